@@ -1,0 +1,140 @@
+#include "apps/arguments.h"
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <charconv>
+#include <sstream>
+
+#include "tstitch/base/error.h"
+#include "tstitch/diffusion/solver.h"
+#include "tstitch/io/npy.h"
+#include "tstitch/pipeline/assets.h"
+
+namespace tstitch {
+namespace {
+
+std::vector<int64_t> parse_classes(const std::string& text) {
+  std::vector<int64_t> classes;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) {
+    int64_t value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    check(error == std::errc() && end == part.data() + part.size(), ErrorKind::usage, "--class \"", printable(text),
+          "\": \"", printable(part), "\" is not a class number, expected numbers with commas between, or \"random\"");
+    classes.push_back(value);
+  }
+  check(!classes.empty(), ErrorKind::usage, "--class is empty, expected numbers with commas between, or \"random\"");
+  return classes;
+}
+
+int64_t parse_cfg_channels(const std::string& text) {
+  check(text == "3" || text == "all", ErrorKind::usage, "--cfg-channels is \"", printable(text),
+        "\", expected 3 or all");
+  return text == "3" ? 3 : 0;
+}
+
+}  // namespace
+
+void add_common_options(CLI::App& command, Arguments& a) {
+  const std::string models = "Models", trajectory = "Trajectory", images = "Images", run = "Run";
+
+  command.add_option("-m,--model", a.models, "A model file (.safetensors) or demo model (fashion-s, fashion-b, fashion-l);"
+                     " repeat it in order of use, small first. Default: fashion-s, fashion-l")->group(models);
+  command.add_option("--small,--s-ckpt", a.small, "The first of two models")->group(models);
+  command.add_option("--large,--xl-ckpt", a.large, "The second of two models")->group(models);
+
+  command.add_option("--switch-rule", a.switch_rule, "How a share becomes steps: dit, ldm, step, lcm (the reference's own"
+                     " comparisons) or round (the paper's text). Default: dit")->group(trajectory);
+  command.add_option("--sampler,--sampling-method,--solver", a.sample.sampler, "One of: " + solver_names())
+      ->capture_default_str()->group(trajectory);
+  command.add_option("--steps,--num-sampling-steps", a.sample.steps, "Number of steps; or per section \"A,B,C\"; or \"ddimN\"")
+      ->capture_default_str()->group(trajectory);
+  command.add_option("--eta", a.sample.eta, "Noise of DDIM, 0 ... 1")->capture_default_str()->group(trajectory);
+  command.add_option("--cfg-scale", a.sample.cfg_scale, "Classifier-free guidance, 1 = none. Default: 4, or what the model"
+                     " recommends")->group(trajectory);
+  command.add_option("--cfg-channels", a.cfg_channels, "Guided latent channels: 3 or all. Default: 3 of 4, as Meta's DiT code")
+      ->group(trajectory);
+
+  command.add_option("--class,--classes", a.classes, "Class numbers, one image each (207,360), or random. Default: eight of"
+                     " ImageNet, or every class of the model")->group(images);
+  command.add_option("-b,--batch-count", a.sample.batch_count, "Images per class")->capture_default_str()->group(images);
+  command.add_option("--batch-size,--per-proc-batch-size", a.sample.batch_size, "Images sampled at once")
+      ->capture_default_str()->group(images);
+  command.add_option("-s,--seed,--global-seed", a.sample.seed, "Seed of the noise")->capture_default_str()->group(images);
+  command.add_option("-W,--width", a.sample.width, "Width in pixels. Default: the model's")->group(images);
+  command.add_option("-H,--height", a.sample.height, "Height in pixels. Default: the model's")->group(images);
+  command.add_option("--image-size", a.image_size, "Width and height")->group(images);
+  command.add_option("--init-latent", a.init_latent, "Start from these latents: .npy, (N,C,H,W)")->group(images);
+  command.add_option("--noise", a.noise, "Use this noise at the steps: .npy, (steps,N,C,H,W)")->group(images);
+
+  command.add_option("--device", a.backend.device, "cpu or reference")->capture_default_str()->group(run);
+  command.add_option("--dtype", a.backend.dtype, "f32, bf16, or auto: bf16 where the processor computes it")
+      ->capture_default_str()->group(run);
+  command.add_option("-t,--threads", a.backend.threads, "Threads, 0 = all processors")
+      ->capture_default_str()->check(CLI::Range(0, 4096))->group(run);
+  command.add_option("-o,--output", a.output)->group(run);
+  command.add_flag("--json", a.json, "Print one JSON object and nothing else on stdout")->group(run);
+  command.add_flag("-q,--quiet", a.quiet, "Print nothing but errors")->group(run);
+  command.add_flag("-v,--verbose", a.verbose, "Print more")->group(run);
+}
+
+void add_sample_options(CLI::App& command, Arguments& a) {
+  const std::string trajectory = "Trajectory";
+  command.add_option("--ratio", a.ratio, "Share of the trajectory given to the first of two models, 0 ... 1. Default: 0.4")
+      ->group(trajectory);
+  command.add_option("--fractions,--three-combo", a.sample.fractions, "Shares of all the models, sum 1: 0.4,0.2,0.4")
+      ->delimiter(',')->group(trajectory);
+  command.add_option("--switch-step", a.sample.switch_steps, "Instead: the step after which the next model takes over,"
+                     " one for each switch")->delimiter(',')->group(trajectory);
+  command.add_option("--save-latent", a.save_latent, "Write the final latents: .npy, f32 (N,C,H,W)")->group("Images");
+  command.add_flag("--dry-run", a.dry_run, "Print the trajectory and the estimated time, sample nothing")->group("Run");
+  command.get_option("--output")->description("A .png file (a grid when there are several images) or a folder/ for one file"
+                                              " per image. Default: output.png");
+}
+
+std::vector<std::string> model_paths(const Arguments& a) {
+  std::vector<std::string> names = a.models;
+  if (!a.small.empty() || !a.large.empty()) {
+    check(names.empty(), ErrorKind::usage, "name the models with --model, or with --small and --large, not both");
+    check(!a.small.empty() && !a.large.empty(), ErrorKind::usage, "--small and --large go together, but only ",
+          a.small.empty() ? "--large" : "--small", " is there");
+    names = {a.small, a.large};
+  }
+  if (names.empty()) return builtin_models();
+  for (std::string& name : names) name = resolve_model(name);
+  return names;
+}
+
+SampleOptions sample_options(const Arguments& a, size_t models) {
+  SampleOptions options = a.sample;
+  if (!a.switch_rule.empty()) {
+    const auto rule = parse_switch_rule(a.switch_rule);
+    check(rule.has_value(), ErrorKind::usage, "--switch-rule \"", printable(a.switch_rule),
+          "\" is not known, expected one of: dit, ldm, step, lcm, round");
+    options.switch_rule = *rule;
+  }
+  if (a.ratio) {
+    check(*a.ratio >= 0 && *a.ratio <= 1, ErrorKind::usage, "--ratio is ", *a.ratio, ", expected 0 ... 1");
+    check(options.fractions.empty() && options.switch_steps.empty(), ErrorKind::usage,
+          "--ratio, --fractions and --switch-step exclude each other");
+    check(models == 2, ErrorKind::usage, "--ratio shares a trajectory between two models, but there ",
+          models == 1 ? "is 1" : concat("are ", models), models > 2 ? ": use --fractions" : "");
+    options.fractions = {*a.ratio, 1 - *a.ratio};
+  }
+  check(options.fractions.empty() || options.switch_steps.empty(), ErrorKind::usage,
+        "--fractions and --switch-step exclude each other");
+  if (!a.cfg_channels.empty()) options.cfg_channels = parse_cfg_channels(a.cfg_channels);
+  if (a.classes == "random")
+    options.random_classes = true;
+  else if (!a.classes.empty())
+    options.classes = parse_classes(a.classes);
+  if (a.image_size) {
+    check(!options.width && !options.height, ErrorKind::usage, "--image-size excludes --width and --height");
+    options.width = options.height = a.image_size;
+  }
+  if (!a.init_latent.empty()) options.given.initial = read_npy(a.init_latent);
+  if (!a.noise.empty()) options.given.steps = read_npy(a.noise);
+  return options;
+}
+
+}  // namespace tstitch

@@ -1,0 +1,40 @@
+// The options of `sample` and `sweep`, shared.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/pipeline/plan.h"
+
+namespace tstitch {
+
+struct Arguments {
+  std::vector<std::string> models;
+  std::string small, large;
+  std::optional<double> ratio;
+  std::string switch_rule;
+  std::string classes;
+  std::optional<int64_t> image_size;
+  std::string cfg_channels;
+  std::string init_latent, noise, save_latent;
+  std::string output;
+  bool dry_run = false, json = false, quiet = false, verbose = false;
+  SampleOptions sample;
+  BackendOptions backend;
+};
+
+// What both commands understand, then what only one of them does.
+void add_common_options(CLI::App& command, Arguments& arguments);
+void add_sample_options(CLI::App& command, Arguments& arguments);
+
+// The files of the models in order of use: --model, or --small and --large, or the demo family.
+std::vector<std::string> model_paths(const Arguments& arguments);
+
+// The options as the library takes them; reads --init-latent and --noise. Throws Error{usage} for values that
+// contradict each other.
+SampleOptions sample_options(const Arguments& arguments, size_t models);
+
+}  // namespace tstitch

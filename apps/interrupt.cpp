@@ -1,0 +1,28 @@
+#include "apps/interrupt.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+namespace tstitch {
+namespace {
+
+volatile sig_atomic_t signals = 0;
+
+void on_signal(int) {
+  if (signals > 0) _exit(130);
+  signals = 1;
+}
+
+}  // namespace
+
+void catch_interrupts() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() { return signals > 0; }
+
+}  // namespace tstitch

@@ -1,0 +1,84 @@
+#include <cstdio>
+#include <memory>
+
+#include "apps/arguments.h"
+#include "apps/commands.h"
+#include "apps/interrupt.h"
+#include "apps/output.h"
+#include "apps/progress_bar.h"
+#include "apps/session.h"
+#include "tstitch/base/error.h"
+#include "tstitch/io/npy.h"
+#include "tstitch/pipeline/report.h"
+
+namespace tstitch {
+namespace {
+
+// Decides where pictures go; nowhere when only latents are wanted or the latents cannot be shown.
+std::string picture_output(const Arguments& a, const ModelInfo& model) {
+  if (model.pixels) return !a.output.empty() || !a.save_latent.empty() ? a.output : "output.png";
+  check(a.output.empty() && (a.dry_run || !a.save_latent.empty()), ErrorKind::usage, "the latents of ", model.name,
+        " need a decoder, which this version does not have: use --save-latent FILE.npy instead of --output");
+  return "";
+}
+
+int sample_command(const Arguments& a) {
+  const std::vector<ModelInfo> infos = read_model_infos(model_paths(a));
+  const Plan plan = make_plan(infos, sample_options(a, infos.size()));
+  const std::string output = picture_output(a, infos.back());
+  if (!output.empty()) check_output(output);
+  if (!a.save_latent.empty()) check_output_file(a.save_latent);
+
+  Session session(a, infos);
+  if (!a.json && !a.quiet) {
+    std::printf("%s, %s, %lld image%s, seed %llu\n", session.backend().description().c_str(), plan.sampler.c_str(),
+                static_cast<long long>(plan.images()), plan.images() == 1 ? "" : "s",
+                static_cast<unsigned long long>(plan.seed));
+    std::printf("%s\n", describe(plan, infos).c_str());
+    std::fflush(stdout);
+  }
+  std::vector<bool> used;
+  for (size_t i = 0; i < infos.size(); ++i) used.push_back(plan.trajectory.steps_of(static_cast<int>(i)) > 0);
+  if (session.load(used) == kInterrupted) return report_interrupted();
+
+  if (a.dry_run) {
+    const double seconds = session.estimate(plan);
+    if (a.json)
+      std::printf("%s\n", json_estimate(plan, session.models(), session.backend().description(), seconds).c_str());
+    else if (!a.quiet)
+      std::printf("estimated time: %.2f s\n", seconds);
+    return kDone;
+  }
+
+  const RunResult result = session.run(plan);
+  if (result.cancelled) return report_interrupted();
+
+  std::vector<std::string> outputs;
+  if (!a.save_latent.empty()) {
+    write_npy(a.save_latent, result.latents);
+    outputs.push_back(a.save_latent);
+  }
+  if (!output.empty())
+    for (const std::string& path : write_images(output, result, plan, infos, a.sample.random_classes ? 1 : a.sample.batch_count))
+      outputs.push_back(path);
+
+  if (a.json) {
+    std::printf("%s\n", json_report(plan, session.models(), result, session.backend().description(), outputs).c_str());
+  } else if (!a.quiet) {
+    session.print_times(result);
+    for (const std::string& path : outputs) std::printf("wrote %s\n", path.c_str());
+  }
+  return kDone;
+}
+
+}  // namespace
+
+Command add_sample_command(CLI::App& program) {
+  auto* command = program.add_subcommand("sample", "Sample images along a stitched trajectory");
+  auto arguments = std::make_shared<Arguments>();
+  add_common_options(*command, *arguments);
+  add_sample_options(*command, *arguments);
+  return [arguments] { return sample_command(*arguments); };
+}
+
+}  // namespace tstitch

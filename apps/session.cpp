@@ -1,0 +1,67 @@
+#include "apps/session.h"
+
+#include <cstdio>
+
+#include "apps/commands.h"
+#include "apps/interrupt.h"
+#include "apps/progress_bar.h"
+
+namespace tstitch {
+
+Session::Session(const Arguments& arguments, const std::vector<ModelInfo>& infos)
+    : quiet_(arguments.quiet || arguments.json), backend_(make_backend(arguments.backend)) {
+  for (const ModelInfo& info : infos) models_.push_back({.info = info, .network = nullptr});
+}
+
+int Session::load(const std::vector<bool>& used) {
+  for (size_t i = 0; i < models_.size(); ++i) {
+    if (used[i]) models_[i] = load_model(models_[i].info, *backend_);
+    if (interrupted()) return kInterrupted;
+  }
+  return kDone;
+}
+
+void Session::warm_up(const Plan& plan) {
+  for (const Model& model : models_)
+    if (model.network) time_evaluation(*backend_, model, plan, 1);
+}
+
+RunResult Session::run(const Plan& plan) {
+  ProgressBar progress(names(), quiet_);
+  return tstitch::run(*backend_, models_, plan, progress);
+}
+
+double Session::estimate(const Plan& plan) {
+  const auto batches = static_cast<double>((plan.images() + plan.batch_size - 1) / plan.batch_size);
+  double seconds = 0;
+  for (size_t i = 0; i < models_.size(); ++i)
+    if (models_[i].network)
+      seconds += time_evaluation(*backend_, models_[i], plan, 3) * plan.trajectory.steps_of(static_cast<int>(i)) * batches;
+  return seconds;
+}
+
+void Session::print_times(const RunResult& result) const {
+  double load_seconds = 0;
+  for (size_t i = 0; i < models_.size(); ++i) {
+    const ModelTime& time = result.models[i];
+    load_seconds += models_[i].load_seconds;
+    if (time.evaluations)
+      std::printf("%s: %lld evaluations, %.2f ms each, %.2f s\n", models_[i].info.name.c_str(),
+                  static_cast<long long>(time.evaluations), 1e3 * time.seconds / static_cast<double>(time.evaluations),
+                  time.seconds);
+  }
+  std::printf("loading %.2f s, sampling %.2f s\n", load_seconds, result.seconds);
+}
+
+std::vector<std::string> Session::names() const {
+  std::vector<std::string> names;
+  for (const Model& model : models_) names.push_back(model.info.name);
+  return names;
+}
+
+int report_interrupted() {
+  std::fputs("tstitch: interrupted: nothing was written\n", stderr);
+  return kInterrupted;
+}
+
+}  // namespace tstitch

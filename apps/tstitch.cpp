@@ -1,0 +1,80 @@
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "apps/commands.h"
+#include "apps/interrupt.h"
+#include "tstitch/base/error.h"
+#include "tstitch/base/version.h"
+
+namespace tstitch {
+namespace {
+
+int exit_code(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::internal: return 1;
+    case ErrorKind::usage: return 2;
+    case ErrorKind::input: return 3;
+    case ErrorKind::device: return 4;
+  }
+  return 1;
+}
+
+int report(ErrorKind kind, const std::string& message) {
+  std::fprintf(stderr, "tstitch: error: %s\n", message.c_str());
+  return exit_code(kind);
+}
+
+// Long options may be spelled with underscores, as the DiT and T-Stitch scripts spell some of theirs.
+std::vector<std::string> with_dashes(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  for (std::string& argument : arguments)
+    if (argument.starts_with("--"))
+      std::replace(argument.begin(), std::find(argument.begin(), argument.end(), '='), '_', '-');
+  std::reverse(arguments.begin(), arguments.end());  // the order CLI11 parses a vector in
+  return arguments;
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("Samples images from diffusion models along stitched trajectories: a small model takes the first,\n"
+                   "noisy steps, larger ones the rest (T-Stitch, arXiv 2402.14167). With no model named, the demo family\n"
+                   "that comes with the program is used.",
+                   "tstitch");
+  program.set_version_flag("--version", std::string("tstitch ") + kVersion);
+  program.require_subcommand(1);
+  const std::pair<const char*, Command> commands[] = {{"sample", add_sample_command(program)},
+                                                      {"sweep", add_sweep_command(program)},
+                                                      {"inspect", add_inspect_command(program)}};
+  try {
+    program.parse(with_dashes(argc, argv));
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return program.exit(e);  // help and version
+    std::string message = e.what();
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    return report(ErrorKind::usage, printable(message, 400) + " (see tstitch --help)");
+  }
+  catch_interrupts();
+  for (const auto& [name, command] : commands)
+    if (program.got_subcommand(name)) return command();
+  return exit_code(ErrorKind::internal);
+}
+
+}  // namespace
+}  // namespace tstitch
+
+int main(int argc, char** argv) {
+  using tstitch::ErrorKind;
+  try {
+    return tstitch::run(argc, argv);
+  } catch (const tstitch::Error& e) {
+    return tstitch::report(e.kind(), e.what());
+  } catch (const std::bad_alloc&) {
+    return tstitch::report(ErrorKind::device, "out of memory");
+  } catch (const std::exception& e) {
+    return tstitch::report(ErrorKind::internal, e.what());
+  }
+}

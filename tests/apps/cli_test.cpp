@@ -1,0 +1,278 @@
+// The program as a user meets it: what it prints, its exit codes (0 done, 2 usage, 3 input refused, 4 device,
+// 130 interrupted), and that nothing is left behind when it refuses.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "tstitch/io/npy.h"
+#include "tstitch/io/png.h"
+#include "tstitch/io/safetensors.h"
+
+namespace tstitch {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+class Cli : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/tstitch_cli_XXXXXX";
+    folder_ = mkdtemp(name);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  fs::path path(const std::string& name) const { return folder_ / name; }
+
+  // Starts the program inside the folder, with its output in files beside it.
+  pid_t start(const std::vector<std::string>& arguments) const {
+    const pid_t child = fork();
+    if (child != 0) return child;
+    if (chdir(folder_.c_str()) != 0 || !freopen(log("out").c_str(), "w", stdout) || !freopen(log("err").c_str(), "w", stderr))
+      _exit(99);
+    std::vector<char*> argv = {const_cast<char*>(TSTITCH_PROGRAM)};
+    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    execv(argv[0], argv.data());
+    _exit(99);
+  }
+
+  Outcome wait(pid_t child) const {
+    int status = 0;
+    waitpid(child, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read(log("out")), read(log("err"))};
+  }
+
+  Outcome run(const std::vector<std::string>& arguments) const { return wait(start(arguments)); }
+
+  // The program must refuse with this code, in one line that holds every part, and leave no file.
+  void expect_refused(int code, const std::vector<std::string>& parts, const std::vector<std::string>& arguments) const {
+    const auto before = files();
+    const Outcome outcome = run(arguments);
+    std::string command;
+    for (const std::string& argument : arguments) command += argument + " ";
+    EXPECT_EQ(outcome.code, code) << command << "\n" << outcome.err;
+    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << command << "\n" << outcome.err;
+    EXPECT_TRUE(outcome.err.starts_with("tstitch: error: ")) << outcome.err;
+    EXPECT_LE(outcome.err.size(), 600u) << outcome.err;
+    for (const std::string& part : parts) EXPECT_NE(outcome.err.find(part), std::string::npos) << command << "\n" << outcome.err;
+    EXPECT_EQ(files(), before) << command;
+  }
+
+  std::set<std::string> files() const {
+    std::set<std::string> names;
+    for (const auto& entry : fs::recursive_directory_iterator(folder_)) names.insert(entry.path().string());
+    return names;
+  }
+
+ private:
+  std::string log(const std::string& name) const { return folder_.string() + "." + name; }
+
+  fs::path folder_;
+};
+
+const std::vector<std::string> kQuick = {"sample", "--steps", "4", "--class", "0,5"};
+
+std::vector<std::string> quick(std::vector<std::string> more) {
+  more.insert(more.begin(), kQuick.begin(), kQuick.end());
+  return more;
+}
+
+TEST_F(Cli, SamplesWithNothingNamed) {
+  const Outcome outcome = run(quick({"-o", "a.png"}));
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("fashion-s: steps 1-2, fashion-l: steps 3-4"), std::string::npos) << outcome.out;
+  const Image image = read_png(path("a.png").string());
+  EXPECT_EQ(image.width, 2 * 30 + 2);
+  EXPECT_NE(read(path("a.png")).find("Switch after step: 2"), std::string::npos);
+}
+
+TEST_F(Cli, TheJsonReportSaysWhatRan) {
+  const Outcome outcome = run(quick({"--json", "--ratio=0.5", "--save_latent", "x.npy", "-o", "a.png", "-s", "3"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(report["trajectory"]["steps"], 4);
+  EXPECT_EQ(report["trajectory"]["assignment"], "0*2 1*2");
+  EXPECT_EQ(report["trajectory"]["timesteps"], (std::vector<double>{999, 666, 333, 0}));
+  EXPECT_EQ(report["models"][0]["evaluations"], 2);
+  EXPECT_EQ(report["models"][1]["evaluations"], 2);
+  EXPECT_GT(report["models"][1]["ms_per_evaluation"], 0);
+  EXPECT_GT(report["load_ms"], 0);
+  EXPECT_GT(report["total_ms"], report["sample_ms"]);
+  EXPECT_GT(report["peak_memory_bytes"], 1 << 20);
+  EXPECT_EQ(report["seed"], 3);
+  EXPECT_EQ(report["outputs"], (std::vector<std::string>{"x.npy", "a.png"}));
+  EXPECT_EQ(read_npy(path("x.npy").string()).shape(), (Shape{2, 1, 28, 28}));
+  // The same again has the same hash, another seed another one.
+  const auto hash = [&](const std::string& seed) -> std::string {
+    return nlohmann::json::parse(run(quick({"--json", "--ratio", "0.5", "-s", seed})).out)["latents_hash"];
+  };
+  EXPECT_EQ(hash("3"), report["latents_hash"]);
+  EXPECT_NE(hash("4"), report["latents_hash"]);
+}
+
+TEST_F(Cli, AModelThatNoStepUsesIsSaidSo) {
+  const Outcome outcome = run(quick({"--ratio", "1", "-o", "a.png"}));
+  EXPECT_NE(outcome.out.find("fashion-l: no step"), std::string::npos) << outcome.out;
+}
+
+TEST_F(Cli, DryRunSamplesNothing) {
+  const Outcome outcome = run({"sample", "--dry-run"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("fashion-s: steps 1-20, fashion-l: steps 21-50"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("estimated time"), std::string::npos);
+  EXPECT_TRUE(files().empty());
+}
+
+TEST_F(Cli, GivenLatentsAndNoiseReplaceTheSeed) {
+  ASSERT_EQ(run(quick({"--ratio", "0.5", "--save-latent", "a.npy"})).code, 0);
+  Tensor start({2, 1, 28, 28}, DType::f32), noise({4, 2, 1, 28, 28}, DType::f32);
+  std::fill_n(start.data<float>(), start.elements(), 0.1f);
+  std::fill_n(noise.data<float>(), noise.elements(), 0.2f);
+  write_npy(path("start.npy").string(), start);
+  write_npy(path("noise.npy").string(), noise);
+  for (const char* seed : {"1", "2"})
+    ASSERT_EQ(run(quick({"--sampler", "ddpm", "--init-latent", "start.npy", "--noise", "noise.npy", "-s", seed, "--save-latent",
+                         std::string("given") + seed + ".npy"})).code, 0);
+  EXPECT_EQ(read(path("given1.npy")), read(path("given2.npy")));
+  EXPECT_NE(read(path("given1.npy")), read(path("a.npy")));
+}
+
+TEST_F(Cli, AFolderHoldsOneFilePerImage) {
+  ASSERT_EQ(run(quick({"-o", "pictures/"})).code, 0);
+  EXPECT_EQ(read_png(path("pictures/000001.png").string()).width, 28);
+  EXPECT_FALSE(fs::exists(path("pictures/000002.png")));
+}
+
+TEST_F(Cli, ReferenceAndCpuAgree) {
+  ASSERT_EQ(run(quick({"--device", "reference", "--dtype", "f32", "--save-latent", "a.npy"})).code, 0);
+  ASSERT_EQ(run(quick({"--device", "cpu", "--dtype", "f32", "--save-latent", "b.npy"})).code, 0);
+  const Tensor a = read_npy(path("a.npy").string()), b = read_npy(path("b.npy").string());
+  for (int64_t i = 0; i < a.elements(); ++i) ASSERT_NEAR(a.data<float>()[i], b.data<float>()[i], 2e-4);
+}
+
+TEST_F(Cli, SweepDrawsEveryRatio) {
+  const Outcome outcome = run({"sweep", "--steps", "4", "--class", "1", "--ratios", "0,0.5,1", "-o", "s.png"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_GT(read_png(path("s.png").string()).width, 3 * 84);
+  expect_refused(2, {"--ratios", "1.5"}, {"sweep", "--ratios", "0,1.5"});
+  expect_refused(2, {"two models"}, {"sweep", "-m", "fashion-s"});
+}
+
+TEST_F(Cli, InspectSaysWhatFits) {
+  const Outcome outcome = run({"inspect", "fashion-s", "fashion-b"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("can be stitched"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("Ankle boot"), std::string::npos);
+  const auto report = nlohmann::json::parse(run({"inspect", "--json"}).out);
+  EXPECT_EQ(report["pairs"][0]["stitchable"], true);
+}
+
+TEST_F(Cli, HelpAndVersion) {
+  EXPECT_EQ(run({"--version"}).out, "tstitch 0.1.0\n");
+  const Outcome help = run({"sample", "--help"});
+  EXPECT_EQ(help.code, 0);
+  for (const char* option : {"--ratio", "--model", "--three-combo", "--cfg-channels", "--init-latent", "--save-latent", "--dry-run"})
+    EXPECT_NE(help.out.find(option), std::string::npos) << option;
+}
+
+TEST_F(Cli, WrongUsageIsCodeTwo) {
+  expect_refused(2, {"subcommand"}, {});
+  expect_refused(2, {"frobnicate"}, {"frobnicate"});
+  expect_refused(2, {"--frobnicate"}, {"sample", "--frobnicate"});
+  expect_refused(2, {"--ratio", "1.5", "0 ... 1"}, {"sample", "--ratio", "1.5"});
+  expect_refused(2, {"--ratio"}, {"sample", "--ratio", "-0.1"});
+  expect_refused(2, {"--ratio"}, {"sample", "--ratio", "nan"});
+  expect_refused(2, {"--ratio"}, {"sample", "--ratio", "half"});
+  expect_refused(2, {"--ratio"}, {"sample", "--ratio"});
+  expect_refused(2, {"sum"}, {"sample", "--fractions", "0.5,0.6"});
+  expect_refused(2, {"3 fractions", "2 models"}, {"sample", "--three_combo", "0.4,0.2,0.4"});
+  expect_refused(2, {"exclude"}, {"sample", "--ratio", "0.5", "--switch-step", "3"});
+  expect_refused(2, {"two models"}, {"sample", "--ratio", "0.5", "-m", "fashion-s"});
+  expect_refused(2, {"--switch-rule", "foo", "dit, ldm"}, {"sample", "--switch-rule", "foo"});
+  expect_refused(2, {"euler", "ddim, ddpm"}, {"sample", "--solver", "euler"});
+  expect_refused(2, {"12.5"}, {"sample", "--steps", "12.5"});
+  expect_refused(2, {"--class", "ten"}, {"sample", "--class", "ten"});
+  expect_refused(2, {"--class 10"}, {"sample", "--class", "10"});
+  expect_refused(2, {"gpu", "cpu"}, {"sample", "--device", "gpu"});
+  expect_refused(2, {"f8", "bf16"}, {"sample", "--dtype", "f8"});
+  expect_refused(2, {"--threads"}, {"sample", "-t", "-3"});
+  expect_refused(2, {"--large", "--small"}, {"sample", "--large", "fashion-l"});
+  expect_refused(2, {".png"}, {"sample", "-o", "a.jpg"});
+  expect_refused(2, {"--seed"}, {"sample", "-s", "-1"});
+}
+
+TEST_F(Cli, RefusedInputIsCodeThree) {
+  expect_refused(3, {"missing.safetensors"}, {"sample", "-m", "missing.safetensors"});
+  expect_refused(3, {"no-such-model"}, {"sample", "-m", "no-such-model"});
+  std::ofstream(path("text.safetensors")) << "<!DOCTYPE html><html>404</html>";
+  expect_refused(3, {"text.safetensors"}, {"sample", "-m", "text.safetensors"});
+
+  const std::string whole = read(std::string(TSTITCH_SOURCE_DIR) + "/assets/fashion-s.safetensors");
+  std::ofstream(path("cut.safetensors"), std::ios::binary) << whole.substr(0, whole.size() / 2);
+  expect_refused(3, {"cut.safetensors", "ST_TRUNCATED"}, {"sample", "-m", "cut.safetensors"});
+  std::ofstream(path("long.safetensors"), std::ios::binary) << whole << "PK";
+  expect_refused(3, {"long.safetensors", "ST_TRAILING"}, {"inspect", "long.safetensors"});
+
+  std::string broken = whole;  // a NaN in the last weight
+  broken[broken.size() - 1] = '\x7f';
+  broken[broken.size() - 2] = '\xff';
+  std::ofstream(path("nan.safetensors"), std::ios::binary) << broken;
+  expect_refused(3, {"nan.safetensors", "y_embedder.embedding_table.weight"}, {"sample", "-q", "-m", "nan.safetensors"});
+
+  expect_refused(3, {"folder"}, {"sample", "-m", "/tmp/"});
+  expect_refused(3, {"x.npy"}, {"sample", "--init-latent", "x.npy"});
+  write_npy(path("wrong.npy").string(), Tensor({1, 1, 2, 2}, DType::f32));
+}
+
+TEST_F(Cli, LatentsThatDoNotFitAreCodeThree) {
+  Tensor wrong({1, 1, 2, 2}, DType::f32);
+  std::fill_n(wrong.data<float>(), 4, 0.0f);
+  write_npy(path("wrong.npy").string(), wrong);
+  expect_refused(3, {"--init-latent", "[1, 1, 2, 2]", "[10, 1, 28, 28]"}, {"sample", "--init-latent", "wrong.npy"});
+}
+
+TEST_F(Cli, ModelsThatDoNotFitAreCodeThree) {
+  const TensorFile file = read_safetensors(std::string(TSTITCH_SOURCE_DIR) + "/assets/fashion-s.safetensors");
+  std::map<std::string, Tensor> tensors;
+  for (const auto& [name, info] : file.tensors()) tensors[name] = file.load(name, Shape(info.shape), DType::bf16);
+  auto config = nlohmann::json::parse(file.metadata().at("config"));
+  config["beta_end"] = 0.012;
+  write_safetensors(path("other.safetensors").string(), tensors, {{"config", config.dump()}});
+  expect_refused(3, {"cannot be stitched", "noise schedule"}, {"sample", "-m", "fashion-s", "-m", "other.safetensors"});
+}
+
+TEST_F(Cli, UnwritableOutputIsCodeFour) {
+  expect_refused(4, {"nowhere"}, {"sample", "-o", "nowhere/a.png"});
+  expect_refused(4, {"nowhere"}, {"sample", "--save-latent", "nowhere/a.npy", "-o", "a.png"});
+  expect_refused(4, {"/proc"}, {"sample", "--steps", "1", "--class", "0", "-q", "-o", "/proc/a.png"});
+}
+
+TEST_F(Cli, AnInterruptEndsCleanly) {
+  const pid_t child = start({"sample", "--steps", "1000", "-b", "100", "-o", "a.png"});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  kill(child, SIGINT);
+  const Outcome outcome = wait(child);
+  EXPECT_EQ(outcome.code, 130) << outcome.err;
+  EXPECT_NE(outcome.err.find("interrupted"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(files().empty());
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,147 @@
+#include "tstitch/diffusion/denoiser.h"
+
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "tests/diffusion/exact_denoisers.h"
+#include "tests/diffusion/expect_error.h"
+#include "tstitch/diffusion/guidance.h"
+
+namespace tstitch {
+namespace {
+
+using testing::backend;
+using testing::expect_error;
+using testing::scramble;
+using testing::tensor_of;
+using testing::values_of;
+
+constexpr NoiseLevel kLevel = {.t = 417, .alpha = 0.6, .sigma = 0.8};
+
+// Output column j of image n, row r: f(n, j, t) x[j mod C]. Enough to see which image and column came from
+// where.
+class ColumnNetwork final : public Network {
+ public:
+  ColumnNetwork(int64_t columns, std::vector<double>* prepared = nullptr)
+      : columns_(columns), prepared_(prepared) {}
+
+  static double factor(int64_t n, int64_t j, double t) {
+    return 0.5 + 0.25 * static_cast<double>(n) + 0.125 * static_cast<double>(j) + t / 1000;
+  }
+
+  Tensor operator()(const Tensor& x, double t) const override {
+    const int64_t rows_per_image = x.rows() / x.extent(0);
+    return tensor_of(x.shape().with(-1, columns_), [&](int64_t i) {
+      const int64_t row = i / columns_, j = i % columns_;
+      return factor(row / rows_per_image, j, t) * x.data<float>()[row * x.columns() + j % x.columns()];
+    });
+  }
+
+  void prepare(std::span<const double> timesteps) override {
+    if (prepared_) prepared_->assign(timesteps.begin(), timesteps.end());
+  }
+
+ private:
+  int64_t columns_;
+  std::vector<double>* prepared_;
+};
+
+Tensor some_x(int64_t n, int64_t channels) {
+  return tensor_of({n, 2, 2, channels}, [](int64_t i) { return scramble(i, 1); });
+}
+
+TEST(EpsDenoiser, GivesEpsAndX0) {
+  const EpsDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(4));
+  const Tensor x = some_x(2, 4);
+  const Prediction at = denoiser.predict(x, kLevel);
+  EXPECT_FALSE(at.v);
+  const std::vector<float> eps = values_of(at.eps), x0 = values_of(at.x0), x_values = values_of(x);
+  for (size_t i = 0; i < eps.size(); ++i) {
+    const double expected = ColumnNetwork::factor(i / 16, i % 4, 417) * x_values[i];
+    EXPECT_FLOAT_EQ(eps[i], static_cast<float>(expected));
+    EXPECT_NEAR(x0[i], (x_values[i] - 0.8 * expected) / 0.6, 2e-6);
+    EXPECT_NEAR(0.6 * x0[i] + 0.8 * eps[i], x_values[i], 2e-6);
+  }
+}
+
+TEST(EpsDenoiser, TwiceTheChannelsAreEpsThenV) {
+  const EpsDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(8));
+  const Tensor x = some_x(2, 4);
+  const Prediction at = denoiser.predict(x, kLevel);
+  EXPECT_EQ(at.eps.shape(), x.shape());
+  ASSERT_EQ(at.v.shape(), x.shape());
+  const std::vector<float> eps = values_of(at.eps), v = values_of(at.v), x_values = values_of(x);
+  for (size_t i = 0; i < eps.size(); ++i) {
+    EXPECT_FLOAT_EQ(eps[i], static_cast<float>(ColumnNetwork::factor(i / 16, i % 4, 417) * x_values[i]));
+    EXPECT_FLOAT_EQ(v[i], static_cast<float>(ColumnNetwork::factor(i / 16, 4 + i % 4, 417) * x_values[i]));
+  }
+  EXPECT_EQ(values_of(at.x0),
+            values_of(EpsDenoiser(backend(), std::make_unique<ColumnNetwork>(4)).predict(x, kLevel).x0));
+}
+
+TEST(EpsDenoiser, RefusesOtherChannels) {
+  const EpsDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(6));
+  expect_error(ErrorKind::internal, "returned [2, 2, 2, 6] for x [2, 2, 2, 4]",
+               [&] { denoiser.predict(some_x(2, 4), kLevel); });
+}
+
+TEST(EpsDenoiser, TellsTheNetworkItsTimesteps) {
+  std::vector<double> prepared;
+  EpsDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(4, &prepared));
+  denoiser.prepare(std::vector<NoiseLevel>{{999, 0.1, 0.9}, {500, 0.5, 0.8}});
+  EXPECT_EQ(prepared, (std::vector<double>{999, 500}));
+}
+
+std::unique_ptr<GuidedDenoiser> guided(double scale, int64_t channels,
+                                       std::vector<double>* prepared = nullptr) {
+  return std::make_unique<GuidedDenoiser>(
+      backend(), std::make_unique<EpsDenoiser>(backend(), std::make_unique<ColumnNetwork>(8, prepared)),
+      scale, channels);
+}
+
+// Images 0, 1 of the network's batch are conditional, 2 and 3 the same x without condition.
+TEST(GuidedDenoiser, GuidesTheFirstChannelsOnly) {
+  const Tensor x = some_x(2, 4);
+  const std::vector<float> x_values = values_of(x);
+  for (const int64_t channels : {3, 4, 0}) {
+    const Prediction at = guided(4.0, channels)->predict(x, kLevel);
+    ASSERT_EQ(at.eps.shape(), x.shape());
+    ASSERT_EQ(at.x0.shape(), x.shape());
+    ASSERT_EQ(at.v.shape(), x.shape());
+    const std::vector<float> eps = values_of(at.eps), x0 = values_of(at.x0), v = values_of(at.v);
+    for (int64_t i = 0; i < x.elements(); ++i) {
+      const int64_t n = i / 16, j = i % 4;
+      const double cond = ColumnNetwork::factor(n, j, 417) * x_values[i];
+      const double uncond = ColumnNetwork::factor(n + 2, j, 417) * x_values[i];
+      const double expected = j < channels ? uncond + 4 * (cond - uncond) : cond;
+      EXPECT_NEAR(eps[i], expected, 2e-6);
+      EXPECT_NEAR(x0[i], (x_values[i] - 0.8 * expected) / 0.6, 5e-6);
+      EXPECT_FLOAT_EQ(v[i], static_cast<float>(ColumnNetwork::factor(n, 4 + j, 417) * x_values[i]));
+    }
+  }
+}
+
+TEST(GuidedDenoiser, ScaleOneIsConditional) {
+  const Tensor x = some_x(3, 4);
+  const Prediction at = guided(1.0, 4)->predict(x, kLevel);
+  const Prediction cond = EpsDenoiser(backend(), std::make_unique<ColumnNetwork>(8)).predict(x, kLevel);
+  const std::vector<float> eps = values_of(at.eps), eps_cond = values_of(cond.eps);
+  for (size_t i = 0; i < eps.size(); ++i) EXPECT_NEAR(eps[i], eps_cond[i], 1e-6);  // u + (c - u) rounds twice
+  EXPECT_EQ(values_of(at.v), values_of(cond.v));
+}
+
+TEST(GuidedDenoiser, WithoutLearnedVarianceHasNone) {
+  const GuidedDenoiser denoiser(
+      backend(), std::make_unique<EpsDenoiser>(backend(), std::make_unique<ColumnNetwork>(4)), 2, 4);
+  EXPECT_FALSE(denoiser.predict(some_x(2, 4), kLevel).v);
+}
+
+TEST(GuidedDenoiser, PassesOnWhatIsAhead) {
+  std::vector<double> prepared;
+  guided(4.0, 3, &prepared)->prepare(std::vector<NoiseLevel>{{999, 0.1, 0.9}});
+  EXPECT_EQ(prepared, std::vector<double>{999});
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,66 @@
+// The include table of docs/architecture.md, checked: declared layers that nothing checks decay.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Which folders each folder of tstitch/ may include, beside itself.
+const std::map<std::string, std::set<std::string>> kAllowed = {
+    {"base", {}},
+    {"tensor", {"base"}},
+    {"backend", {"base", "tensor"}},
+    {"ops", {"base", "tensor", "backend"}},
+    {"nn", {"base", "tensor", "backend", "ops"}},
+    {"models", {"base", "tensor", "backend", "ops", "nn"}},
+    {"io", {"base", "tensor"}},
+    {"diffusion", {"base", "tensor", "backend", "ops"}},
+    {"pipeline", {"base", "tensor", "backend", "ops", "nn", "models", "io", "diffusion"}},
+};
+
+// Foreign headers that belong to one place.
+const std::map<std::string, std::set<std::string>> kOnlyIn = {
+    {"dnnl.hpp", {"backend/cpu"}},
+    {"omp.h", {"backend/cpu"}},
+    {"png.h", {"io"}},
+    {"nlohmann/json.hpp", {"io", "pipeline"}},
+};
+
+void check_file(const fs::path& file, const std::string& relative) {
+  static const std::regex include(R"re(^\s*#\s*include\s*[<"]([^>"]+)[>"])re");
+  const std::string folder = relative.substr(0, relative.find('/'));
+  ASSERT_TRUE(kAllowed.contains(folder)) << relative << ": a folder without a line in the include table";
+  std::ifstream lines(file);
+  std::smatch match;
+  for (std::string line; std::getline(lines, line);) {
+    if (!std::regex_search(line, match, include)) continue;
+    const std::string header = match[1];
+    if (header.starts_with("tstitch/")) {
+      const std::string other = header.substr(8, header.find('/', 8) - 8);
+      EXPECT_TRUE(other == folder || kAllowed.at(folder).contains(other)) << relative << " includes " << header;
+    }
+    if (const auto places = kOnlyIn.find(header); places != kOnlyIn.end())
+      EXPECT_TRUE(std::ranges::any_of(places->second, [&](const std::string& place) { return relative.starts_with(place + "/"); }))
+          << relative << " includes " << header;
+  }
+}
+
+TEST(Layers, EveryIncludeIsInTheTable) {
+  const fs::path root = fs::path(TSTITCH_SOURCE_DIR) / "tstitch";
+  int files = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(root)) {
+    if (entry.path().extension() != ".h" && entry.path().extension() != ".cpp") continue;
+    check_file(entry.path(), fs::relative(entry.path(), root).string());
+    ++files;
+  }
+  EXPECT_GT(files, 50);
+}
+
+}  // namespace

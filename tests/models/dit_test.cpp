@@ -1,0 +1,175 @@
+#include "tstitch/models/dit.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "tests/support/golden.h"
+#include "tstitch/base/error.h"
+#include "tstitch/nn/random_weights.h"
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+namespace {
+
+// The models of tools/make_goldens.py.
+struct Case {
+  std::string tag, file;
+  DiTConfig config;
+  std::vector<int64_t> classes;
+};
+
+const Case kSmall = {"S/8", "s8", {.patch_size = 8}, {207, 1000}};
+const Case kTiny = {"tiny", "tiny", {.input_size = 28, .patch_size = 4, .in_channels = 1, .hidden_size = 64, .depth = 2,
+                                     .num_heads = 4, .num_classes = 10}, {3, 10}};
+const Case kTinyNoSigma = {"tiny-nosigma", "tiny-nosigma",
+                           {.input_size = 28, .patch_size = 2, .in_channels = 1, .hidden_size = 64, .depth = 2,
+                            .num_heads = 4, .num_classes = 10, .learn_sigma = false}, {3, 10}};
+
+constexpr uint64_t kSeed = 7;
+
+struct Tolerance {
+  const char* device;
+  const char* dtype;
+  double relative;  // f32: sums in another order; bf16: 8 bits of mantissa in every activation
+};
+
+class DiTGolden : public testing::TestWithParam<std::tuple<Case, Tolerance>> {};
+
+TEST_P(DiTGolden, EveryStageAgreesWithDiffusers) {
+  const auto& [c, tolerance] = GetParam();
+  const auto backend = make_backend({.device = tolerance.device, .dtype = tolerance.dtype, .threads = 2});
+  const RandomWeights weights(c.tag, kSeed);
+  const DiT dit(c.config, Weights(*backend, weights));
+
+  const int64_t side = c.config.input_size;
+  const Tensor x = to_channels_last(
+      *backend, backend->upload(random_uniform("x_T", {2, c.config.in_channels, side, side}, std::sqrt(3.0), kSeed)));
+  const std::vector<double> t = {501, 501};
+  const std::vector<int64_t> rows = {0, 1};
+  const Tensor positions = dit.positions(side, side);
+  const DiT::Conditioning conditioning = dit.condition(t, c.classes);
+
+  EXPECT_LE(relative_error(backend->download(dit.embed_condition(t, c.classes)), golden("dit/" + c.file + "_condition.npy")),
+            tolerance.relative);
+  Tensor tokens = dit.embed_patches(x, positions);
+  dit.blocks()[0](tokens, gather(*backend, conditioning.blocks[0], rows));
+  EXPECT_LE(relative_error(backend->download(tokens), golden("dit/" + c.file + "_block0.npy")), tolerance.relative);
+
+  const Tensor out = to_channels_first(*backend, dit(x, positions, conditioning, rows));
+  EXPECT_LE(relative_error(backend->download(out), golden("dit/" + c.file + "_forward.npy")), tolerance.relative);
+}
+
+std::string test_name(const testing::TestParamInfo<DiTGolden::ParamType>& info) {
+  std::string name = std::get<0>(info.param).file + "_" + std::get<1>(info.param).device + "_" + std::get<1>(info.param).dtype;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Cpu, DiTGolden,
+                         testing::Combine(testing::Values(kSmall, kTiny, kTinyNoSigma),
+                                          testing::Values(Tolerance{"cpu", "f32", 1e-5}, Tolerance{"cpu", "bf16", 2e-2})),
+                         test_name);
+INSTANTIATE_TEST_SUITE_P(Reference, DiTGolden,
+                         testing::Combine(testing::Values(kTiny, kTinyNoSigma),
+                                          testing::Values(Tolerance{"reference", "f32", 1e-5})),
+                         test_name);
+
+TEST(DiTFamily, ParametersAreThePublishedOnes) {
+  const auto parameters = [](const char* size, int64_t patch) {
+    for (const DiTSize& s : kDiTSizes)
+      if (s.name == size)
+        return dit_parameters({.patch_size = patch, .hidden_size = s.hidden_size, .depth = s.depth, .num_heads = s.num_heads});
+    return int64_t{0};
+  };
+  EXPECT_EQ(parameters("DiT-S", 2), 32'963'360);
+  EXPECT_EQ(parameters("DiT-S", 4), 32'945'024);
+  EXPECT_EQ(parameters("DiT-S", 8), 33'148'160);
+  EXPECT_EQ(parameters("DiT-B", 2), 130'512'416);
+  EXPECT_EQ(parameters("DiT-B", 4), 130'475'648);
+  EXPECT_EQ(parameters("DiT-B", 8), 130'881'536);
+  EXPECT_EQ(parameters("DiT-L", 2), 458'102'816);
+  EXPECT_EQ(parameters("DiT-L", 4), 458'053'760);
+  EXPECT_EQ(parameters("DiT-L", 8), 458'594'816);
+  EXPECT_EQ(parameters("DiT-XL", 2), 675'129'632);
+  EXPECT_EQ(parameters("DiT-XL", 4), 675'074'432);
+  EXPECT_EQ(parameters("DiT-XL", 8), 675'683'072);
+}
+
+TEST(DiTFamily, FlopsOfTheLargestAreThePublishedOnes) {
+  // 118.6 G multiply-adds at 256 x 256 (the paper's table, matrix products only).
+  const DiTConfig xl = {.patch_size = 2, .hidden_size = 1152, .depth = 28, .num_heads = 16};
+  EXPECT_NEAR(dit_flops(xl, 32, 32) / 2e9, 118.6, 0.1);
+  EXPECT_EQ(dit_name(xl), "DiT-XL/2");
+  EXPECT_EQ(dit_name({.hidden_size = 192, .depth = 8}), "DiT 192x8/2");
+}
+
+TEST(DiTPositions, FirstHalfEncodesTheColumn) {
+  const Tensor table = sine_cosine_embedding(2, 3, 8);  // tokens (row, column): 2 frequencies, 1 and 0.01
+  const float* row = table.data<float>() + 5 * 8;       // row 1, column 2
+  EXPECT_FLOAT_EQ(row[0], std::sin(2.0f));
+  EXPECT_FLOAT_EQ(row[1], std::sin(0.02f));
+  EXPECT_FLOAT_EQ(row[2], std::cos(2.0f));
+  EXPECT_FLOAT_EQ(row[4], std::sin(1.0f));
+  EXPECT_FLOAT_EQ(row[6], std::cos(1.0f));
+}
+
+// A source of shapes alone.
+class Shapes final : public WeightSource {
+ public:
+  explicit Shapes(const DiTConfig& c) {
+    const int64_t D = c.hidden_size, p = c.patch_size;
+    shapes = {{"x_embedder.proj.weight", {D, c.in_channels, p, p}},
+              {"pos_embed", {1, (c.input_size / p) * (c.input_size / p), D}},
+              {"y_embedder.embedding_table.weight", {c.num_classes + 1, D}},
+              {"blocks.0.mlp.fc1.weight", {c.mlp_size(), D}},
+              {"final_layer.linear.weight", {p * p * c.out_channels(), D}}};
+    for (int64_t i = 0; i < c.depth; ++i) shapes[concat("blocks.", i, ".attn.qkv.weight")] = {3 * D, D};
+  }
+  std::optional<Shape> shape(const std::string& name) const override {
+    const auto found = shapes.find(name);
+    return found == shapes.end() ? std::nullopt : std::optional(found->second);
+  }
+  Tensor load(const std::string&, const Shape&, DType) const override { return {}; }
+  std::map<std::string, Shape> shapes;
+};
+
+TEST(DiTInference, EveryFamilyMemberIsRecognised) {
+  for (const DiTSize& size : kDiTSizes)
+    for (const int64_t patch : {2, 4, 8})
+      for (const bool learn_sigma : {true, false}) {
+        const DiTConfig config = {.input_size = 64, .patch_size = patch, .hidden_size = size.hidden_size,
+                                  .depth = size.depth, .num_heads = size.num_heads, .learn_sigma = learn_sigma};
+        EXPECT_EQ(infer_dit_config(Shapes(config)), config) << size.name << "/" << patch;
+      }
+}
+
+void expect_refused(const Shapes& shapes, const std::string& part) {
+  try {
+    infer_dit_config(shapes);
+    ADD_FAILURE() << "accepted; expected: " << part;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::input);
+    EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+  }
+}
+
+TEST(DiTInference, WhatIsNoDiTIsRefusedByName) {
+  Shapes shapes({});
+  shapes.shapes.erase("x_embedder.proj.weight");
+  expect_refused(shapes, "\"x_embedder.proj.weight\"");
+  shapes = Shapes({});
+  shapes.shapes["pos_embed"] = {1, 250, 384};
+  expect_refused(shapes, "250 tokens");
+  shapes = Shapes({});
+  shapes.shapes["final_layer.linear.weight"] = {17, 384};
+  expect_refused(shapes, "17 outputs");
+  shapes = Shapes({.hidden_size = 400});
+  expect_refused(shapes, "num_heads");
+  shapes = Shapes({});
+  shapes.shapes["pos_embed"] = {256, 384};
+  expect_refused(shapes, "expected 3 dimensions");
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,124 @@
+// The contract between tensors and devices: every operation with its formula and its shapes.
+//
+// N batch, T tokens, D width, H heads, d = D / H, C channels; K inputs and M outputs of a linear map.
+// A "row" is the innermost dimension. "(..., K)" stands for any leading dimensions. Activations are
+// channels-last. The compute type is f32 or bf16 (`compute_dtype()`); every operation accumulates in f32.
+//
+// Shapes are checked above, in ops/: an implementation may trust them. The order of every summation
+// depends only on the shape of one row (never on batch, threads or neighbours), so that an image
+// depends on its seed and not on its company.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tstitch/tensor/tensor.h"
+
+namespace tstitch {
+
+enum class Activation : uint8_t {
+  none,
+  gelu_tanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  silu,       // x / (1 + exp(-x))
+};
+
+// A weight matrix W (M, K) and its bias b (M) in the layout its backend computes with.
+class PackedLinear {
+ public:
+  virtual ~PackedLinear() = default;
+  virtual int64_t inputs() const = 0;   // K
+  virtual int64_t outputs() const = 0;  // M
+  virtual int64_t bytes() const = 0;    // held in memory
+};
+
+// One term of Backend::combine.
+struct Term {
+  double factor;
+  const Tensor* x;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string description() const = 0;  // e.g. "cpu: avx512_bf16, 2 threads, bf16"
+  virtual DType compute_dtype() const = 0;      // f32 or bf16
+  virtual Memory& memory() = 0;
+
+  // ---- border between host and device --------------------------------------------------------------
+  // A copy of a contiguous host tensor, and back.
+  virtual Tensor upload(const Tensor& host) = 0;
+  virtual Tensor download(const Tensor& x) = 0;
+
+  // W: (M, K) f32 or bf16 on the host, b: (M) f32 or empty. Done once, at load.
+  virtual std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) = 0;
+
+  // ---- linear maps -----------------------------------------------------------------------------------
+  // act(x W^T + b). x: (..., K) f32 or bf16. Returns (..., M) of type `out`.
+  virtual Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) = 0;
+
+  // residual + gate * (x W^T + b), in place. residual: (N, T, M) f32, gate: (N, M) f32, x: (N, T, K).
+  virtual void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) = 0;
+
+  // ---- attention ---------------------------------------------------------------------------------------
+  // softmax(q k^T / sqrt(d)) v for each head. q: (N, T, D), k and v: (N, S, D), rows may be strided; head h
+  // owns columns h d .. (h + 1) d. Never stores the (T, S) scores of a head at once. Returns (N, T, D).
+  virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) = 0;
+
+  // ---- rows ----------------------------------------------------------------------------------------------
+  // layer_norm(x) (1 + scale) + shift with layer_norm over the row, no affine weights. x: (N, T, D) f32,
+  // shift and scale: (N, D) f32. Returns (N, T, D) of the compute type.
+  virtual Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) = 0;
+
+  // x + y with y: (T, D) f32 repeated for every n, in place. x: (N, T, D) f32.
+  virtual void add_rows(Tensor& x, const Tensor& y) = 0;
+
+  // Rows `indices[i]` of the table (R, D) f32. Returns (indices.size(), D) f32.
+  virtual Tensor gather(const Tensor& table, std::span<const int64_t> indices) = 0;
+
+  // Sinusoidal embedding of timesteps: [cos(t f_i) | sin(t f_i)], f_i = 10000^(-i / (D/2)), i < D/2, in f32
+  // as in the DiT reference. Returns (t.size(), D) f32.
+  virtual Tensor timestep_embedding(std::span<const double> t, int64_t width) = 0;
+
+  // ---- elementwise (any shape, f32 unless said) --------------------------------------------------------
+  virtual Tensor silu(const Tensor& x) = 0;
+  virtual Tensor cast(const Tensor& x, DType dtype) = 0;  // f32 <-> bf16
+
+  // offset + sum_i factor_i x_i, each product and sum in f32 in the order given. Rows may be strided. At
+  // most 8 terms.
+  virtual Tensor combine(std::span<const Term> terms, double offset) = 0;
+
+  // mean + exp(log_variance / 2) noise.
+  virtual Tensor add_noise(const Tensor& mean, const Tensor& log_variance, const Tensor& noise) = 0;
+
+  // Classifier-free guidance on the first `channels` columns of every row: u + scale (c - u); the others
+  // are c. c and u: (..., C).
+  virtual Tensor guide(const Tensor& c, const Tensor& u, double scale, int64_t channels) = 0;
+
+  // ---- layout ----------------------------------------------------------------------------------------------
+  // Patches of p x p pixels as rows in the order (p row, p column, channel): (N, H, W, C) f32 to
+  // (N, H/p W/p, p p C) of the compute type, tokens row-major; and back, f32 to f32, to (N, h, w, C).
+  virtual Tensor patchify(const Tensor& x, int64_t p) = 0;
+  virtual Tensor unpatchify(const Tensor& tokens, int64_t p, int64_t height, int64_t width) = 0;
+
+  // Channels-first to channels-last and back: (N, C, H, W) f32 <-> (N, H, W, C) f32.
+  virtual Tensor to_channels_last(const Tensor& x) = 0;
+  virtual Tensor to_channels_first(const Tensor& x) = 0;
+
+  // x: (N, ...), repeated: (times N, ...).
+  virtual Tensor repeat(const Tensor& x, int64_t times) = 0;
+};
+
+struct BackendOptions {
+  std::string device = "cpu";    // "cpu" or "reference"
+  std::string dtype = "auto";    // "f32", "bf16", or "auto": bf16 where the device computes it natively
+  int threads = 0;               // 0: all the processors of this process
+};
+
+// Throws Error{usage} for an unknown device or type, naming the known ones.
+std::unique_ptr<Backend> make_backend(const BackendOptions& options);
+
+}  // namespace tstitch

@@ -1,0 +1,226 @@
+#include "tstitch/backend/reference/reference_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numbers>
+#include <vector>
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+namespace {
+
+// Element (row, column) of f32 or bf16 tensors.
+float get(const Tensor& x, int64_t row, int64_t column) {
+  const int64_t i = row * x.row_stride() + column;
+  return x.dtype() == DType::f32 ? x.data<float>()[i] : to_float(x.data<bfloat16>()[i]);
+}
+
+void set(Tensor& x, int64_t row, int64_t column, double value) {
+  const int64_t i = row * x.row_stride() + column;
+  const auto rounded = static_cast<float>(value);
+  if (x.dtype() == DType::f32)
+    x.data<float>()[i] = rounded;
+  else
+    x.data<bfloat16>()[i] = to_bfloat16(rounded);
+}
+
+double apply(Activation act, double x) {
+  switch (act) {
+    case Activation::none: return x;
+    case Activation::gelu_tanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::silu: return x / (1 + std::exp(-x));
+  }
+  return x;
+}
+
+class ReferenceLinear final : public PackedLinear {
+ public:
+  ReferenceLinear(Tensor w, Tensor b) : w_(std::move(w)), b_(std::move(b)) {}
+  int64_t inputs() const override { return w_.extent(1); }
+  int64_t outputs() const override { return w_.extent(0); }
+  int64_t bytes() const override { return w_.elements() * size_of(w_.dtype()) + (b_ ? b_.elements() * 4 : 0); }
+
+  // (x W^T + b)[row, m]
+  double operator()(const Tensor& x, int64_t row, int64_t m) const {
+    double sum = b_ ? get(b_, 0, m) : 0;
+    for (int64_t k = 0; k < inputs(); ++k) sum += double{get(x, row, k)} * get(w_, m, k);
+    return sum;
+  }
+
+ private:
+  Tensor w_, b_;
+};
+
+// f(row, column) for every element of a new tensor.
+template <class F>
+Tensor generate(const Shape& shape, DType dtype, const F& f) {
+  Tensor out(shape, dtype);
+  for (int64_t row = 0; row < out.rows(); ++row)
+    for (int64_t column = 0; column < out.columns(); ++column) set(out, row, column, f(row, column));
+  return out;
+}
+
+}  // namespace
+
+std::string ReferenceBackend::description() const { return concat("reference: plain loops, ", name_of(compute_dtype_)); }
+
+Tensor ReferenceBackend::upload(const Tensor& host) { return repeat(host, 1); }
+Tensor ReferenceBackend::download(const Tensor& x) { return repeat(x, 1); }
+
+std::unique_ptr<PackedLinear> ReferenceBackend::pack_linear(const Tensor& w, const Tensor& b) {
+  return std::make_unique<ReferenceLinear>(cast(w, compute_dtype_), b ? cast(b, DType::f32) : Tensor());
+}
+
+Tensor ReferenceBackend::linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) {
+  const auto& linear = dynamic_cast<const ReferenceLinear&>(w);
+  const Tensor x_compute = cast(x, compute_dtype_);
+  return generate(x.shape().with(-1, w.outputs()), out,
+                  [&](int64_t row, int64_t m) { return apply(act, linear(x_compute, row, m)); });
+}
+
+void ReferenceBackend::add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) {
+  const auto& linear = dynamic_cast<const ReferenceLinear&>(w);
+  const Tensor x_compute = cast(x, compute_dtype_);
+  const int64_t T = x.extent(1);
+  for (int64_t row = 0; row < residual.rows(); ++row)
+    for (int64_t m = 0; m < w.outputs(); ++m)
+      set(residual, row, m, get(residual, row, m) + get(gate, row / T, m) * linear(x_compute, row, m));
+}
+
+Tensor ReferenceBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  const int64_t N = q.extent(0), T = q.extent(1), S = k.extent(1), D = q.extent(2), d = D / heads;
+  const double scale = 1 / std::sqrt(static_cast<double>(d));
+  Tensor out(q.shape(), compute_dtype_);
+  std::vector<double> p(static_cast<size_t>(S));  // one row of scores, then of probabilities
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t t = 0; t < T; ++t) {
+        for (int64_t s = 0; s < S; ++s) {
+          p[s] = 0;
+          for (int64_t j = h * d; j < (h + 1) * d; ++j) p[s] += double{get(q, n * T + t, j)} * get(k, n * S + s, j);
+        }
+        const double largest = *std::ranges::max_element(p);
+        double sum = 0;
+        for (double& score : p) sum += score = std::exp((score - largest) * scale);
+        for (int64_t j = h * d; j < (h + 1) * d; ++j) {
+          double value = 0;
+          for (int64_t s = 0; s < S; ++s) value += p[s] / sum * get(v, n * S + s, j);
+          set(out, n * T + t, j, value);
+        }
+      }
+  return out;
+}
+
+Tensor ReferenceBackend::modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) {
+  const int64_t T = x.extent(1), D = x.extent(2);
+  Tensor out(x.shape(), compute_dtype_);
+  for (int64_t row = 0; row < x.rows(); ++row) {
+    double mean = 0, variance = 0;
+    for (int64_t j = 0; j < D; ++j) mean += get(x, row, j);
+    mean /= static_cast<double>(D);
+    for (int64_t j = 0; j < D; ++j) variance += (get(x, row, j) - mean) * (get(x, row, j) - mean);
+    variance /= static_cast<double>(D);
+    for (int64_t j = 0; j < D; ++j) {
+      const double normalized = (get(x, row, j) - mean) / std::sqrt(variance + eps);
+      set(out, row, j, normalized * (1.0 + get(scale, row / T, j)) + get(shift, row / T, j));
+    }
+  }
+  return out;
+}
+
+void ReferenceBackend::add_rows(Tensor& x, const Tensor& y) {
+  for (int64_t row = 0; row < x.rows(); ++row)
+    for (int64_t j = 0; j < x.columns(); ++j) set(x, row, j, get(x, row, j) + get(y, row % y.rows(), j));
+}
+
+Tensor ReferenceBackend::gather(const Tensor& table, std::span<const int64_t> indices) {
+  return generate({static_cast<int64_t>(indices.size()), table.columns()}, DType::f32,
+                  [&](int64_t row, int64_t j) { return get(table, indices[row], j); });
+}
+
+Tensor ReferenceBackend::timestep_embedding(std::span<const double> t, int64_t width) {
+  const int64_t half = width / 2;
+  return generate({static_cast<int64_t>(t.size()), width}, DType::f32, [&](int64_t row, int64_t j) {
+    const auto exponent = static_cast<float>(-std::log(10000.0)) * static_cast<float>(j % half) / static_cast<float>(half);
+    const float angle = static_cast<float>(t[row]) * std::exp(exponent);
+    return j < half ? std::cos(angle) : std::sin(angle);
+  });
+}
+
+Tensor ReferenceBackend::silu(const Tensor& x) {
+  return generate(x.shape(), DType::f32, [&](int64_t row, int64_t j) { return apply(Activation::silu, get(x, row, j)); });
+}
+
+Tensor ReferenceBackend::cast(const Tensor& x, DType dtype) {
+  return generate(x.shape(), dtype, [&](int64_t row, int64_t j) { return get(x, row, j); });
+}
+
+Tensor ReferenceBackend::combine(std::span<const Term> terms, double offset) {
+  return generate(terms[0].x->shape(), DType::f32, [&](int64_t row, int64_t j) {
+    auto sum = static_cast<float>(offset);
+    for (const Term& term : terms) sum += static_cast<float>(term.factor) * get(*term.x, row, j);
+    return sum;
+  });
+}
+
+Tensor ReferenceBackend::add_noise(const Tensor& mean, const Tensor& log_variance, const Tensor& noise) {
+  return generate(mean.shape(), DType::f32, [&](int64_t row, int64_t j) {
+    return get(mean, row, j) + std::exp(0.5f * get(log_variance, row, j)) * get(noise, row, j);
+  });
+}
+
+Tensor ReferenceBackend::guide(const Tensor& c, const Tensor& u, double scale, int64_t channels) {
+  return generate(c.shape(), DType::f32, [&](int64_t row, int64_t j) {
+    const float cond = get(c, row, j), uncond = get(u, row, j);
+    return j < channels ? uncond + static_cast<float>(scale) * (cond - uncond) : cond;
+  });
+}
+
+Tensor ReferenceBackend::patchify(const Tensor& x, int64_t p) {
+  const int64_t N = x.extent(0), H = x.extent(1), W = x.extent(2), C = x.extent(3);
+  const int64_t h = H / p, w = W / p;
+  return generate({N, h * w, p * p * C}, compute_dtype_, [&](int64_t row, int64_t j) {
+    const int64_t n = row / (h * w), patch = row % (h * w);
+    const int64_t y = patch / w * p + j / (p * C), column = patch % w * p + j / C % p;
+    return get(x, (n * H + y) * W + column, j % C);
+  });
+}
+
+Tensor ReferenceBackend::unpatchify(const Tensor& tokens, int64_t p, int64_t height, int64_t width) {
+  const int64_t N = tokens.extent(0), C = tokens.columns() / (p * p);
+  return generate({N, height, width, C}, DType::f32, [&](int64_t row, int64_t channel) {
+    const int64_t n = row / (height * width), y = row / width % height, x = row % width;
+    const int64_t token = (n * (height / p) + y / p) * (width / p) + x / p;
+    return get(tokens, token, ((y % p) * p + x % p) * C + channel);
+  });
+}
+
+Tensor ReferenceBackend::to_channels_last(const Tensor& x) {
+  const int64_t N = x.extent(0), C = x.extent(1), H = x.extent(2), W = x.extent(3);
+  return generate({N, H, W, C}, DType::f32, [&](int64_t row, int64_t c) {
+    const int64_t n = row / (H * W), y = row / W % H;
+    return get(x, (n * C + c) * H + y, row % W);
+  });
+}
+
+Tensor ReferenceBackend::to_channels_first(const Tensor& x) {
+  const int64_t N = x.extent(0), H = x.extent(1), W = x.extent(2), C = x.extent(3);
+  return generate({N, C, H, W}, DType::f32, [&](int64_t row, int64_t column) {
+    const int64_t n = row / (C * H), c = row / H % C, y = row % H;
+    return get(x, (n * H + y) * W + column, c);
+  });
+}
+
+Tensor ReferenceBackend::repeat(const Tensor& x, int64_t times) {
+  Tensor out(x.shape().rank() ? x.shape().with(0, times * x.extent(0)) : x.shape(), x.dtype());
+  const auto row_bytes = static_cast<size_t>(x.columns() * size_of(x.dtype()));
+  const auto stride_bytes = static_cast<size_t>(x.row_stride() * size_of(x.dtype()));
+  for (int64_t row = 0; row < out.rows(); ++row)
+    std::memcpy(out.bytes() + row * row_bytes, x.bytes() + (row % x.rows()) * stride_bytes, row_bytes);
+  return out;
+}
+
+}  // namespace tstitch

@@ -1,0 +1,25 @@
+// DDPM: ancestral sampling (Ho et al. 2020, arXiv 2006.11239, Algorithm 2) between any two noise levels.
+#pragma once
+
+#include "tstitch/diffusion/solver.h"
+
+namespace tstitch {
+
+// x' ~ N(mean, variance); ' marks the level after the step, beta = 1 - (alpha / alpha')^2:
+//   mean = (beta alpha' / sigma^2) x0 + (sigma'^2 (alpha / alpha') / sigma^2) x              (eq. 7)
+//   variance: where the network predicts v, log variance = f log beta + (1 - f) log posterior, f = (v + 1) /
+//   2
+//     (Nichol & Dhariwal 2021, eq. 15); otherwise the posterior variance = beta sigma'^2 / sigma^2 ("fixed
+//     small")
+// The step that ends at the clean level returns its mean.
+class Ddpm final : public Solver {
+ public:
+  explicit Ddpm(Backend& backend) : backend_(backend) {}
+
+  Tensor step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn noise) override;
+
+ private:
+  Backend& backend_;
+};
+
+}  // namespace tstitch

@@ -1,0 +1,25 @@
+#include "tstitch/diffusion/guidance.h"
+
+#include <utility>
+
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+
+GuidedDenoiser::GuidedDenoiser(Backend& backend, std::unique_ptr<Denoiser> base, double scale,
+                               int64_t channels)
+    : backend_(backend), base_(std::move(base)), scale_(scale), channels_(channels) {}
+
+Prediction GuidedDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {
+  const int64_t n = x.extent(0);
+  const Prediction both = base_->predict(repeat(backend_, x, 2), level);  // (2N, H, W, C)
+  Prediction guided;
+  guided.eps = guide(backend_, both.eps.slice(0, n), both.eps.slice(n, 2 * n), scale_, channels_);
+  guided.x0 = x0_from_eps(backend_, x, guided.eps, level);
+  if (both.v) guided.v = both.v.slice(0, n);
+  return guided;
+}
+
+void GuidedDenoiser::prepare(std::span<const NoiseLevel> levels) { base_->prepare(levels); }
+
+}  // namespace tstitch

@@ -1,0 +1,89 @@
+#include "tstitch/diffusion/noise.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tstitch/base/error.h"
+#include "tstitch/base/philox.h"
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+
+// ---- Philox
+// ------------------------------------------------------------------------------------------------
+
+PhiloxNoise::PhiloxNoise(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw)
+    : backend_(backend), seed_(seed), images_(std::move(images)), chw_(chw) {
+  check_internal(chw.rank() == 3, "a latent of the shape ", to_string(chw), ", expected (C, H, W)");
+}
+
+Tensor PhiloxNoise::initial() { return draw(0); }
+
+Tensor PhiloxNoise::step(int index) { return draw(1 + static_cast<uint32_t>(index)); }
+
+Tensor PhiloxNoise::draw(uint32_t purpose) const {
+  Tensor noise({std::ssize(images_), chw_[0], chw_[1], chw_[2]}, DType::f32);  // (N, C, H, W)
+  const int64_t elements = chw_.elements();
+  float* out = noise.data<float>();
+  for (const uint64_t image : images_) {
+    const auto low = static_cast<uint32_t>(image), high = static_cast<uint32_t>(image >> 32);
+    for (int64_t e = 0; e < elements; e += 4) {
+      const auto normal = philox_normal(philox({static_cast<uint32_t>(e / 4), purpose, low, high}, seed_));
+      out = std::copy_n(normal.begin(), std::min<int64_t>(4, elements - e), out);
+    }
+  }
+  return to_channels_last(backend_, backend_.upload(noise));
+}
+
+// ---- given
+// -------------------------------------------------------------------------------------------------
+
+namespace {
+
+// name: what the user calls it; leading: dimensions in front of (M, C, H, W).
+void check_given(const char* name, const Tensor& given, int leading, int64_t first, const Shape& nchw) {
+  const std::string expected = concat("f32 ", leading ? "(steps, images" : "(images", ", ", nchw[1], ", ",
+                                      nchw[2], ", ", nchw[3], ") with at least ", first + nchw[0], " images");
+  const Shape& shape = given.shape();
+  bool fits = given.dtype() == DType::f32 && given.is_contiguous() && shape.rank() == leading + 4 &&
+              shape[leading] >= first + nchw[0];
+  for (int i = 1; fits && i < 4; ++i) fits = shape[leading + i] == nchw[i];
+  check(fits, ErrorKind::input, name, " is ", name_of(given.dtype()), " ", to_string(shape), ", expected ",
+        expected);
+}
+
+}  // namespace
+
+GivenNoise::GivenNoise(Backend& backend, GivenLatents given, int64_t first, const Shape& nchw,
+                       std::unique_ptr<NoiseSource> otherwise)
+    : backend_(backend),
+      given_(std::move(given)),
+      first_(first),
+      nchw_(nchw),
+      otherwise_(std::move(otherwise)) {
+  check_internal(nchw.rank() == 4 && first >= 0, "a batch of the shape ", to_string(nchw), " from image ",
+                 first);
+  if (given_.initial) check_given("the initial latent", given_.initial, 0, first, nchw);
+  if (given_.steps) check_given("the noise", given_.steps, 1, first, nchw);
+}
+
+Tensor GivenNoise::initial() {
+  if (given_.initial)
+    return to_channels_last(backend_, backend_.upload(given_.initial.slice(first_, first_ + nchw_[0])));
+  check(otherwise_ != nullptr, ErrorKind::input, "no initial latent given");
+  return otherwise_->initial();
+}
+
+Tensor GivenNoise::step(int index) {
+  if (given_.steps) {
+    check(index < given_.steps.extent(0), ErrorKind::input, "the noise has ", given_.steps.extent(0),
+          " steps, but step ", index + 1, " needs noise");
+    const int64_t images = given_.steps.extent(1);
+    const Tensor step = given_.steps.slice(index, index + 1).reshape(nchw_.with(0, images));  // (M, C, H, W)
+    return to_channels_last(backend_, backend_.upload(step.slice(first_, first_ + nchw_[0])));
+  }
+  check(otherwise_ != nullptr, ErrorKind::input, "no noise given, but step ", index + 1, " needs it");
+  return otherwise_->step(index);
+}
+
+}  // namespace tstitch

@@ -1,0 +1,47 @@
+// How much noise a latent carries at every timestep of training: the discrete variance-preserving schedules
+// of DDPM (Ho et al. 2020, arXiv 2006.11239, section 2).
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace tstitch {
+
+// A point of the trajectory: x = alpha x0 + sigma eps with eps ~ N(0, 1).
+struct NoiseLevel {
+  double t;      // what the network is told: the timestep of training, 0 .. T-1
+  double alpha;  // sqrt(alphas_cumprod[t])
+  double sigma;  // sqrt(1 - alphas_cumprod[t])
+
+  bool operator==(const NoiseLevel&) const = default;
+};
+
+// Where every trajectory ends: no noise left. No network is asked here, so t is nothing but 0.
+inline constexpr NoiseLevel kClean = {.t = 0, .alpha = 1, .sigma = 0};
+
+// beta_t, the variance that step t of the forward process adds, for t = 0 .. T-1; everything in f64.
+class NoiseSchedule {
+ public:
+  // beta_t evenly spaced from beta_start to beta_end (Ho et al. 2020, section 4; DiT: 1e-4, 2e-2, 1000).
+  static NoiseSchedule linear(double beta_start, double beta_end, int train_timesteps);
+  // sqrt(beta_t) evenly spaced (Rombach et al. 2022; Stable Diffusion: 0.00085, 0.012, 1000; their
+  // class-conditional LDM: 0.0015, 0.0195, 1000). Both throw Error{input} unless 0 < beta_start <= beta_end <
+  // 1 and 1 <= T <= 1,000,000: the numbers come from model files.
+  static NoiseSchedule scaled_linear(double beta_start, double beta_end, int train_timesteps);
+
+  int train_timesteps() const { return static_cast<int>(alphas_cumprod_.size()); }  // T
+  // prod_{s <= t} (1 - beta_s) for t = 0 .. T-1, decreasing.
+  std::span<const double> alphas_cumprod() const { return alphas_cumprod_; }
+
+  // The noise level of timestep t; Error{internal} unless 0 <= t < T.
+  NoiseLevel level(int t) const;
+  // The levels of `timesteps`, given in sampling order (decreasing), and kClean after them: N + 1 levels.
+  std::vector<NoiseLevel> levels(std::span<const int> timesteps) const;
+
+ private:
+  explicit NoiseSchedule(std::span<const double> betas);
+
+  std::vector<double> alphas_cumprod_;
+};
+
+}  // namespace tstitch

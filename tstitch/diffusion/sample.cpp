@@ -1,0 +1,30 @@
+#include "tstitch/diffusion/sample.h"
+
+#include <utility>
+#include <vector>
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+
+Sampled sample(const Trajectory& trajectory, std::span<Denoiser* const> denoisers, Solver& solver,
+               NoiseSource& noise, Tensor x, Observer* observer) {
+  for (const Step& step : trajectory)
+    check(step.denoiser < std::ssize(denoisers), ErrorKind::usage, "step ", step.index + 1,
+          " of the trajectory is for model ", step.denoiser + 1, ", but there are ", denoisers.size());
+  for (int i = 0; i < std::ssize(denoisers); ++i)
+    if (trajectory.steps_of(i) > 0) denoisers[i]->prepare(trajectory.levels_of(i));
+  solver.reset();
+
+  for (const Step& step : trajectory) {
+    if (observer) observer->before(step);
+    const Denoiser& denoiser = *denoisers[step.denoiser];
+    x = solver.step(
+        [&](const Tensor& x_at, const NoiseLevel& level) { return denoiser.predict(x_at, level); }, x, step,
+        [&] { return noise.step(step.index); });
+    if (observer && !observer->after(step, x)) return {std::move(x), true};
+  }
+  return {std::move(x), false};
+}
+
+}  // namespace tstitch

@@ -1,0 +1,33 @@
+// The sampling loop: the only place where trajectory, denoisers, solver and noise meet.
+#pragma once
+
+#include <span>
+
+#include "tstitch/diffusion/denoiser.h"
+#include "tstitch/diffusion/noise.h"
+#include "tstitch/diffusion/solver.h"
+#include "tstitch/diffusion/trajectory.h"
+
+namespace tstitch {
+
+// Told about every step, from the thread that samples: for progress, timing, and cancelling.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void before(const Step& /*step*/) {}
+  // x: (N, H, W, C) at step.next. Returning false cancels the rest.
+  virtual bool after(const Step& /*step*/, const Tensor& /*x*/) { return true; }
+};
+
+struct Sampled {
+  Tensor x;  // (N, H, W, C) f32 at the end of the trajectory, or where it was cancelled
+  bool cancelled = false;
+};
+
+// Walks x, (N, H, W, C) f32 at the trajectory's first level, to its last; from pure noise, x =
+// noise.initial(). denoisers: indexed by Step::denoiser; each is first told the levels it will serve. Throws
+// Error{usage} when the trajectory names a denoiser that is not there.
+Sampled sample(const Trajectory& trajectory, std::span<Denoiser* const> denoisers, Solver& solver,
+               NoiseSource& noise, Tensor x, Observer* observer = nullptr);
+
+}  // namespace tstitch

@@ -1,0 +1,38 @@
+// The rule that crosses one step of a trajectory.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/base/function_ref.h"
+#include "tstitch/diffusion/denoiser.h"
+#include "tstitch/diffusion/trajectory.h"
+
+namespace tstitch {
+
+using DenoiseFn = FunctionRef<Prediction(const Tensor& x, const NoiseLevel& level)>;
+using NoiseFn = FunctionRef<Tensor()>;  // standard normal, of the shape of x; drawn only when called
+
+class Solver {
+ public:
+  virtual ~Solver() = default;
+  // From x at step.level to the returned x at step.next, both (N, H, W, C) f32. The whole step is served by
+  // the one denoiser behind `denoise`, which is what makes the cost of a trajectory countable.
+  virtual Tensor step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn noise) = 0;
+  // Forgets what multistep solvers remember of earlier steps; called before the first one. The memory
+  // survives a switch of the denoiser, as in the reference.
+  virtual void reset() {}
+};
+
+struct SolverOptions {
+  double eta = 0;  // DDIM: 0 deterministic ... 1 as much noise as DDPM
+};
+
+std::string solver_names();  // "ddim, ddpm"
+
+// Throws Error{usage} for an unknown name, naming the known ones, and for options out of range.
+std::unique_ptr<Solver> make_solver(Backend& backend, std::string_view name, const SolverOptions& options);
+
+}  // namespace tstitch

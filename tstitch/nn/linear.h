@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+
+#include "tstitch/nn/weights.h"
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+
+// act(x W^T + b) with W: "weight" (M, K) and b: "bias" (M), packed for the backend at construction.
+class Linear {
+ public:
+  Linear(const Weights& weights, int64_t inputs, int64_t outputs);
+  // From tensors already at hand: w (M, K), b (M) f32.
+  Linear(Backend& backend, const Tensor& w, const Tensor& b);
+
+  // x: (..., K). Returns (..., M) of the compute type, or of `out`.
+  Tensor operator()(const Tensor& x, Activation act = Activation::none) const;
+  Tensor operator()(const Tensor& x, Activation act, DType out) const;
+
+  // residual += gate * (x W^T + b). residual: (N, T, M), gate: (N, M), x: (N, T, K).
+  void add_gated_to(Tensor& residual, const Tensor& gate, const Tensor& x) const;
+
+  int64_t bytes() const { return packed_->bytes(); }
+
+ private:
+  Backend* backend_;
+  std::unique_ptr<PackedLinear> packed_;
+};
+
+}  // namespace tstitch

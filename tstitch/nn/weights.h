@@ -1,0 +1,48 @@
+// Named weights, as a checkpoint holds them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/tensor/tensor.h"
+
+namespace tstitch {
+
+// Where weights come from: a file, or a random stream.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  // The shape stored under `name`, or nothing when there is no such tensor.
+  virtual std::optional<Shape> shape(const std::string& name) const = 0;
+  // A contiguous host copy as `dtype` (f32 or bf16). Throws Error{input} naming the tensor when it is
+  // missing or its shape is not `expected`.
+  virtual Tensor load(const std::string& name, const Shape& expected, DType dtype) const = 0;
+};
+
+// The weights under a prefix, and the backend they are for: `weights / "blocks.3" / "attn"` names
+// "blocks.3.attn.". Layers ask it for their tensors in their constructors, so that what is missing or
+// misshapen is reported with its full name.
+class Weights {
+ public:
+  Weights(Backend& backend, const WeightSource& source) : backend_(&backend), source_(&source) {}
+
+  Weights operator/(const std::string& name) const {
+    Weights inner = *this;
+    inner.prefix_ += name + ".";
+    return inner;
+  }
+
+  Backend& backend() const { return *backend_; }
+  std::optional<Shape> shape(const std::string& name) const { return source_->shape(prefix_ + name); }
+  Tensor load(const std::string& name, const Shape& expected, DType dtype = DType::f32) const {
+    return source_->load(prefix_ + name, expected, dtype);
+  }
+
+ private:
+  Backend* backend_;
+  const WeightSource* source_;
+  std::string prefix_;
+};
+
+}  // namespace tstitch

@@ -1,0 +1,146 @@
+#include "tstitch/ops/ops.h"
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+namespace {
+
+void expect_shape(const char* op, const char* name, const Tensor& x, const Shape& expected) {
+  check_internal(x.shape() == expected, "[", op, "] ", name, " has the shape ", to_string(x.shape()), ", expected ",
+                 to_string(expected));
+}
+
+void expect_rank(const char* op, const char* name, const Tensor& x, int rank) {
+  check_internal(x.shape().rank() == rank, "[", op, "] ", name, " has the shape ", to_string(x.shape()),
+                 ", expected ", rank, " dimensions");
+}
+
+void expect_type(const char* op, const char* name, const Tensor& x, DType dtype) {
+  check_internal(x.dtype() == dtype, "[", op, "] ", name, " is ", name_of(x.dtype()), ", expected ", name_of(dtype));
+}
+
+void expect_f32(const char* op, const char* name, const Tensor& x, const Shape& expected) {
+  expect_type(op, name, x, DType::f32);
+  expect_shape(op, name, x, expected);
+}
+
+}  // namespace
+
+Tensor linear(Backend& backend, const Tensor& x, const PackedLinear& w, Activation act, DType out) {
+  check_internal(x.columns() == w.inputs(), "[linear] x has ", x.columns(), " columns but the weight has ", w.inputs(),
+                 " inputs");
+  return backend.linear(x, w, act, out);
+}
+
+void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) {
+  constexpr char kOp[] = "add_gated_linear";
+  expect_rank(kOp, "x", x, 3);
+  check_internal(x.columns() == w.inputs(), "[add_gated_linear] x has ", x.columns(), " columns but the weight has ",
+                 w.inputs(), " inputs");
+  expect_f32(kOp, "residual", residual, {x.extent(0), x.extent(1), w.outputs()});
+  expect_f32(kOp, "gate", gate, {x.extent(0), w.outputs()});
+  backend.add_gated_linear(residual, gate, x, w);
+}
+
+Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  constexpr char kOp[] = "attention";
+  expect_rank(kOp, "q", q, 3);
+  expect_rank(kOp, "k", k, 3);
+  check_internal(heads > 0 && q.columns() % heads == 0, "[attention] ", q.columns(), " columns do not divide into ",
+                 heads, " heads");
+  expect_shape(kOp, "k", k, {q.extent(0), k.extent(1), q.extent(2)});
+  expect_shape(kOp, "v", v, k.shape());
+  for (const Tensor* x : {&q, &k, &v}) expect_type(kOp, "q, k or v", *x, backend.compute_dtype());
+  return backend.attention(q, k, v, heads);
+}
+
+Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) {
+  constexpr char kOp[] = "modulated_norm";
+  expect_rank(kOp, "x", x, 3);
+  expect_type(kOp, "x", x, DType::f32);
+  expect_f32(kOp, "shift", shift, {x.extent(0), x.extent(2)});
+  expect_f32(kOp, "scale", scale, {x.extent(0), x.extent(2)});
+  return backend.modulated_norm(x, shift, scale, eps);
+}
+
+void add_rows(Backend& backend, Tensor& x, const Tensor& y) {
+  expect_rank("add_rows", "x", x, 3);
+  expect_type("add_rows", "x", x, DType::f32);
+  expect_f32("add_rows", "y", y, {x.extent(1), x.extent(2)});
+  backend.add_rows(x, y);
+}
+
+Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> indices) {
+  expect_rank("gather", "table", table, 2);
+  expect_type("gather", "table", table, DType::f32);
+  for (const int64_t i : indices)
+    check_internal(0 <= i && i < table.extent(0), "[gather] row ", i, " of a table of ", table.extent(0));
+  return backend.gather(table, indices);
+}
+
+Tensor timestep_embedding(Backend& backend, std::span<const double> t, int64_t width) {
+  check_internal(width > 0 && width % 2 == 0, "[timestep_embedding] odd width ", width);
+  return backend.timestep_embedding(t, width);
+}
+
+Tensor silu(Backend& backend, const Tensor& x) {
+  expect_type("silu", "x", x, DType::f32);
+  return backend.silu(x);
+}
+
+Tensor cast(Backend& backend, const Tensor& x, DType dtype) { return x.dtype() == dtype ? x : backend.cast(x, dtype); }
+
+Tensor combine(Backend& backend, std::initializer_list<Term> terms, double offset) {
+  check_internal(terms.size() > 0 && terms.size() <= 8, "[combine] ", terms.size(), " terms");
+  for (const Term& term : terms) expect_f32("combine", "a term", *term.x, terms.begin()->x->shape());
+  return backend.combine({terms.begin(), terms.size()}, offset);
+}
+
+Tensor add_noise(Backend& backend, const Tensor& mean, const Tensor& log_variance, const Tensor& noise) {
+  expect_type("add_noise", "mean", mean, DType::f32);
+  expect_f32("add_noise", "log_variance", log_variance, mean.shape());
+  expect_f32("add_noise", "noise", noise, mean.shape());
+  return backend.add_noise(mean, log_variance, noise);
+}
+
+Tensor guide(Backend& backend, const Tensor& c, const Tensor& u, double scale, int64_t channels) {
+  expect_type("guide", "c", c, DType::f32);
+  expect_f32("guide", "u", u, c.shape());
+  check_internal(0 <= channels && channels <= c.columns(), "[guide] ", channels, " of ", c.columns(), " channels");
+  return backend.guide(c, u, scale, channels);
+}
+
+Tensor patchify(Backend& backend, const Tensor& x, int64_t p) {
+  expect_rank("patchify", "x", x, 4);
+  expect_type("patchify", "x", x, DType::f32);
+  check_internal(p > 0 && x.extent(1) % p == 0 && x.extent(2) % p == 0, "[patchify] patches of ", p, " in ",
+                 to_string(x.shape()));
+  return backend.patchify(x, p);
+}
+
+Tensor unpatchify(Backend& backend, const Tensor& tokens, int64_t p, int64_t height, int64_t width) {
+  expect_rank("unpatchify", "tokens", tokens, 3);
+  expect_type("unpatchify", "tokens", tokens, DType::f32);
+  check_internal(tokens.extent(1) * p * p == height * width && tokens.columns() % (p * p) == 0, "[unpatchify] ",
+                 to_string(tokens.shape()), " to ", height, " x ", width, " with patches of ", p);
+  return backend.unpatchify(tokens, p, height, width);
+}
+
+Tensor to_channels_last(Backend& backend, const Tensor& x) {
+  expect_rank("to_channels_last", "x", x, 4);
+  expect_type("to_channels_last", "x", x, DType::f32);
+  return backend.to_channels_last(x);
+}
+
+Tensor to_channels_first(Backend& backend, const Tensor& x) {
+  expect_rank("to_channels_first", "x", x, 4);
+  expect_type("to_channels_first", "x", x, DType::f32);
+  return backend.to_channels_first(x);
+}
+
+Tensor repeat(Backend& backend, const Tensor& x, int64_t times) {
+  check_internal(times > 0, "[repeat] ", times, " times");
+  return backend.repeat(x, times);
+}
+
+}  // namespace tstitch

@@ -1,0 +1,43 @@
+// Free functions over tensors: they check shapes and types once, name the fusion, and call the backend.
+// Formulas and shapes stand in backend/backend.h. A wrong shape is a bug of the caller: Error{internal}
+// with the operation, what was found and what was expected.
+#pragma once
+
+#include <array>
+#include <initializer_list>
+#include <span>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/tensor/tensor.h"
+
+namespace tstitch {
+
+Tensor linear(Backend& backend, const Tensor& x, const PackedLinear& w, Activation act, DType out);
+void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w);
+Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads);
+Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale, double eps = 1e-6);
+void add_rows(Backend& backend, Tensor& x, const Tensor& y);
+Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> indices);
+Tensor timestep_embedding(Backend& backend, std::span<const double> t, int64_t width);
+Tensor silu(Backend& backend, const Tensor& x);
+Tensor cast(Backend& backend, const Tensor& x, DType dtype);
+Tensor combine(Backend& backend, std::initializer_list<Term> terms, double offset = 0);
+Tensor add_noise(Backend& backend, const Tensor& mean, const Tensor& log_variance, const Tensor& noise);
+Tensor guide(Backend& backend, const Tensor& c, const Tensor& u, double scale, int64_t channels);
+Tensor patchify(Backend& backend, const Tensor& x, int64_t p);
+Tensor unpatchify(Backend& backend, const Tensor& tokens, int64_t p, int64_t height, int64_t width);
+Tensor to_channels_last(Backend& backend, const Tensor& x);
+Tensor to_channels_first(Backend& backend, const Tensor& x);
+Tensor repeat(Backend& backend, const Tensor& x, int64_t times);
+
+// The columns of x in `count` equal parts, as views.
+template <size_t count>
+std::array<Tensor, count> chunk(const Tensor& x) {
+  const int64_t width = x.columns() / static_cast<int64_t>(count);
+  std::array<Tensor, count> parts;
+  for (size_t i = 0; i < count; ++i)
+    parts[i] = x.slice_columns(static_cast<int64_t>(i) * width, static_cast<int64_t>(i + 1) * width);
+  return parts;
+}
+
+}  // namespace tstitch

@@ -1,0 +1,33 @@
+#include "tstitch/pipeline/model.h"
+
+#include "tstitch/base/clock.h"
+#include "tstitch/io/safetensors.h"
+#include "tstitch/nn/random_weights.h"
+
+namespace tstitch {
+
+std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths) {
+  std::vector<ModelInfo> infos;
+  for (const std::string& path : paths) infos.push_back(read_model_info(read_safetensors(path)));
+  return infos;
+}
+
+Model load_model(const ModelInfo& info, Backend& backend) {
+  const Stopwatch stopwatch;
+  const TensorFile file = read_safetensors(info.path);
+  const FileWeights weights(file);
+  Model model{.info = info, .network = std::make_unique<DiT>(info.config, Weights(backend, weights))};
+  model.load_seconds = stopwatch.seconds();
+  return model;
+}
+
+Model random_model(const DiTConfig& config, const std::string& tag, uint64_t seed, Backend& backend) {
+  const Stopwatch stopwatch;
+  const RandomWeights weights(tag, seed);
+  Model model{.info = {.path = tag, .name = tag, .config = config},
+              .network = std::make_unique<DiT>(config, Weights(backend, weights))};
+  model.load_seconds = stopwatch.seconds();
+  return model;
+}
+
+}  // namespace tstitch

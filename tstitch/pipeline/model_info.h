@@ -1,0 +1,58 @@
+// What a checkpoint says about itself, read without loading its weights.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tstitch/diffusion/noise_schedule.h"
+#include "tstitch/io/tensor_file.h"
+#include "tstitch/models/dit.h"
+
+namespace tstitch {
+
+// The discrete noise schedule a model was trained with (tstitch/diffusion/noise_schedule.h).
+struct BetaSchedule {
+  std::string kind = "linear";  // or "scaled_linear"
+  double start = 1e-4;
+  double end = 2e-2;
+  int timesteps = 1000;
+
+  NoiseSchedule schedule() const;
+  bool operator==(const BetaSchedule&) const = default;
+};
+
+struct ModelInfo {
+  std::string path;
+  std::string name;  // of the file's metadata, else of the architecture: "DiT-XL/2"
+  DiTConfig config;
+  BetaSchedule betas;
+  bool pixels = false;               // latents are images in [-1, 1]; else they need a decoder
+  std::vector<std::string> classes;  // names, or empty
+  double cfg_scale = 4;              // default guidance: the reference's unless the file recommends another
+  int64_t file_bytes = 0;
+  std::string dtypes;  // of the stored tensors: "F32" or "BF16, F32"
+
+  int64_t pixels_per_latent() const { return pixels ? 1 : 8; }
+};
+
+// The configuration is the JSON string `config` in the file's metadata, else config.json beside the file,
+// else it is inferred from the shapes. Throws Error{input} for values that are missing, out of range or in
+// conflict with the tensors.
+ModelInfo read_model_info(const TensorFile& file);
+
+// Why these two cannot take turns on one trajectory, one sentence each; empty when they can.
+std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b);
+
+// The weights of a file, as the models ask for them.
+class FileWeights final : public WeightSource {
+ public:
+  explicit FileWeights(const TensorFile& file) : file_(&file) {}
+  std::optional<Shape> shape(const std::string& name) const override;
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override;
+
+ private:
+  const TensorFile* file_;
+};
+
+}  // namespace tstitch

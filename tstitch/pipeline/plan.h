@@ -1,0 +1,60 @@
+// What a run will do, decided and checked before any weight is loaded.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tstitch/diffusion/noise.h"
+#include "tstitch/diffusion/switch_rule.h"
+#include "tstitch/diffusion/trajectory.h"
+#include "tstitch/pipeline/model_info.h"
+
+namespace tstitch {
+
+// What a user asks for. Names and defaults are those of the command line.
+struct SampleOptions {
+  // Who serves which step: shares of the models in order of use (sum 1), or the steps at which the next model
+  // takes over. Both empty: 0.4 for the first of two models, equal shares of more.
+  std::vector<double> fractions;
+  std::vector<int> switch_steps;
+  SwitchRule switch_rule = SwitchRule::dit;
+
+  std::string sampler = "ddim";
+  std::string steps = "50";  // see respaced_timesteps
+  double eta = 0;
+  std::optional<double> cfg_scale;      // 1: no guidance; default: the last model's
+  std::optional<int64_t> cfg_channels;  // 0: all; default: 3 of 4 as Meta's DiT code, else all
+
+  std::vector<int64_t> classes;  // empty: the reference's eight for ImageNet models, else every class
+  bool random_classes = false;   // one class per image, drawn from the seed
+  int64_t batch_count = 1;       // images per class; with random_classes, images
+  int64_t batch_size = 8;        // images sampled at once
+  uint64_t seed = 0;
+  std::optional<int64_t> width, height;  // of the images in pixels; default: the training size
+
+  GivenLatents given;  // instead of noise from the seed
+};
+
+struct Plan {
+  Trajectory trajectory;
+  std::string sampler;
+  double eta;
+  double cfg_scale;
+  int64_t cfg_channels;          // guided ones
+  std::vector<int64_t> classes;  // of every image
+  int64_t batch_size;
+  uint64_t seed;
+  int64_t channels, height, width;  // of the latents
+  GivenLatents given;
+
+  int64_t images() const { return static_cast<int64_t>(classes.size()); }
+  bool guided() const { return cfg_scale != 1; }
+};
+
+// Throws Error{input} when the models cannot be stitched, with the reason and both names; Error{usage} for options
+// out of range or at odds with the models.
+Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& options);
+
+}  // namespace tstitch

@@ -1,0 +1,156 @@
+#include "tstitch/pipeline/report.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tstitch/base/error.h"
+#include "tstitch/base/hash.h"
+#include "tstitch/base/version.h"
+
+namespace tstitch {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::vector<std::string> names_of(std::span<const ModelInfo> models) {
+  std::vector<std::string> names;
+  for (const ModelInfo& model : models) names.push_back(model.name);
+  return names;
+}
+
+double milliseconds(double seconds) { return std::round(seconds * 1e6) / 1e3; }
+
+double load_seconds(std::span<const Model> models) {
+  double seconds = 0;
+  for (const Model& model : models) seconds += model.load_seconds;
+  return seconds;
+}
+
+// Names come from foreign files; what is not UTF-8 in them must not stop the report.
+std::string text_of(const ordered_json& json) { return json.dump(2, ' ', false, ordered_json::error_handler_t::replace); }
+
+ordered_json trajectory_json(const Plan& plan, const std::vector<std::string>& names) {
+  ordered_json timesteps = ordered_json::array(), segments = ordered_json::array();
+  for (const Step& step : plan.trajectory) timesteps.push_back(step.level.t);
+  for (const Segment& segment : plan.trajectory.segments())
+    segments.push_back({{"model", names[static_cast<size_t>(segment.denoiser)]},
+                        {"first_step", segment.first + 1},
+                        {"last_step", segment.first + segment.count}});
+  return {{"text", plan.trajectory.describe(names)},
+          {"steps", plan.trajectory.size()},
+          {"assignment", format_assignment(plan.trajectory.assignment())},
+          {"segments", segments},
+          {"timesteps", timesteps}};
+}
+
+// What is known before the run.
+ordered_json plan_json(const Plan& plan, std::span<const Model> models, const std::string& device) {
+  std::vector<std::string> names;
+  ordered_json entries = ordered_json::array();
+  for (size_t i = 0; i < models.size(); ++i) {
+    const ModelInfo& info = models[i].info;
+    names.push_back(info.name);
+    entries.push_back({{"name", info.name},
+                       {"path", info.path},
+                       {"parameters", dit_parameters(info.config)},
+                       {"steps", plan.trajectory.steps_of(static_cast<int>(i))},
+                       {"load_ms", milliseconds(models[i].load_seconds)}});
+  }
+  return {{"version", kVersion},
+          {"device", device},
+          {"trajectory", trajectory_json(plan, names)},
+          {"models", entries},
+          {"images", plan.images()},
+          {"batch_size", plan.batch_size},
+          {"classes", plan.classes},
+          {"sampler", plan.sampler},
+          {"eta", plan.eta},
+          {"cfg_scale", plan.cfg_scale},
+          {"cfg_channels", plan.cfg_channels},
+          {"seed", plan.seed},
+          {"latent_shape", {plan.images(), plan.channels, plan.height, plan.width}},
+          {"load_ms", milliseconds(load_seconds(models))}};
+}
+
+}  // namespace
+
+std::string hash_of(const Tensor& latents) {
+  char text[32];
+  std::snprintf(text, sizeof text, "fnv1a64:%016llx",
+                static_cast<unsigned long long>(fnv1a(latents.bytes(), static_cast<size_t>(latents.elements()) * 4)));
+  return text;
+}
+
+int64_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} << 10;  // Linux counts KiB
+}
+
+std::string describe(const Plan& plan, std::span<const ModelInfo> models) {
+  return plan.trajectory.describe(names_of(models));
+}
+
+std::string json_report(const Plan& plan, std::span<const Model> models, const RunResult& result,
+                        const std::string& device, const std::vector<std::string>& outputs) {
+  ordered_json report = plan_json(plan, models, device);
+  for (size_t i = 0; i < models.size(); ++i) {
+    const auto [evaluations, seconds] = result.models[i];
+    ordered_json& entry = report["models"][i];
+    entry["evaluations"] = evaluations;
+    entry["ms"] = milliseconds(seconds);
+    entry["ms_per_evaluation"] = evaluations ? milliseconds(seconds / static_cast<double>(evaluations)) : 0.0;
+  }
+  report["sample_ms"] = milliseconds(result.seconds);
+  report["total_ms"] = milliseconds(load_seconds(models) + result.seconds);
+  report["peak_memory_bytes"] = peak_memory_bytes();
+  report["latents_hash"] = hash_of(result.latents);
+  report["outputs"] = outputs;
+  return text_of(report);
+}
+
+std::string json_estimate(const Plan& plan, std::span<const Model> models, const std::string& device,
+                          double estimated_seconds) {
+  ordered_json report = plan_json(plan, models, device);
+  report["estimated_ms"] = milliseconds(estimated_seconds);
+  return text_of(report);
+}
+
+std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std::span<const ModelInfo> models,
+                                                          int64_t image) {
+  const auto class_text = [&](int64_t c) {
+    const auto& names = models.back().classes;
+    return c < static_cast<int64_t>(names.size()) ? names[static_cast<size_t>(c)] : concat("class ", c);
+  };
+  std::string subject;
+  if (image >= 0) {
+    subject = class_text(plan.classes[static_cast<size_t>(image)]);
+  } else {
+    for (const int64_t c : plan.classes) subject += (subject.empty() ? "" : ", ") + class_text(c);
+  }
+  std::string sampler = plan.sampler;
+  std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
+
+  // The switches as the steps after which the next model takes over.
+  std::string used, switches;
+  for (const Segment& segment : plan.trajectory.segments()) {
+    const std::string& name = models[static_cast<size_t>(segment.denoiser)].name;
+    used += concat(used.empty() ? "" : " + ", name, " (steps ", segment.first + 1, "-", segment.first + segment.count, ")");
+    if (segment.first > 0) switches += concat(switches.empty() ? "" : "/", segment.first);
+  }
+  const int64_t unit = models.back().pixels_per_latent();
+  std::string parameters =
+      concat(subject, "\nSteps: ", plan.trajectory.size(), ", Sampler: ", sampler, ", CFG scale: ", plan.cfg_scale,
+             ", Seed: ", plan.seed, ", Size: ", plan.width * unit, "x", plan.height * unit, ", Model: ", used);
+  if (!switches.empty()) parameters += ", Switch after step: " + switches;
+  if (image >= 0) parameters += concat(", Image: ", image);
+  parameters += concat(", Version: tstitch ", kVersion);
+  return {{"parameters", parameters}, {"Software", concat("tstitch ", kVersion)}};
+}
+
+}  // namespace tstitch

@@ -1,0 +1,128 @@
+#include "tstitch/pipeline/run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+
+#include "tstitch/base/clock.h"
+#include "tstitch/base/error.h"
+#include "tstitch/diffusion/guidance.h"
+#include "tstitch/diffusion/sample.h"
+#include "tstitch/ops/ops.h"
+#include "tstitch/pipeline/dit_network.h"
+
+namespace tstitch {
+namespace {
+
+// The model as a denoiser of images of these classes: guidance doubles the batch, [classes; null].
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
+                                        std::vector<int64_t> classes) {
+  const size_t images = classes.size();
+  if (plan.guided()) classes.resize(2 * images, model.info.config.null_class());
+  auto denoiser = std::make_unique<EpsDenoiser>(
+      backend, std::make_unique<DiTNetwork>(*model.network, std::move(classes), plan.height, plan.width));
+  if (!plan.guided()) return denoiser;
+  return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
+}
+
+// Noise of the images first .. first + count - 1 of the run.
+std::unique_ptr<NoiseSource> make_noise(Backend& backend, const Plan& plan, int64_t first, int64_t count) {
+  std::vector<uint64_t> images(static_cast<size_t>(count));
+  std::iota(images.begin(), images.end(), static_cast<uint64_t>(first));
+  const Shape chw = {plan.channels, plan.height, plan.width};
+  auto drawn = std::make_unique<PhiloxNoise>(backend, plan.seed, std::move(images), chw);
+  if (!plan.given.initial && !plan.given.steps) return drawn;
+  return std::make_unique<GivenNoise>(backend, plan.given, first,
+                                      Shape{count, plan.channels, plan.height, plan.width}, std::move(drawn));
+}
+
+// Times the steps and passes them on.
+class BatchObserver final : public Observer {
+ public:
+  BatchObserver(RunObserver& outer, RunResult& result, Progress progress)
+      : outer_(outer), result_(result), progress_(progress) {}
+
+  void before(const Step& step) override {
+    progress_.step = step.index;
+    progress_.model = step.denoiser;
+    outer_.progress(progress_);
+    stopwatch_ = {};
+  }
+
+  bool after(const Step& step, const Tensor&) override {
+    ModelTime& time = result_.models[static_cast<size_t>(step.denoiser)];
+    time.seconds += stopwatch_.seconds();
+    ++time.evaluations;
+    return !outer_.cancelled();
+  }
+
+ private:
+  RunObserver& outer_;
+  RunResult& result_;
+  Progress progress_;
+  Stopwatch stopwatch_;
+};
+
+void check_finite(const Tensor& latents, int64_t first) {
+  const int64_t size = latents.elements() / latents.extent(0);
+  for (int64_t i = 0; i < latents.elements(); ++i)
+    check(std::isfinite(latents.data<float>()[i]), ErrorKind::input, "image ", first + i / size,
+          " holds numbers that are not finite: the models or the guidance scale do not suit this trajectory");
+}
+
+}  // namespace
+
+RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer) {
+  const Stopwatch stopwatch;
+  RunResult result{.latents = Tensor({plan.images(), plan.channels, plan.height, plan.width}, DType::f32),
+                   .models = std::vector<ModelTime>(models.size())};
+  const auto solver = make_solver(backend, plan.sampler, {.eta = plan.eta});
+  const int64_t batches = (plan.images() + plan.batch_size - 1) / plan.batch_size;
+
+  for (int64_t batch = 0; batch < batches && !result.cancelled; ++batch) {
+    const int64_t first = batch * plan.batch_size;
+    const int64_t count = std::min(plan.batch_size, plan.images() - first);
+    const std::vector<int64_t> classes(plan.classes.begin() + first, plan.classes.begin() + first + count);
+
+    std::vector<std::unique_ptr<Denoiser>> denoisers(models.size());
+    std::vector<Denoiser*> pointers(models.size());
+    for (size_t i = 0; i < models.size(); ++i) {
+      if (plan.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
+      denoisers[i] = make_denoiser(backend, models[i], plan, classes);
+      pointers[i] = denoisers[i].get();
+    }
+
+    const auto noise = make_noise(backend, plan, first, count);
+    BatchObserver steps(observer, result, {.batch = batch, .batches = batches, .step = 0, .steps = plan.trajectory.size(), .model = 0});
+    const Sampled sampled = sample(plan.trajectory, pointers, *solver, *noise, noise->initial(), &steps);
+    result.cancelled = sampled.cancelled;
+
+    const Tensor latents = backend.download(to_channels_first(backend, sampled.x));
+    if (!result.cancelled) check_finite(latents, first);
+    std::copy_n(latents.data<float>(), latents.elements(),
+                result.latents.data<float>() + first * plan.channels * plan.height * plan.width);
+  }
+  result.seconds = stopwatch.seconds();
+  return result;
+}
+
+double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats) {
+  const int64_t count = std::min(plan.batch_size, plan.images());
+  const std::vector<int64_t> classes(plan.classes.begin(), plan.classes.begin() + count);
+  const auto denoiser = make_denoiser(backend, model, plan, classes);
+  const Tensor x = make_noise(backend, plan, 0, count)->initial();
+  const NoiseLevel level = plan.trajectory[0].level;
+  denoiser->prepare({&level, 1});
+  denoiser->predict(x, level);
+  std::vector<double> seconds;
+  for (int i = 0; i < repeats; ++i) {
+    const Stopwatch stopwatch;
+    denoiser->predict(x, level);
+    seconds.push_back(stopwatch.seconds());
+  }
+  std::ranges::nth_element(seconds, seconds.begin() + repeats / 2);
+  return seconds[static_cast<size_t>(repeats / 2)];
+}
+
+}  // namespace tstitch

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace tstitch {
+
+// Element types of tensors in memory and in files. The backends compute in f32 and bf16; the others
+// are only read and converted.
+enum class DType : uint8_t { f32, bf16, f16, f64, i64, i32, u8 };
+
+int64_t size_of(DType dtype);              // bytes per element
+std::string_view name_of(DType dtype);     // "f32", "bf16", ...
+std::optional<DType> parse_dtype(std::string_view name);  // the inverse of name_of
+
+// bfloat16: the upper half of an f32.
+struct bfloat16 {
+  uint16_t bits;
+};
+
+inline float to_float(bfloat16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+inline bfloat16 to_bfloat16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
+  return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+}
+
+// IEEE binary16 to f32, exact for every value.
+float half_to_float(uint16_t bits);
+
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<float> { static constexpr DType value = DType::f32; };
+template <>
+struct DTypeOf<bfloat16> { static constexpr DType value = DType::bf16; };
+template <>
+struct DTypeOf<double> { static constexpr DType value = DType::f64; };
+template <>
+struct DTypeOf<int64_t> { static constexpr DType value = DType::i64; };
+template <>
+struct DTypeOf<int32_t> { static constexpr DType value = DType::i32; };
+template <>
+struct DTypeOf<uint8_t> { static constexpr DType value = DType::u8; };
+
+}  // namespace tstitch

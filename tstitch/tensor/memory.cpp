@@ -1,0 +1,75 @@
+#include "tstitch/tensor/memory.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+size_t rounded(size_t bytes) { return std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment); }
+
+}  // namespace
+
+CachingMemory::~CachingMemory() { trim(); }
+
+void* CachingMemory::allocate(size_t bytes) {
+  const size_t size = rounded(bytes);
+  const std::lock_guard lock(mutex_);
+  void* block = nullptr;
+  auto& cached = free_[size];
+  if (!cached.empty()) {
+    block = cached.back();
+    cached.pop_back();
+  } else {
+    cached.reserve(16);  // giving the block back must not allocate
+    block = std::aligned_alloc(kAlignment, size);
+    if (block == nullptr) {
+      release_cached();
+      block = std::aligned_alloc(kAlignment, size);
+    }
+    check(block != nullptr, ErrorKind::device, "out of memory: ", size >> 20, " MiB could not be had beside the ",
+          statistics_.bytes_reserved >> 20, " MiB already in use");
+    ++statistics_.system_allocations;
+    statistics_.bytes_reserved += static_cast<int64_t>(size);
+  }
+  statistics_.bytes_in_use += static_cast<int64_t>(size);
+  statistics_.peak_bytes_in_use = std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
+  return block;
+}
+
+void CachingMemory::deallocate(void* block, size_t bytes) noexcept {
+  const size_t size = rounded(bytes);
+  const std::lock_guard lock(mutex_);
+  statistics_.bytes_in_use -= static_cast<int64_t>(size);
+  free_[size].push_back(block);
+}
+
+CachingMemory::Statistics CachingMemory::statistics() const {
+  const std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+void CachingMemory::trim() {
+  const std::lock_guard lock(mutex_);
+  release_cached();
+}
+
+void CachingMemory::release_cached() {
+  for (auto& [size, blocks] : free_) {
+    for (void* block : blocks) std::free(block);
+    statistics_.bytes_reserved -= static_cast<int64_t>(size * blocks.size());
+    blocks.clear();
+  }
+}
+
+CachingMemory& host_memory() {
+  static CachingMemory* memory = new CachingMemory;  // outlives every static tensor
+  return *memory;
+}
+
+}  // namespace tstitch
