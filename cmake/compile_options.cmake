@@ -15,7 +15,7 @@ endif()
 
 # No contraction into fused multiply-adds except where a kernel asks for it: the reference backend and the
 # schedules must give the same bits with every compiler and processor.
-add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -ffp-contract=off)
+add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers -ffp-contract=off)
 add_compile_definitions(_GLIBCXX_ASSERTIONS)
 if(TSTITCH_SANITIZE)
   add_compile_options(-fsanitize=${TSTITCH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

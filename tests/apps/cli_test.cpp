@@ -97,7 +97,7 @@ std::vector<std::string> quick(std::vector<std::string> more) {
 TEST_F(Cli, SamplesWithNothingNamed) {
   const Outcome outcome = run(quick({"-o", "a.png"}));
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_NE(outcome.out.find("fashion-s: steps 1-2, fashion-l: steps 3-4"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("fashion-s: steps 1-2, fashion-l: 3-4"), std::string::npos) << outcome.out;
   const Image image = read_png(path("a.png").string());
   EXPECT_EQ(image.width, 2 * 30 + 2);
   EXPECT_NE(read(path("a.png")).find("Switch after step: 2"), std::string::npos);
@@ -135,7 +135,7 @@ TEST_F(Cli, AModelThatNoStepUsesIsSaidSo) {
 TEST_F(Cli, DryRunSamplesNothing) {
   const Outcome outcome = run({"sample", "--dry-run"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_NE(outcome.out.find("fashion-s: steps 1-20, fashion-l: steps 21-50"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("fashion-s: steps 1-20, fashion-l: 21-50"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.out.find("estimated time"), std::string::npos);
   EXPECT_TRUE(files().empty());
 }

@@ -32,7 +32,8 @@ std::ifstream open(const std::string& name) {
 nlohmann::json read_json(const std::string& name) { return nlohmann::json::parse(open(name)); }
 
 TEST(Golden, RespacedTimesteps) {
-  for (const auto& [spec, timesteps] : read_json("schedules.json").at("timesteps").items())
+  const nlohmann::json goldens = read_json("schedules.json").at("timesteps");
+  for (const auto& [spec, timesteps] : goldens.items())
     EXPECT_EQ(respaced_timesteps(spec, 1000), timesteps.get<std::vector<int>>()) << spec;
 }
 
@@ -67,7 +68,7 @@ std::vector<int> any_timesteps(const std::string& steps) { return std::vector<in
 TEST(Golden, SwitchCounts) {
   const nlohmann::json goldens = read_json("switch_counts.json");
   const auto ratios = goldens.at("ratios").get<std::vector<double>>();
-  const auto compare = [&](SwitchRule rule, auto timesteps_of) {
+  const auto compare = [&](SwitchRule rule, std::vector<int> (*timesteps_of)(const std::string&)) {
     for (const auto& [steps, counts] : goldens.at(std::string(name_of(rule))).items())
       for (size_t k = 0; k < ratios.size(); ++k) {
         const double fractions[] = {ratios[k], 1 - ratios[k]};
@@ -83,8 +84,8 @@ TEST(Golden, SwitchCounts) {
 }
 
 TEST(Golden, MultiSwitchCounts) {
-  for (const auto& [name, counts] :
-       read_json("switch_counts.json").at("multi").items()) {  // "0.4,0.2,0.4 steps 10"
+  const nlohmann::json goldens = read_json("switch_counts.json").at("multi");
+  for (const auto& [name, counts] : goldens.items()) {  // "0.4,0.2,0.4 steps 10"
     double fractions[3];
     int steps;
     ASSERT_EQ(std::sscanf(name.c_str(), "%lf,%lf,%lf steps %d", &fractions[0], &fractions[1], &fractions[2],

@@ -201,6 +201,7 @@ TEST(SwitchRule, MoreModelsAreServedInOrder) {
 TEST(SwitchRule, SharesThatMissOneSlightly) {
   for (const SwitchRule rule : kAll) {
     EXPECT_EQ(served(rule, {0.9999999, 0}, dit_timesteps("1000")), (Counts{1000, 0})) << name_of(rule);
+    EXPECT_EQ(served(rule, {1, 5e-7}, dit_timesteps("1000")), (Counts{1000, 0})) << name_of(rule);
     EXPECT_EQ(served(rule, {0.3333333, 0.3333333, 0.3333333, 0}, dit_timesteps("1000"))[3], 0)
         << name_of(rule);
   }

@@ -5,11 +5,10 @@
 
 namespace tstitch {
 
-// Equation 12, with abar = alpha^2 and 1 - abar = sigma^2; ' marks the level after the step:
-//   x' = alpha' x0 + sqrt(sigma'^2 - s^2) eps + s noise,  s = eta (sigma' / sigma) sqrt(1 - (alpha /
-//   alpha')^2)   (16)
-// Deterministic for eta = 0; then no noise is drawn. s is 0 by itself on the step that ends at the clean
-// level.
+// With abar = alpha^2 and 1 - abar = sigma^2; ' marks the level after the step:
+//   x' = alpha' x0 + sqrt(sigma'^2 - s^2) eps + s noise          (eq. 12)
+//   s = eta (sigma' / sigma) sqrt(1 - (alpha / alpha')^2)        (eq. 16)
+// Deterministic for eta = 0: then no noise is drawn. On the step that ends clean, s is 0 by itself.
 class Ddim final : public Solver {
  public:
   // Throws Error{usage} unless 0 <= eta <= 1.

@@ -21,13 +21,11 @@ struct Prediction {
              // 2021, eq. 15, with v = 2 f - 1); empty when the network does not predict one
 };
 
-// F(x, t): an architecture with its weights, its condition already bound. What models/ offers and diffusion/
-// asks.
+// F(x, t): an architecture with its weights, its condition already bound.
 class Network {
  public:
   virtual ~Network() = default;
-  // x: (N, H, W, C) f32, t: the timestep of training. Returns the raw output, (N, H, W, C) or (N, H, W, 2C)
-  // f32.
+  // x: (N, H, W, C) f32, t: the timestep of training. Returns the raw output, f32, (N, H, W, C) or (.., 2C).
   virtual Tensor operator()(const Tensor& x, double t) const = 0;
   // The timesteps that will be asked for, so that what depends on t alone can be computed once. Only a hint.
   virtual void prepare(std::span<const double> /*timesteps*/) {}

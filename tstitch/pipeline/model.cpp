@@ -24,8 +24,10 @@ Model load_model(const ModelInfo& info, Backend& backend) {
 Model random_model(const DiTConfig& config, const std::string& tag, uint64_t seed, Backend& backend) {
   const Stopwatch stopwatch;
   const RandomWeights weights(tag, seed);
-  Model model{.info = {.path = tag, .name = tag, .config = config},
-              .network = std::make_unique<DiT>(config, Weights(backend, weights))};
+  Model model;
+  model.info.path = model.info.name = tag;
+  model.info.config = config;
+  model.network = std::make_unique<DiT>(config, Weights(backend, weights));
   model.load_seconds = stopwatch.seconds();
   return model;
 }

@@ -1,5 +1,6 @@
 #include "tstitch/pipeline/plan.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 

@@ -1,0 +1,54 @@
+// The fast backend of the host: our own kernels over weights packed once, OpenMP threads.
+//
+// Work is shared out over panels of outputs, rows, or heads; each result is summed in one order by one thread, so that
+// neither the number of threads nor the batch changes a bit of it.
+#pragma once
+
+#include <memory>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/backend/cpu/kernels.h"
+
+namespace tstitch::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  // compute_dtype: f32 or bf16; threads >= 1.
+  CpuBackend(const Kernels& kernels, DType compute_dtype, int threads);
+
+  std::string description() const override;
+  DType compute_dtype() const override { return compute_dtype_; }
+  Memory& memory() override { return host_memory(); }
+
+  Tensor upload(const Tensor& host) override;
+  Tensor download(const Tensor& x) override;
+  std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) override;
+
+  Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) override;
+  void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) override;
+  Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
+  Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
+  void add_rows(Tensor& x, const Tensor& y) override;
+  Tensor gather(const Tensor& table, std::span<const int64_t> indices) override;
+  Tensor timestep_embedding(std::span<const double> t, int64_t width) override;
+  Tensor silu(const Tensor& x) override;
+  Tensor cast(const Tensor& x, DType dtype) override;
+  Tensor combine(std::span<const Term> terms, double offset) override;
+  Tensor add_noise(const Tensor& mean, const Tensor& log_variance, const Tensor& noise) override;
+  Tensor guide(const Tensor& c, const Tensor& u, double scale, int64_t channels) override;
+  Tensor patchify(const Tensor& x, int64_t p) override;
+  Tensor unpatchify(const Tensor& tokens, int64_t p, int64_t height, int64_t width) override;
+  Tensor to_channels_last(const Tensor& x) override;
+  Tensor to_channels_first(const Tensor& x) override;
+  Tensor repeat(const Tensor& x, int64_t times) override;
+
+ private:
+  // x as rows of `K` elements of the compute type, K padded as the weight's: x itself where it already is that.
+  Tensor prepare_input(const Tensor& x, int64_t padded_K);
+
+  const Kernels& kernels_;
+  DType compute_dtype_;
+  int threads_;
+};
+
+}  // namespace tstitch::cpu

@@ -1,0 +1,87 @@
+#include "tstitch/io/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "tstitch/io/refuse.h"
+
+namespace tstitch {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Short whatever the file is called, so that a name of 255 bytes works; hidden, so that "*" does not match it.
+std::string temporary_name(const fs::path& target) {
+  static std::atomic<unsigned> counter = 0;
+  return (target.parent_path() / concat(".tstitch-", getpid(), "-", ++counter, ".tmp")).string();
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
+  std::error_code error;
+  if (fs::is_symlink(path, error)) {
+    const fs::path behind = fs::canonical(path, error);
+    if (!error) target_ = behind.string();
+  }
+  // Renaming over a device, as in "-o /dev/null" by root, would replace it.
+  struct stat status;
+  if (stat(target_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+    fail(ErrorKind::device, shown_path(path_), ": [IO_KIND] cannot be written: ",
+         S_ISDIR(status.st_mode) ? "a folder" : "something other than a regular file", " of that name exists");
+
+  do {  // the kernel applies the umask, which mkstemp would not
+    temporary_ = temporary_name(target_);
+    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && (errno == EINTR || errno == EEXIST));
+  if (descriptor_ < 0) fail_with(errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    // At most 1 GiB at once: Linux writes no more than 2^31 bytes in one call.
+    const ssize_t written = ::write(descriptor_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
+    if (written < 0 && errno != EINTR) fail_with(errno);
+    if (written > 0) bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
+
+void AtomicFile::commit() {
+  // Without fsync a crash soon after may leave the new name with no content.
+  if (fsync(descriptor_) != 0) fail_with(errno);
+  const int closed = close(descriptor_);
+  descriptor_ = -1;
+  if (closed != 0) fail_with(errno);
+  if (rename(temporary_.c_str(), target_.c_str()) != 0) fail_with(errno);
+  temporary_.clear();
+}
+
+void AtomicFile::fail_with(int error) const {
+  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  const std::string reason = error == ENOENT ? "there is no such folder" : std::generic_category().message(error);
+  fail(ErrorKind::device, shown_path(path_), ": [", full ? "IO_NO_SPACE" : "IO_WRITE", "] cannot be written: ", reason);
+}
+
+void write_file(const std::string& path, std::span<const std::byte> bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  write_file(path, std::as_bytes(std::span(text)));
+}
+
+}  // namespace tstitch

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace tstitch {
+
+// An output file that appears whole or not at all: the bytes go to a temporary file in the same folder, which
+// takes the name at commit(). Until then a file of that name stays as it was.
+//
+// Every error is Error{device}: no such folder, no permission, something other than a file in the way, disk full.
+class AtomicFile {
+ public:
+  // A symbolic link to a file keeps pointing to it: the file it points to is replaced.
+  explicit AtomicFile(const std::string& path);
+  ~AtomicFile();  // without commit() removes the temporary file
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void commit();  // once, after the last write
+
+ private:
+  [[noreturn]] void fail_with(int error) const;
+
+  std::string path_;       // as the caller named it
+  std::string target_;     // behind symbolic links
+  std::string temporary_;  // empty once committed
+  int descriptor_ = -1;
+};
+
+// The whole content at once.
+void write_file(const std::string& path, std::span<const std::byte> bytes);
+void write_file(const std::string& path, const std::string& text);
+
+}  // namespace tstitch

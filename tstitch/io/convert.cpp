@@ -1,0 +1,116 @@
+#include "tstitch/io/convert.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "files are little-endian and read as they are");
+
+// Elements at once: the source is copied to an aligned buffer and the result counted while both are in the
+// first-level cache. At most 65535, see count_non_finite.
+constexpr int64_t kBlock = 2048;
+
+struct half {
+  uint16_t bits;
+};
+
+// The largest exponent marks NaN and infinity. A 16-bit count lets the compiler keep 16-bit lanes.
+uint16_t count_non_finite(const bfloat16* x, int64_t n) {
+  uint16_t count = 0;
+  for (int64_t i = 0; i < n; ++i) count = static_cast<uint16_t>(count + ((x[i].bits & 0x7f80) == 0x7f80));
+  return count;
+}
+
+uint32_t count_non_finite(const float* x, int64_t n) {
+  uint32_t count = 0;
+  for (int64_t i = 0; i < n; ++i) count += (std::bit_cast<uint32_t>(x[i]) & 0x7f800000u) == 0x7f800000u;
+  return count;
+}
+
+// By table: exact for denormals too in a thread that flushes them to zero.
+float to_float(half x) {
+  static const std::vector<float> table = [] {
+    std::vector<float> values(65536);
+    for (uint32_t bits = 0; bits < values.size(); ++bits) values[bits] = half_to_float(static_cast<uint16_t>(bits));
+    return values;
+  }();
+  return table[x.bits];
+}
+
+// f64 to f32, inexact results rounded to the neighbour with an odd last bit: that keeps what a second rounding, to
+// bf16, needs to be as right as a single one (Boldo & Melquiond 2008, "Emulation of FMA and correctly rounded
+// sums", theorem 1).
+float round_to_odd(double x) {
+  const auto nearest = static_cast<float>(x);
+  if (static_cast<double>(nearest) == x || std::isnan(x)) return nearest;
+  uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  if (std::fabs(static_cast<double>(nearest)) > std::fabs(x)) --bits;  // now towards zero
+  return std::bit_cast<float>(bits | 1u);
+}
+
+void convert(float x, float& y) { y = x; }
+void convert(bfloat16 x, float& y) { y = tstitch::to_float(x); }
+void convert(half x, float& y) { y = to_float(x); }
+void convert(double x, float& y) { y = static_cast<float>(x); }
+void convert(float x, bfloat16& y) { y = to_bfloat16(x); }
+void convert(half x, bfloat16& y) { y = to_bfloat16(to_float(x)); }
+void convert(double x, bfloat16& y) { y = to_bfloat16(round_to_odd(x)); }
+
+template <class From, class To>
+int64_t convert_all(std::span<const std::byte> from, To* to, int64_t elements) {
+  int64_t non_finite = 0;
+  for (int64_t begin = 0; begin < elements; begin += kBlock) {
+    const int64_t n = std::min(kBlock, elements - begin);
+    const std::byte* source = from.data() + begin * static_cast<int64_t>(sizeof(From));
+    To* target = to + begin;
+    if constexpr (std::is_same_v<From, To>) {
+      std::memcpy(target, source, static_cast<size_t>(n) * sizeof(To));
+    } else {
+      From block[kBlock];
+      std::memcpy(block, source, static_cast<size_t>(n) * sizeof(From));
+      for (int64_t i = 0; i < n; ++i) convert(block[i], target[i]);
+    }
+    non_finite += count_non_finite(target, n);
+  }
+  return non_finite;
+}
+
+template <class To>
+int64_t convert_to(std::span<const std::byte> from, DType from_type, To* to, int64_t elements) {
+  switch (from_type) {
+    case DType::f32:
+      return convert_all<float>(from, to, elements);
+    case DType::bf16:
+      return convert_all<bfloat16>(from, to, elements);
+    case DType::f16:
+      return convert_all<half>(from, to, elements);
+    case DType::f64:
+      return convert_all<double>(from, to, elements);
+    default:
+      fail(ErrorKind::internal, "internal error: elements of type ", name_of(from_type), " are not converted");
+  }
+}
+
+}  // namespace
+
+int64_t convert_elements(std::span<const std::byte> from, DType from_type, Tensor& to) {
+  const int64_t elements = to.elements();
+  check_internal(to.is_contiguous() && static_cast<int64_t>(from.size()) == elements * size_of(from_type),
+                 from.size(), " bytes of ", name_of(from_type), " for ", to_string(to.shape()));
+  if (to.dtype() == DType::f32) return convert_to(from, from_type, to.data<float>(), elements);
+  return convert_to(from, from_type, to.data<bfloat16>(), elements);
+}
+
+bool is_floating(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16 || dtype == DType::f64;
+}
+
+}  // namespace tstitch

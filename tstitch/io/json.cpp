@@ -1,0 +1,62 @@
+#include "tstitch/io/json.h"
+
+#include <vector>
+
+#include "tstitch/io/file.h"
+#include "tstitch/io/json_walk.h"
+
+namespace tstitch {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxBytes = 8 << 20;
+
+class TreeBuilder final : public JsonVisitor {
+ public:
+  explicit TreeBuilder(const std::string& where)
+      : JsonVisitor({.where = where, .encoding_code = "JSON_SYNTAX", .syntax_code = "JSON_SYNTAX", .unit = "byte"}) {}
+
+  json take() { return std::move(root_); }
+
+  void begin(bool object) override { open_.push_back(add(object ? json::object() : json::array())); }
+  void end() override { open_.pop_back(); }
+  void scalar(json value) override { add(std::move(value)); }
+
+  void key(std::string& name) override {
+    if (open_.back()->contains(name)) refuse_here("JSON_DUPLICATE_KEY", "the key \"", printable(name), "\" twice");
+    key_ = std::move(name);
+  }
+
+ private:
+  json* add(json value) {
+    if (open_.empty()) return &(root_ = std::move(value));
+    json& parent = *open_.back();
+    if (parent.is_object()) return &(parent[key_] = std::move(value));
+    parent.push_back(std::move(value));
+    return &parent.back();
+  }
+
+  json root_;
+  std::vector<json*> open_;  // from the root to the innermost object or array; those do not move while open
+  std::string key_;
+};
+
+}  // namespace
+
+json parse_json(std::string_view text, const std::string& where) {
+  if (text.size() > kMaxBytes)
+    refuse(where, "RES_LIMIT", text.size(), " bytes of JSON, expected at most ", kMaxBytes);
+  TreeBuilder builder(where);
+  builder.walk(text);
+  return builder.take();
+}
+
+json parse_json_file(const std::string& path) {
+  const MappedFile file(path);
+  json value = parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path);
+  file.verify_unchanged();
+  return value;
+}
+
+}  // namespace tstitch

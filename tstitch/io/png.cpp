@@ -1,0 +1,230 @@
+// libpng reports errors by longjmp, which must not cross objects with destructors. So every call of it sits in a
+// function of plain pointers, and the C++ objects live in the caller.
+#include "tstitch/io/png.h"
+
+#include <png.h>
+
+#include <algorithm>
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+#include <new>
+
+#include "tstitch/io/atomic_file.h"
+#include "tstitch/io/file.h"
+#include "tstitch/io/foreign_format.h"
+#include "tstitch/io/refuse.h"
+#include "tstitch/io/utf8.h"
+
+namespace tstitch {
+namespace {
+
+constexpr int64_t kMaxPixels = 16 << 20;
+constexpr png_uint_32 kMaxSide = 65535;
+constexpr size_t kSignatureBytes = 8;
+
+struct Failure {
+  char message[200] = "";
+};
+
+[[noreturn]] void on_error(png_structp png, png_const_charp message) {
+  auto* failure = static_cast<Failure*>(png_get_error_ptr(png));
+  std::snprintf(failure->message, sizeof failure->message, "%s", message);
+  png_longjmp(png, 1);
+}
+
+void on_warning(png_structp, png_const_charp) {}
+
+// ---- Writing
+
+class Writer {
+ public:
+  Writer() : png(png_create_write_struct(PNG_LIBPNG_VER_STRING, &failure, on_error, on_warning)) {
+    if (png) info = png_create_info_struct(png);
+    check(info, ErrorKind::device, "no memory for a PNG image");
+  }
+  ~Writer() { png_destroy_write_struct(&png, &info); }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  Failure failure;
+  png_structp png;
+  png_infop info = nullptr;
+};
+
+void append(png_structp png, png_bytep data, size_t size) {
+  auto* bytes = static_cast<std::vector<std::byte>*>(png_get_io_ptr(png));
+  bool done = true;
+  try {
+    bytes->insert(bytes->end(), reinterpret_cast<std::byte*>(data), reinterpret_cast<std::byte*>(data) + size);
+  } catch (const std::bad_alloc&) {
+    done = false;
+  }
+  if (!done) png_error(png, "out of memory");
+}
+
+bool encode(Writer& writer, const Image& image, png_text* texts, int text_count, std::vector<std::byte>* bytes) {
+  png_structp png = writer.png;
+  if (setjmp(png_jmpbuf(png))) return false;
+  png_set_write_fn(png, bytes, append, nullptr);
+  png_set_IHDR(png, writer.info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), 8,
+               image.channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
+               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_text(png, writer.info, texts, text_count);
+  png_write_info(png, writer.info);
+  const size_t stride = static_cast<size_t>(image.width) * image.channels;
+  for (int y = 0; y < image.height; ++y) png_write_row(png, image.pixels.data() + y * stride);
+  png_write_end(png, nullptr);
+  return true;
+}
+
+// UTF-8 as Latin-1, when it can be. Bytes that are no UTF-8 pass for Latin-1.
+bool to_latin1(const std::string& text, std::string& latin1) {
+  if (valid_utf8_prefix(text) < text.size()) {
+    latin1 = text;
+    return true;
+  }
+  latin1.clear();
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte > 0xc3) return false;  // above U+00FF
+    // C2 and C3 lead the two bytes of U+0080 ... U+00FF.
+    latin1 += byte < 0x80 ? text[i] : static_cast<char>((byte & 3) << 6 | (text[++i] & 0x3f));
+  }
+  return true;
+}
+
+// ---- Reading
+
+class Reader {
+ public:
+  Reader() : png(png_create_read_struct(PNG_LIBPNG_VER_STRING, &failure, on_error, on_warning)) {
+    if (png) info = png_create_info_struct(png);
+    check(info, ErrorKind::device, "no memory for a PNG image");
+  }
+  ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  Failure failure;
+  png_structp png;
+  png_infop info = nullptr;
+  std::span<const std::byte> rest;  // not yet read
+  bool truncated = false;
+};
+
+void take(png_structp png, png_bytep data, size_t size) {
+  auto* reader = static_cast<Reader*>(png_get_io_ptr(png));
+  if (size > reader->rest.size()) {
+    reader->truncated = true;
+    png_error(png, "the file ends too early");
+  }
+  std::memcpy(data, reader->rest.data(), size);
+  reader->rest = reader->rest.subspan(size);
+}
+
+bool read_header(Reader& reader) {
+  png_structp png = reader.png;
+  if (setjmp(png_jmpbuf(png))) return false;
+  png_set_read_fn(png, &reader, take);
+  png_set_user_limits(png, kMaxSide, kMaxSide);
+  png_set_chunk_malloc_max(png, 8 << 20);
+  png_set_benign_errors(png, 0);
+  // Nothing that is compressed or long in the optional chunks is looked at.
+  static const png_byte kSkipped[] = "iCCP\0zTXt\0iTXt\0tEXt\0eXIf\0sPLT\0hIST";
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, kSkipped, sizeof kSkipped / 5);
+  png_read_info(png, reader.info);
+  return true;
+}
+
+// From here on the rows have 8 bits and 1 or 3 channels.
+bool set_transformations(Reader& reader) {
+  png_structp png = reader.png;
+  if (setjmp(png_jmpbuf(png))) return false;
+  png_set_scale_16(png);
+  png_set_palette_to_rgb(png);
+  png_set_expand_gray_1_2_4_to_8(png);
+  png_set_interlace_handling(png);
+  png_read_update_info(png, reader.info);
+  return true;
+}
+
+bool read_rows(Reader& reader, png_bytepp rows) {
+  png_structp png = reader.png;
+  if (setjmp(png_jmpbuf(png))) return false;
+  png_read_image(png, rows);
+  png_read_end(png, nullptr);
+  return true;
+}
+
+[[noreturn]] void refuse_png(const Reader& reader, const std::string& name, const char* code) {
+  refuse(name, reader.truncated ? "PNG_TRUNCATED" : code, "not a valid PNG image: ", printable(reader.failure.message));
+}
+
+}  // namespace
+
+std::vector<std::byte> encode_png(const Image& image, const PngText& text) {
+  check_internal(image.width > 0 && image.height > 0 && (image.channels == 1 || image.channels == 3) &&
+                     image.pixels.size() == static_cast<size_t>(image.width) * image.height * image.channels,
+                 image.pixels.size(), " bytes for an image of ", image.height, " x ", image.width, " x ", image.channels);
+  std::vector<std::string> latin1(text.size());
+  std::vector<png_text> texts(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto& [key, value] = text[i];
+    check_internal(!key.empty() && key.size() <= 79, "a PNG keyword of ", key.size(), " bytes");
+    const bool plain = to_latin1(value, latin1[i]);
+    texts[i].compression = plain ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE;
+    texts[i].key = const_cast<char*>(key.c_str());
+    texts[i].text = const_cast<char*>((plain ? latin1[i] : value).c_str());
+  }
+  Writer writer;
+  std::vector<std::byte> bytes;
+  check(encode(writer, image, texts.data(), static_cast<int>(texts.size()), &bytes), ErrorKind::device,
+        "cannot encode a PNG image: ", writer.failure.message);
+  return bytes;
+}
+
+void write_png(const std::string& path, const Image& image, const PngText& text) {
+  write_file(path, encode_png(image, text));
+}
+
+Image decode_png(std::span<const std::byte> bytes, const std::string& name) {
+  const auto* signature = reinterpret_cast<png_const_bytep>(bytes.data());
+  const size_t compared = std::min(bytes.size(), kSignatureBytes);
+  if (compared == 0 || png_sig_cmp(signature, 0, compared) != 0) {
+    const ForeignFormat* format = recognise(bytes);
+    refuse(name, format ? format->code : "PNG_HEADER", "not a PNG image",
+           format ? concat(" but ", format->description) : "");
+  }
+  Reader reader;
+  reader.rest = bytes;
+  if (!read_header(reader)) refuse_png(reader, name, "PNG_HEADER");
+
+  const png_uint_32 width = png_get_image_width(reader.png, reader.info);
+  const png_uint_32 height = png_get_image_height(reader.png, reader.info);
+  if (int64_t{width} * height > kMaxPixels)
+    refuse(name, "RES_LIMIT", width, " x ", height, " pixels, expected at most ", kMaxPixels, " in all");
+  const bool transparent = (png_get_color_type(reader.png, reader.info) & PNG_COLOR_MASK_ALPHA) ||
+                           png_get_valid(reader.png, reader.info, PNG_INFO_tRNS);
+  if (transparent) refuse(name, "PNG_UNSUPPORTED", "a transparent image, expected gray or RGB: flatten it first");
+  if (!set_transformations(reader)) refuse_png(reader, name, "PNG_HEADER");
+
+  Image image{.width = static_cast<int>(width), .height = static_cast<int>(height),
+              .channels = png_get_channels(reader.png, reader.info), .pixels = {}};
+  const size_t stride = static_cast<size_t>(image.width) * image.channels;
+  check_internal(png_get_rowbytes(reader.png, reader.info) == stride, "PNG rows of an unexpected length");
+  image.pixels.resize(stride * height);
+  std::vector<png_bytep> rows(height);
+  for (size_t y = 0; y < height; ++y) rows[y] = image.pixels.data() + y * stride;
+  if (!read_rows(reader, rows.data())) refuse_png(reader, name, "PNG_DATA");
+  return image;
+}
+
+Image read_png(const std::string& path) {
+  const MappedFile file(path);
+  Image image = decode_png(file.bytes(), path);
+  file.verify_unchanged();
+  return image;
+}
+
+}  // namespace tstitch

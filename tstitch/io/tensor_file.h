@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tstitch/io/file.h"
+#include "tstitch/tensor/dtype.h"
+#include "tstitch/tensor/shape.h"
+#include "tstitch/tensor/tensor.h"
+
+namespace tstitch {
+
+// A tensor in a file: as many bytes as shape and type need, at any address.
+struct TensorInfo {
+  std::string dtype_name;      // as the file writes it: "F32", "F8_E4M3"
+  std::optional<DType> dtype;  // nothing for a legal type that we do not read
+  std::vector<int64_t> shape;
+  std::span<const std::byte> bytes;
+};
+
+// Named tensors and text of a checkpoint, whatever its format. Made by the readers (safetensors.h), which have
+// checked every size; the elements are read only by load().
+class TensorFile {
+ public:
+  using Tensors = std::map<std::string, TensorInfo>;
+  using Metadata = std::map<std::string, std::string>;
+
+  // `file` is what the bytes of the tensors lie in; null when the caller keeps them alive.
+  TensorFile(std::string path, std::shared_ptr<const MappedFile> file, Tensors tensors, Metadata metadata);
+
+  const std::string& path() const { return path_; }
+  const Tensors& tensors() const { return tensors_; }
+  const Metadata& metadata() const { return metadata_; }
+
+  // A contiguous host tensor with the elements converted to `dtype`, f32 or bf16 (rounded to nearest even).
+  //
+  // Throws Error{input} with the tensor's name when it is missing (and lists similar names), when its shape is
+  // not `expected`, its type is none of F32, BF16, F16, F64, an element is NaN, infinite or too large for
+  // `dtype`, or the file has changed since it was opened.
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const;
+
+ private:
+  const TensorInfo& find(const std::string& name) const;
+
+  std::string path_;
+  std::shared_ptr<const MappedFile> file_;
+  Tensors tensors_;
+  Metadata metadata_;
+};
+
+}  // namespace tstitch
