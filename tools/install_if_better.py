@@ -6,13 +6,10 @@ import os
 import shutil
 import sys
 
-import torch
-
 from demo_files import load_model
 from held_out import eps_mse
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     candidate, shipped = sys.argv[1:]
     if not os.path.exists(candidate):
         sys.exit(f"{candidate}: not there, so no checkpoint was better than its start; {shipped} stays")

@@ -201,7 +201,7 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"--ratio"}, {"sample", "--ratio", "nan"});
   expect_refused(2, {"--ratio"}, {"sample", "--ratio", "half"});
   expect_refused(2, {"--ratio"}, {"sample", "--ratio"});
-  expect_refused(2, {"sum"}, {"sample", "--fractions", "0.5,0.6"});
+  expect_refused(2, {"add up to 1.1"}, {"sample", "--fractions", "0.5,0.6"});
   expect_refused(2, {"3 fractions", "2 models"}, {"sample", "--three_combo", "0.4,0.2,0.4"});
   expect_refused(2, {"exclude"}, {"sample", "--ratio", "0.5", "--switch-step", "3"});
   expect_refused(2, {"two models"}, {"sample", "--ratio", "0.5", "-m", "fashion-s"});

@@ -74,8 +74,8 @@ INSTANTIATE_TEST_SUITE_P(All, TrajectoryGolden,
                          testing::Values("s8_ddim", "s8_ddim_eta0.7", "s8_ddpm", "b8_ddim", "s8-b8_ddim",
                                          "s8-b8_ddim_cfg-all", "s8-b8_ddpm", "s8-b4-b8_ddim", "s8-b4-b8_ddpm", "tiny_ddim",
                                          "tiny_ddpm", "tiny-nosigma_ddpm"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& test) {
+                           std::string name = test.param;
                            for (char& c : name)
                              if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
                            return name;

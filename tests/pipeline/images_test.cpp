@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
+#include <algorithm>
 
 #include "tstitch/pipeline/figure.h"
 

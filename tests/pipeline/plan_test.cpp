@@ -68,7 +68,7 @@ TEST(Plan, OtherSizesAreInPixels) {
 TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
   const auto usage = ErrorKind::usage;
   expect_refused(usage, "fractions", kPair, {.fractions = {1}});
-  expect_refused(usage, "sum", kPair, {.fractions = {0.4, 0.5}});
+  expect_refused(usage, "add up to 0.9", kPair, {.fractions = {0.4, 0.5}});
   expect_refused(usage, "--switch-step", kPair, {.switch_steps = {1, 2}});
   expect_refused(usage, "51", kPair, {.switch_steps = {51}});
   expect_refused(usage, "--sampler", kPair, {.sampler = "euler"});

@@ -1,5 +1,6 @@
 #include "tstitch/diffusion/solver.h"
 
+#include <algorithm>
 #include <array>
 
 #include "tstitch/base/error.h"
@@ -27,6 +28,10 @@ std::string solver_names() {
   std::string names;
   for (const Entry& entry : kSolvers) names += concat(names.empty() ? "" : ", ", entry.name);
   return names;
+}
+
+bool is_solver(std::string_view name) {
+  return std::ranges::any_of(kSolvers, [&](const Entry& entry) { return entry.name == name; });
 }
 
 std::unique_ptr<Solver> make_solver(Backend& backend, std::string_view name, const SolverOptions& options) {

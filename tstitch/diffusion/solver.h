@@ -31,6 +31,7 @@ struct SolverOptions {
 };
 
 std::string solver_names();  // "ddim, ddpm"
+bool is_solver(std::string_view name);
 
 // Throws Error{usage} for an unknown name, naming the known ones, and for options out of range.
 std::unique_ptr<Solver> make_solver(Backend& backend, std::string_view name, const SolverOptions& options);

@@ -149,7 +149,7 @@ ModelInfo read_model_info(const TensorFile& file) {
   } else {
     info.config = infer_dit_config(FileWeights(file));
   }
-  if (info.name.empty()) info.name = dit_name(info.config);
+  if (info.name.empty()) info.name = printable(std::filesystem::path(file.path()).stem().string());
   info.betas.schedule();  // throws for numbers that are no schedule
   return info;
 }

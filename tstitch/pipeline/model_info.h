@@ -24,7 +24,7 @@ struct BetaSchedule {
 
 struct ModelInfo {
   std::string path;
-  std::string name;  // of the file's metadata, else of the architecture: "DiT-XL/2"
+  std::string name;  // of the file's metadata, else of the file
   DiTConfig config;
   BetaSchedule betas;
   bool pixels = false;               // latents are images in [-1, 1]; else they need a decoder

@@ -103,7 +103,7 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
   std::reverse(timesteps.begin(), timesteps.end());  // a trajectory starts in the noise
   const auto assignment = assign(options, models.size(), timesteps, schedule.train_timesteps());
 
-  check(solver_names().find(options.sampler) != std::string::npos, ErrorKind::usage, "--sampler \"",
+  check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"",
         printable(options.sampler), "\" is not known, expected one of: ", solver_names());
   check(0 <= options.eta && options.eta <= 1, ErrorKind::usage, "--eta is ", options.eta, ", expected 0 ... 1");
   const double cfg_scale = options.cfg_scale.value_or(model.cfg_scale);
