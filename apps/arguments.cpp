@@ -13,15 +13,23 @@
 namespace tstitch {
 namespace {
 
+// The whole of `text` as an integer.
+template <class Integer>
+std::optional<Integer> parse_integer(const std::string& text) {
+  Integer value = 0;
+  const char* last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, value);
+  return error == std::errc() && end == last ? std::optional(value) : std::nullopt;
+}
+
 std::vector<int64_t> parse_classes(const std::string& text) {
   std::vector<int64_t> classes;
   std::istringstream parts(text);
   for (std::string part; std::getline(parts, part, ',');) {
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    check(error == std::errc() && end == part.data() + part.size(), ErrorKind::usage, "--class \"", printable(text),
-          "\": \"", printable(part), "\" is not a class number, expected numbers with commas between, or \"random\"");
-    classes.push_back(value);
+    const auto value = parse_integer<int64_t>(part);
+    check(value.has_value(), ErrorKind::usage, "--class \"", printable(text), "\": \"", printable(part),
+          "\" is not a class number, expected numbers with commas between, or \"random\"");
+    classes.push_back(*value);
   }
   check(!classes.empty(), ErrorKind::usage, "--class is empty, expected numbers with commas between, or \"random\"");
   return classes;
@@ -57,10 +65,10 @@ void add_common_options(CLI::App& command, Arguments& a) {
 
   command.add_option("--class,--classes", a.classes, "Class numbers, one image each (207,360), or random. Default: eight of"
                      " ImageNet, or every class of the model")->group(images);
-  command.add_option("-b,--batch-count", a.sample.batch_count, "Images per class")->capture_default_str()->group(images);
+  command.add_option("-b,--batch-count,--num-fid-samples", a.sample.batch_count, "Images per class")->capture_default_str()->group(images);
   command.add_option("--batch-size,--per-proc-batch-size", a.sample.batch_size, "Images sampled at once")
       ->capture_default_str()->group(images);
-  command.add_option("-s,--seed,--global-seed", a.sample.seed, "Seed of the noise")->capture_default_str()->group(images);
+  command.add_option("-s,--seed,--global-seed", a.seed, "Seed of the noise")->capture_default_str()->group(images);
   command.add_option("-W,--width", a.sample.width, "Width in pixels. Default: the model's")->group(images);
   command.add_option("-H,--height", a.sample.height, "Height in pixels. Default: the model's")->group(images);
   command.add_option("--image-size", a.image_size, "Width and height")->group(images);
@@ -75,7 +83,6 @@ void add_common_options(CLI::App& command, Arguments& a) {
   command.add_option("-o,--output", a.output)->group(run);
   command.add_flag("--json", a.json, "Print one JSON object and nothing else on stdout")->group(run);
   command.add_flag("-q,--quiet", a.quiet, "Print nothing but errors")->group(run);
-  command.add_flag("-v,--verbose", a.verbose, "Print more")->group(run);
 }
 
 void add_sample_options(CLI::App& command, Arguments& a) {
@@ -88,6 +95,7 @@ void add_sample_options(CLI::App& command, Arguments& a) {
                      " one for each switch")->delimiter(',')->group(trajectory);
   command.add_option("--save-latent", a.save_latent, "Write the final latents: .npy, f32 (N,C,H,W)")->group("Images");
   command.add_flag("--dry-run", a.dry_run, "Print the trajectory and the estimated time, sample nothing")->group("Run");
+  command.add_flag("-v,--verbose", a.verbose, "Print every step of the trajectory")->group("Run");
   command.get_option("--output")->description("A .png file (a grid when there are several images) or a folder/ for one file"
                                               " per image. Default: output.png");
 }
@@ -113,6 +121,9 @@ SampleOptions sample_options(const Arguments& a, size_t models) {
           "\" is not known, expected one of: dit, ldm, step, lcm, round");
     options.switch_rule = *rule;
   }
+  const auto seed = parse_integer<uint64_t>(a.seed);
+  check(seed.has_value(), ErrorKind::usage, "--seed is \"", printable(a.seed), "\", expected 0 ... 18446744073709551615");
+  options.seed = *seed;
   if (a.ratio) {
     check(*a.ratio >= 0 && *a.ratio <= 1, ErrorKind::usage, "--ratio is ", *a.ratio, ", expected 0 ... 1");
     check(options.fractions.empty() && options.switch_steps.empty(), ErrorKind::usage,

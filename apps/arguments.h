@@ -17,6 +17,7 @@ struct Arguments {
   std::optional<double> ratio;
   std::string switch_rule;
   std::string classes;
+  std::string seed = "0";
   std::optional<int64_t> image_size;
   std::string cfg_channels;
   std::string init_latent, noise, save_latent;

@@ -3,9 +3,7 @@
 
 #include "apps/arguments.h"
 #include "apps/commands.h"
-#include "apps/interrupt.h"
 #include "apps/output.h"
-#include "apps/progress_bar.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/npy.h"
@@ -22,6 +20,13 @@ std::string picture_output(const Arguments& a, const ModelInfo& model) {
   return "";
 }
 
+void print_steps(const Plan& plan, const std::vector<ModelInfo>& infos) {
+  std::printf("%6s %9s %10s %10s  %s\n", "step", "timestep", "alpha", "sigma", "model");
+  for (const Step& step : plan.trajectory)
+    std::printf("%6d %9g %10.6f %10.6f  %s\n", step.index + 1, step.level.t, step.level.alpha, step.level.sigma,
+                infos[static_cast<size_t>(step.denoiser)].name.c_str());
+}
+
 int sample_command(const Arguments& a) {
   const std::vector<ModelInfo> infos = read_model_infos(model_paths(a));
   const Plan plan = make_plan(infos, sample_options(a, infos.size()));
@@ -35,6 +40,7 @@ int sample_command(const Arguments& a) {
                 static_cast<long long>(plan.images()), plan.images() == 1 ? "" : "s",
                 static_cast<unsigned long long>(plan.seed));
     std::printf("%s\n", describe(plan, infos).c_str());
+    if (a.verbose) print_steps(plan, infos);
     std::fflush(stdout);
   }
   std::vector<bool> used;

@@ -22,7 +22,7 @@ DiTConfig config_of(const std::string& name) {
   fail(ErrorKind::usage, "no published DiT is called \"", printable(name), "\"");
 }
 
-int run(int argc, char** argv) {
+int measure(int argc, char** argv) {
   std::string name = "DiT-XL/2";
   int64_t batch = 1;
   int repeats = 9;
@@ -50,7 +50,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return tstitch::run(argc, argv);
+    return tstitch::measure(argc, argv);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return 1;

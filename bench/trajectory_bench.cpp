@@ -19,7 +19,7 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-int run(int argc, char** argv) {
+int measure(int argc, char** argv) {
   int rounds = 9;
   std::string steps = "50";
   int64_t batch = 10;
@@ -59,7 +59,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return tstitch::run(argc, argv);
+    return tstitch::measure(argc, argv);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());
     return 1;

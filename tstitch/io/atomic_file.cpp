@@ -17,7 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Short whatever the file is called, so that a name of 255 bytes works; hidden, so that "*" does not match it.
+// Short whatever the file is called, so that a name of 255 bytes works; hidden, so that "*" does not match
+// it.
 std::string temporary_name(const fs::path& target) {
   static std::atomic<unsigned> counter = 0;
   return (target.parent_path() / concat(".tstitch-", getpid(), "-", ++counter, ".tmp")).string();
@@ -35,7 +36,8 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
   struct stat status;
   if (stat(target_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
     fail(ErrorKind::device, shown_path(path_), ": [IO_KIND] cannot be written: ",
-         S_ISDIR(status.st_mode) ? "a folder" : "something other than a regular file", " of that name exists");
+         S_ISDIR(status.st_mode) ? "a folder" : "something other than a regular file",
+         " of that name exists");
 
   do {  // the kernel applies the umask, which mkstemp would not
     temporary_ = temporary_name(target_);
@@ -52,7 +54,8 @@ AtomicFile::~AtomicFile() {
 void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     // At most 1 GiB at once: Linux writes no more than 2^31 bytes in one call.
-    const ssize_t written = ::write(descriptor_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
+    const ssize_t written =
+        ::write(descriptor_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
     if (written < 0 && errno != EINTR) fail_with(errno);
     if (written > 0) bytes = bytes.subspan(static_cast<size_t>(written));
   }
@@ -70,8 +73,10 @@ void AtomicFile::commit() {
 
 void AtomicFile::fail_with(int error) const {
   const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  const std::string reason = error == ENOENT ? "there is no such folder" : std::generic_category().message(error);
-  fail(ErrorKind::device, shown_path(path_), ": [", full ? "IO_NO_SPACE" : "IO_WRITE", "] cannot be written: ", reason);
+  const std::string reason =
+      error == ENOENT ? "there is no such folder" : std::generic_category().message(error);
+  fail(ErrorKind::device, shown_path(path_), ": [", full ? "IO_NO_SPACE" : "IO_WRITE",
+       "] cannot be written: ", reason);
 }
 
 void write_file(const std::string& path, std::span<const std::byte> bytes) {

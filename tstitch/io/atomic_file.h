@@ -9,7 +9,8 @@ namespace tstitch {
 // An output file that appears whole or not at all: the bytes go to a temporary file in the same folder, which
 // takes the name at commit(). Until then a file of that name stays as it was.
 //
-// Every error is Error{device}: no such folder, no permission, something other than a file in the way, disk full.
+// Every error is Error{device}: no such folder, no permission, something other than a file in the way, disk
+// full.
 class AtomicFile {
  public:
   // A symbolic link to a file keeps pointing to it: the file it points to is replaced.

@@ -20,7 +20,7 @@ constexpr Glyph kGlyphs[] = {
     {{0b01010, 0b01010, 0b01010, 0b00000, 0b00000, 0b00000, 0b00000}},  // "
     {{0b01010, 0b01010, 0b11111, 0b01010, 0b11111, 0b01010, 0b01010}},  // #
     {{0b00100, 0b01111, 0b10100, 0b01110, 0b00101, 0b11110, 0b00100}},  // $
-    {{0b11001, 0b11001, 0b00010, 0b00100, 0b01000, 0b10011, 0b10011}},  // %
+    {{0b11000, 0b11001, 0b00010, 0b00100, 0b01000, 0b10011, 0b00011}},  // %
     {{0b01100, 0b10010, 0b10100, 0b01000, 0b10101, 0b10010, 0b01101}},  // &
     {{0b00100, 0b00100, 0b00100, 0b00000, 0b00000, 0b00000, 0b00000}},  // '
     {{0b00010, 0b00100, 0b01000, 0b01000, 0b01000, 0b00100, 0b00010}},  // (
@@ -106,9 +106,9 @@ constexpr Glyph kGlyphs[] = {
     {{0b00000, 0b00000, 0b10001, 0b01010, 0b00100, 0b01010, 0b10001}},  // x
     {{0b00000, 0b00000, 0b10001, 0b10001, 0b10001, 0b10011, 0b01101, 0b00001, 0b01110}},  // y
     {{0b00000, 0b00000, 0b11111, 0b00010, 0b00100, 0b01000, 0b11111}},  // z
-    {{0b00010, 0b00100, 0b00100, 0b01000, 0b00100, 0b00100, 0b00010}},  // {
+    {{0b00110, 0b01000, 0b01000, 0b11000, 0b01000, 0b01000, 0b00110}},  // {
     {{0b00100, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100}},  // |
-    {{0b01000, 0b00100, 0b00100, 0b00010, 0b00100, 0b00100, 0b01000}},  // }
+    {{0b01100, 0b00010, 0b00010, 0b00011, 0b00010, 0b00010, 0b01100}},  // }
     {{0b00000, 0b00000, 0b01000, 0b10101, 0b00010, 0b00000, 0b00000}},  // ~
 };
 // clang-format on
@@ -122,10 +122,13 @@ bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xc0)
 const Glyph& glyph(char c) { return kGlyphs[(c < kFirst || c > kLast ? '?' : c) - kFirst]; }
 
 void fill_square(Image& image, int64_t x, int64_t y, int side, uint8_t value) {
-  const int64_t left = std::clamp<int64_t>(x, 0, image.width), right = std::clamp<int64_t>(x + side, 0, image.width);
-  const int64_t top = std::clamp<int64_t>(y, 0, image.height), bottom = std::clamp<int64_t>(y + side, 0, image.height);
+  const int64_t left = std::clamp<int64_t>(x, 0, image.width),
+                right = std::clamp<int64_t>(x + side, 0, image.width);
+  const int64_t top = std::clamp<int64_t>(y, 0, image.height),
+                bottom = std::clamp<int64_t>(y + side, 0, image.height);
   for (int64_t row = top; row < bottom; ++row)
-    std::fill_n(image.pixels.begin() + (row * image.width + left) * image.channels, (right - left) * image.channels, value);
+    std::fill_n(image.pixels.begin() + (row * image.width + left) * image.channels,
+                (right - left) * image.channels, value);
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 #include <type_traits>
-#include <vector>
 
 #include "tstitch/base/error.h"
 
@@ -35,19 +34,23 @@ uint32_t count_non_finite(const float* x, int64_t n) {
   return count;
 }
 
-// By table: exact for denormals too in a thread that flushes them to zero.
+// half_to_float without branches, for vector registers. No intermediate value is denormal, so a thread that
+// flushes those to zero gets the same result.
 float to_float(half x) {
-  static const std::vector<float> table = [] {
-    std::vector<float> values(65536);
-    for (uint32_t bits = 0; bits < values.size(); ++bits) values[bits] = half_to_float(static_cast<uint16_t>(bits));
-    return values;
-  }();
-  return table[x.bits];
+  constexpr uint32_t kRebias = (127 - 15) << 23;
+  const uint32_t sign = uint32_t{x.bits & 0x8000u} << 16, magnitude = x.bits & 0x7fffu;
+  const uint32_t denormal =
+      std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
+  const uint32_t finite = (magnitude << 13) + kRebias;
+  const uint32_t special = finite + kRebias;  // NaN and infinity: from the largest exponent to the largest
+  return std::bit_cast<float>(sign | (magnitude < 0x400u    ? denormal
+                                      : magnitude < 0x7c00u ? finite
+                                                            : special));
 }
 
-// f64 to f32, inexact results rounded to the neighbour with an odd last bit: that keeps what a second rounding, to
-// bf16, needs to be as right as a single one (Boldo & Melquiond 2008, "Emulation of FMA and correctly rounded
-// sums", theorem 1).
+// f64 to f32, inexact results rounded to the neighbour with an odd last bit: that keeps what a second
+// rounding, to bf16, needs to be as right as a single one (Boldo & Melquiond 2008, "Emulation of FMA and
+// correctly rounded sums", theorem 1).
 float round_to_odd(double x) {
   const auto nearest = static_cast<float>(x);
   if (static_cast<double>(nearest) == x || std::isnan(x)) return nearest;
@@ -56,7 +59,6 @@ float round_to_odd(double x) {
   return std::bit_cast<float>(bits | 1u);
 }
 
-void convert(float x, float& y) { y = x; }
 void convert(bfloat16 x, float& y) { y = tstitch::to_float(x); }
 void convert(half x, float& y) { y = to_float(x); }
 void convert(double x, float& y) { y = static_cast<float>(x); }
@@ -95,7 +97,8 @@ int64_t convert_to(std::span<const std::byte> from, DType from_type, To* to, int
     case DType::f64:
       return convert_all<double>(from, to, elements);
     default:
-      fail(ErrorKind::internal, "internal error: elements of type ", name_of(from_type), " are not converted");
+      fail(ErrorKind::internal, "internal error: elements of type ", name_of(from_type),
+           " are not converted");
   }
 }
 

@@ -8,8 +8,8 @@
 
 namespace tstitch {
 
-// The product of the extents (each >= 0), or nothing when it does not fit. An extent of 0 does not excuse others
-// that overflow: the answer must not depend on their order.
+// The product of the extents (each >= 0), or nothing when it does not fit. An extent of 0 does not excuse
+// others that overflow: the answer must not depend on their order.
 std::optional<int64_t> checked_elements(std::span<const int64_t> extents);
 
 std::string extents_text(std::span<const int64_t> extents);  // "[2, 3]", of long ones the beginning

@@ -56,7 +56,8 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   try {
     struct stat status;
     if (fstat(descriptor_, &status) != 0) fail_to_open(path, errno);
-    if (!S_ISREG(status.st_mode)) refuse(path, "IO_KIND", kind_of(status.st_mode), ", expected a regular file");
+    if (!S_ISREG(status.st_mode))
+      refuse(path, "IO_KIND", kind_of(status.st_mode), ", expected a regular file");
     if (status.st_size == 0) refuse(path, "FMT_UNKNOWN", "empty: an incomplete download?");
     const auto size = static_cast<size_t>(status.st_size);
     modified_ = status.st_mtim;
@@ -79,7 +80,8 @@ void MappedFile::verify_unchanged() const {
   struct stat status;
   const bool known = fstat(descriptor_, &status) == 0;
   if (known && static_cast<size_t>(status.st_size) != bytes_.size())
-    refuse(path_, "IO_CHANGED", "had ", bytes_.size(), " bytes when it was opened, has ", status.st_size, " now");
+    refuse(path_, "IO_CHANGED", "had ", bytes_.size(), " bytes when it was opened, has ", status.st_size,
+           " now");
   if (!known || status.st_mtim.tv_sec != modified_.tv_sec || status.st_mtim.tv_nsec != modified_.tv_nsec)
     refuse(path_, "IO_CHANGED", "changed while it was read");
 }

@@ -10,9 +10,9 @@ namespace tstitch {
 // A regular file that someone else wrote, mapped read-only into memory.
 class MappedFile {
  public:
-  // Throws Error{input} for what is missing, not readable, empty, or no regular file (folders, FIFOs, devices;
-  // it never waits for one), Error{device} when the process has no memory or file descriptor left for it.
-  // Symbolic links are followed.
+  // Throws Error{input} for what is missing, not readable, empty, or no regular file (folders, FIFOs,
+  // devices; it never waits for one), Error{device} when the process has no memory or file descriptor left
+  // for it. Symbolic links are followed.
   explicit MappedFile(const std::string& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;

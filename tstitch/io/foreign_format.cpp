@@ -17,7 +17,9 @@ struct Signature {
 constexpr const char* kWebPage = "an HTML page: the download was answered with a web page";
 
 constexpr Signature kSignatures[] = {
-    {"version https://git-lfs"sv, 0, {"FMT_UNKNOWN", "a Git LFS pointer: fetch the content with \"git lfs pull\""}},
+    {"version https://git-lfs"sv,
+     0,
+     {"FMT_UNKNOWN", "a Git LFS pointer: fetch the content with \"git lfs pull\""}},
     {"<!DOCTYPE"sv, 0, {"FMT_UNKNOWN", kWebPage}},
     {"<!doctype"sv, 0, {"FMT_UNKNOWN", kWebPage}},
     {"<html"sv, 0, {"FMT_UNKNOWN", kWebPage}},
@@ -28,7 +30,10 @@ constexpr Signature kSignatures[] = {
     {"7z\xbc\xaf\x27\x1c"sv, 0, {"FMT_UNKNOWN", "a 7z archive: unpack it first"}},
     {"ustar"sv, 257, {"FMT_UNKNOWN", "a tar archive: unpack it first"}},
     {"%PDF-"sv, 0, {"FMT_UNKNOWN", "a PDF document"}},
-    {"\x7f" "ELF"sv, 0, {"FMT_UNKNOWN", "an ELF program"}},
+    {"\x7f"
+     "ELF"sv,
+     0,
+     {"FMT_UNKNOWN", "an ELF program"}},
     {"PK\x03\x04"sv, 0, {"FMT_MISMATCH", "a zip archive, perhaps a PyTorch checkpoint or .npz"}},
     {"\x80\x02"sv, 0, {"FMT_MISMATCH", "a Python pickle, perhaps an old PyTorch checkpoint"}},
     {"\x80\x03"sv, 0, {"FMT_MISMATCH", "a Python pickle"}},
@@ -45,12 +50,14 @@ constexpr Signature kSignatures[] = {
     {"{\""sv, 8, {"FMT_MISMATCH", "a safetensors file"}},
 };
 
-constexpr ForeignFormat kZeros = {"FMT_UNKNOWN", "filled with zeros: an incomplete download, or a full disk?"};
+constexpr ForeignFormat kZeros = {"FMT_UNKNOWN",
+                                  "filled with zeros: an incomplete download, or a full disk?"};
 
 }  // namespace
 
 const ForeignFormat* recognise(std::span<const std::byte> bytes) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), std::min<size_t>(bytes.size(), 4096));
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()),
+                              std::min<size_t>(bytes.size(), 4096));
   for (const Signature& signature : kSignatures)
     if (text.size() > signature.offset && text.substr(signature.offset).starts_with(signature.start))
       return &signature.format;

@@ -15,7 +15,8 @@ constexpr size_t kMaxBytes = 8 << 20;
 class TreeBuilder final : public JsonVisitor {
  public:
   explicit TreeBuilder(const std::string& where)
-      : JsonVisitor({.where = where, .encoding_code = "JSON_SYNTAX", .syntax_code = "JSON_SYNTAX", .unit = "byte"}) {}
+      : JsonVisitor(
+            {.where = where, .encoding_code = "JSON_SYNTAX", .syntax_code = "JSON_SYNTAX", .unit = "byte"}) {}
 
   json take() { return std::move(root_); }
 
@@ -24,7 +25,8 @@ class TreeBuilder final : public JsonVisitor {
   void scalar(json value) override { add(std::move(value)); }
 
   void key(std::string& name) override {
-    if (open_.back()->contains(name)) refuse_here("JSON_DUPLICATE_KEY", "the key \"", printable(name), "\" twice");
+    if (open_.back()->contains(name))
+      refuse_here("JSON_DUPLICATE_KEY", "the key \"", printable(name), "\" twice");
     key_ = std::move(name);
   }
 

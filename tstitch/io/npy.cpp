@@ -46,15 +46,19 @@ class HeaderReader {
       if (!accept(',') && !at('}')) bad("expected ',' or '}'");
     }
     if (!has_dtype || !has_order || !has_shape)
-      refuse(where_, "NPY_HEADER", "no '", !has_dtype ? "descr" : !has_order ? "fortran_order" : "shape", "'");
+      refuse(where_, "NPY_HEADER", "no '",
+             !has_dtype   ? "descr"
+             : !has_order ? "fortran_order"
+                          : "shape",
+             "'");
     skip_spaces();
     if (text_.substr(at_) != "\n") bad("expected the end of the line");
   }
 
  private:
   [[noreturn]] void bad(const char* expected) const {
-    refuse(where_, "NPY_HEADER", "header byte ", at_, ": found \"", printable(std::string(text_.substr(at_, 20))), "\", ",
-           expected);
+    refuse(where_, "NPY_HEADER", "header byte ", at_, ": found \"",
+           printable(std::string(text_.substr(at_, 20))), "\", ", expected);
   }
 
   void once(bool& seen, const char* key) const {
@@ -103,8 +107,8 @@ class HeaderReader {
     } else if (name == "<f2") {
       dtype = DType::f16;
     } else if (name.find('O') != name.npos) {
-      refuse(where_, "NPY_OBJECT", "Python objects, which only a program that runs code from the file could read",
-             kExpected);
+      refuse(where_, "NPY_OBJECT",
+             "Python objects, which only a program that runs code from the file could read", kExpected);
     } else {
       refuse(where_, "NPY_DTYPE", "elements of type '", printable(std::string(name), 40), "'", kExpected);
     }
@@ -139,7 +143,8 @@ class HeaderReader {
     const bool number_ends = stop == end || *stop == ',' || *stop == ')' || *stop == ' ';
     if (error != std::errc{} || value < 0 || !number_ends) {
       const std::string_view found = text_.substr(at_, text_.find_first_of(",)", at_) - at_);
-      refuse(where_, "NPY_SHAPE", "the extent ", printable(std::string(found), 40), ", expected integers 0 ... 2^63-1");
+      refuse(where_, "NPY_SHAPE", "the extent ", printable(std::string(found), 40),
+             ", expected integers 0 ... 2^63-1");
     }
     at_ = static_cast<size_t>(stop - text_.data());
     return value;
@@ -185,12 +190,13 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
   const auto data = bytes.subspan(static_cast<size_t>(text.data() + text.size() - file.data()));
   const auto found = static_cast<int64_t>(data.size());
   if (found != *size)
-    refuse(name, found < *size ? "NPY_TRUNCATED" : "NPY_TRAILING", "shape ", extents_text(header.shape), " x ",
-           name_of(header.dtype), " needs ", *size, " bytes, the file has ", found);
+    refuse(name, found < *size ? "NPY_TRUNCATED" : "NPY_TRAILING", "shape ", extents_text(header.shape),
+           " x ", name_of(header.dtype), " needs ", *size, " bytes, the file has ", found);
 
   Tensor tensor(Shape(header.shape), DType::f32);
   if (const int64_t non_finite = convert_elements(data, header.dtype, tensor))
-    refuse(name, "NPY_NONFINITE", non_finite, " of ", *elements, " elements are NaN, infinite or too large for f32");
+    refuse(name, "NPY_NONFINITE", non_finite, " of ", *elements,
+           " elements are NaN, infinite or too large for f32");
   return tensor;
 }
 
@@ -205,12 +211,14 @@ void write_npy(const std::string& path, const Tensor& tensor) {
   check_internal(tensor.dtype() == DType::f32, "an .npy file of ", name_of(tensor.dtype()));
   std::string shape;
   for (const int64_t extent : tensor.shape().extents()) shape += std::to_string(extent) + ", ";
-  if (tensor.shape().rank() > 1) shape.resize(shape.size() - 2);  // (2, 3), but (2, )
+  // (2, 3), but (2,)
+  if (const int rank = tensor.shape().rank()) shape.resize(shape.size() - (rank == 1 ? 1 : 2));
   std::string header = concat("{'descr': '<f4', 'fortran_order': False, 'shape': (", shape, "), }");
   constexpr size_t kPrefix = 10, kAlignment = 64;  // so that the data can be memory-mapped
   header.resize((kPrefix + header.size() + kAlignment) / kAlignment * kAlignment - kPrefix, ' ');
   header.back() = '\n';
-  const char version_and_length[] = {1, 0, static_cast<char>(header.size()), static_cast<char>(header.size() >> 8)};
+  const char version_and_length[] = {1, 0, static_cast<char>(header.size()),
+                                     static_cast<char>(header.size() >> 8)};
 
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(kMagic)));

@@ -12,8 +12,8 @@ namespace tstitch {
 // (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
 
 // A little-endian array of type f2, f4 or f8 in C order as a contiguous f32 tensor, at most six dimensions.
-// Throws Error{input} with a code for anything else: NPY_HEADER, NPY_OBJECT, NPY_DTYPE, NPY_FORTRAN, NPY_SHAPE,
-// NPY_TRUNCATED, NPY_TRAILING, NPY_NONFINITE (NaN, infinite, or too large for f32).
+// Throws Error{input} with a code for anything else: NPY_HEADER, NPY_OBJECT, NPY_DTYPE, NPY_FORTRAN,
+// NPY_SHAPE, NPY_TRUNCATED, NPY_TRAILING, NPY_NONFINITE (NaN, infinite, or too large for f32).
 Tensor read_npy(const std::string& path);
 
 // The same for bytes in memory; `name` stands for the path in messages.

@@ -1,5 +1,5 @@
-// libpng reports errors by longjmp, which must not cross objects with destructors. So every call of it sits in a
-// function of plain pointers, and the C++ objects live in the caller.
+// libpng reports errors by longjmp, which must not cross objects with destructors. So every call of it sits
+// in a function of plain pointers, and the C++ objects live in the caller.
 #include "tstitch/io/png.h"
 
 #include <png.h>
@@ -56,18 +56,21 @@ void append(png_structp png, png_bytep data, size_t size) {
   auto* bytes = static_cast<std::vector<std::byte>*>(png_get_io_ptr(png));
   bool done = true;
   try {
-    bytes->insert(bytes->end(), reinterpret_cast<std::byte*>(data), reinterpret_cast<std::byte*>(data) + size);
+    bytes->insert(bytes->end(), reinterpret_cast<std::byte*>(data),
+                  reinterpret_cast<std::byte*>(data) + size);
   } catch (const std::bad_alloc&) {
     done = false;
   }
   if (!done) png_error(png, "out of memory");
 }
 
-bool encode(Writer& writer, const Image& image, png_text* texts, int text_count, std::vector<std::byte>* bytes) {
+bool encode(Writer& writer, const Image& image, png_text* texts, int text_count,
+            std::vector<std::byte>* bytes) {
   png_structp png = writer.png;
   if (setjmp(png_jmpbuf(png))) return false;
   png_set_write_fn(png, bytes, append, nullptr);
-  png_set_IHDR(png, writer.info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), 8,
+  png_set_IHDR(png, writer.info, static_cast<png_uint_32>(image.width),
+               static_cast<png_uint_32>(image.height), 8,
                image.channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
                PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_set_text(png, writer.info, texts, text_count);
@@ -158,7 +161,8 @@ bool read_rows(Reader& reader, png_bytepp rows) {
 }
 
 [[noreturn]] void refuse_png(const Reader& reader, const std::string& name, const char* code) {
-  refuse(name, reader.truncated ? "PNG_TRUNCATED" : code, "not a valid PNG image: ", printable(reader.failure.message));
+  refuse(name, reader.truncated ? "PNG_TRUNCATED" : code,
+         "not a valid PNG image: ", printable(reader.failure.message));
 }
 
 }  // namespace
@@ -166,7 +170,8 @@ bool read_rows(Reader& reader, png_bytepp rows) {
 std::vector<std::byte> encode_png(const Image& image, const PngText& text) {
   check_internal(image.width > 0 && image.height > 0 && (image.channels == 1 || image.channels == 3) &&
                      image.pixels.size() == static_cast<size_t>(image.width) * image.height * image.channels,
-                 image.pixels.size(), " bytes for an image of ", image.height, " x ", image.width, " x ", image.channels);
+                 image.pixels.size(), " bytes for an image of ", image.height, " x ", image.width, " x ",
+                 image.channels);
   std::vector<std::string> latin1(text.size());
   std::vector<png_text> texts(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
@@ -206,11 +211,14 @@ Image decode_png(std::span<const std::byte> bytes, const std::string& name) {
     refuse(name, "RES_LIMIT", width, " x ", height, " pixels, expected at most ", kMaxPixels, " in all");
   const bool transparent = (png_get_color_type(reader.png, reader.info) & PNG_COLOR_MASK_ALPHA) ||
                            png_get_valid(reader.png, reader.info, PNG_INFO_tRNS);
-  if (transparent) refuse(name, "PNG_UNSUPPORTED", "a transparent image, expected gray or RGB: flatten it first");
+  if (transparent)
+    refuse(name, "PNG_UNSUPPORTED", "a transparent image, expected gray or RGB: flatten it first");
   if (!set_transformations(reader)) refuse_png(reader, name, "PNG_HEADER");
 
-  Image image{.width = static_cast<int>(width), .height = static_cast<int>(height),
-              .channels = png_get_channels(reader.png, reader.info), .pixels = {}};
+  Image image{.width = static_cast<int>(width),
+              .height = static_cast<int>(height),
+              .channels = png_get_channels(reader.png, reader.info),
+              .pixels = {}};
   const size_t stride = static_cast<size_t>(image.width) * image.channels;
   check_internal(png_get_rowbytes(reader.png, reader.info) == stride, "PNG rows of an unexpected length");
   image.pixels.resize(stride * height);

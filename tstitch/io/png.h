@@ -19,15 +19,16 @@ struct Image {
 // Keyword (1 to 79 characters of ASCII) and UTF-8 text, in the order of the file.
 using PngText = std::vector<std::pair<std::string, std::string>>;
 
-// A PNG file with these texts: as tEXt where Latin-1 suffices, else as iTXt. The same input gives the same bytes.
+// A PNG file with these texts: as tEXt where Latin-1 suffices, else as iTXt. The same input gives the same
+// bytes.
 std::vector<std::byte> encode_png(const Image& image, const PngText& text);
 
 // encode_png into a file, whole or not at all; throws Error{device} when it cannot be written.
 void write_png(const std::string& path, const Image& image, const PngText& text);
 
-// Gray and RGB as they are, palettes and fewer than 8 bits expanded, 16 bits rounded to 8; at most 16 megapixels.
-// Throws Error{input} with a code: PNG_HEADER, PNG_DATA, PNG_TRUNCATED, PNG_UNSUPPORTED (transparency),
-// RES_LIMIT, and those of files that are no PNG.
+// Gray and RGB as they are, palettes and fewer than 8 bits expanded, 16 bits rounded to 8; at most 16
+// megapixels. Throws Error{input} with a code: PNG_HEADER, PNG_DATA, PNG_TRUNCATED, PNG_UNSUPPORTED
+// (transparency), RES_LIMIT, and those of files that are no PNG.
 Image read_png(const std::string& path);
 
 // The same for bytes in memory; `name` stands for the path in messages.

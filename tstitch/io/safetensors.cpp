@@ -34,12 +34,14 @@ struct StoredType {
 
 // All types of the format, those that we only step over included.
 constexpr StoredType kStoredTypes[] = {
-    {"F32", 32, DType::f32},    {"BF16", 16, DType::bf16}, {"F16", 16, DType::f16}, {"F64", 64, DType::f64},
-    {"I64", 64, DType::i64},    {"I32", 32, DType::i32},   {"U8", 8, DType::u8},    {"BOOL", 8, {}},
-    {"I8", 8, {}},              {"I16", 16, {}},           {"U16", 16, {}},         {"U32", 32, {}},
-    {"U64", 64, {}},            {"C64", 64, {}},           {"F8_E4M3", 8, {}},      {"F8_E5M2", 8, {}},
-    {"F8_E8M0", 8, {}},         {"F8_E4M3FNUZ", 8, {}},    {"F8_E5M2FNUZ", 8, {}},  {"F6_E2M3", 6, {}},
-    {"F6_E3M2", 6, {}},         {"F4", 4, {}},
+    {"F32", 32, DType::f32}, {"BF16", 16, DType::bf16}, {"F16", 16, DType::f16},
+    {"F64", 64, DType::f64}, {"I64", 64, DType::i64},   {"I32", 32, DType::i32},
+    {"U8", 8, DType::u8},    {"BOOL", 8, {}},           {"I8", 8, {}},
+    {"I16", 16, {}},         {"U16", 16, {}},           {"U32", 32, {}},
+    {"U64", 64, {}},         {"C64", 64, {}},           {"F8_E4M3", 8, {}},
+    {"F8_E5M2", 8, {}},      {"F8_E8M0", 8, {}},        {"F8_E4M3FNUZ", 8, {}},
+    {"F8_E5M2FNUZ", 8, {}},  {"F6_E2M3", 6, {}},        {"F6_E3M2", 6, {}},
+    {"F4", 4, {}},
 };
 
 // Where the header puts a tensor, in bytes from the start of the data.
@@ -111,7 +113,8 @@ class HeaderReader final : public JsonVisitor {
         break;
       case Place::metadata:
         metadata_bytes_ += name.size();
-        if (metadata.contains(name)) refuse_here("ST_DUPLICATE_KEY", kMetadata, " has \"", printable(name), "\" twice");
+        if (metadata.contains(name))
+          refuse_here("ST_DUPLICATE_KEY", kMetadata, " has \"", printable(name), "\" twice");
         break;
       case Place::entry:
         if (seen(name)) refuse_tensor("ST_DUPLICATE_KEY", "\"", printable(name), "\" twice");
@@ -128,7 +131,8 @@ class HeaderReader final : public JsonVisitor {
         refuse_here("ST_HEADER_JSON", value.type_name(), ", expected an object");
       case Place::top:
         if (name_ != kMetadata) refuse_tensor("ST_ENTRY", value.type_name(), ", expected an object");
-        if (!value.is_null()) refuse_here("ST_METADATA", kMetadata, " is ", value.type_name(), ", expected an object");
+        if (!value.is_null())
+          refuse_here("ST_METADATA", kMetadata, " is ", value.type_name(), ", expected an object");
         break;
       case Place::metadata:
         if (!value.is_string()) refuse_metadata_value();
@@ -163,8 +167,8 @@ class HeaderReader final : public JsonVisitor {
 
   [[noreturn]] void refuse_number(const std::string& found) const {
     const bool shape = place_ == Place::shape;
-    refuse_tensor(shape ? "ST_SHAPE" : "ST_OFFSETS", shape ? "shape" : "data_offsets", " holds ", printable(found, 40),
-                  ", expected integers 0 ... 2^63-1");
+    refuse_tensor(shape ? "ST_SHAPE" : "ST_OFFSETS", shape ? "shape" : "data_offsets", " holds ",
+                  printable(found, 40), ", expected integers 0 ... 2^63-1");
   }
 
   void key_top(const std::string& name) {
@@ -172,8 +176,8 @@ class HeaderReader final : public JsonVisitor {
       if (std::exchange(has_metadata_, true)) refuse_here("ST_DUPLICATE_KEY", kMetadata, " twice");
     } else {
       if (name.size() > kMaxNameBytes)
-        refuse_here("ST_NAME", "a tensor name of ", name.size(), " bytes, expected at most ", kMaxNameBytes, ": \"",
-                    printable(name), "\"");
+        refuse_here("ST_NAME", "a tensor name of ", name.size(), " bytes, expected at most ", kMaxNameBytes,
+                    ": \"", printable(name), "\"");
       if (tensors.size() == kMaxTensors) refuse_here("RES_LIMIT", "more than ", kMaxTensors, " tensors");
       if (tensors.contains(name)) refuse_here("ST_DUPLICATE_KEY", "tensor \"", printable(name), "\" twice");
     }
@@ -211,7 +215,8 @@ class HeaderReader final : public JsonVisitor {
   }
 
   bool seen(const std::string& field) const {
-    return (field == "dtype" && type_) || (field == "shape" && has_shape_) || (field == "data_offsets" && has_offsets_);
+    return (field == "dtype" && type_) || (field == "shape" && has_shape_) ||
+           (field == "data_offsets" && has_offsets_);
   }
 
   void scalar_field(json& value) {
@@ -219,21 +224,25 @@ class HeaderReader final : public JsonVisitor {
     if (!known) return;
     if (value.is_null()) refuse_tensor("ST_ENTRY", key_, " is null");
     if (key_ == "shape") refuse_tensor("ST_SHAPE", "shape is ", value.type_name(), ", expected an array");
-    if (key_ == "data_offsets") refuse_tensor("ST_OFFSETS", "data_offsets is ", value.type_name(), ", expected an array");
+    if (key_ == "data_offsets")
+      refuse_tensor("ST_OFFSETS", "data_offsets is ", value.type_name(), ", expected an array");
     if (!value.is_string()) refuse_tensor("ST_DTYPE", "dtype is ", value.type_name(), ", expected a string");
     const auto& name = value.get_ref<std::string&>();
     type_ = std::ranges::find(kStoredTypes, name, &StoredType::name);
-    if (type_ == std::end(kStoredTypes)) refuse_tensor("ST_DTYPE", "unknown dtype \"", printable(name, 40), "\"");
+    if (type_ == std::end(kStoredTypes))
+      refuse_tensor("ST_DTYPE", "unknown dtype \"", printable(name, 40), "\"");
   }
 
   void add_number(const json& value) {
     // Only integers without sign, fraction and exponent, up to 2^64-1, come as unsigned.
-    if (!value.is_number_unsigned() || value.get<uint64_t>() > INT64_MAX) refuse_number(value.dump(-1, ' ', true));
+    if (!value.is_number_unsigned() || value.get<uint64_t>() > INT64_MAX)
+      refuse_number(value.dump(-1, ' ', true));
     std::vector<int64_t>& numbers = place_ == Place::shape ? shape_ : offsets_;
     numbers.push_back(value.get<int64_t>());
     if (place_ == Place::shape && shape_.size() > kMaxRank)
       refuse_tensor("ST_SHAPE", "more than ", kMaxRank, " dimensions");
-    if (place_ == Place::offsets && offsets_.size() > 2) refuse_tensor("ST_OFFSETS", "more than 2 data_offsets");
+    if (place_ == Place::offsets && offsets_.size() > 2)
+      refuse_tensor("ST_OFFSETS", "more than 2 data_offsets");
   }
 
   void finish_entry() {
@@ -246,15 +255,19 @@ class HeaderReader final : public JsonVisitor {
     const std::optional<int64_t> elements = checked_elements(shape_);
     const std::optional<int64_t> bits = elements ? checked_mul(*elements, type_->bits) : std::nullopt;
     if (!bits) refuse_tensor("ST_OVERFLOW", "shape ", extents_text(shape_), " x ", type_->name, " overflows");
-    if (*bits % 8) refuse_tensor("ST_MISALIGNED", *elements, " x ", type_->name, " are no whole number of bytes");
+    if (*bits % 8)
+      refuse_tensor("ST_MISALIGNED", *elements, " x ", type_->name, " are no whole number of bytes");
     if (begin == end && *bits)
-      refuse_tensor("ST_OFFSETS", "no bytes for the shape ", extents_text(shape_), ": data_offsets ", begin, ", ", end);
+      refuse_tensor("ST_OFFSETS", "no bytes for the shape ", extents_text(shape_), ": data_offsets ", begin,
+                    ", ", end);
     if (end - begin != *bits / 8)
-      refuse_tensor("ST_SPAN_MISMATCH", "shape ", extents_text(shape_), " x ", type_->name, " needs ", *bits / 8,
-                    " bytes, data_offsets give ", end - begin);
+      refuse_tensor("ST_SPAN_MISMATCH", "shape ", extents_text(shape_), " x ", type_->name, " needs ",
+                    *bits / 8, " bytes, data_offsets give ", end - begin);
 
     const auto added = tensors.emplace(
-        name_, TensorInfo{.dtype_name = std::string(type_->name), .dtype = type_->dtype, .shape = shape_, .bytes = {}});
+        name_,
+        TensorInfo{
+            .dtype_name = std::string(type_->name), .dtype = type_->dtype, .shape = shape_, .bytes = {}});
     spans.push_back({begin, end, &added.first->first, &added.first->second});
   }
 
@@ -278,8 +291,9 @@ void place(std::vector<Span>& spans, std::span<const std::byte> data, const std:
   int64_t next = 0;
   for (const Span& s : spans) {
     if (s.begin != next)
-      refuse(where, s.begin < next ? "ST_OVERLAP" : "ST_HOLE", "tensor \"", printable(*s.name), "\": begins at byte ",
-             s.begin, " of the data, expected ", next, ", where the tensor before it ends");
+      refuse(where, s.begin < next ? "ST_OVERLAP" : "ST_HOLE", "tensor \"", printable(*s.name),
+             "\": begins at byte ", s.begin, " of the data, expected ", next,
+             ", where the tensor before it ends");
     next = s.end;
   }
   if (next > size)
@@ -308,11 +322,12 @@ std::string_view find_header(std::span<const std::byte> bytes, const std::string
   const uint64_t rest = bytes.size() - sizeof length;
   if (length == 0 || length > rest) {
     refuse_foreign(bytes, where);
-    refuse(where, "ST_HEADER_LEN", "the first 8 bytes announce a header of ", length, " bytes, the file has ", rest,
-           " after them");
+    refuse(where, "ST_HEADER_LEN", "the first 8 bytes announce a header of ", length, " bytes, the file has ",
+           rest, " after them");
   }
   if (length > kMaxHeaderBytes)
-    refuse(where, "ST_HEADER_TOO_LARGE", "a header of ", length, " bytes, the format allows ", kMaxHeaderBytes);
+    refuse(where, "ST_HEADER_TOO_LARGE", "a header of ", length, " bytes, the format allows ",
+           kMaxHeaderBytes);
 
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + sizeof length;
   const std::string_view header(text, static_cast<size_t>(length));
@@ -321,7 +336,8 @@ std::string_view find_header(std::span<const std::byte> bytes, const std::string
   return header;
 }
 
-TensorFile parse(std::span<const std::byte> bytes, const std::string& where, std::shared_ptr<const MappedFile> file) {
+TensorFile parse(std::span<const std::byte> bytes, const std::string& where,
+                 std::shared_ptr<const MappedFile> file) {
   const std::string_view header = find_header(bytes, where);
   HeaderReader reader(where);
   reader.walk(header);
@@ -350,7 +366,8 @@ void write_safetensors(const std::string& path, const std::map<std::string, Tens
                        const std::map<std::string, std::string>& metadata) {
   std::vector<const std::pair<const std::string, Tensor>*> ordered;
   for (const auto& entry : tensors) ordered.push_back(&entry);
-  std::ranges::stable_sort(ordered, std::ranges::greater{}, [](const auto* e) { return size_of(e->second.dtype()); });
+  std::ranges::stable_sort(ordered, std::ranges::greater{},
+                           [](const auto* e) { return size_of(e->second.dtype()); });
 
   // Text by text, not as one JSON object, which would order the entries by name.
   const auto quoted = [](const std::string& text) { return json(text).dump(); };
@@ -361,9 +378,9 @@ void write_safetensors(const std::string& path, const std::map<std::string, Tens
     const auto& [name, tensor] = *entry;
     check_internal(name != kMetadata, "a tensor named ", kMetadata);
     const int64_t end = offset + tensor.elements() * size_of(tensor.dtype());
-    header += concat(header.size() > 1 ? "," : "", quoted(name), ":{\"dtype\":\"", stored_name(tensor.dtype()),
-                     "\",\"shape\":", json(tensor.shape().extents()).dump(), ",\"data_offsets\":[", offset, ",", end,
-                     "]}");
+    header += concat(header.size() > 1 ? "," : "", quoted(name), ":{\"dtype\":\"",
+                     stored_name(tensor.dtype()), "\",\"shape\":", json(tensor.shape().extents()).dump(),
+                     ",\"data_offsets\":[", offset, ",", end, "]}");
     offset = end;
   }
   header += "}";

@@ -10,19 +10,20 @@
 
 namespace tstitch {
 
-// The safetensors format (https://github.com/huggingface/safetensors, "Format"): 8 bytes length of the header,
-// the header as JSON, the elements without gap or overlap.
+// The safetensors format (https://github.com/huggingface/safetensors, "Format"): 8 bytes length of the
+// header, the header as JSON, the elements without gap or overlap.
 
 // Maps the file and checks all of its header against its size; no element is read. Throws Error{input} with a
-// code (robustness table ST1-ST27, listed in tests/hostile/safetensors) for everything that is not exactly right.
-// Limits of our own: 1,000,000 tensors, 64 dimensions, names of 4096 bytes, 16 MiB of metadata.
+// code (robustness table ST1-ST27, listed in tests/hostile/safetensors) for everything that is not exactly
+// right. Limits of our own: 1,000,000 tensors, 64 dimensions, names of 4096 bytes, 16 MiB of metadata.
 TensorFile read_safetensors(const std::string& path);
 
 // The same for bytes in memory, which must outlive the result; `name` stands for the path in messages.
 TensorFile parse_safetensors(std::span<const std::byte> bytes, const std::string& name);
 
-// Writes whole or not at all. The largest element types come first, then by name, so that every tensor is aligned
-// and the same input gives the same bytes. Names and metadata are UTF-8. Throws Error{device} when it cannot.
+// Writes whole or not at all. The largest element types come first, then by name, so that every tensor is
+// aligned and the same input gives the same bytes. Names and metadata are UTF-8. Throws Error{device} when it
+// cannot.
 void write_safetensors(const std::string& path, const std::map<std::string, Tensor>& tensors,
                        const std::map<std::string, std::string>& metadata);
 

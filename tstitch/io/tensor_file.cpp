@@ -10,12 +10,14 @@
 namespace tstitch {
 namespace {
 
-// How much of the two names agrees at their beginning and end. Linear, for files with very many names; finds the
-// usual causes, a foreign prefix ("model.") or a suffix (".weight_ema").
+// How much of the two names agrees at their beginning and end. Linear, for files with very many names; finds
+// the usual causes, a foreign prefix ("model.") or a suffix (".weight_ema").
 size_t similarity(const std::string& a, const std::string& b) {
   const size_t shorter = std::min(a.size(), b.size());
-  const auto start = static_cast<size_t>(std::mismatch(a.begin(), a.begin() + shorter, b.begin()).first - a.begin());
-  const auto end = static_cast<size_t>(std::mismatch(a.rbegin(), a.rbegin() + shorter, b.rbegin()).first - a.rbegin());
+  const auto start =
+      static_cast<size_t>(std::mismatch(a.begin(), a.begin() + shorter, b.begin()).first - a.begin());
+  const auto end =
+      static_cast<size_t>(std::mismatch(a.rbegin(), a.rbegin() + shorter, b.rbegin()).first - a.rbegin());
   return std::min(start + end, shorter);
 }
 
@@ -23,7 +25,8 @@ std::string similar_names(const std::string& name, const TensorFile::Tensors& te
   std::vector<std::pair<size_t, const std::string*>> ranked;
   for (const auto& [other, info] : tensors) ranked.emplace_back(similarity(name, other), &other);
   const size_t shown = std::min<size_t>(3, ranked.size());
-  std::ranges::partial_sort(ranked, ranked.begin() + shown, std::ranges::greater{}, &decltype(ranked)::value_type::first);
+  std::ranges::partial_sort(ranked, ranked.begin() + shown, std::ranges::greater{},
+                            &decltype(ranked)::value_type::first);
   std::string text;
   for (size_t i = 0; i < shown; ++i) text += (i ? ", \"" : "\"") + printable(*ranked[i].second, 80) + "\"";
   return text;
@@ -31,13 +34,18 @@ std::string similar_names(const std::string& name, const TensorFile::Tensors& te
 
 }  // namespace
 
-TensorFile::TensorFile(std::string path, std::shared_ptr<const MappedFile> file, Tensors tensors, Metadata metadata)
-    : path_(std::move(path)), file_(std::move(file)), tensors_(std::move(tensors)), metadata_(std::move(metadata)) {}
+TensorFile::TensorFile(std::string path, std::shared_ptr<const MappedFile> file, Tensors tensors,
+                       Metadata metadata)
+    : path_(std::move(path)),
+      file_(std::move(file)),
+      tensors_(std::move(tensors)),
+      metadata_(std::move(metadata)) {}
 
 const TensorInfo& TensorFile::find(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found != tensors_.end()) return found->second;
-  if (tensors_.empty()) refuse(path_, "MODEL_EMPTY", "no tensors, expected \"", printable(name), "\" among others");
+  if (tensors_.empty())
+    refuse(path_, "MODEL_EMPTY", "no tensors, expected \"", printable(name), "\" among others");
   refuse(path_, "MODEL_MISSING", "no tensor \"", printable(name), "\"; the most similar of ", tensors_.size(),
          " names: ", similar_names(name, tensors_));
 }
@@ -46,21 +54,21 @@ Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dt
   check_internal(dtype == DType::f32 || dtype == DType::bf16, "weights asked for as ", name_of(dtype));
   const TensorInfo& info = find(name);
   if (!std::ranges::equal(info.shape, expected.extents()))
-    refuse(path_, "MODEL_SHAPE", "tensor \"", printable(name), "\": shape ", extents_text(info.shape), ", expected ",
-           to_string(expected));
+    refuse(path_, "MODEL_SHAPE", "tensor \"", printable(name), "\": shape ", extents_text(info.shape),
+           ", expected ", to_string(expected));
   if (!info.dtype || !is_floating(*info.dtype))
     refuse(path_, "ST_DTYPE_UNSUPPORTED", "tensor \"", printable(name), "\": type ", info.dtype_name,
            ", expected F32, BF16, F16 or F64");
 
-  // Before, because a page beyond the end of a shortened file cannot be touched; after, because what was copied
-  // may be half of the old file and half of the new one.
+  // Before, because a page beyond the end of a shortened file cannot be touched; after, because what was
+  // copied may be half of the old file and half of the new one.
   if (file_) file_->verify_unchanged();
   Tensor tensor(expected, dtype);
   const int64_t non_finite = convert_elements(info.bytes, *info.dtype, tensor);
   if (file_) file_->verify_unchanged();
   if (non_finite)
-    refuse(path_, "MODEL_NONFINITE", "tensor \"", printable(name), "\": ", non_finite, " of ", tensor.elements(),
-           " elements are NaN, infinite or too large for ", name_of(dtype));
+    refuse(path_, "MODEL_NONFINITE", "tensor \"", printable(name), "\": ", non_finite, " of ",
+           tensor.elements(), " elements are NaN, infinite or too large for ", name_of(dtype));
   return tensor;
 }
 

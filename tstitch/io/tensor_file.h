@@ -24,8 +24,8 @@ struct TensorInfo {
   std::span<const std::byte> bytes;
 };
 
-// Named tensors and text of a checkpoint, whatever its format. Made by the readers (safetensors.h), which have
-// checked every size; the elements are read only by load().
+// Named tensors and text of a checkpoint, whatever its format. Made by the readers (safetensors.h), which
+// have checked every size; the elements are read only by load().
 class TensorFile {
  public:
   using Tensors = std::map<std::string, TensorInfo>;
@@ -40,8 +40,8 @@ class TensorFile {
 
   // A contiguous host tensor with the elements converted to `dtype`, f32 or bf16 (rounded to nearest even).
   //
-  // Throws Error{input} with the tensor's name when it is missing (and lists similar names), when its shape is
-  // not `expected`, its type is none of F32, BF16, F16, F64, an element is NaN, infinite or too large for
+  // Throws Error{input} with the tensor's name when it is missing (and lists similar names), when its shape
+  // is not `expected`, its type is none of F32, BF16, F16, F64, an element is NaN, infinite or too large for
   // `dtype`, or the file has changed since it was opened.
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const;
 

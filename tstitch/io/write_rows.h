@@ -5,7 +5,8 @@
 
 namespace tstitch {
 
-// Appends the elements of a host tensor to `file`, row-major and dense, also those of a view with strided rows.
+// Appends the elements of a host tensor to `file`, row-major and dense, also those of a view with strided
+// rows.
 void write_rows(AtomicFile& file, const Tensor& tensor);
 
 }  // namespace tstitch

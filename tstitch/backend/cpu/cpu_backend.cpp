@@ -4,270 +4,313 @@
 #include <cmath>
 #include <cstring>
 
-#include "tstitch/backend/cpu/attention.h"
-#include "tstitch/backend/cpu/packed_linear.h"
+#include "tstitch/backend/cpu/amx_linear.h"
+#include "tstitch/backend/cpu/onednn_linear.h"
+#include "tstitch/backend/cpu/panel_linear.h"
+#include "tstitch/backend/cpu/parallel.h"
 #include "tstitch/base/error.h"
 
-namespace tstitch::cpu {
+namespace tstitch {
 namespace {
 
-const uint16_t* bits(const bfloat16* p) { return reinterpret_cast<const uint16_t*>(p); }
-uint16_t* bits(bfloat16* p) { return reinterpret_cast<uint16_t*>(p); }
+using cpu::divide_up;
+using cpu::parallel_for;
+using cpu::parallel_ranges;
 
-const float* row(const Tensor& x, int64_t i) { return x.data<float>() + i * x.row_stride(); }
-float* row(Tensor& x, int64_t i) { return x.data<float>() + i * x.row_stride(); }
+constexpr int64_t kGrain = 16384;  // elements below which a second thread costs more than it brings
 
-std::byte* element(Tensor& x, int64_t r, int64_t column) {
-  return x.bytes() + (r * x.row_stride() + column) * size_of(x.dtype());
-}
+float* row_of(Tensor& x, int64_t row) { return x.data<float>() + row * x.row_stride(); }
+const float* row_of(const Tensor& x, int64_t row) { return x.data<float>() + row * x.row_stride(); }
 
-// Where starting the threads costs more than the work.
-constexpr int64_t kSmallWork = 1 << 15;
+std::byte* raw_row(Tensor& x, int64_t row) { return x.bytes() + row * x.row_stride() * size_of(x.dtype()); }
+const std::byte* raw_row(const Tensor& x, int64_t row) { return x.bytes() + row * x.row_stride() * size_of(x.dtype()); }
 
-// f(i) for 0 <= i < n, shared out when the elements are worth it.
-template <class F>
-void for_all(int threads, int64_t n, int64_t elements_each, const F& f) {
-#pragma omp parallel for num_threads(threads) schedule(static) if (n * elements_each > kSmallWork)
-  for (int64_t i = 0; i < n; ++i) f(i);
-}
-
-// The products of all rows of x with all panels of w. epilogue(first row, panel) -> Epilogue; rows of one epilogue are
-// `rows_together`: a block of rows never crosses them.
-template <class MakeEpilogue>
-void multiply(const Kernels& kernels, int threads, const Tensor& x, const PanelLinear& w, Tensor& out, int64_t rows_together,
-              const MakeEpilogue& epilogue) {
-  const int64_t rows = out.rows(), R = kernels.most_rows, groups = rows / rows_together;
-  // A task is one panel for a span of rows. A panel is read from memory once per span, so the spans are long: all the
-  // rows, unless there are too few panels to keep the threads busy.
-  const int64_t spans = w.panel_count() >= 4 * threads ? 1 : (4 * threads + w.panel_count() - 1) / w.panel_count();
-  const int64_t blocks_each = (rows_together + R - 1) / R, blocks = groups * blocks_each;
-  const int64_t span = (blocks + spans - 1) / spans;
-  const bool bf16 = w.dtype() == DType::bf16;
-#pragma omp parallel for num_threads(threads) schedule(dynamic) collapse(2) if (rows * w.outputs() * w.inputs() > kSmallWork * 16)
-  for (int64_t panel = 0; panel < w.panel_count(); ++panel)
-    for (int64_t first = 0; first < blocks; first += span)
-      for (int64_t block = first; block < std::min(first + span, blocks); ++block) {
-        const int64_t group = block / blocks_each, in_group = block % blocks_each * R;
-        const int64_t r = group * rows_together + in_group, count = std::min(R, rows_together - in_group);
-        const int64_t column = panel * kernels.panel, columns = std::min(kernels.panel, w.outputs() - column);
-        const Epilogue e = epilogue(group, panel);
-        if (bf16)
-          kernels.product_bf16(count, columns, w.padded_inputs(), bits(x.data<bfloat16>()) + r * x.row_stride(),
-                               x.row_stride(), reinterpret_cast<const uint16_t*>(w.panel(panel)), e, element(out, r, column),
-                               out.row_stride());
-        else
-          kernels.product_f32(count, columns, w.padded_inputs(), row(x, r), x.row_stride(),
-                              reinterpret_cast<const float*>(w.panel(panel)), e, element(out, r, column), out.row_stride());
-      }
+cpu::Epilogue epilogue_of(Activation act) {
+  switch (act) {
+    case Activation::none: return cpu::Epilogue::none;
+    case Activation::gelu_tanh: return cpu::Epilogue::gelu_tanh;
+    case Activation::silu: return cpu::Epilogue::silu;
+  }
+  return cpu::Epilogue::none;
 }
 
 }  // namespace
 
-CpuBackend::CpuBackend(const Kernels& kernels, DType compute_dtype, int threads)
-    : kernels_(kernels), compute_dtype_(compute_dtype), threads_(threads) {}
+CpuBackend::CpuBackend(DType compute_dtype, int threads, const cpu::Isa& isa)
+    : compute_dtype_(compute_dtype), threads_(threads), isa_(isa), kernels_(*isa.kernels) {}
 
 std::string CpuBackend::description() const {
-  return concat("cpu: ", kernels_.name, ", ", threads_, threads_ == 1 ? " thread, " : " threads, ", name_of(compute_dtype_));
+  return concat("cpu: ", isa_.name, ", ", threads_, threads_ == 1 ? " thread, " : " threads, ", name_of(compute_dtype_));
 }
 
 Tensor CpuBackend::upload(const Tensor& host) { return repeat(host, 1); }
 Tensor CpuBackend::download(const Tensor& x) { return repeat(x, 1); }
 
-std::unique_ptr<PackedLinear> CpuBackend::pack_linear(const Tensor& w, const Tensor& b) {
-  return std::make_unique<PanelLinear>(kernels_, cast(w, compute_dtype_), b);
+// ---- linear maps -------------------------------------------------------------------------------------------
+
+std::unique_ptr<PackedLinear> CpuBackend::pack_linear(const Tensor& weight, const Tensor& b) {
+  const Tensor w = weight.dtype() == compute_dtype_ ? weight : cast(weight, compute_dtype_);
+  const cpu::Multiplier multiplier = isa_.multiplier;
+  if (multiplier == cpu::Multiplier::onednn) return std::make_unique<cpu::OnednnLinear>(kernels_, w, b);
+  if (multiplier == cpu::Multiplier::vectors || compute_dtype_ == DType::f32)
+    return std::make_unique<cpu::PanelLinear>(kernels_, threads_, w, b);
+  return cpu::make_amx_linear(multiplier == cpu::Multiplier::amx_emulated, kernels_, threads_, w, b);
 }
 
-Tensor CpuBackend::prepare_input(const Tensor& x, int64_t padded_K) {
-  if (x.dtype() == compute_dtype_ && x.columns() == padded_K) return x;
-  Tensor input({x.rows(), padded_K}, compute_dtype_);
-  const int64_t K = x.columns();
-  const auto element_bytes = static_cast<size_t>(size_of(compute_dtype_));
-  for_all(threads_, x.rows(), K, [&](int64_t i) {
-    std::byte* target = input.bytes() + i * padded_K * element_bytes;
-    if (x.dtype() == compute_dtype_)
-      std::memcpy(target, x.bytes() + i * x.row_stride() * element_bytes, K * element_bytes);
-    else if (compute_dtype_ == DType::bf16)
-      kernels_.to_bf16(K, row(x, i), reinterpret_cast<uint16_t*>(target));
-    else
-      kernels_.to_f32(K, bits(x.data<bfloat16>()) + i * x.row_stride(), reinterpret_cast<float*>(target));
-    std::memset(target + K * element_bytes, 0, (padded_K - K) * element_bytes);
-  });
-  return input;
-}
-
-Tensor CpuBackend::linear(const Tensor& x, const PackedLinear& weights, Activation act, DType out_dtype) {
-  const auto& w = dynamic_cast<const PanelLinear&>(weights);
-  const Tensor input = prepare_input(x, w.padded_inputs());
-  Tensor out(x.shape().with(-1, w.outputs()), out_dtype);
-  const auto kind = act == Activation::gelu_tanh ? Epilogue::Kind::gelu_tanh
-                    : act == Activation::silu    ? Epilogue::Kind::silu
-                                                 : Epilogue::Kind::plain;
-  multiply(kernels_, threads_, input, w, out, out.rows(), [&](int64_t, int64_t panel) {
-    return Epilogue{.kind = kind, .store_bf16 = out_dtype == DType::bf16, .bias = w.bias(panel)};
+Tensor CpuBackend::operand(const Tensor& x, int64_t row_multiple) const {
+  const int64_t K = x.columns(), padded = divide_up(K, row_multiple) * row_multiple;
+  if (x.dtype() == compute_dtype_ && K == padded) return x;
+  Tensor out({x.rows(), padded}, compute_dtype_);
+  const int64_t size = size_of(compute_dtype_);
+  parallel_ranges(threads_, x.rows(), divide_up(kGrain, K), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      std::byte* to = raw_row(out, row);
+      if (x.dtype() == compute_dtype_)
+        std::memcpy(to, raw_row(x, row), static_cast<size_t>(K * size));
+      else if (compute_dtype_ == DType::bf16)
+        kernels_.to_bf16(row_of(x, row), to, K);
+      else
+        kernels_.to_f32(raw_row(x, row), reinterpret_cast<float*>(to), K);
+      std::memset(to + K * size, 0, static_cast<size_t>((padded - K) * size));
+    }
   });
   return out;
 }
 
-void CpuBackend::add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& weights) {
-  const auto& w = dynamic_cast<const PanelLinear&>(weights);
-  const Tensor input = prepare_input(x, w.padded_inputs());
-  multiply(kernels_, threads_, input, w, residual, x.extent(1), [&](int64_t n, int64_t panel) {
-    return Epilogue{.kind = Epilogue::Kind::add_gated, .bias = w.bias(panel), .gate = row(gate, n) + panel * kernels_.panel};
-  });
+void CpuBackend::run_linear(cpu::LinearJob job, const Tensor& x, const PackedLinear& w) const {
+  if (x.elements() == 0) return;
+  const auto& linear = dynamic_cast<const cpu::Linear&>(w);
+  const Tensor a = operand(x, linear.row_multiple());
+  job.bf16 = compute_dtype_ == DType::bf16;
+  job.x = a.bytes();
+  job.x_stride = a.row_stride();
+  linear.run(job, a.rows(), threads_);
 }
+
+Tensor CpuBackend::linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) {
+  Tensor y(x.shape().with(-1, w.outputs()), out);
+  cpu::LinearJob job;
+  job.epilogue = epilogue_of(act);
+  job.out = y.bytes();
+  job.out_stride = y.row_stride();
+  job.out_bf16 = out == DType::bf16;
+  run_linear(job, x, w);
+  return y;
+}
+
+void CpuBackend::add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) {
+  cpu::LinearJob job;
+  job.epilogue = cpu::Epilogue::add_gated;
+  job.out = residual.bytes();
+  job.out_stride = residual.row_stride();
+  job.gate = gate.data<float>();
+  job.gate_stride = gate.row_stride();
+  job.rows_per_gate = residual.extent(1);
+  run_linear(job, x, w);
+}
+
+// ---- attention ---------------------------------------------------------------------------------------------
 
 Tensor CpuBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
   Tensor out(q.shape(), compute_dtype_);
-  cpu::attention(kernels_, threads_, q, k, v, heads, out);
+  const cpu::AttentionJob job = {.bf16 = compute_dtype_ == DType::bf16,
+                                 .q = q.bytes(),
+                                 .k = k.bytes(),
+                                 .v = v.bytes(),
+                                 .q_stride = q.row_stride(),
+                                 .k_stride = k.row_stride(),
+                                 .v_stride = v.row_stride(),
+                                 .out = out.bytes(),
+                                 .out_stride = out.row_stride(),
+                                 .T = q.extent(1),
+                                 .S = k.extent(1),
+                                 .d = q.extent(2) / heads};
+  const int64_t scratch_bytes = divide_up(kernels_.attention_scratch_bytes(job.bf16, job.d), 64) * 64;
+  Tensor scratch({threads_, scratch_bytes}, DType::u8);
+  // Every range packs all the keys of its head: few ranges, but enough of them for all threads.
+  const int64_t images_heads = q.extent(0) * heads;
+  const int64_t wanted = std::max<int64_t>(divide_up(4 * threads_, images_heads), divide_up(job.T, kernels_.attention_rows));
+  const int64_t block = kernels_.block_rows(job.bf16);
+  const int64_t rows = std::min(kernels_.attention_rows, std::max(divide_up(divide_up(job.T, wanted), block) * block, 4 * block));
+  const int64_t ranges = divide_up(job.T, rows);
+  parallel_for(threads_, images_heads * ranges, [&](int64_t item, int thread) {
+    const int64_t range = item % ranges, head = item / ranges % heads, n = item / ranges / heads;
+    kernels_.attention(job, n, head, range * rows, std::min(job.T, (range + 1) * rows), scratch.bytes() + thread * scratch_bytes);
+  });
   return out;
 }
+
+// ---- rows ------------------------------------------------------------------------------------------------------
 
 Tensor CpuBackend::modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) {
   const int64_t T = x.extent(1), D = x.extent(2);
   Tensor out(x.shape(), compute_dtype_);
-  for_all(threads_, x.rows(), 4 * D, [&](int64_t i) {
-    kernels_.modulated_norm(D, row(x, i), row(shift, i / T), row(scale, i / T), eps, element(out, i, 0),
-                            compute_dtype_ == DType::bf16);
+  parallel_ranges(threads_, x.rows(), divide_up(kGrain, D), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end;) {
+      const int64_t n = row / T, rows = std::min(end, (n + 1) * T) - row;  // rows of one image
+      kernels_.modulated_norm({.x = row_of(x, row),
+                               .x_stride = x.row_stride(),
+                               .columns = D,
+                               .shift = row_of(shift, n),
+                               .scale = row_of(scale, n),
+                               .eps = static_cast<float>(eps),
+                               .out = raw_row(out, row),
+                               .out_stride = out.row_stride(),
+                               .out_bf16 = compute_dtype_ == DType::bf16},
+                              rows);
+      row += rows;
+    }
   });
   return out;
 }
 
 void CpuBackend::add_rows(Tensor& x, const Tensor& y) {
-  const int64_t T = y.rows(), D = x.columns();
-  for_all(threads_, x.rows(), D, [&](int64_t i) {
-    float* target = row(x, i);
-    const float* source = row(y, i % T);
-    for (int64_t j = 0; j < D; ++j) target[j] += source[j];
+  const int64_t D = x.columns();
+  parallel_ranges(threads_, x.rows(), divide_up(kGrain, D), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* to = row_of(x, row);
+      const float* from = row_of(y, row % y.rows());
+      for (int64_t j = 0; j < D; ++j) to[j] += from[j];
+    }
   });
 }
 
 Tensor CpuBackend::gather(const Tensor& table, std::span<const int64_t> indices) {
   Tensor out({static_cast<int64_t>(indices.size()), table.columns()}, DType::f32);
-  for (size_t i = 0; i < indices.size(); ++i) std::copy_n(row(table, indices[i]), table.columns(), row(out, static_cast<int64_t>(i)));
+  for (size_t i = 0; i < indices.size(); ++i)
+    std::copy_n(row_of(table, indices[i]), table.columns(), row_of(out, static_cast<int64_t>(i)));
   return out;
 }
 
 Tensor CpuBackend::timestep_embedding(std::span<const double> t, int64_t width) {
   const int64_t half = width / 2;
   Tensor out({static_cast<int64_t>(t.size()), width}, DType::f32);
-  for (int64_t i = 0; i < out.rows(); ++i)
-    for (int64_t j = 0; j < half; ++j) {
-      const float exponent = static_cast<float>(-std::log(10000.0)) * static_cast<float>(j) / static_cast<float>(half);
-      const float angle = static_cast<float>(t[i]) * std::exp(exponent);
-      row(out, i)[j] = std::cos(angle);
-      row(out, i)[half + j] = std::sin(angle);
+  for (int64_t row = 0; row < out.rows(); ++row)
+    for (int64_t i = 0; i < half; ++i) {
+      const auto exponent = static_cast<float>(-std::log(10000.0)) * static_cast<float>(i) / static_cast<float>(half);
+      const float angle = static_cast<float>(t[static_cast<size_t>(row)]) * std::exp(exponent);
+      row_of(out, row)[i] = std::cos(angle);
+      row_of(out, row)[half + i] = std::sin(angle);
     }
   return out;
 }
 
+// ---- elementwise -------------------------------------------------------------------------------------------------
+
 Tensor CpuBackend::silu(const Tensor& x) {
   Tensor out(x.shape(), DType::f32);
-  for_all(threads_, x.rows(), 8 * x.columns(), [&](int64_t i) { kernels_.silu(x.columns(), row(x, i), row(out, i)); });
+  parallel_ranges(threads_, x.rows(), divide_up(kGrain, std::max<int64_t>(x.columns(), 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) kernels_.silu(row_of(x, row), row_of(out, row), x.columns());
+  });
   return out;
 }
 
 Tensor CpuBackend::cast(const Tensor& x, DType dtype) {
-  if (x.dtype() == dtype) return x;
+  if (x.dtype() == dtype) return repeat(x, 1);
   Tensor out(x.shape(), dtype);
-  for_all(threads_, x.rows(), x.columns(), [&](int64_t i) {
-    if (dtype == DType::bf16)
-      kernels_.to_bf16(x.columns(), row(x, i), bits(out.data<bfloat16>()) + i * out.row_stride());
-    else
-      kernels_.to_f32(x.columns(), bits(x.data<bfloat16>()) + i * x.row_stride(), row(out, i));
+  parallel_ranges(threads_, x.rows(), divide_up(kGrain, std::max<int64_t>(x.columns(), 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      if (dtype == DType::bf16)
+        kernels_.to_bf16(row_of(x, row), raw_row(out, row), x.columns());
+      else
+        kernels_.to_f32(raw_row(x, row), row_of(out, row), x.columns());
+    }
   });
   return out;
 }
 
 Tensor CpuBackend::combine(std::span<const Term> terms, double offset) {
   Tensor out(terms[0].x->shape(), DType::f32);
-  const int64_t columns = out.columns();
-  for_all(threads_, out.rows(), columns * static_cast<int64_t>(terms.size()), [&](int64_t i) {
-    float* target = row(out, i);
-    std::fill_n(target, columns, static_cast<float>(offset));
+  for (int64_t row = 0; row < out.rows(); ++row) {
+    float* sums = row_of(out, row);
+    std::fill_n(sums, out.columns(), static_cast<float>(offset));
     for (const Term& term : terms) {
       const auto factor = static_cast<float>(term.factor);
-      const float* x = row(*term.x, i);
-      for (int64_t j = 0; j < columns; ++j) target[j] += factor * x[j];
+      const float* x = row_of(*term.x, row);
+      for (int64_t j = 0; j < out.columns(); ++j) sums[j] += factor * x[j];
     }
-  });
+  }
   return out;
 }
 
 Tensor CpuBackend::add_noise(const Tensor& mean, const Tensor& log_variance, const Tensor& noise) {
   Tensor out(mean.shape(), DType::f32);
-  const int64_t columns = out.columns();
-  for_all(threads_, out.rows(), 8 * columns, [&](int64_t i) {
-    float* target = row(out, i);
-    kernels_.exp_half(columns, row(log_variance, i), target);
-    for (int64_t j = 0; j < columns; ++j) target[j] = row(mean, i)[j] + target[j] * row(noise, i)[j];
-  });
+  for (int64_t row = 0; row < out.rows(); ++row)
+    for (int64_t j = 0; j < out.columns(); ++j)
+      row_of(out, row)[j] = row_of(mean, row)[j] + std::exp(0.5f * row_of(log_variance, row)[j]) * row_of(noise, row)[j];
   return out;
 }
 
 Tensor CpuBackend::guide(const Tensor& c, const Tensor& u, double scale, int64_t channels) {
   Tensor out(c.shape(), DType::f32);
-  const auto s = static_cast<float>(scale);
-  for_all(threads_, out.rows(), out.columns(), [&](int64_t i) {
-    const float *cond = row(c, i), *uncond = row(u, i);
-    float* target = row(out, i);
-    for (int64_t j = 0; j < out.columns(); ++j) target[j] = j < channels ? uncond[j] + s * (cond[j] - uncond[j]) : cond[j];
-  });
+  const auto factor = static_cast<float>(scale);
+  for (int64_t row = 0; row < out.rows(); ++row) {
+    const float *cond = row_of(c, row), *uncond = row_of(u, row);
+    float* guided = row_of(out, row);
+    for (int64_t j = 0; j < channels; ++j) guided[j] = uncond[j] + factor * (cond[j] - uncond[j]);
+    std::copy(cond + channels, cond + out.columns(), guided + channels);
+  }
   return out;
 }
 
+// ---- layout --------------------------------------------------------------------------------------------------------
+
 Tensor CpuBackend::patchify(const Tensor& x, int64_t p) {
-  const int64_t N = x.extent(0), H = x.extent(1), W = x.extent(2), C = x.extent(3), h = H / p, w = W / p;
-  Tensor out({N, h * w, p * p * C}, DType::f32);
-  for_all(threads_, out.rows(), out.columns(), [&](int64_t i) {
-    const int64_t n = i / (h * w), y = i / w % h * p, column = i % w * p;
-    for (int64_t j = 0; j < p * p; ++j)
-      std::copy_n(row(x, (n * H + y + j / p) * W + column + j % p), C, row(out, i) + j * C);
-  });
-  return cast(out, compute_dtype_);
+  const int64_t N = x.extent(0), H = x.extent(1), W = x.extent(2), C = x.extent(3);
+  const int64_t h = H / p, w = W / p;
+  Tensor patches({N, h * w, p * p * C}, DType::f32);
+  for (int64_t token = 0; token < patches.rows(); ++token) {
+    const int64_t n = token / (h * w), y = token / w % h * p, column = token % w * p;
+    float* to = row_of(patches, token);
+    for (int64_t i = 0; i < p; ++i)
+      for (int64_t j = 0; j < p; ++j) to = std::copy_n(row_of(x, (n * H + y + i) * W + column + j), C, to);
+  }
+  return compute_dtype_ == DType::f32 ? patches : cast(patches, compute_dtype_);
 }
 
 Tensor CpuBackend::unpatchify(const Tensor& tokens, int64_t p, int64_t height, int64_t width) {
-  const int64_t N = tokens.extent(0), C = tokens.columns() / (p * p), h = height / p, w = width / p;
+  const int64_t N = tokens.extent(0), C = tokens.columns() / (p * p);
+  const int64_t h = height / p, w = width / p;
   Tensor out({N, height, width, C}, DType::f32);
-  for_all(threads_, tokens.rows(), tokens.columns(), [&](int64_t i) {
-    const int64_t n = i / (h * w), y = i / w % h * p, column = i % w * p;
-    for (int64_t j = 0; j < p * p; ++j)
-      std::copy_n(row(tokens, i) + j * C, C, row(out, (n * height + y + j / p) * width + column + j % p));
-  });
+  for (int64_t token = 0; token < tokens.rows(); ++token) {
+    const int64_t n = token / (h * w), y = token / w % h * p, column = token % w * p;
+    const float* from = row_of(tokens, token);
+    for (int64_t i = 0; i < p; ++i, from += p * C) std::copy_n(from, p * C, row_of(out, (n * height + y + i) * width + column));
+  }
   return out;
 }
 
 Tensor CpuBackend::to_channels_last(const Tensor& x) {
   const int64_t N = x.extent(0), C = x.extent(1), H = x.extent(2), W = x.extent(3);
   Tensor out({N, H, W, C}, DType::f32);
-  for_all(threads_, N * H, W * C, [&](int64_t i) {
-    for (int64_t c = 0; c < C; ++c) {
-      const float* source = row(x, (i / H * C + c) * H + i % H);
-      for (int64_t j = 0; j < W; ++j) row(out, i * W + j)[c] = source[j];
-    }
-  });
+  for (int64_t row = 0; row < x.rows(); ++row) {
+    const int64_t n = row / (C * H), c = row / H % C, y = row % H;
+    const float* from = row_of(x, row);
+    float* to = row_of(out, (n * H + y) * W) + c;
+    for (int64_t i = 0; i < W; ++i) to[i * C] = from[i];
+  }
   return out;
 }
 
 Tensor CpuBackend::to_channels_first(const Tensor& x) {
   const int64_t N = x.extent(0), H = x.extent(1), W = x.extent(2), C = x.extent(3);
   Tensor out({N, C, H, W}, DType::f32);
-  for_all(threads_, N * H, W * C, [&](int64_t i) {
-    for (int64_t c = 0; c < C; ++c) {
-      float* target = row(out, (i / H * C + c) * H + i % H);
-      for (int64_t j = 0; j < W; ++j) target[j] = row(x, i * W + j)[c];
-    }
-  });
+  for (int64_t row = 0; row < out.rows(); ++row) {
+    const int64_t n = row / (C * H), c = row / H % C, y = row % H;
+    for (int64_t i = 0; i < W; ++i) row_of(out, row)[i] = row_of(x, (n * H + y) * W + i)[c];
+  }
   return out;
 }
 
 Tensor CpuBackend::repeat(const Tensor& x, int64_t times) {
   Tensor out(x.shape().rank() ? x.shape().with(0, times * x.extent(0)) : x.shape(), x.dtype());
-  const auto row_bytes = static_cast<size_t>(x.columns() * size_of(x.dtype()));
-  for_all(threads_, out.rows(), x.columns(), [&](int64_t i) {
-    std::memcpy(element(out, i, 0), x.bytes() + i % x.rows() * x.row_stride() * size_of(x.dtype()), row_bytes);
+  const int64_t row_bytes = x.columns() * size_of(x.dtype());
+  const int64_t grain = divide_up(4 * kGrain, std::max<int64_t>(row_bytes, 1));
+  parallel_ranges(threads_, out.rows(), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      std::memcpy(raw_row(out, row), raw_row(x, row % x.rows()), static_cast<size_t>(row_bytes));
   });
   return out;
 }
 
-}  // namespace tstitch::cpu
+}  // namespace tstitch

@@ -1,20 +1,15 @@
-// The fast backend of the host: our own kernels over weights packed once, OpenMP threads.
-//
-// Work is shared out over panels of outputs, rows, or heads; each result is summed in one order by one thread, so that
-// neither the number of threads nor the batch changes a bit of it.
+// Backend on the processor: own vector kernels for the instructions it has (isa/), matrix units where there are any (amx.h),
+// oneDNN where ours fail, work split over OpenMP threads. Results are bit for bit the same for any number of threads and any batch.
 #pragma once
 
-#include <memory>
-
 #include "tstitch/backend/backend.h"
-#include "tstitch/backend/cpu/kernels.h"
+#include "tstitch/backend/cpu/isa.h"
 
-namespace tstitch::cpu {
+namespace tstitch {
 
 class CpuBackend final : public Backend {
  public:
-  // compute_dtype: f32 or bf16; threads >= 1.
-  CpuBackend(const Kernels& kernels, DType compute_dtype, int threads);
+  CpuBackend(DType compute_dtype, int threads, const cpu::Isa& isa);
 
   std::string description() const override;
   DType compute_dtype() const override { return compute_dtype_; }
@@ -43,12 +38,15 @@ class CpuBackend final : public Backend {
   Tensor repeat(const Tensor& x, int64_t times) override;
 
  private:
-  // x as rows of `K` elements of the compute type, K padded as the weight's: x itself where it already is that.
-  Tensor prepare_input(const Tensor& x, int64_t padded_K);
+  // x of the compute type, its rows filled with zeros up to a multiple of `row_multiple`; x itself when it is.
+  Tensor operand(const Tensor& x, int64_t row_multiple) const;
+  // The part of both linear maps that is the same.
+  void run_linear(cpu::LinearJob job, const Tensor& x, const PackedLinear& w) const;
 
-  const Kernels& kernels_;
   DType compute_dtype_;
   int threads_;
+  const cpu::Isa& isa_;
+  const cpu::Kernels& kernels_;
 };
 
-}  // namespace tstitch::cpu
+}  // namespace tstitch

@@ -1,58 +1,90 @@
-// The vector kernels of the cpu backend: one source (kernels_impl.h), compiled once per instruction set and chosen at
-// run time. This header and that source include no standard header with code in it: an inline function compiled for
-// AVX-512 must never be the copy the linker keeps for everyone.
+// The table of vector kernels. isa/ is one source, compiled once per kind of processor; each copy fills one table.
+//
+// A weight matrix or a block of keys is packed into panels of `panel_columns` outputs: [panel][unit][column]
+// with units of 32 bits along the summed dimension (one f32 or two bf16), padded with zeros. The whole sum of an
+// output is accumulated in one register in the order of the units, whatever rows are computed beside it: that
+// is what makes results independent of batch and threads.
 #pragma once
 
-#include <stdint.h>
+#include <cstddef>
+#include <cstdint>
 
 namespace tstitch::cpu {
 
-// What becomes of the columns of a product before they are stored.
-struct Epilogue {
-  enum class Kind : uint8_t { plain, gelu_tanh, silu, add_gated };
-  Kind kind = Kind::plain;
-  bool store_bf16 = false;      // else f32; add_gated is always f32
-  const float* bias = nullptr;  // per column of the panel, or null
-  const float* gate = nullptr;  // add_gated: out += gate * (a W^T + bias)
+enum class Epilogue : uint8_t { none, gelu_tanh, silu, add_gated };
+
+// out = act(x W^T + b) or, with add_gated, out += gate * (x W^T + b).
+struct LinearJob {
+  bool bf16 = false;           // type of x and of the panels
+  const void* x = nullptr;     // (rows, inputs), zero up to the end of the last unit
+  int64_t x_stride = 0;        // in elements, as all strides
+  int64_t inputs = 0, outputs = 0;
+  const void* panels = nullptr;
+  const float* bias = nullptr;  // padded to whole panels
+
+  Epilogue epilogue = Epilogue::none;
+  void* out = nullptr;  // (rows, outputs)
+  int64_t out_stride = 0;
+  bool out_bf16 = false;
+  const float* gate = nullptr;  // (rows / rows_per_gate, outputs)
+  int64_t gate_stride = 0;
+  int64_t rows_per_gate = 1;
+};
+
+// softmax(q k^T / sqrt(d)) v: q and out (N, T, heads d), k and v (N, S, heads d).
+struct AttentionJob {
+  bool bf16 = false;  // all four
+  const void *q = nullptr, *k = nullptr, *v = nullptr;
+  int64_t q_stride = 0, k_stride = 0, v_stride = 0;
+  void* out = nullptr;
+  int64_t out_stride = 0;
+  int64_t T = 0, S = 0, d = 0;
+};
+
+// (rows, columns): layer_norm(x) (1 + scale) + shift for rows of one image.
+struct NormJob {
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  int64_t columns = 0;
+  const float *shift = nullptr, *scale = nullptr;
+  float eps = 0;
+  void* out = nullptr;
+  int64_t out_stride = 0;
+  bool out_bf16 = false;
 };
 
 struct Kernels {
   const char* name;
-  int64_t panel;      // columns of a weight panel
-  int64_t most_rows;  // rows of one product block
+  int64_t panel_columns;
 
-  // out (rows, columns) = epilogue(a (rows, K) times a panel), rows <= most_rows, columns <= panel. The whole of K is
-  // summed in registers in one order, so that a row's result does not depend on the rows beside it.
-  // f32 panel: [K][panel]. bf16 panel: pairs, [K / 2][panel][2], K even.
-  void (*product_f32)(int64_t rows, int64_t columns, int64_t K, const float* a, int64_t a_stride, const float* panel,
-                      const Epilogue& epilogue, void* out, int64_t out_stride);
-  void (*product_bf16)(int64_t rows, int64_t columns, int64_t K, const uint16_t* a, int64_t a_stride,
-                       const uint16_t* panel, const Epilogue& epilogue, void* out, int64_t out_stride);
+  // Rows multiplied at once; work is best split at multiples of it.
+  int64_t (*block_rows)(bool bf16);
+  // Rows of w (rows <= panel_columns, columns) as one panel.
+  void (*pack_panel)(bool bf16, const void* w, int64_t w_stride, int64_t rows, int64_t columns, void* panel);
+  // Rows begin..end of the outputs of one panel.
+  void (*linear)(const LinearJob&, int64_t panel, int64_t begin, int64_t end);
+  // The epilogue of job.out[row .. row + rows, column .. column + columns] for sums (rows, sums_stride) without bias.
+  void (*finish)(const LinearJob&, const float* sums, int64_t sums_stride, int64_t row, int64_t rows, int64_t column,
+                 int64_t columns);
 
-  // out = layer_norm(x) (1 + scale) + shift for one row of D.
-  void (*modulated_norm)(int64_t D, const float* x, const float* shift, const float* scale, double eps, void* out,
-                         bool store_bf16);
+  // At most attention_rows queries at once; scratch is aligned to 64 bytes.
+  int64_t attention_rows;
+  int64_t (*attention_scratch_bytes)(bool bf16, int64_t d);
+  void (*attention)(const AttentionJob&, int64_t n, int64_t head, int64_t begin, int64_t end, void* scratch);
 
-  // One row of a softmax over blocks of keys. scores: (count), overwritten with nothing; p gets exp(scale (score -
-  // largest)) as the compute type, zeros up to `padded`. largest and sum are the running values of the row; returns
-  // what earlier sums must be multiplied with.
-  float (*softmax_block)(int64_t count, int64_t padded, const float* scores, float scale, float* largest, float* sum,
-                         void* p, bool store_bf16);
+  void (*modulated_norm)(const NormJob&, int64_t rows);
+  void (*silu)(const float* x, float* out, int64_t count);
+  void (*to_bf16)(const float* x, void* out, int64_t count);
+  void (*to_f32)(const void* x, float* out, int64_t count);
 
-  // y = factor y + x, and y *= factor, for n floats.
-  void (*scale_add)(int64_t n, float factor, float* y, const float* x);
-  void (*scale_store)(int64_t n, float factor, const float* x, void* out, bool store_bf16);
-
-  void (*silu)(int64_t n, const float* x, float* out);
-  void (*exp_half)(int64_t n, const float* x, float* out);  // exp(x / 2)
-  void (*to_bf16)(int64_t n, const float* x, uint16_t* out);
-  void (*to_f32)(int64_t n, const uint16_t* x, float* out);
+  // Multiply-adds in registers, for benchmarks: peak_flops of them per step. out: at least 16 floats.
+  int64_t (*peak_flops)(bool bf16);
+  void (*peak)(bool bf16, int64_t steps, float* out);
 };
 
-// To be called only on machines that have the instructions.
-const Kernels& avx512_bf16_kernels();
-const Kernels& avx512_kernels();
-const Kernels& avx2_kernels();
-const Kernels& baseline_kernels();
+extern const Kernels kBaselineKernels;    // SSE2: every x86-64
+extern const Kernels kAvx2Kernels;        // AVX2 and FMA
+extern const Kernels kAvx512Kernels;      // AVX-512 F, BW, DQ, VL
+extern const Kernels kAvx512Bf16Kernels;  // and its bf16 dot product
 
 }  // namespace tstitch::cpu

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <span>
+#include <string_view>
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+
+inline std::span<const std::byte> as_span(const unsigned char* data, size_t size) {
+  return {reinterpret_cast<const std::byte*>(data), size};
+}
+
+// Runs `parse` on foreign bytes: it may refuse them as an input, in one short line of printable ASCII. Any
+// other exception, also an internal error, is a finding.
+template <class Parse>
+void expect_input_error(const Parse& parse) {
+  try {
+    parse();
+  } catch (const Error& error) {
+    const std::string_view message = error.what();
+    if (error.kind() != ErrorKind::input || message.size() > 500) abort();
+    for (const char c : message)
+      if (c < ' ' || c > '~') abort();
+  }
+}
+
+}  // namespace tstitch

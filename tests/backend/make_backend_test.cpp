@@ -1,0 +1,49 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/backend/cpu/isa.h"
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+namespace {
+
+// The message of the Error{usage} that the options are refused with.
+std::string refusal(const BackendOptions& options) {
+  try {
+    make_backend(options);
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::usage);
+    return e.what();
+  }
+  ADD_FAILURE() << "not refused";
+  return "";
+}
+
+TEST(MakeBackend, KnowsDevicesAndTypes) {
+  EXPECT_EQ(make_backend({.device = "reference"})->compute_dtype(), DType::f32);
+  EXPECT_EQ(make_backend({.device = "reference", .dtype = "bf16"})->compute_dtype(), DType::bf16);
+  EXPECT_EQ(make_backend({.dtype = "f32"})->compute_dtype(), DType::f32);
+  EXPECT_EQ(make_backend({.dtype = "bf16", .threads = 2})->compute_dtype(), DType::bf16);
+  EXPECT_NE(make_backend({.dtype = "f32", .threads = 3})->description().find("3 threads, f32"), std::string::npos);
+}
+
+TEST(MakeBackend, RefusesWhatItDoesNotKnow) {
+  EXPECT_EQ(refusal({.device = "tpu"}), "unknown device \"tpu\"; known are cpu and reference");
+  EXPECT_EQ(refusal({.dtype = "f16"}), "unknown type \"f16\"; known are auto, f32 and bf16");
+  EXPECT_EQ(refusal({.threads = -1}), "-1 threads; expected 0 (all processors) to 1024");
+  EXPECT_EQ(refusal({.threads = 1025}), "1025 threads; expected 0 (all processors) to 1024");
+}
+
+TEST(MakeBackend, TheEnvironmentForcesKernels) {
+  setenv("TSTITCH_CPU_ISA", "baseline", 1);
+  const auto backend = make_backend({.threads = 1});
+  EXPECT_EQ(backend->description(), "cpu: baseline, 1 thread, f32");  // "auto" is what is fast there
+  setenv("TSTITCH_CPU_ISA", "mmx", 1);
+  EXPECT_EQ(refusal({}).substr(0, 40), "TSTITCH_CPU_ISA is \"mmx\"; known are base");
+  unsetenv("TSTITCH_CPU_ISA");
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,244 @@
+// Every operation of every kind of kernels this machine can run, against the reference: odd sizes, tails, single
+// rows, strided rows, and the sizes of the published networks.
+#include "backends.h"
+
+namespace tstitch {
+namespace {
+
+// A sum of K products of deviates of deviation 1 and 1/sqrt(K) is of order 1 and carries, in f32, about
+// sqrt(K) 2^-24 of rounding: 4e-6 for the longest here.
+constexpr double kSum = 2e-5;
+// Results rounded to bf16 may fall to either side: one unit in the last of 8 bits.
+constexpr double kRounding = 1. / 128;
+
+class Conformance : public testing::TestWithParam<DType> {
+ protected:
+  DType dtype() const { return GetParam(); }
+  static Tolerance sum_of(DType out) { return {kSum, out == DType::bf16 ? kRounding : 2e-6}; }
+
+  // compute(backend) is the same for all of them.
+  template <class F>
+  void expect_conforms(Tolerance tolerance, const F& compute) {
+    const Tensor expected = compute(reference_);
+    for (const auto& backend : backends_) {
+      SCOPED_TRACE(backend->description());
+      expect_close(compute(*backend), expected, tolerance);
+    }
+  }
+
+ private:
+  ReferenceBackend reference_{GetParam()};
+  std::vector<std::unique_ptr<Backend>> backends_ = cpu_backends(GetParam());
+};
+
+INSTANTIATE_TEST_SUITE_P(, Conformance, testing::Values(DType::f32, DType::bf16),
+                         [](const auto& test) { return std::string(name_of(test.param)); });
+
+struct LinearCase {
+  int64_t rows, inputs, outputs;
+};
+
+constexpr LinearCase kLinearCases[] = {
+    {1, 1, 1},      {1, 2, 3},       {3, 7, 5},        {5, 16, 31},      {13, 33, 32},      {14, 64, 33},
+    {15, 40, 65},   {29, 96, 64},    {49, 256, 96},    {2, 256, 384},    {16, 384, 1152},   {17, 384, 1536},
+    {6, 1536, 384}, {20, 1152, 32},  {7, 1152, 3456},  {4, 4608, 1152},  {129, 129, 129},   {512, 16, 64},
+};
+
+TEST_P(Conformance, Linear) {
+  uint32_t seed = 1;
+  for (const auto [rows, inputs, outputs] : kLinearCases) {
+    SCOPED_TRACE(testing::Message() << rows << " x " << inputs << " -> " << outputs);
+    const Tensor x = random_tensor({rows, inputs}, ++seed, dtype());
+    const Tensor w = random_tensor({outputs, inputs}, ++seed, dtype(), 1 / std::sqrt(static_cast<double>(inputs)));
+    const Tensor b = random_tensor({outputs}, ++seed);
+    expect_conforms(sum_of(dtype()), [&](Backend& backend) {
+      return linear(backend, x, *backend.pack_linear(w, b), Activation::none, dtype());
+    });
+  }
+}
+
+TEST_P(Conformance, LinearWithEveryTypeActivationAndStride) {
+  const Tensor w = random_tensor({75, 46}, 1, DType::f32, 0.15), b = random_tensor({75}, 2);
+  for (const DType in : {DType::f32, DType::bf16})
+    for (const DType out : {DType::f32, DType::bf16})
+      for (const Activation act : {Activation::none, Activation::gelu_tanh, Activation::silu})
+        for (const int64_t padding : {0, 1, 18}) {
+          SCOPED_TRACE(testing::Message() << name_of(in) << " to " << name_of(out) << ", activation "
+                                          << static_cast<int>(act) << ", padding " << padding);
+          const Tensor x = with_strided_rows(random_tensor({2, 9, 46}, 3, in, 3), padding);
+          expect_conforms(sum_of(out), [&](Backend& backend) {
+            return linear(backend, x, *backend.pack_linear(w, b), act, out);
+          });
+        }
+}
+
+TEST_P(Conformance, LinearWithoutBias) {
+  const Tensor x = random_tensor({3, 20}, 1, dtype()), w = random_tensor({40, 20}, 2, dtype(), 0.2);
+  expect_conforms(sum_of(DType::f32), [&](Backend& backend) {
+    return linear(backend, x, *backend.pack_linear(w, Tensor()), Activation::none, DType::f32);
+  });
+}
+
+// The activations over their whole range, through a map that copies.
+TEST_P(Conformance, ActivationsOverTheirRange) {
+  const Tensor x = random_tensor({64, 1}, 1, DType::f32, 30);
+  const Tensor one = make_tensor<float>({1, 1}, std::vector{1.f});
+  for (const Activation act : {Activation::gelu_tanh, Activation::silu})
+    expect_conforms({1e-6, 3e-6}, [&](Backend& backend) {
+      return linear(backend, x, *backend.pack_linear(one, Tensor()), act, DType::f32);
+    });
+}
+
+TEST_P(Conformance, AddGatedLinear) {
+  uint32_t seed = 1;
+  for (const auto& [N, T, K, M] : {std::array<int64_t, 4>{1, 1, 5, 3}, {2, 9, 40, 33}, {3, 16, 96, 70}, {2, 5, 1536, 384}}) {
+    const Tensor x = random_tensor({N, T, K}, ++seed, dtype());
+    const Tensor w = random_tensor({M, K}, ++seed, dtype(), 1 / std::sqrt(static_cast<double>(K)));
+    const Tensor b = random_tensor({M}, ++seed), residual = random_tensor({N, T, M}, ++seed);
+    const Tensor gate = with_strided_rows(random_tensor({N, M}, ++seed), 5 * M);
+    expect_conforms({2 * kSum, 2e-6}, [&](Backend& backend) {
+      Tensor sum = repeat(backend, residual, 1);
+      add_gated_linear(backend, sum, gate, x, *backend.pack_linear(w, b));
+      return sum;
+    });
+  }
+}
+
+struct AttentionCase {
+  int64_t N, T, S, heads, d;
+};
+
+constexpr AttentionCase kAttentionCases[] = {
+    {1, 1, 1, 1, 4},    {2, 3, 1, 2, 5},      {1, 16, 16, 6, 64},  {2, 49, 49, 3, 16}, {1, 50, 77, 2, 40},
+    {1, 31, 257, 2, 72}, {2, 256, 256, 2, 72}, {1, 20, 1024, 1, 64}, {1, 5, 300, 1, 512}, {1, 300, 515, 1, 32},
+    {1, 28, 4096, 1, 33},
+};
+
+TEST_P(Conformance, Attention) {
+  uint32_t seed = 1;
+  for (const auto& [N, T, S, heads, d] : kAttentionCases) {
+    SCOPED_TRACE(testing::Message() << N << " images, " << T << " queries, " << S << " keys, " << heads << " heads of " << d);
+    const int64_t D = heads * d;
+    const Tensor q = with_strided_rows(random_tensor({N, T, D}, ++seed, dtype(), 2), 2 * D);
+    const Tensor k = with_strided_rows(random_tensor({N, S, D}, ++seed, dtype(), 2), D + 1);
+    const Tensor v = random_tensor({N, S, D}, ++seed, dtype());
+    // In bf16 the weights of the values are rounded to 8 bits, values of order 1.
+    const Tolerance tolerance = dtype() == DType::bf16 ? Tolerance{1. / 200, kRounding} : Tolerance{1e-5, 1e-5};
+    expect_conforms(tolerance, [&](Backend& backend) { return attention(backend, q, k, v, heads); });
+  }
+}
+
+// Scores far apart: the largest comes last, and exp must neither overflow nor lose it.
+TEST_P(Conformance, AttentionWithLargeScores) {
+  const Tensor q = random_tensor({1, 17, 64}, 1, dtype(), 40), k = random_tensor({1, 600, 64}, 2, dtype(), 40);
+  const Tensor v = random_tensor({1, 600, 64}, 3, dtype());
+  // Scores of order 10^4 carry an f32 rounding of 10^-3, and so do their exponentials.
+  expect_conforms({4e-3, kRounding}, [&](Backend& backend) { return attention(backend, q, k, v, 1); });
+}
+
+TEST_P(Conformance, ModulatedNorm) {
+  uint32_t seed = 1;
+  for (const auto& [N, T, D] : {std::array<int64_t, 3>{1, 1, 1}, {1, 2, 3}, {2, 5, 17}, {3, 9, 64}, {2, 100, 384}, {2, 16, 1152}}) {
+    Tensor x = random_tensor({N, T, D}, ++seed);
+    for (int64_t i = 0; i < x.elements(); ++i) x.data<float>()[i] += 3;
+    const Tensor shift = with_strided_rows(random_tensor({N, D}, ++seed), 5 * D);
+    const Tensor scale = with_strided_rows(random_tensor({N, D}, ++seed), 5 * D);
+    for (const Tensor& rows : {x, with_strided_rows(x, 7)})
+      expect_conforms({1e-5, dtype() == DType::bf16 ? kRounding : 1e-5},
+                      [&](Backend& backend) { return modulated_norm(backend, rows, shift, scale, 1e-6); });
+  }
+}
+
+TEST_P(Conformance, AddRows) {
+  const Tensor x = random_tensor({3, 16, 37}, 1), y = random_tensor({16, 37}, 2);
+  expect_conforms({0, 1e-7}, [&](Backend& backend) {
+    Tensor sum = repeat(backend, x, 1);
+    add_rows(backend, sum, y);
+    return sum;
+  });
+}
+
+TEST_P(Conformance, Gather) {
+  const Tensor table = with_strided_rows(random_tensor({11, 19}, 1), 3);
+  const std::vector<int64_t> rows = {10, 0, 3, 3};
+  expect_conforms({1e-300, 0}, [&](Backend& backend) { return gather(backend, table, rows); });
+}
+
+TEST_P(Conformance, TimestepEmbedding) {
+  const std::vector<double> t = {0, 1, 13.5, 999};
+  expect_conforms({1e-6, 0}, [&](Backend& backend) { return timestep_embedding(backend, t, 256); });
+  expect_conforms({1e-6, 0}, [&](Backend& backend) { return timestep_embedding(backend, t, 2); });
+}
+
+TEST_P(Conformance, Silu) {
+  for (const int64_t columns : {1, 15, 16, 384, 20011}) {
+    const Tensor x = with_strided_rows(random_tensor({3, columns}, 1, DType::f32, 20), 2);
+    expect_conforms({1e-6, 1e-6}, [&](Backend& backend) { return silu(backend, x); });
+  }
+}
+
+TEST_P(Conformance, Cast) {
+  for (const int64_t columns : {1, 15, 16, 384, 20011}) {
+    const Tensor x = with_strided_rows(random_tensor({3, columns}, 1), 2);
+    expect_conforms({1e-300, 0}, [&](Backend& backend) { return backend.cast(x, DType::bf16); });
+    const Tensor y = with_strided_rows(random_tensor({3, columns}, 1, DType::bf16), 3);
+    expect_conforms({1e-300, 0}, [&](Backend& backend) { return backend.cast(y, DType::f32); });
+  }
+}
+
+TEST_P(Conformance, NanStaysNan) {
+  const float nan = std::nanf("");
+  Tensor x = random_tensor({1, 2, 33}, 1);
+  x.data<float>()[40] = nan;
+  const Tensor w = random_tensor({20, 33}, 2), modulation = random_tensor({1, 33}, 3);
+  for (const auto& backend : cpu_backends(dtype())) {
+    SCOPED_TRACE(backend->description());
+    EXPECT_TRUE(std::isnan(element(silu(*backend, x), 1, 7)));
+    EXPECT_TRUE(std::isnan(element(backend->cast(x, DType::bf16), 1, 7)));
+    EXPECT_TRUE(std::isnan(element(modulated_norm(*backend, x, modulation, modulation), 1, 0)));
+    const Tensor y = linear(*backend, x, *backend->pack_linear(w, Tensor()), Activation::gelu_tanh, dtype());
+    EXPECT_TRUE(std::isnan(element(y, 1, 19)));
+    EXPECT_FALSE(std::isnan(element(y, 0, 19)));
+  }
+}
+
+TEST_P(Conformance, Combine) {
+  const Tensor a = with_strided_rows(random_tensor({2, 5, 7}, 1), 4), b = random_tensor({2, 5, 7}, 2);
+  expect_conforms({1e-300, 0}, [&](Backend& backend) { return combine(backend, {{0.3, &a}, {-1.7, &b}, {1, &a}}, 0.125); });
+  expect_conforms({1e-300, 0}, [&](Backend& backend) { return combine(backend, {{1, &a}}); });
+}
+
+TEST_P(Conformance, AddNoise) {
+  const Tensor mean = random_tensor({2, 8, 8, 4}, 1), noise = random_tensor({2, 8, 8, 4}, 2);
+  const Tensor log_variance = with_strided_rows(random_tensor({2, 8, 8, 4}, 3), 4);
+  expect_conforms({1e-6, 1e-6}, [&](Backend& backend) { return add_noise(backend, mean, log_variance, noise); });
+}
+
+TEST_P(Conformance, Guide) {
+  const Tensor c = with_strided_rows(random_tensor({2, 8, 8, 4}, 1), 4), u = with_strided_rows(random_tensor({2, 8, 8, 4}, 2), 4);
+  for (const int64_t channels : {0, 3, 4})
+    expect_conforms({1e-300, 0}, [&](Backend& backend) { return guide(backend, c, u, 4.5, channels); });
+}
+
+TEST_P(Conformance, Layout) {
+  const Tensor x = random_tensor({2, 12, 8, 3}, 1), strided = with_strided_rows(x, 3);
+  const Tensor tokens = with_strided_rows(random_tensor({2, 6, 16 * 3}, 2), 5);
+  const Tolerance exact = {1e-300, 0};
+  for (const int64_t p : {1, 2, 4})
+    expect_conforms(exact, [&](Backend& backend) { return patchify(backend, strided, p); });
+  expect_conforms(exact, [&](Backend& backend) { return unpatchify(backend, tokens, 4, 12, 8); });
+  expect_conforms(exact, [&](Backend& backend) { return to_channels_last(backend, strided); });
+  expect_conforms(exact, [&](Backend& backend) { return to_channels_first(backend, strided); });
+  expect_conforms(exact, [&](Backend& backend) { return repeat(backend, strided, 3); });
+  expect_conforms(exact, [&](Backend& backend) { return backend.upload(strided); });
+  expect_conforms(exact, [&](Backend& backend) { return backend.download(strided); });
+}
+
+TEST_P(Conformance, NothingIn) {
+  const Tensor none({0, 6}, dtype());
+  for (const auto& backend : cpu_backends(dtype()))
+    EXPECT_EQ(linear(*backend, none, *backend->pack_linear(random_tensor({4, 6}, 1), Tensor()), Activation::none, dtype()).elements(), 0);
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,79 @@
+// Products of a few rows with one packed panel, entirely in registers.
+#pragma once
+
+#include "tstitch/backend/cpu/isa/vector.inl"
+#include "tstitch/backend/cpu/kernels.h"
+
+namespace tstitch::cpu::TSTITCH_ISA {
+
+constexpr int64_t kPanelVectors = 2;
+constexpr int64_t kPanelColumns = kPanelVectors * kLanes;
+
+// Rows whose sums fit the registers beside the operands: 32 registers hold 14 x 2 sums, 2 of b and 1 of a; 16
+// hold 6 x 2. Where bf16 is widened, each operand takes two.
+#if defined(__AVX512BF16__)
+template <class T>
+constexpr int kBlockRows = 14;
+#elif defined(__AVX512F__)
+template <class T>
+constexpr int kBlockRows = sizeof(T) == 4 ? 14 : 12;
+#else
+template <class T>
+constexpr int kBlockRows = sizeof(T) == 4 ? 6 : 4;
+#endif
+
+// c (rows, vectors kLanes) = a (rows, count units) times the panel, or += with `add`.
+template <class T, int rows, int vectors>
+inline void multiply_block(const T* a, int64_t a_stride, const U* panel, int64_t count, float* c, int64_t c_stride,
+                           bool add) {
+  F sums[rows][vectors] = {};
+  const T* a_row[rows];
+  for (int r = 0; r < rows; ++r) a_row[r] = a + r * a_stride;
+  for (int64_t i = 0; i < count; ++i) {
+    U b[vectors];
+    for (int v = 0; v < vectors; ++v) b[v] = panel[i * vectors + v];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      const U x = splat(load_raw<uint32_t>(a_row[r] + i * kPerUnit<T>));
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) sums[r][v] = multiply_add(sums[r][v], x, b[v], T{});
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) {
+      float* p = c + r * c_stride + v * kLanes;
+      store(p, add ? load(p) + sums[r][v] : sums[r][v]);
+    }
+}
+
+// The same with the number of rows known at run time.
+template <class T, int vectors, int rows = kBlockRows<T>>
+inline void multiply_rows(int64_t actual, const T* a, int64_t a_stride, const U* panel, int64_t count, float* c,
+                          int64_t c_stride, bool add) {
+  if (actual == rows)
+    multiply_block<T, rows, vectors>(a, a_stride, panel, count, c, c_stride, add);
+  else if constexpr (rows > 1)
+    multiply_rows<T, vectors, rows - 1>(actual, a, a_stride, panel, count, c, c_stride, add);
+}
+
+// Rows of w as columns of a panel; a transpose of units. Columns that `rows` does not fill are zero.
+template <class T>
+void pack_panel(const T* w, int64_t w_stride, int64_t rows, int64_t columns, uint32_t* panel) {
+  const int64_t whole = columns / kPerUnit<T>;
+  for (int64_t row = 0; row < kPanelColumns; ++row) {
+    if (row >= rows) {
+      for (int64_t i = 0; i < units<T>(columns); ++i) panel[i * kPanelColumns + row] = 0;
+      continue;
+    }
+    const T* from = w + row * w_stride;
+    for (int64_t i = 0; i < whole; ++i) panel[i * kPanelColumns + row] = load_raw<uint32_t>(from + i * kPerUnit<T>);
+    if (whole * kPerUnit<T> < columns) {
+      T last[kPerUnit<T>] = {from[columns - 1]};
+      panel[whole * kPanelColumns + row] = load_raw<uint32_t>(last);
+    }
+  }
+}
+
+}  // namespace tstitch::cpu::TSTITCH_ISA

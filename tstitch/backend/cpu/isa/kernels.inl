@@ -1,0 +1,57 @@
+// Fills the table of the processor this file is compiled for.
+#pragma once
+
+#include "tstitch/backend/cpu/isa/attention.inl"
+#include "tstitch/backend/cpu/isa/linear.inl"
+#include "tstitch/backend/cpu/isa/peak.inl"
+#include "tstitch/backend/cpu/isa/rows.inl"
+
+namespace tstitch::cpu::TSTITCH_ISA {
+
+constexpr Kernels make_kernels(const char* name) {
+  return {
+      .name = name,
+      .panel_columns = kPanelColumns,
+      .block_rows = [](bool b) -> int64_t { return b ? kBlockRows<bf16> : kBlockRows<f32>; },
+      .pack_panel =
+          [](bool b, const void* w, int64_t w_stride, int64_t rows, int64_t columns, void* panel) {
+            auto* to = static_cast<uint32_t*>(panel);
+            if (b)
+              pack_panel(static_cast<const bf16*>(w), w_stride, rows, columns, to);
+            else
+              pack_panel(static_cast<const f32*>(w), w_stride, rows, columns, to);
+          },
+      .linear = [](const LinearJob& job, int64_t panel, int64_t begin,
+                   int64_t end) { job.bf16 ? linear<bf16>(job, panel, begin, end) : linear<f32>(job, panel, begin, end); },
+      .finish = [](const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows, int64_t column,
+                   int64_t columns) { finish(job, sums, sums_stride, row, rows, column, columns); },
+      .attention_rows = kQueries,
+      .attention_scratch_bytes =
+          [](bool b, int64_t d) { return 4 * (b ? AttentionScratch<bf16>(d).end : AttentionScratch<f32>(d).end); },
+      .attention =
+          [](const AttentionJob& job, int64_t n, int64_t head, int64_t begin, int64_t end, void* scratch) {
+            if (job.bf16)
+              attention<bf16>(job, n, head, begin, end, static_cast<float*>(scratch));
+            else
+              attention<f32>(job, n, head, begin, end, static_cast<float*>(scratch));
+          },
+      .modulated_norm = [](const NormJob& job,
+                           int64_t rows) { job.out_bf16 ? modulated_norm<bf16>(job, rows) : modulated_norm<f32>(job, rows); },
+      .silu =
+          [](const float* x, float* out, int64_t count) {
+            for_row(count, [&](auto get, auto put) { put(out, silu(get(x))); });
+          },
+      .to_bf16 =
+          [](const float* x, void* out, int64_t count) {
+            for_row(count, [&](auto get, auto put) { put(static_cast<bf16*>(out), get(x)); });
+          },
+      .to_f32 =
+          [](const void* x, float* out, int64_t count) {
+            for_row(count, [&](auto get, auto put) { put(out, get(static_cast<const bf16*>(x))); });
+          },
+      .peak_flops = [](bool b) { return 2 * kLanes * kPeakSums * (b ? kPerUnit<bf16> : kPerUnit<f32>); },
+      .peak = [](bool b, int64_t steps, float* out) { b ? peak<bf16>(steps, out) : peak<f32>(steps, out); },
+  };
+}
+
+}  // namespace tstitch::cpu::TSTITCH_ISA

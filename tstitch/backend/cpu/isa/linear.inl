@@ -1,0 +1,60 @@
+// Linear maps: products with the panels of a weight, and what happens to the sums before they reach memory.
+#pragma once
+
+#include "tstitch/backend/cpu/isa/gemm.inl"
+
+namespace tstitch::cpu::TSTITCH_ISA {
+
+// out = f(sums + bias)
+template <class Out, class Function>
+inline void finish_rows(const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                        int64_t column, int64_t columns, const Function& f) {
+  const float* bias = job.bias + column;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* sum = sums + r * sums_stride;
+    Out* out = static_cast<Out*>(job.out) + (row + r) * job.out_stride + column;
+    for_row(columns, [&](auto get, auto put) { put(out, f(get(sum) + get(bias))); });
+  }
+}
+
+inline void add_gated_rows(const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                           int64_t column, int64_t columns) {
+  const float* bias = job.bias + column;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* sum = sums + r * sums_stride;
+    const float* gate = job.gate + (row + r) / job.rows_per_gate * job.gate_stride + column;
+    float* out = static_cast<float*>(job.out) + (row + r) * job.out_stride + column;
+    for_row(columns, [&](auto get, auto put) { put(out, fma(get(gate), get(sum) + get(bias), get(out))); });
+  }
+}
+
+inline void finish(const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                   int64_t column, int64_t columns) {
+  const auto with = [&](auto f) {
+    if (job.out_bf16)
+      finish_rows<bf16>(job, sums, sums_stride, row, rows, column, columns, f);
+    else
+      finish_rows<f32>(job, sums, sums_stride, row, rows, column, columns, f);
+  };
+  switch (job.epilogue) {
+    case Epilogue::none: return with([](F x) { return x; });
+    case Epilogue::gelu_tanh: return with([](F x) { return gelu_tanh(x); });
+    case Epilogue::silu: return with([](F x) { return silu(x); });
+    case Epilogue::add_gated: return add_gated_rows(job, sums, sums_stride, row, rows, column, columns);
+  }
+}
+
+template <class T>
+void linear(const LinearJob& job, int64_t panel, int64_t begin, int64_t end) {
+  alignas(64) float sums[kBlockRows<T> * kPanelColumns];
+  const int64_t count = units<T>(job.inputs), column = panel * kPanelColumns;
+  const U* b = static_cast<const U*>(job.panels) + panel * count * kPanelVectors;
+  for (int64_t row = begin; row < end; row += kBlockRows<T>) {
+    const int64_t rows = min(kBlockRows<T>, end - row);
+    const T* x = static_cast<const T*>(job.x) + row * job.x_stride;
+    multiply_rows<T, kPanelVectors>(rows, x, job.x_stride, b, count, sums, kPanelColumns, false);
+    finish(job, sums, kPanelColumns, row, rows, column, min(kPanelColumns, job.outputs - column));
+  }
+}
+
+}  // namespace tstitch::cpu::TSTITCH_ISA

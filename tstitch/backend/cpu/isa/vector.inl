@@ -1,0 +1,174 @@
+// One vector register of f32 and the few operations the kernels need, for the processor this file is compiled
+// for. Everything here is inside the namespace of that processor, and no standard header with inline functions
+// is included: a copy of such a function compiled for AVX-512 could be the one the linker keeps for everybody.
+//
+// A "unit" is 32 bits along the summed dimension: one f32, or two bf16. Operands of matrix products are arrays
+// of units, so that one layout and one kernel serve both types.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace tstitch::cpu::TSTITCH_ISA {
+
+#if defined(__AVX512F__)
+constexpr int64_t kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int64_t kLanes = 8;
+#else
+constexpr int64_t kLanes = 4;
+#endif
+
+using F = float __attribute__((vector_size(4 * kLanes)));
+using U = uint32_t __attribute__((vector_size(4 * kLanes)));
+using Halves = uint16_t __attribute__((vector_size(2 * kLanes)));
+
+using f32 = float;
+struct bf16 {
+  uint16_t bits;
+};
+
+template <class T>
+constexpr int64_t kPerUnit = 4 / static_cast<int64_t>(sizeof(T));
+
+template <class T>
+inline int64_t units(int64_t elements) {
+  return (elements + kPerUnit<T> - 1) / kPerUnit<T>;
+}
+
+constexpr int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+template <class To, class From>
+inline To bit_cast(From x) {
+  static_assert(sizeof(To) == sizeof(From));
+  To y;
+  __builtin_memcpy(&y, &x, sizeof y);
+  return y;
+}
+
+inline F splat(float x) { return F{} + x; }
+inline U splat(uint32_t x) { return U{} + x; }
+
+#if defined(__AVX512F__)
+inline F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+// b when one is NaN. (g++ 12 warns of the undefined operand inside the forms without mask.)
+inline F max(F a, F b) { return _mm512_maskz_max_ps(0xffff, a, b); }
+inline F min(F a, F b) { return _mm512_maskz_min_ps(0xffff, a, b); }
+#elif defined(__AVX2__)
+inline F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+inline F max(F a, F b) { return _mm256_max_ps(a, b); }
+inline F min(F a, F b) { return _mm256_min_ps(a, b); }
+#else
+inline F fma(F a, F b, F c) { return a * b + c; }
+inline F max(F a, F b) { return _mm_max_ps(a, b); }
+inline F min(F a, F b) { return _mm_min_ps(a, b); }
+#endif
+
+template <class V>
+inline V load_raw(const void* p) {
+  V x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
+}
+
+inline F load(const f32* p) { return load_raw<F>(p); }
+inline F load(const bf16* p) { return bit_cast<F>(__builtin_convertvector(load_raw<Halves>(p), U) << 16); }
+
+inline void store(f32* p, F x) { __builtin_memcpy(p, &x, sizeof x); }
+// Rounds to nearest, ties to even; NaN stays NaN.
+inline void store(bf16* p, F x) {
+#if defined(__AVX512BF16__)
+  const auto rounded = _mm512_cvtneps_pbh(x);
+#else
+  const U bits = bit_cast<U>(x);
+  const U is_nan = bit_cast<U>(x != x);
+  const U upper = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const Halves rounded = __builtin_convertvector((upper & ~is_nan) | (0x7fc0u & is_nan), Halves);
+#endif
+  __builtin_memcpy(p, &rounded, sizeof rounded);
+}
+
+// The first `count` < kLanes elements; the others are read as 0 and not written.
+template <class T>
+inline F load_some(const T* p, int64_t count) {
+  T all[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) all[i] = p[i];
+  return load(all);
+}
+template <class T>
+inline void store_some(T* p, F x, int64_t count) {
+  T all[kLanes];
+  store(all, x);
+  for (int64_t i = 0; i < count; ++i) p[i] = all[i];
+}
+
+// f(lane offset, load, store) over a row: whole vectors, then the tail.
+template <class Body>
+inline void for_row(int64_t columns, const Body& body) {
+  int64_t j = 0;
+  for (; j + kLanes <= columns; j += kLanes)
+    body([j](const auto* p) { return load(p + j); }, [j](auto* p, F x) { store(p + j, x); });
+  if (j == columns) return;
+  const int64_t rest = columns - j;
+  body([=](const auto* p) { return load_some(p + j, rest); }, [=](auto* p, F x) { store_some(p + j, x, rest); });
+}
+
+// Over the lanes, halving: lane i with lane i + n / 2.
+template <int64_t n>
+struct Lanes {
+  using type __attribute__((vector_size(4 * n))) = float;
+};
+template <int64_t n = kLanes, class Fold>
+inline float fold_lanes(const typename Lanes<n>::type& x, const Fold& fold) {
+  if constexpr (n == 1) {
+    return x[0];
+  } else {
+    typename Lanes<n / 2>::type half[2];
+    __builtin_memcpy(half, &x, sizeof half);
+    return fold_lanes<n / 2>(fold(half[0], half[1]), fold);
+  }
+}
+inline float sum_lanes(F x) {
+  return fold_lanes(x, [](auto a, auto b) { return a + b; });
+}
+inline float max_lanes(F x) {
+  return fold_lanes(x, [](auto a, auto b) { return a > b ? a : b; });
+}
+
+// sum + a b over the elements of a unit: a fixed order, the even element first.
+inline F multiply_add(F sum, U a, U b, f32) { return fma(bit_cast<F>(a), bit_cast<F>(b), sum); }
+inline F multiply_add(F sum, U a, U b, bf16) {
+#if defined(__AVX512BF16__)
+  return _mm512_dpbf16_ps(sum, bit_cast<__m512bh>(a), bit_cast<__m512bh>(b));
+#else
+  sum = fma(bit_cast<F>(a << 16), bit_cast<F>(b << 16), sum);
+  return fma(bit_cast<F>(a & 0xffff0000u), bit_cast<F>(b & 0xffff0000u), sum);
+#endif
+}
+
+// 2^x for x clamped to -125 ... 127; relative error below 2e-7. x = n + f with n whole and |f| <= 1/2; 2^f by
+// its series in f ln 2 economised on that interval (minimax, degree 6); n is added to the exponent. NaN stays NaN.
+inline F exp2(F x) {
+  const F magic = splat(12582912.f);  // 1.5 * 2^23: adding it leaves round(x) in the low bits
+  x = min(splat(127.f), max(splat(-125.f), x));
+  const F shifted = x + magic;
+  const F f = x - (shifted - magic);
+  F p = splat(1.5403530393e-4f);
+  p = fma(p, f, splat(1.3333558146e-3f));
+  p = fma(p, f, splat(9.6181291076e-3f));
+  p = fma(p, f, splat(5.5504108665e-2f));
+  p = fma(p, f, splat(2.4022650696e-1f));
+  p = fma(p, f, splat(6.9314718056e-1f));
+  p = fma(p, f, splat(1.f));
+  return bit_cast<F>(bit_cast<U>(p) + (bit_cast<U>(shifted) << 23));
+}
+
+// x / (1 + exp(-x))
+inline F silu(F x) { return x / (1.f + exp2(x * -1.44269504f)); }
+
+// 0.5 x (1 + tanh(y)) = x / (1 + exp(-2 y)), y = sqrt(2/pi) (x + 0.044715 x^3); log2(e) folded in.
+inline F gelu_tanh(F x) { return x / (1.f + exp2(x * fma(x * x, splat(-0.10294324f), splat(-2.30220820f)))); }
+
+}  // namespace tstitch::cpu::TSTITCH_ISA

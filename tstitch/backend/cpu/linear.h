@@ -1,0 +1,46 @@
+#pragma once
+
+#include <algorithm>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/backend/cpu/kernels.h"
+
+namespace tstitch::cpu {
+
+// A weight as one of the ways to multiply wants it.
+class Linear : public PackedLinear {
+ public:
+  int64_t inputs() const override { return inputs_; }
+  int64_t outputs() const override { return outputs_; }
+
+  // The rows of x must be readable, and zero, up to a multiple of so many elements.
+  virtual int64_t row_multiple() const = 0;
+  // Completes the job with the weight and runs it for `rows` rows of x.
+  virtual void run(LinearJob job, int64_t rows, int threads) const = 0;
+
+ protected:
+  // w: (M, K)
+  explicit Linear(const Tensor& w) : inputs_(w.extent(1)), outputs_(w.extent(0)) {}
+
+  int64_t inputs_, outputs_;
+};
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// b, or zeros when there is none, with zeros up to `size` elements.
+inline Tensor padded_bias(const Tensor& b, int64_t size) {
+  Tensor bias({size}, DType::f32);
+  std::fill_n(bias.data<float>(), size, 0.f);
+  if (b) std::copy_n(b.data<float>(), b.elements(), bias.data<float>());
+  return bias;
+}
+
+// How many rows one item of work takes: as many as stay in the L2 cache while panels of weights pass by, fewer when
+// there are not enough panels for all threads. A multiple of `block`.
+inline int64_t rows_per_item(int64_t rows, int64_t row_bytes, int64_t panels, int64_t block, int threads) {
+  constexpr int64_t kCacheBytes = 512 << 10;
+  const int64_t wanted = std::max(divide_up(rows * row_bytes, kCacheBytes), divide_up(4 * threads, panels));
+  return divide_up(divide_up(rows, wanted), block) * block;
+}
+
+}  // namespace tstitch::cpu
