@@ -165,7 +165,8 @@ TEST_F(Cli, ReferenceAndCpuAgree) {
   for (const char* device : {"reference", "cpu"})
     ASSERT_EQ(run({"sample", "--steps", "2", "--class", "8", "--device", device, "--dtype", "f32", "--save-latent",
                    std::string(device) + ".npy"}).code, 0);
-  EXPECT_LE(relative_error(read_npy(path("cpu.npy").string()), read_npy(path("reference.npy").string())), 1e-5);
+  // Rounding grows by 1 / alpha = 158 in the first step from t = 999, and by the guidance.
+  EXPECT_LE(relative_error(read_npy(path("cpu.npy").string()), read_npy(path("reference.npy").string())), 1e-4);
 }
 
 TEST_F(Cli, SweepDrawsEveryRatio) {

@@ -116,7 +116,8 @@ constexpr AttentionCase kAttentionCases[] = {
 
 TEST_P(Conformance, Attention) {
   uint32_t seed = 1;
-  for (const auto& [N, T, S, heads, d] : kAttentionCases) {
+  for (const auto& [N, T, S, H, d] : kAttentionCases) {
+    const int64_t heads = H;  // clang 14 cannot capture a binding
     SCOPED_TRACE(testing::Message() << N << " images, " << T << " queries, " << S << " keys, " << heads << " heads of " << d);
     const int64_t D = heads * d;
     const Tensor q = with_strided_rows(random_tensor({N, T, D}, ++seed, dtype(), 2), 2 * D);

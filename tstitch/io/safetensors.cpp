@@ -365,6 +365,7 @@ TensorFile parse_safetensors(std::span<const std::byte> bytes, const std::string
 void write_safetensors(const std::string& path, const std::map<std::string, Tensor>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   std::vector<const std::pair<const std::string, Tensor>*> ordered;
+  ordered.reserve(tensors.size());
   for (const auto& entry : tensors) ordered.push_back(&entry);
   std::ranges::stable_sort(ordered, std::ranges::greater{},
                            [](const auto* e) { return size_of(e->second.dtype()); });

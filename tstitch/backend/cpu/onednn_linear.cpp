@@ -1,5 +1,7 @@
 #include "tstitch/backend/cpu/onednn_linear.h"
 
+#include <omp.h>
+
 #include <cstring>
 
 #include "tstitch/backend/cpu/parallel.h"
@@ -16,8 +18,7 @@ const dnnl::engine& engine() {
   return cpu;
 }
 
-// oneDNN computes on the calling thread alone when it is inside a parallel region; where we do not open one, it
-// must be told.
+// oneDNN computes with as many OpenMP threads as the calling thread asks for: one, the others being ours.
 class OneThread {
  public:
   OneThread() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -78,8 +79,8 @@ void OnednnLinear::run(LinearJob job, int64_t rows, int threads) const {
   Tensor padded({threads, kRows, inputs_}, dtype_);
   const int64_t scratch_bytes = divide_up(scratch_bytes_, 64) * 64;
   Tensor scratch({threads, scratch_bytes}, DType::u8);
-  const OneThread alone;
   parallel_for(threads, divide_up(rows, kRows) * parts, [&](int64_t item, int thread) {
+    const OneThread alone;
     const Part& part = parts_[static_cast<size_t>(item % parts)];
     const int64_t row = item / parts * kRows, count = std::min(kRows, rows - row);
     const auto* first = static_cast<const std::byte*>(job.x) + row * job.x_stride * size_of(dtype_);

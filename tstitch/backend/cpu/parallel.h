@@ -1,22 +1,18 @@
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdint>
 
+#include "tstitch/backend/cpu/thread_pool.h"
+
 namespace tstitch::cpu {
 
-// f(item, thread) for every item. Threads take the next item when they are free, so that one that the system
-// puts aside holds up nobody; hence what an item computes must not depend on who computes it. f may not throw.
+// f(item, thread) for every item, on up to `threads` threads. A thread takes the next item when it is free, so what an
+// item computes must not depend on who computes it. f may not throw.
 template <class F>
 void parallel_for(int threads, int64_t items, const F& f) {
-  if (threads == 1 || items <= 1) {
-    for (int64_t i = 0; i < items; ++i) f(i, 0);
-    return;
-  }
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (int64_t i = 0; i < items; ++i) f(i, omp_get_thread_num());
+  const auto call = [](const void* context, int64_t item, int thread) { (*static_cast<const F*>(context))(item, thread); };
+  thread_pool().run(threads, items, call, &f);
 }
 
 // f(begin, end) for ranges of 0..count of at least `grain`, four for each thread.

@@ -56,6 +56,15 @@ void pack_values(const T* v, int64_t v_stride, int64_t keys, int64_t d, uint32_t
       }
 }
 
+// Asks for `rows` rows of d elements. They lie a whole tensor row apart, where the processor foresees nothing: without
+// this, packing waits for every line (a sixth of the time at 16 heads of 72).
+template <class T>
+void prefetch_rows(const T* x, int64_t x_stride, int64_t rows, int64_t d) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t j = 0; j < d + kLine - 1; j += kLine) __builtin_prefetch(x + r * x_stride + min(j, d - 1), 0, 2);
+}
+
 // The d elements of each row, zero up to whole units.
 template <class T>
 void copy_queries(const T* q, int64_t q_stride, int64_t rows, int64_t d, T* to) {
@@ -102,11 +111,14 @@ void attention(const AttentionJob& job, int64_t n, int64_t head, int64_t begin, 
   T* queries = reinterpret_cast<T*>(scratch + at.queries);
   T* p = reinterpret_cast<T*>(scratch + at.probabilities);
 
+  prefetch_rows(q + begin * job.q_stride, job.q_stride, end - begin, d);
   for (int64_t i = 0; i < (end - begin) * at.value_columns; ++i) out[i] = 0;
   for (int64_t i = 0; i < end - begin; ++i) largest[i] = -__builtin_inff(), sum[i] = 0;
 
   for (int64_t s0 = 0; s0 < job.S; s0 += kKeys) {
     const int64_t keys = min(kKeys, job.S - s0);
+    prefetch_rows(k + s0 * job.k_stride, job.k_stride, keys, d);
+    prefetch_rows(v + s0 * job.v_stride, job.v_stride, keys, d);
     for (int64_t s = 0; s < keys; s += kPanelColumns)
       pack_panel(k + (s0 + s) * job.k_stride, job.k_stride, min(kPanelColumns, keys - s), d, key_panels + s * d_units);
     pack_values(v + s0 * job.v_stride, job.v_stride, keys, d, value_panels);
