@@ -1,7 +1,8 @@
-// Operations of the CPU backend as a fraction of what this machine can do. Weights rotate over kWeightBytes, so that
-// each is read from memory as in a run; the limits are measured in the same run.
+// Operations of the CPU backend as a fraction of what this machine can do. Weights rotate over kWeightBytes,
+// so that each is read from memory as in a run; the limits are measured in the same run.
 //
-//   ops_bench --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true
+//   ops_bench --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true
+//   --benchmark_report_aggregates_only=true
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <ctime>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "tstitch/backend/cpu/cpu_backend.h"
@@ -21,10 +23,10 @@ namespace {
 
 constexpr int64_t kWeightBytes = 320 << 20;
 
-int processors() { return omp_get_num_procs(); }
+int processors() { return static_cast<int>(std::thread::hardware_concurrency()); }
 
-// Time that f takes. One thread is timed by what it computes, which others on the machine disturb little; several by
-// the clock on the wall.
+// Time that f takes. One thread is timed by what it computes, which others on the machine disturb little;
+// several by the clock on the wall.
 double seconds_of(int threads, const std::function<void()>& f) {
   const auto now = [threads] {
     timespec time;
@@ -53,7 +55,8 @@ Tensor noise(const Shape& shape, DType dtype, double deviation) {
   uint32_t state = 12345;
   for (int64_t i = 0; i < x.elements(); ++i) {
     state = state * 1664525u + 1013904223u;
-    const auto value = static_cast<float>((static_cast<double>(state) / 4294967296. - 0.5) * 3.46 * deviation);
+    const auto value =
+        static_cast<float>((static_cast<double>(state) / 4294967296. - 0.5) * 3.46 * deviation);
     if (dtype == DType::f32)
       x.data<float>()[i] = value;
     else
@@ -62,8 +65,8 @@ Tensor noise(const Shape& shape, DType dtype, double deviation) {
   return x;
 }
 
-// Times every iteration and reports the median and the best: what the machine gives and what it can give. On a machine
-// that others use too only the second says something about the kernel.
+// Times every iteration and reports the median and the best: what the machine gives and what it can give. On
+// a machine that others use too only the second says something about the kernel.
 template <class F>
 void measure(benchmark::State& state, int threads, double flops, double peak, const F& f) {
   std::vector<double> seconds;
@@ -85,18 +88,24 @@ struct LinearShape {
 };
 
 constexpr LinearShape kLinearShapes[] = {
-    {"XL.qkv", 512, 1152, 3456}, {"XL.proj", 512, 1152, 1152}, {"XL.fc1", 512, 1152, 4608}, {"XL.fc2", 512, 4608, 1152},
-    {"S.qkv", 512, 384, 1152},   {"S.proj", 512, 384, 384},    {"S.fc1", 512, 384, 1536},   {"S.fc2", 512, 1536, 384},
+    {"XL.qkv", 512, 1152, 3456}, {"XL.proj", 512, 1152, 1152}, {"XL.fc1", 512, 1152, 4608},
+    {"XL.fc2", 512, 4608, 1152}, {"L.fc1", 512, 1024, 4096},   {"L.fc2", 512, 4096, 1024},
+    {"B.fc1", 512, 768, 3072},   {"B.fc2", 512, 3072, 768},    {"S.qkv", 512, 384, 1152},
+    {"S.proj", 512, 384, 384},   {"S.fc1", 512, 384, 1536},    {"S.fc2", 512, 1536, 384},
+    {"one.row", 1, 1152, 6912},
 };
 
-void linear_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads, const LinearShape& shape) {
+void linear_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads,
+                  const LinearShape& shape) {
   CpuBackend backend(dtype, threads, isa);
   const double peak = measured_peak(*isa.kernels, dtype == DType::bf16);
   const Tensor x = noise({shape.rows, shape.inputs}, dtype, 1);
-  const Tensor w = noise({shape.outputs, shape.inputs}, dtype, 1 / std::sqrt(static_cast<double>(shape.inputs)));
+  const Tensor w =
+      noise({shape.outputs, shape.inputs}, dtype, 1 / std::sqrt(static_cast<double>(shape.inputs)));
   const Tensor b = noise({shape.outputs}, DType::f32, 1);
   std::vector<std::unique_ptr<PackedLinear>> weights;
-  for (int64_t bytes = 0; bytes < kWeightBytes; bytes += weights.back()->bytes()) weights.push_back(backend.pack_linear(w, b));
+  for (int64_t bytes = 0; bytes < kWeightBytes; bytes += weights.back()->bytes())
+    weights.push_back(backend.pack_linear(w, b));
   size_t next = 0;
   measure(state, threads, 2. * static_cast<double>(shape.rows * shape.inputs * shape.outputs), peak, [&] {
     benchmark::DoNotOptimize(linear(backend, x, *weights[next], Activation::none, dtype));
@@ -109,15 +118,18 @@ struct AttentionShape {
   int64_t N, T, heads, d;
 };
 
-constexpr AttentionShape kAttentionShapes[] = {{"XL", 2, 256, 16, 72}, {"S", 2, 256, 6, 64}, {"XL.512", 2, 1024, 16, 72}};
+constexpr AttentionShape kAttentionShapes[] = {
+    {"XL", 2, 256, 16, 72}, {"S", 2, 256, 6, 64}, {"XL.512", 2, 1024, 16, 72}};
 
-void attention_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads, const AttentionShape& shape) {
+void attention_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads,
+                     const AttentionShape& shape) {
   CpuBackend backend(dtype, threads, isa);
   const double peak = measured_peak(*isa.kernels, dtype == DType::bf16);
   const int64_t D = shape.heads * shape.d;
   const auto [q, k, v] = chunk<3>(noise({shape.N, shape.T, 3 * D}, dtype, 1));
-  measure(state, threads, 4. * static_cast<double>(shape.N * shape.T * shape.T * D), peak,
-          [&, &q = q, &k = k, &v = v] { benchmark::DoNotOptimize(attention(backend, q, k, v, shape.heads)); });
+  measure(
+      state, threads, 4. * static_cast<double>(shape.N * shape.T * shape.T * D), peak,
+      [&, &q = q, &k = k, &v = v] { benchmark::DoNotOptimize(attention(backend, q, k, v, shape.heads)); });
 }
 
 void norm_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads) {
@@ -172,7 +184,8 @@ void register_all() {
       for (const int threads : thread_counts) {
         const std::string suffix = concat("/", isa.name, "/", name_of(dtype), "/threads:", threads);
         const auto isa_ref = std::cref(isa);
-        for (const LinearShape& shape : kLinearShapes) add(concat("linear/", shape.name, suffix), linear_bench, isa_ref, dtype, threads, shape);
+        for (const LinearShape& shape : kLinearShapes)
+          add(concat("linear/", shape.name, suffix), linear_bench, isa_ref, dtype, threads, shape);
         for (const AttentionShape& shape : kAttentionShapes)
           add(concat("attention/", shape.name, suffix), attention_bench, isa_ref, dtype, threads, shape);
         add("modulated_norm/XL" + suffix, norm_bench, isa_ref, dtype, threads);
