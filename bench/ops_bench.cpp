@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "tstitch/backend/cpu/amx.h"
 #include "tstitch/backend/cpu/cpu_backend.h"
 #include "tstitch/backend/cpu/parallel.h"
 #include "tstitch/base/error.h"
@@ -38,16 +39,40 @@ double seconds_of(int threads, const std::function<void()>& f) {
   return now() - begin;
 }
 
-// Multiply-adds in registers, FLOP/s of one thread: the best of several short runs.
-double measured_peak(const cpu::Kernels& kernels, bool bf16) {
-  constexpr int64_t kSteps = 1 << 18;
-  double best = 1e9;
-  for (int i = 0; i < 15; ++i) {
-    alignas(64) float out[16];
-    best = std::min(best, seconds_of(1, [&] { kernels.peak(bf16, kSteps, out); }));
-    benchmark::DoNotOptimize(out);
+void multiply_vectors(const cpu::Kernels& kernels, bool bf16, int64_t steps) {
+  alignas(64) float out[16];
+  kernels.peak(bf16, steps, out);
+  benchmark::DoNotOptimize(out);
+}
+
+constexpr int64_t kTileFlops = 4 * 2 * 16 * 16 * 32;  // of a step
+
+void multiply_tiles(int64_t steps) {
+  cpu::HardwareTiles tiles;
+  for (int64_t i = 0; i < steps; ++i) {
+    tiles.multiply_add<0, 4, 6>();
+    tiles.multiply_add<1, 4, 7>();
+    tiles.multiply_add<2, 5, 6>();
+    tiles.multiply_add<3, 5, 7>();
   }
-  return static_cast<double>(kSteps * kernels.peak_flops(bf16)) / best;
+}
+
+// The limit of one thread, FLOP/s: multiply-adds whose operands never leave the registers, the best of
+// several runs.
+double measured_peak(const cpu::Isa& isa, DType dtype) {
+  const bool bf16 = dtype == DType::bf16;
+  // oneDNN may use any instruction of this processor.
+  const cpu::Kernels& kernels =
+      isa.multiplier == cpu::Multiplier::onednn ? *cpu::find_isa("").kernels : *isa.kernels;
+  constexpr int64_t kSteps = 1 << 18;
+  const bool tiles = bf16 && cpu::request_amx() &&
+                     (isa.multiplier == cpu::Multiplier::amx || isa.multiplier == cpu::Multiplier::onednn);
+  double best = 1e9;
+  for (int i = 0; i < 15; ++i)
+    best = std::min(best, seconds_of(1, [&] {
+                      tiles ? multiply_tiles(kSteps) : multiply_vectors(kernels, bf16, kSteps);
+                    }));
+  return static_cast<double>(kSteps * (tiles ? kTileFlops : kernels.peak_flops(bf16))) / best;
 }
 
 Tensor noise(const Shape& shape, DType dtype, double deviation) {
@@ -98,7 +123,7 @@ constexpr LinearShape kLinearShapes[] = {
 void linear_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads,
                   const LinearShape& shape) {
   CpuBackend backend(dtype, threads, isa);
-  const double peak = measured_peak(*isa.kernels, dtype == DType::bf16);
+  const double peak = measured_peak(isa, dtype);
   const Tensor x = noise({shape.rows, shape.inputs}, dtype, 1);
   const Tensor w =
       noise({shape.outputs, shape.inputs}, dtype, 1 / std::sqrt(static_cast<double>(shape.inputs)));
@@ -124,7 +149,7 @@ constexpr AttentionShape kAttentionShapes[] = {
 void attention_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads,
                      const AttentionShape& shape) {
   CpuBackend backend(dtype, threads, isa);
-  const double peak = measured_peak(*isa.kernels, dtype == DType::bf16);
+  const double peak = measured_peak(isa, dtype);
   const int64_t D = shape.heads * shape.d;
   const auto [q, k, v] = chunk<3>(noise({shape.N, shape.T, 3 * D}, dtype, 1));
   measure(
@@ -135,14 +160,14 @@ void attention_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, 
 void norm_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads) {
   CpuBackend backend(dtype, threads, isa);
   const Tensor x = noise({2, 256, 1152}, DType::f32, 1), m = noise({2, 1152}, DType::f32, 1);
-  const double peak = measured_peak(*isa.kernels, dtype == DType::bf16);
+  const double peak = measured_peak(isa, dtype);
   measure(state, threads, 8. * static_cast<double>(x.elements()), peak,  // about 8 operations per element
           [&] { benchmark::DoNotOptimize(modulated_norm(backend, x, m, m)); });
 }
 
 void peak_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype) {
   double best = 0;
-  for (auto _ : state) best = std::max(best, measured_peak(*isa.kernels, dtype == DType::bf16));
+  for (auto _ : state) best = std::max(best, measured_peak(isa, dtype));
   state.counters["GFLOP/s"] = best * 1e-9;
 }
 

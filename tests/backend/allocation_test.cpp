@@ -23,14 +23,16 @@ namespace {
 TEST(Allocation, ABlockAllocatesNothingTheSecondTime) {
   for (const DType dtype : {DType::f32, DType::bf16})
     for (const auto& backend : cpu_backends(dtype)) {
-      if (backend->description().find("onednn") != std::string::npos) continue;  // its handles live on the heap
+      if (backend->description().find("onednn") != std::string::npos)
+        continue;  // its handles live on the heap
       SCOPED_TRACE(backend->description());
       Backend& b = *backend;
       const int64_t N = 2, T = 49, D = 96;
       const auto qkv = b.pack_linear(random_tensor({3 * D, D}, 1), random_tensor({3 * D}, 2));
       const auto proj = b.pack_linear(random_tensor({D, D}, 3), Tensor());
       const auto odd = b.pack_linear(random_tensor({D, 5}, 3), Tensor());
-      const Tensor m = random_tensor({N, D}, 4), c = random_tensor({N, 5}, 5), image = random_tensor({N, 14, 14, 4}, 6);
+      const Tensor m = random_tensor({N, D}, 4), c = random_tensor({N, 5}, 5),
+                   image = random_tensor({N, 14, 14, 4}, 6);
       Tensor x = random_tensor({N, T, D}, 7);
       const std::vector<int64_t> rows = {1, 0, 1};
       const std::vector<double> t = {3, 4};

@@ -1,10 +1,11 @@
-// The logic of the tile products on emulated tiles; the whole of the AMX path runs in op_conformance_test.cpp as
-// "amx_emulated".
+// The logic of the tile products on emulated tiles; the whole of the AMX path runs in op_conformance_test.cpp
+// as "amx_emulated".
+#include "tstitch/backend/cpu/amx.h"
+
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "tstitch/backend/cpu/amx.h"
 #include "tstitch/backend/cpu/amx_gemm.h"
 #include "tstitch/tensor/dtype.h"
 
@@ -20,7 +21,8 @@ TEST(Amx, ProductsOfPackedPanelsAreExact) {
       for (const int64_t rows : {16, 32}) {
         SCOPED_TRACE(testing::Message() << rows << " x " << inputs << " -> " << outputs);
         const int64_t steps = (inputs + kAmxStep - 1) / kAmxStep, x_stride = steps * kAmxStep + 5;
-        std::vector<uint16_t> x(static_cast<size_t>(rows * x_stride)), w(static_cast<size_t>(outputs * inputs));
+        std::vector<uint16_t> x(static_cast<size_t>(rows * x_stride)),
+            w(static_cast<size_t>(outputs * inputs));
         std::vector<uint16_t> panel(static_cast<size_t>(steps * kAmxStep * kAmxColumns), 0xffff);
         for (int64_t i = 0; i < std::ssize(w); ++i) w[i] = to_bfloat16(number(i)).bits;
         for (int64_t r = 0; r < rows; ++r)
@@ -29,12 +31,14 @@ TEST(Amx, ProductsOfPackedPanelsAreExact) {
         amx_pack_panel(w.data(), inputs, outputs, inputs, panel.data());
         std::vector<float> sums(static_cast<size_t>(rows * kAmxColumns), -1.f);
         EmulatedTiles tiles;
-        amx_multiply(tiles, x.data(), x_stride, rows, panel.data(), steps, {panel.data(), 0, 32}, sums.data());
+        amx_multiply(tiles, x.data(), x_stride, rows, panel.data(), steps, {panel.data(), 0, 32},
+                     {sums.data()});
 
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t n = 0; n < kAmxColumns; ++n) {
             float expected = 0;
-            for (int64_t k = 0; n < outputs && k < inputs; ++k) expected += number(3 * r + k) * number(n * inputs + k);
+            for (int64_t k = 0; n < outputs && k < inputs; ++k)
+              expected += number(3 * r + k) * number(n * inputs + k);
             ASSERT_EQ(sums[r * kAmxColumns + n], expected) << "row " << r << " column " << n;
           }
       }

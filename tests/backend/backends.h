@@ -24,7 +24,8 @@ inline std::vector<std::unique_ptr<Backend>> cpu_backends(DType dtype, int threa
 }
 
 // Normal deviates times `deviation`, the same for the same seed.
-inline Tensor random_tensor(const Shape& shape, uint32_t seed, DType dtype = DType::f32, double deviation = 1) {
+inline Tensor random_tensor(const Shape& shape, uint32_t seed, DType dtype = DType::f32,
+                            double deviation = 1) {
   std::mt19937 engine(seed);
   std::normal_distribution<float> normal(0, static_cast<float>(deviation));
   Tensor x(shape, dtype);
@@ -67,16 +68,18 @@ inline void expect_close(const Tensor& x, const Tensor& expected, Tolerance tole
   for (int64_t row = 0; row < x.rows(); ++row)
     for (int64_t j = 0; j < x.columns(); ++j) {
       const double e = element(expected, row, j);
-      const double excess = std::abs(element(x, row, j) - e) / (tolerance.absolute + tolerance.relative * std::abs(e));
+      const double excess =
+          std::abs(element(x, row, j) - e) / (tolerance.absolute + tolerance.relative * std::abs(e));
       if (!(excess <= worst)) {  // NaN too
         worst = excess;
         worst_row = row;
         worst_column = j;
       }
     }
-  EXPECT_TRUE(worst <= 1) << "row " << worst_row << " column " << worst_column << " of " << to_string(x.shape()) << ": "
-                          << element(x, worst_row, worst_column) << ", expected "
-                          << element(expected, worst_row, worst_column) << ", " << worst << " times the tolerance";
+  EXPECT_TRUE(worst <= 1) << "row " << worst_row << " column " << worst_column << " of "
+                          << to_string(x.shape()) << ": " << element(x, worst_row, worst_column)
+                          << ", expected " << element(expected, worst_row, worst_column) << ", " << worst
+                          << " times the tolerance";
 }
 
 inline void expect_equal(const Tensor& x, const Tensor& expected) { expect_close(x, expected, {1e-300, 0}); }

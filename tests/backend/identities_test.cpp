@@ -1,5 +1,5 @@
-// What must be equal bit for bit: an output depends on its own row and the weights, not on the rows computed beside
-// it, their number, or the number of threads.
+// What must be equal bit for bit: an output depends on its own row and the weights, not on the rows computed
+// beside it, their number, or the number of threads.
 #include "backends.h"
 
 namespace tstitch {
@@ -27,7 +27,8 @@ INSTANTIATE_TEST_SUITE_P(, Identities, testing::Values(DType::f32, DType::bf16),
                          [](const auto& test) { return std::string(name_of(test.param)); });
 
 TEST_P(Identities, ThreadsDoNotChangeALinearMap) {
-  const Tensor x = random_tensor({61, 130}, 1, dtype()), w = random_tensor({300, 130}, 2, dtype()), b = random_tensor({300}, 3);
+  const Tensor x = random_tensor({61, 130}, 1, dtype()), w = random_tensor({300, 130}, 2, dtype()),
+               b = random_tensor({300}, 3);
   expect_same_on_any_threads([&](Backend& backend) {
     return linear(backend, x, *backend.pack_linear(w, b), Activation::gelu_tanh, dtype());
   });
@@ -36,7 +37,8 @@ TEST_P(Identities, ThreadsDoNotChangeALinearMap) {
 TEST_P(Identities, ThreadsDoNotChangeAttention) {
   const Tensor qkv = random_tensor({1, 300, 3 * 2 * 24}, 1, dtype());
   const auto [q, k, v] = chunk<3>(qkv);
-  expect_same_on_any_threads([&, &q = q, &k = k, &v = v](Backend& backend) { return attention(backend, q, k, v, 2); });
+  expect_same_on_any_threads(
+      [&, &q = q, &k = k, &v = v](Backend& backend) { return attention(backend, q, k, v, 2); });
 }
 
 TEST_P(Identities, ThreadsDoNotChangeNorms) {
@@ -44,15 +46,36 @@ TEST_P(Identities, ThreadsDoNotChangeNorms) {
   expect_same_on_any_threads([&](Backend& backend) { return modulated_norm(backend, x, m, m); });
 }
 
+// The first rows alone, as many as there are heights of a block of registers, and more.
+TEST_P(Identities, TheNumberOfRowsDoesNotChangeThem) {
+  const Tensor x = random_tensor({40, 64}, 1, dtype()), w = random_tensor({40, 64}, 2, dtype());
+  const Tensor qkv = random_tensor({1, 40, 3 * 48}, 3, dtype());
+  const auto [q, k, v] = chunk<3>(qkv);
+  for (const auto& backend : cpu_backends(dtype())) {
+    SCOPED_TRACE(backend->description());
+    const auto packed = backend->pack_linear(w, Tensor());
+    const Tensor all = linear(*backend, x, *packed, Activation::none, DType::f32);
+    const Tensor all_attended = attention(*backend, q, k, v, 2).reshape({40, 48});
+    for (int64_t rows = 1; rows < 40; ++rows) {
+      expect_equal(linear(*backend, x.slice(0, rows), *packed, Activation::none, DType::f32),
+                   all.slice(0, rows));
+      const Tensor queries = q.reshape({40, 48}).slice(0, rows).reshape({1, rows, 48});
+      expect_equal(attention(*backend, queries, k, v, 2).reshape({rows, 48}), all_attended.slice(0, rows));
+    }
+  }
+}
+
 // One image of 49 tokens alone, and at each place among 8.
 TEST_P(Identities, CompanyDoesNotChangeALinearMap) {
-  const Tensor images = random_tensor({8, 49, 200}, 1, dtype()), w = random_tensor({100, 200}, 2, dtype()), b = random_tensor({100}, 3);
+  const Tensor images = random_tensor({8, 49, 200}, 1, dtype()), w = random_tensor({100, 200}, 2, dtype()),
+               b = random_tensor({100}, 3);
   for (const auto& backend : cpu_backends(dtype())) {
     SCOPED_TRACE(backend->description());
     const auto packed = backend->pack_linear(w, b);
     const Tensor together = linear(*backend, images, *packed, Activation::silu, DType::f32);
     for (int64_t n = 0; n < 8; ++n)
-      expect_equal(linear(*backend, images.slice(n, n + 1), *packed, Activation::silu, DType::f32), together.slice(n, n + 1));
+      expect_equal(linear(*backend, images.slice(n, n + 1), *packed, Activation::silu, DType::f32),
+                   together.slice(n, n + 1));
     const Tensor rows = images.reshape({8 * 49, 200});
     for (int64_t row = 0; row < 30; ++row)
       expect_equal(linear(*backend, rows.slice(row, row + 1), *packed, Activation::silu, DType::f32),
@@ -67,22 +90,26 @@ TEST_P(Identities, CompanyDoesNotChangeAttention) {
     SCOPED_TRACE(backend->description());
     const Tensor together = attention(*backend, q, k, v, 3);
     for (int64_t n = 0; n < 8; ++n)
-      expect_equal(attention(*backend, q.slice(n, n + 1), k.slice(n, n + 1), v.slice(n, n + 1), 3), together.slice(n, n + 1));
+      expect_equal(attention(*backend, q.slice(n, n + 1), k.slice(n, n + 1), v.slice(n, n + 1), 3),
+                   together.slice(n, n + 1));
   }
 }
 
 TEST_P(Identities, CompanyDoesNotChangeGatedMapsAndNorms) {
-  const Tensor x = random_tensor({8, 20, 72}, 1), m = random_tensor({8, 72}, 2), w = random_tensor({72, 72}, 3, dtype());
+  const Tensor x = random_tensor({8, 20, 72}, 1), m = random_tensor({8, 72}, 2),
+               w = random_tensor({72, 72}, 3, dtype());
   for (const auto& backend : cpu_backends(dtype())) {
     SCOPED_TRACE(backend->description());
     const auto packed = backend->pack_linear(w, Tensor());
     const auto block = [&](const Tensor& image, const Tensor& modulation) {
       Tensor sum = repeat(*backend, image, 1);
-      add_gated_linear(*backend, sum, modulation, modulated_norm(*backend, image, modulation, modulation), *packed);
+      add_gated_linear(*backend, sum, modulation, modulated_norm(*backend, image, modulation, modulation),
+                       *packed);
       return sum;
     };
     const Tensor together = block(x, m);
-    for (int64_t n = 0; n < 8; ++n) expect_equal(block(x.slice(n, n + 1), m.slice(n, n + 1)), together.slice(n, n + 1));
+    for (int64_t n = 0; n < 8; ++n)
+      expect_equal(block(x.slice(n, n + 1), m.slice(n, n + 1)), together.slice(n, n + 1));
   }
 }
 

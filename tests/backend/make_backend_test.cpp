@@ -26,7 +26,8 @@ TEST(MakeBackend, KnowsDevicesAndTypes) {
   EXPECT_EQ(make_backend({.device = "reference", .dtype = "bf16"})->compute_dtype(), DType::bf16);
   EXPECT_EQ(make_backend({.dtype = "f32"})->compute_dtype(), DType::f32);
   EXPECT_EQ(make_backend({.dtype = "bf16", .threads = 2})->compute_dtype(), DType::bf16);
-  EXPECT_NE(make_backend({.dtype = "f32", .threads = 3})->description().find("3 threads, f32"), std::string::npos);
+  EXPECT_NE(make_backend({.dtype = "f32", .threads = 3})->description().find("3 threads, f32"),
+            std::string::npos);
 }
 
 TEST(MakeBackend, RefusesWhatItDoesNotKnow) {

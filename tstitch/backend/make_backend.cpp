@@ -20,8 +20,8 @@ int available_processors() {
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
-  check(options.dtype == "auto" || options.dtype == "f32" || options.dtype == "bf16", ErrorKind::usage, "unknown type \"",
-        printable(options.dtype), "\"; known are auto, f32 and bf16");
+  check(options.dtype == "auto" || options.dtype == "f32" || options.dtype == "bf16", ErrorKind::usage,
+        "unknown type \"", printable(options.dtype), "\"; known are auto, f32 and bf16");
   check(options.threads >= 0 && options.threads <= kMostThreads, ErrorKind::usage, options.threads,
         " threads; expected 0 (all processors) to ", kMostThreads);
   if (options.device == "reference")

@@ -59,7 +59,8 @@ void EmulatedTiles::multiply_add(uint32_t* sum, const uint32_t* a, const uint32_
     for (int64_t k = 0; k < 16; ++k)
       for (int64_t n = 0; n < 16; ++n) {
         const uint32_t x = a[m * 16 + k], y = b[k * 16 + n];
-        sum[m * 16 + n] = std::bit_cast<uint32_t>(std::bit_cast<float>(sum[m * 16 + n]) + even(x) * even(y) + odd(x) * odd(y));
+        sum[m * 16 + n] = std::bit_cast<uint32_t>(std::bit_cast<float>(sum[m * 16 + n]) + even(x) * even(y) +
+                                                  odd(x) * odd(y));
       }
 }
 
@@ -67,19 +68,23 @@ bool amx_self_check() {
   constexpr int64_t kSteps = 3, kInputs = kSteps * kAmxStep;
   // Numbers of few bits, all different sums: an exact product, whatever the order.
   alignas(64) uint16_t x[kAmxRows * kInputs], panel[kSteps * kAmxStep * kAmxColumns];
-  for (int64_t i = 0; i < std::ssize(x); ++i) x[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(static_cast<float>(i * 7 % 31 - 15)) >> 16);
+  for (int64_t i = 0; i < std::ssize(x); ++i)
+    x[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(static_cast<float>(i * 7 % 31 - 15)) >> 16);
   for (int64_t i = 0; i < std::ssize(panel); ++i)
     panel[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(static_cast<float>(i * 5 % 29 - 14)) >> 16);
   alignas(64) float by_hardware[kAmxRows * kAmxColumns], by_emulation[kAmxRows * kAmxColumns];
-  for (const int64_t rows : {kAmxRows / 2, kAmxRows}) {
-    {
-      HardwareTiles tiles;
-      amx_multiply(tiles, x, kInputs, rows, panel, kSteps, {}, by_hardware);
+  for (const int64_t rows : {kAmxRows / 2, kAmxRows})
+    for (const bool add : {false, true}) {
+      {
+        HardwareTiles tiles;
+        amx_multiply(tiles, x, kInputs, rows, panel, kSteps, {}, {by_hardware, kAmxColumns, add});
+      }
+      EmulatedTiles tiles;
+      amx_multiply(tiles, x, kInputs, rows, panel, kSteps, {}, {by_emulation, kAmxColumns, add});
+      if (std::memcmp(by_hardware, by_emulation, static_cast<size_t>(rows * kAmxColumns) * sizeof(float)) !=
+          0)
+        return false;
     }
-    EmulatedTiles tiles;
-    amx_multiply(tiles, x, kInputs, rows, panel, kSteps, {}, by_emulation);
-    if (std::memcmp(by_hardware, by_emulation, static_cast<size_t>(rows * kAmxColumns) * sizeof(float)) != 0) return false;
-  }
   return true;
 }
 

@@ -1,5 +1,6 @@
-// Intel AMX: eight registers of 16 rows by 64 bytes ("tiles") and a product of two of them (Intel SDM, volume 1, chapter
-// 18). Two engines with the same operations: the processor's, and an emulation that any machine can test with.
+// Intel AMX: eight registers of 16 rows by 64 bytes ("tiles") and a product of two of them (Intel SDM, volume
+// 1, chapter 18). Two engines with the same operations: the processor's, and an emulation that any machine
+// can test with.
 //
 // Wrapped by hand because the header of g++ 12 does not tell the compiler that the instructions touch memory.
 #pragma once
@@ -18,8 +19,8 @@ bool amx_self_check();
 
 class HardwareTiles {
  public:
-  // For the calling thread: all eight tiles of full size. Released again before the thread may sleep, so that the system
-  // does not carry 8 KB of state around.
+  // For the calling thread: all eight tiles of full size. Released again before the thread may sleep, so that
+  // the system does not carry 8 KB of state around.
   HardwareTiles();
   ~HardwareTiles() { asm volatile("tilerelease" ::: "memory"); }
   HardwareTiles(const HardwareTiles&) = delete;
@@ -53,11 +54,13 @@ class EmulatedTiles {
   }
   template <int tile>
   void load(const void* rows, int64_t stride) {
-    for (int64_t r = 0; r < 16; ++r) std::memcpy(&tiles_[tile][r * 16], static_cast<const char*>(rows) + r * stride, 64);
+    for (int64_t r = 0; r < 16; ++r)
+      std::memcpy(&tiles_[tile][r * 16], static_cast<const char*>(rows) + r * stride, 64);
   }
   template <int tile>
   void store(void* rows, int64_t stride) const {
-    for (int64_t r = 0; r < 16; ++r) std::memcpy(static_cast<char*>(rows) + r * stride, &tiles_[tile][r * 16], 64);
+    for (int64_t r = 0; r < 16; ++r)
+      std::memcpy(static_cast<char*>(rows) + r * stride, &tiles_[tile][r * 16], 64);
   }
   template <int sum, int a, int b>
   void multiply_add() {

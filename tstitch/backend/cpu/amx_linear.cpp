@@ -19,8 +19,8 @@ class AmxLinear final : public Linear {
     const auto* rows = reinterpret_cast<const uint16_t*>(w.bytes());
     parallel_for(threads, panels, [&](int64_t panel, int) {
       const int64_t row = panel * kAmxColumns;
-      amx_pack_panel(rows + row * w.row_stride(), w.row_stride(), std::min(kAmxColumns, outputs_ - row), inputs_,
-                     reinterpret_cast<uint16_t*>(panels_.bytes()) + panel * panels_.columns());
+      amx_pack_panel(rows + row * w.row_stride(), w.row_stride(), std::min(kAmxColumns, outputs_ - row),
+                     inputs_, reinterpret_cast<uint16_t*>(panels_.bytes()) + panel * panels_.columns());
     });
   }
 
@@ -43,7 +43,8 @@ class AmxLinear final : public Linear {
 
  private:
   // Rows begin..end of one panel of outputs. `padded` holds a block of x that has too few rows for its tiles.
-  void multiply(const LinearJob& job, int64_t panel, int64_t begin, int64_t end, int threads, uint16_t* padded) const {
+  void multiply(const LinearJob& job, int64_t panel, int64_t begin, int64_t end, int threads,
+                uint16_t* padded) const {
     alignas(64) float sums[kAmxRows * kAmxColumns];
     const auto* panels = reinterpret_cast<const uint16_t*>(panels_.bytes());
     const int64_t column = panel * kAmxColumns, columns = std::min(kAmxColumns, outputs_ - column);
@@ -59,13 +60,16 @@ class AmxLinear final : public Linear {
       int64_t x_stride = job.x_stride;
       if (rows < tile_rows) {
         const int64_t length = steps_ * kAmxStep;
-        for (int64_t r = 0; r < rows; ++r) std::memcpy(padded + r * length, x + r * x_stride, static_cast<size_t>(2 * length));
+        for (int64_t r = 0; r < rows; ++r)
+          std::memcpy(padded + r * length, x + r * x_stride, static_cast<size_t>(2 * length));
         std::memset(padded + rows * length, 0, static_cast<size_t>(2 * (tile_rows - rows) * length));
         x = padded;
         x_stride = length;
       }
-      const AmxPrefetch prefetch = {panels + next * panels_.columns(), block * kLines / blocks, (block + 1) * kLines / blocks};
-      amx_multiply(tiles, x, x_stride, tile_rows, panels + panel * panels_.columns(), steps_, prefetch, sums);
+      const AmxPrefetch prefetch = {panels + next * panels_.columns(), block * kLines / blocks,
+                                    (block + 1) * kLines / blocks};
+      amx_multiply(tiles, x, x_stride, tile_rows, panels + panel * panels_.columns(), steps_, prefetch,
+                   {sums});
       kernels_.finish(job, sums, kAmxColumns, row, rows, column, columns);
     }
   }
@@ -78,7 +82,8 @@ class AmxLinear final : public Linear {
 
 }  // namespace
 
-std::unique_ptr<Linear> make_amx_linear(bool emulated, const Kernels& kernels, int threads, const Tensor& w, const Tensor& b) {
+std::unique_ptr<Linear> make_amx_linear(bool emulated, const Kernels& kernels, int threads, const Tensor& w,
+                                        const Tensor& b) {
   if (emulated) return std::make_unique<AmxLinear<EmulatedTiles>>(kernels, threads, w, b);
   return std::make_unique<AmxLinear<HardwareTiles>>(kernels, threads, w, b);
 }

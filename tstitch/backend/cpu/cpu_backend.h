@@ -1,5 +1,6 @@
-// Backend on the processor: own vector kernels for the instructions it has (isa/), matrix units where there are any (amx.h),
-// oneDNN where ours fail, work split over OpenMP threads. Results are bit for bit the same for any number of threads and any batch.
+// Backend on the processor: own vector kernels for the instructions it has (isa/), matrix units where there
+// are any (amx.h), oneDNN where ours fail, work split over OpenMP threads. Results are bit for bit the same
+// for any number of threads and any batch.
 #pragma once
 
 #include "tstitch/backend/backend.h"
@@ -20,7 +21,8 @@ class CpuBackend final : public Backend {
   std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) override;
 
   Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) override;
-  void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) override;
+  void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
+                        const PackedLinear& w) override;
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
   Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
   void add_rows(Tensor& x, const Tensor& y) override;
@@ -38,7 +40,8 @@ class CpuBackend final : public Backend {
   Tensor repeat(const Tensor& x, int64_t times) override;
 
  private:
-  // x of the compute type, its rows filled with zeros up to a multiple of `row_multiple`; x itself when it is.
+  // x of the compute type, its rows filled with zeros up to a multiple of `row_multiple` and at a distance
+  // that suits the caches; x itself when it is so.
   Tensor operand(const Tensor& x, int64_t row_multiple) const;
   // The part of both linear maps that is the same.
   void run_linear(cpu::LinearJob job, const Tensor& x, const PackedLinear& w) const;

@@ -1,9 +1,10 @@
-// The table of vector kernels. isa/ is one source, compiled once per kind of processor; each copy fills one table.
+// The table of vector kernels. isa/ is one source, compiled once per kind of processor; each copy fills one
+// table.
 //
 // A weight matrix or a block of keys is packed into panels of `panel_columns` outputs: [panel][unit][column]
-// with units of 32 bits along the summed dimension (one f32 or two bf16), padded with zeros. The whole sum of an
-// output is accumulated in one register in the order of the units, whatever rows are computed beside it: that
-// is what makes results independent of batch and threads.
+// with units of 32 bits along the summed dimension (one f32 or two bf16), padded with zeros. The whole sum of
+// an output is accumulated in one register in the order of the units, whatever rows are computed beside it:
+// that is what makes results independent of batch and threads.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +16,9 @@ enum class Epilogue : uint8_t { none, gelu_tanh, silu, add_gated };
 
 // out = act(x W^T + b) or, with add_gated, out += gate * (x W^T + b).
 struct LinearJob {
-  bool bf16 = false;           // type of x and of the panels
-  const void* x = nullptr;     // (rows, inputs), zero up to the end of the last unit
-  int64_t x_stride = 0;        // in elements, as all strides
+  bool bf16 = false;        // type of x and of the panels
+  const void* x = nullptr;  // (rows, inputs), zero up to the end of the last unit
+  int64_t x_stride = 0;     // in elements, as all strides
   int64_t inputs = 0, outputs = 0;
   const void* panels = nullptr;
   const float* bias = nullptr;  // padded to whole panels
@@ -39,6 +40,20 @@ struct AttentionJob {
   void* out = nullptr;
   int64_t out_stride = 0;
   int64_t T = 0, S = 0, d = 0;
+};
+
+// One block of keys of an online softmax: p = 2^(factor (score - largest)) with the largest score so far.
+// `largest`, `sum` (of all p) and `out`, what was summed of the values so far, are brought up to date. Scores
+// up to a multiple of 16 keys are overwritten.
+struct SoftmaxBlock {
+  float* scores = nullptr;  // (rows, keys)
+  int64_t scores_stride = 0, rows = 0, keys = 0;
+  float factor = 0;
+  void* p = nullptr;  // (rows, keys)
+  int64_t p_stride = 0;
+  float *largest = nullptr, *sum = nullptr;  // (rows)
+  float* out = nullptr;                      // (rows, out_columns)
+  int64_t out_stride = 0, out_columns = 0;
 };
 
 // (rows, columns): layer_norm(x) (1 + scale) + shift for rows of one image.
@@ -63,14 +78,19 @@ struct Kernels {
   void (*pack_panel)(bool bf16, const void* w, int64_t w_stride, int64_t rows, int64_t columns, void* panel);
   // Rows begin..end of the outputs of one panel.
   void (*linear)(const LinearJob&, int64_t panel, int64_t begin, int64_t end);
-  // The epilogue of job.out[row .. row + rows, column .. column + columns] for sums (rows, sums_stride) without bias.
-  void (*finish)(const LinearJob&, const float* sums, int64_t sums_stride, int64_t row, int64_t rows, int64_t column,
-                 int64_t columns);
+  // The epilogue of job.out[row .. row + rows, column .. column + columns] for sums (rows, sums_stride)
+  // without bias.
+  void (*finish)(const LinearJob&, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                 int64_t column, int64_t columns);
 
   // At most attention_rows queries at once; scratch is aligned to 64 bytes.
   int64_t attention_rows;
   int64_t (*attention_scratch_bytes)(bool bf16, int64_t d);
   void (*attention)(const AttentionJob&, int64_t n, int64_t head, int64_t begin, int64_t end, void* scratch);
+  // Its parts without the products, in bf16. normalize: to (rows, d) = out / sum.
+  void (*softmax_block)(const SoftmaxBlock&);
+  void (*normalize)(const float* out, int64_t out_stride, const float* sum, int64_t rows, int64_t d, void* to,
+                    int64_t to_stride);
 
   void (*modulated_norm)(const NormJob&, int64_t rows);
   void (*silu)(const float* x, float* out, int64_t count);

@@ -35,8 +35,8 @@ inline Tensor padded_bias(const Tensor& b, int64_t size) {
   return bias;
 }
 
-// How many rows one item of work takes: as many as stay in the L2 cache while panels of weights pass by, fewer when
-// there are not enough panels for all threads. A multiple of `block`.
+// How many rows one item of work takes: as many as stay in the L2 cache while panels of weights pass by,
+// fewer when there are not enough panels for all threads. A multiple of `block`.
 inline int64_t rows_per_item(int64_t rows, int64_t row_bytes, int64_t panels, int64_t block, int threads) {
   constexpr int64_t kCacheBytes = 512 << 10;
   const int64_t wanted = std::max(divide_up(rows * row_bytes, kCacheBytes), divide_up(4 * threads, panels));

@@ -47,9 +47,15 @@ OnednnLinear::OnednnLinear(const Kernels& kernels, const Tensor& w, const Tensor
     for (int64_t column = 0; column < outputs_; column += kColumns) {
       const int64_t columns = std::min(kColumns, outputs_ - column);
       const Desc sums({kRows, columns}, Type::f32, Tag::ab);
-      const dnnl::matmul::primitive_desc product({x_, Desc({inputs_, columns}, type, Tag::any), sums}, attributes, engine());
+      const dnnl::matmul::primitive_desc product({x_, Desc({inputs_, columns}, type, Tag::any), sums},
+                                                 attributes, engine());
       scratch_bytes_ = std::max(scratch_bytes_, static_cast<int64_t>(product.scratchpad_desc().get_size()));
-      Part part{column, columns, sums, product.scratchpad_desc(), dnnl::matmul(product), dnnl::memory(product.weights_desc(), engine())};
+      Part part{column,
+                columns,
+                sums,
+                product.scratchpad_desc(),
+                dnnl::matmul(product),
+                dnnl::memory(product.weights_desc(), engine())};
       // (K, columns) as it lies in w: transposed.
       const Desc rows_of_w({inputs_, columns}, type, dnnl::memory::dims{1, w.row_stride()});
       std::byte* first = const_cast<std::byte*>(w.bytes()) + column * w.row_stride() * size_of(dtype_);
@@ -59,7 +65,8 @@ OnednnLinear::OnednnLinear(const Kernels& kernels, const Tensor& w, const Tensor
     }
     stream.wait();
   } catch (const dnnl::error& e) {
-    fail(ErrorKind::device, "oneDNN cannot multiply by a ", name_of(dtype_), " weight ", to_string(w.shape()), ": ", e.what());
+    fail(ErrorKind::device, "oneDNN cannot multiply by a ", name_of(dtype_), " weight ", to_string(w.shape()),
+         ": ", e.what());
   }
 }
 
@@ -89,14 +96,17 @@ void OnednnLinear::run(LinearJob job, int64_t rows, int threads) const {
       x = padded.bytes() + thread * kRows * row_bytes;
       std::memset(x, 0, static_cast<size_t>(kRows * row_bytes));
       for (int64_t r = 0; r < count; ++r)
-        std::memcpy(x + r * row_bytes, first + r * job.x_stride * size_of(dtype_), static_cast<size_t>(row_bytes));
+        std::memcpy(x + r * row_bytes, first + r * job.x_stride * size_of(dtype_),
+                    static_cast<size_t>(row_bytes));
     }
     float* block = sums.data<float>() + thread * kRows * kColumns;
     dnnl::stream stream(engine());
-    part.product.execute(stream, {{DNNL_ARG_SRC, dnnl::memory(x_, engine(), x)},
-                                  {DNNL_ARG_WEIGHTS, part.weights},
-                                  {DNNL_ARG_SCRATCHPAD, dnnl::memory(part.scratch, engine(), scratch.bytes() + thread * scratch_bytes)},
-                                  {DNNL_ARG_DST, dnnl::memory(part.sums, engine(), block)}});
+    part.product.execute(stream,
+                         {{DNNL_ARG_SRC, dnnl::memory(x_, engine(), x)},
+                          {DNNL_ARG_WEIGHTS, part.weights},
+                          {DNNL_ARG_SCRATCHPAD,
+                           dnnl::memory(part.scratch, engine(), scratch.bytes() + thread * scratch_bytes)},
+                          {DNNL_ARG_DST, dnnl::memory(part.sums, engine(), block)}});
     kernels_.finish(job, block, part.columns, row, count, part.column, part.columns);
   });
 }

@@ -1,6 +1,6 @@
-// Linear maps by oneDNN: its matrix product for blocks of a fixed number of rows, so that a row's arithmetic does not
-// depend on how many there are, and our epilogues. For processors whose matrix units our own kernels cannot use, and to
-// race against.
+// Linear maps by oneDNN: its matrix product for blocks of a fixed number of rows, so that a row's arithmetic
+// does not depend on how many there are, and our epilogues. For processors whose matrix units our own kernels
+// cannot use, and to race against.
 #pragma once
 
 #include <dnnl.hpp>

@@ -10,7 +10,9 @@ class PanelLinear final : public Linear {
   // w: (M, K) f32 or bf16, b: (M) or empty.
   PanelLinear(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b);
 
-  int64_t bytes() const override { return panels_.elements() * size_of(panels_.dtype()) + bias_.elements() * 4; }
+  int64_t bytes() const override {
+    return panels_.elements() * size_of(panels_.dtype()) + bias_.elements() * 4;
+  }
   int64_t row_multiple() const override { return panels_.dtype() == DType::bf16 ? 2 : 1; }
   void run(LinearJob job, int64_t rows, int threads) const override;
 

@@ -7,7 +7,8 @@
 namespace tstitch::cpu {
 namespace {
 
-// How often to look again before sleeping: some 20 microseconds, about what the system takes to wake a thread.
+// How often to look again before sleeping: some 20 microseconds, about what the system takes to wake a
+// thread.
 constexpr int kSpins = 500;
 
 inline void pause() { __builtin_ia32_pause(); }
@@ -30,7 +31,8 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::grow(int workers) {
-  for (int i = static_cast<int>(workers_.size()); i < workers; ++i) workers_.emplace_back([this, i] { work(i + 1); });
+  for (int i = static_cast<int>(workers_.size()); i < workers; ++i)
+    workers_.emplace_back([this, i] { work(i + 1); });
 }
 
 void ThreadPool::run(int threads, int64_t items, Function function, const void* context) {

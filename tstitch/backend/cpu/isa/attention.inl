@@ -33,7 +33,8 @@ struct AttentionScratch {
 // The units of kLanes columns: one row of f32, or two of bf16.
 inline U unit_of_rows(const f32* row, const f32*) { return load_raw<U>(row); }
 inline U unit_of_rows(const bf16* row, const bf16* next) {
-  return __builtin_convertvector(load_raw<Halves>(row), U) | (__builtin_convertvector(load_raw<Halves>(next), U) << 16);
+  return __builtin_convertvector(load_raw<Halves>(row), U) |
+         (__builtin_convertvector(load_raw<Halves>(next), U) << 16);
 }
 
 // Values v (keys, d) as panels [panel][unit of keys][column], the last panel perhaps of a single vector.
@@ -56,13 +57,14 @@ void pack_values(const T* v, int64_t v_stride, int64_t keys, int64_t d, uint32_t
       }
 }
 
-// Asks for `rows` rows of d elements. They lie a whole tensor row apart, where the processor foresees nothing: without
-// this, packing waits for every line (a sixth of the time at 16 heads of 72).
+// Asks for `rows` rows of d elements. They lie a whole tensor row apart, where the processor foresees
+// nothing: without this, packing waits for every line (a sixth of the time at 16 heads of 72).
 template <class T>
 void prefetch_rows(const T* x, int64_t x_stride, int64_t rows, int64_t d) {
   constexpr int64_t kLine = 64 / sizeof(T);
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t j = 0; j < d + kLine - 1; j += kLine) __builtin_prefetch(x + r * x_stride + min(j, d - 1), 0, 2);
+    for (int64_t j = 0; j < d + kLine - 1; j += kLine)
+      __builtin_prefetch(x + r * x_stride + min(j, d - 1), 0, 2);
 }
 
 // The d elements of each row, zero up to whole units.
@@ -72,8 +74,8 @@ void copy_queries(const T* q, int64_t q_stride, int64_t rows, int64_t d, T* to) 
     for (int64_t j = 0; j < units<T>(d) * kPerUnit<T>; ++j) *to++ = j < d ? q[r * q_stride + j] : T{};
 }
 
-// p = 2^(factor (score - largest)) for one row of scores; `largest` and `sum` are updated. Returns what earlier
-// sums must be multiplied by.
+// p = 2^(factor (score - largest)) for one row of scores; `largest` and `sum` are updated. Returns what
+// earlier sums must be multiplied by.
 template <class T>
 inline float softmax_row(float* scores, int64_t keys, float factor, T* p, float& largest, float& sum) {
   for (int64_t s = keys; s < round_up(keys, kLanes); ++s) scores[s] = -__builtin_inff();
@@ -92,6 +94,28 @@ inline float softmax_row(float* scores, int64_t keys, float factor, T* p, float&
   sum = sum * rescale + sum_lanes(sum_lanes_of_p);
   largest = m;
   return rescale;
+}
+
+// SoftmaxBlock (kernels.h), with the probabilities of type T.
+template <class T>
+void softmax_block(const SoftmaxBlock& block) {
+  for (int64_t r = 0; r < block.rows; ++r) {
+    const float rescale =
+        softmax_row(block.scores + r * block.scores_stride, block.keys, block.factor,
+                    static_cast<T*>(block.p) + r * block.p_stride, block.largest[r], block.sum[r]);
+    float* out = block.out + r * block.out_stride;
+    for (int64_t j = 0; j < block.out_columns; ++j) out[j] *= rescale;
+  }
+}
+
+// to = out / sum for rows of d elements.
+template <class T>
+void normalize_rows(const float* out, int64_t out_stride, const float* sum, int64_t rows, int64_t d, T* to,
+                    int64_t to_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float scale = 1 / sum[r];
+    for_row(d, [&](auto get, auto put) { put(to + r * to_stride, get(out + r * out_stride) * scale); });
+  }
 }
 
 template <class T>
@@ -120,7 +144,8 @@ void attention(const AttentionJob& job, int64_t n, int64_t head, int64_t begin, 
     prefetch_rows(k + s0 * job.k_stride, job.k_stride, keys, d);
     prefetch_rows(v + s0 * job.v_stride, job.v_stride, keys, d);
     for (int64_t s = 0; s < keys; s += kPanelColumns)
-      pack_panel(k + (s0 + s) * job.k_stride, job.k_stride, min(kPanelColumns, keys - s), d, key_panels + s * d_units);
+      pack_panel(k + (s0 + s) * job.k_stride, job.k_stride, min(kPanelColumns, keys - s), d,
+                 key_panels + s * d_units);
     pack_values(v + s0 * job.v_stride, job.v_stride, keys, d, value_panels);
 
     for (int64_t t = begin; t < end; t += kBlockRows<T>) {
@@ -133,15 +158,23 @@ void attention(const AttentionJob& job, int64_t n, int64_t head, int64_t begin, 
         x_stride = d_units * kPerUnit<T>;
       }
       for (int64_t s = 0; s < keys; s += kPanelColumns)
-        multiply_rows<T, kPanelVectors>(rows, x, x_stride, reinterpret_cast<const U*>(key_panels + s * d_units), d_units,
+        multiply_rows<T, kPanelVectors>(rows, x, x_stride,
+                                        reinterpret_cast<const U*>(key_panels + s * d_units), d_units,
                                         scores + s, kKeys, false);
 
       float* block = out + (t - begin) * at.value_columns;
-      for (int64_t r = 0; r < rows; ++r) {
-        const float rescale =
-            softmax_row(scores + r * kKeys, keys, factor, p + r * kKeys, largest[t - begin + r], sum[t - begin + r]);
-        for (int64_t j = 0; j < at.value_columns; ++j) block[r * at.value_columns + j] *= rescale;
-      }
+      softmax_block<T>({.scores = scores,
+                        .scores_stride = kKeys,
+                        .rows = rows,
+                        .keys = keys,
+                        .factor = factor,
+                        .p = p,
+                        .p_stride = kKeys,
+                        .largest = largest + t - begin,
+                        .sum = sum + t - begin,
+                        .out = block,
+                        .out_stride = at.value_columns,
+                        .out_columns = at.value_columns});
 
       for (int64_t j = 0; j < at.value_columns; j += kPanelColumns) {
         const U* panel = reinterpret_cast<const U*>(value_panels + j * units<T>(keys));
@@ -156,11 +189,7 @@ void attention(const AttentionJob& job, int64_t n, int64_t head, int64_t begin, 
     }
   }
 
-  for (int64_t t = begin; t < end; ++t) {
-    const float* row = out + (t - begin) * at.value_columns;
-    const float scale = 1 / sum[t - begin];
-    for_row(d, [&](auto get, auto put) { put(result + t * job.out_stride, get(row) * scale); });
-  }
+  normalize_rows(out, at.value_columns, sum, end - begin, d, result + begin * job.out_stride, job.out_stride);
 }
 
 }  // namespace tstitch::cpu::TSTITCH_ISA

@@ -24,8 +24,8 @@ constexpr int kBlockRows = sizeof(T) == 4 ? 6 : 4;
 
 // c (rows, vectors kLanes) = a (rows, count units) times the panel, or += with `add`.
 template <class T, int rows, int vectors>
-inline void multiply_block(const T* a, int64_t a_stride, const U* panel, int64_t count, float* c, int64_t c_stride,
-                           bool add) {
+inline void multiply_block(const T* a, int64_t a_stride, const U* panel, int64_t count, float* c,
+                           int64_t c_stride, bool add) {
   F sums[rows][vectors] = {};
   const T* a_row[rows];
   for (int r = 0; r < rows; ++r) a_row[r] = a + r * a_stride;
@@ -50,8 +50,8 @@ inline void multiply_block(const T* a, int64_t a_stride, const U* panel, int64_t
 
 // The same with the number of rows known at run time.
 template <class T, int vectors, int rows = kBlockRows<T>>
-inline void multiply_rows(int64_t actual, const T* a, int64_t a_stride, const U* panel, int64_t count, float* c,
-                          int64_t c_stride, bool add) {
+inline void multiply_rows(int64_t actual, const T* a, int64_t a_stride, const U* panel, int64_t count,
+                          float* c, int64_t c_stride, bool add) {
   if (actual == rows)
     multiply_block<T, rows, vectors>(a, a_stride, panel, count, c, c_stride, add);
   else if constexpr (rows > 1)
@@ -68,7 +68,8 @@ void pack_panel(const T* w, int64_t w_stride, int64_t rows, int64_t columns, uin
       continue;
     }
     const T* from = w + row * w_stride;
-    for (int64_t i = 0; i < whole; ++i) panel[i * kPanelColumns + row] = load_raw<uint32_t>(from + i * kPerUnit<T>);
+    for (int64_t i = 0; i < whole; ++i)
+      panel[i * kPanelColumns + row] = load_raw<uint32_t>(from + i * kPerUnit<T>);
     if (whole * kPerUnit<T> < columns) {
       T last[kPerUnit<T>] = {from[columns - 1]};
       panel[whole * kPanelColumns + row] = load_raw<uint32_t>(last);

@@ -21,13 +21,18 @@ constexpr Kernels make_kernels(const char* name) {
             else
               pack_panel(static_cast<const f32*>(w), w_stride, rows, columns, to);
           },
-      .linear = [](const LinearJob& job, int64_t panel, int64_t begin,
-                   int64_t end) { job.bf16 ? linear<bf16>(job, panel, begin, end) : linear<f32>(job, panel, begin, end); },
-      .finish = [](const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows, int64_t column,
+      .linear =
+          [](const LinearJob& job, int64_t panel, int64_t begin, int64_t end) {
+            job.bf16 ? linear<bf16>(job, panel, begin, end) : linear<f32>(job, panel, begin, end);
+          },
+      .finish = [](const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                   int64_t column,
                    int64_t columns) { finish(job, sums, sums_stride, row, rows, column, columns); },
       .attention_rows = kQueries,
       .attention_scratch_bytes =
-          [](bool b, int64_t d) { return 4 * (b ? AttentionScratch<bf16>(d).end : AttentionScratch<f32>(d).end); },
+          [](bool b, int64_t d) {
+            return 4 * (b ? AttentionScratch<bf16>(d).end : AttentionScratch<f32>(d).end);
+          },
       .attention =
           [](const AttentionJob& job, int64_t n, int64_t head, int64_t begin, int64_t end, void* scratch) {
             if (job.bf16)
@@ -35,12 +40,18 @@ constexpr Kernels make_kernels(const char* name) {
             else
               attention<f32>(job, n, head, begin, end, static_cast<float*>(scratch));
           },
-      .modulated_norm = [](const NormJob& job,
-                           int64_t rows) { job.out_bf16 ? modulated_norm<bf16>(job, rows) : modulated_norm<f32>(job, rows); },
-      .silu =
-          [](const float* x, float* out, int64_t count) {
-            for_row(count, [&](auto get, auto put) { put(out, silu(get(x))); });
+      .softmax_block = softmax_block<bf16>,
+      .normalize =
+          [](const float* out, int64_t out_stride, const float* sum, int64_t rows, int64_t d, void* to,
+             int64_t to_stride) {
+            normalize_rows(out, out_stride, sum, rows, d, static_cast<bf16*>(to), to_stride);
           },
+      .modulated_norm =
+          [](const NormJob& job, int64_t rows) {
+            job.out_bf16 ? modulated_norm<bf16>(job, rows) : modulated_norm<f32>(job, rows);
+          },
+      .silu = [](const float* x, float* out,
+                 int64_t count) { for_row(count, [&](auto get, auto put) { put(out, silu(get(x))); }); },
       .to_bf16 =
           [](const float* x, void* out, int64_t count) {
             for_row(count, [&](auto get, auto put) { put(static_cast<bf16*>(out), get(x)); });

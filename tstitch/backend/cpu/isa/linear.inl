@@ -7,8 +7,8 @@ namespace tstitch::cpu::TSTITCH_ISA {
 
 // out = f(sums + bias)
 template <class Out, class Function>
-inline void finish_rows(const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
-                        int64_t column, int64_t columns, const Function& f) {
+inline void finish_rows(const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row,
+                        int64_t rows, int64_t column, int64_t columns, const Function& f) {
   const float* bias = job.bias + column;
   for (int64_t r = 0; r < rows; ++r) {
     const float* sum = sums + r * sums_stride;
@@ -17,8 +17,8 @@ inline void finish_rows(const LinearJob& job, const float* sums, int64_t sums_st
   }
 }
 
-inline void add_gated_rows(const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
-                           int64_t column, int64_t columns) {
+inline void add_gated_rows(const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row,
+                           int64_t rows, int64_t column, int64_t columns) {
   const float* bias = job.bias + column;
   for (int64_t r = 0; r < rows; ++r) {
     const float* sum = sums + r * sums_stride;
@@ -37,10 +37,14 @@ inline void finish(const LinearJob& job, const float* sums, int64_t sums_stride,
       finish_rows<f32>(job, sums, sums_stride, row, rows, column, columns, f);
   };
   switch (job.epilogue) {
-    case Epilogue::none: return with([](F x) { return x; });
-    case Epilogue::gelu_tanh: return with([](F x) { return gelu_tanh(x); });
-    case Epilogue::silu: return with([](F x) { return silu(x); });
-    case Epilogue::add_gated: return add_gated_rows(job, sums, sums_stride, row, rows, column, columns);
+    case Epilogue::none:
+      return with([](F x) { return x; });
+    case Epilogue::gelu_tanh:
+      return with([](F x) { return gelu_tanh(x); });
+    case Epilogue::silu:
+      return with([](F x) { return silu(x); });
+    case Epilogue::add_gated:
+      return add_gated_rows(job, sums, sums_stride, row, rows, column, columns);
   }
 }
 

@@ -11,7 +11,7 @@ constexpr int64_t kPeakSums = 12;
 template <class T>
 void peak(int64_t steps, float* out) {
   F sums[kPeakSums] = {};
-  U a = splat(0x3f803f80u), b = a;  // ones
+  U a = splat(0x3f803f80u), b = a;                   // ones
   for (F& sum : sums) asm volatile("" : "+x"(sum));  // or the compiler would see that they are all the same
   for (int64_t i = 0; i < steps; ++i) {
     asm volatile("" : "+x"(a), "+x"(b));

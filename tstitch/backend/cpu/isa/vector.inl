@@ -1,9 +1,10 @@
 // One vector register of f32 and the few operations the kernels need, for the processor this file is compiled
-// for. Everything here is inside the namespace of that processor, and no standard header with inline functions
-// is included: a copy of such a function compiled for AVX-512 could be the one the linker keeps for everybody.
+// for. Everything here is inside the namespace of that processor, and no standard header with inline
+// functions is included: a copy of such a function compiled for AVX-512 could be the one the linker keeps for
+// everybody.
 //
-// A "unit" is 32 bits along the summed dimension: one f32, or two bf16. Operands of matrix products are arrays
-// of units, so that one layout and one kernel serve both types.
+// A "unit" is 32 bits along the summed dimension: one f32, or two bf16. Operands of matrix products are
+// arrays of units, so that one layout and one kernel serve both types.
 #pragma once
 
 #include <immintrin.h>
@@ -112,7 +113,8 @@ inline void for_row(int64_t columns, const Body& body) {
     body([j](const auto* p) { return load(p + j); }, [j](auto* p, F x) { store(p + j, x); });
   if (j == columns) return;
   const int64_t rest = columns - j;
-  body([=](const auto* p) { return load_some(p + j, rest); }, [=](auto* p, F x) { store_some(p + j, x, rest); });
+  body([=](const auto* p) { return load_some(p + j, rest); },
+       [=](auto* p, F x) { store_some(p + j, x, rest); });
 }
 
 // Over the lanes, halving: lane i with lane i + n / 2.
@@ -149,7 +151,8 @@ inline F multiply_add(F sum, U a, U b, bf16) {
 }
 
 // 2^x for x clamped to -125 ... 127; relative error below 2e-7. x = n + f with n whole and |f| <= 1/2; 2^f by
-// its series in f ln 2 economised on that interval (minimax, degree 6); n is added to the exponent. NaN stays NaN.
+// its series in f ln 2 economised on that interval (minimax, degree 6); n is added to the exponent. NaN stays
+// NaN.
 inline F exp2(F x) {
   const F magic = splat(12582912.f);  // 1.5 * 2^23: adding it leaves round(x) in the low bits
   x = min(splat(127.f), max(splat(-125.f), x));
