@@ -9,20 +9,21 @@
 
 namespace tstitch {
 
-ProgressBar::ProgressBar(std::vector<std::string> names, bool quiet)
-    : names_(std::move(names)), quiet_(quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
+ProgressBar::ProgressBar(std::vector<std::string> model_names, Show show)
+    : names_(std::move(model_names)),
+      bar_(show != Show::nothing && isatty(STDERR_FILENO) != 0),
+      lines_(show == Show::bar_or_lines && !bar_) {}
 
 ProgressBar::~ProgressBar() {
-  if (!quiet_ && terminal_) std::fputs("\r\033[K", stderr);
+  if (bar_) std::fputs("\r\033[K", stderr);
 }
 
 bool ProgressBar::cancelled() { return interrupted(); }
 
 void ProgressBar::progress(const Progress& progress) {
-  if (quiet_) return;
-  if (terminal_) {
-    show(progress);
-  } else if (progress.model != shown_model_) {
+  if (bar_) {
+    draw(progress);
+  } else if (lines_ && progress.model != shown_model_) {
     std::fprintf(stderr, "batch %lld/%lld, step %d/%d: %s\n", static_cast<long long>(progress.batch + 1),
                  static_cast<long long>(progress.batches), progress.step + 1, progress.steps,
                  names_[static_cast<size_t>(progress.model)].c_str());
@@ -30,7 +31,7 @@ void ProgressBar::progress(const Progress& progress) {
   shown_model_ = progress.model;
 }
 
-void ProgressBar::show(const Progress& progress) {
+void ProgressBar::draw(const Progress& progress) {
   constexpr int kWidth = 30;
   const int64_t done = progress.batch * progress.steps + progress.step, all = progress.batches * progress.steps;
   const auto filled = static_cast<int>(kWidth * done / all);

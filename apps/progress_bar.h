@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -8,22 +9,26 @@
 
 namespace tstitch {
 
-// Shows on stderr who is at work: one rewritten line on a terminal, a plain line at the start of each model's part
-// otherwise. Ends the run when the process is interrupted.
+enum class Show : uint8_t {
+  nothing,
+  bar,           // one rewritten line on a terminal, nothing elsewhere
+  bar_or_lines,  // the same; elsewhere a plain line at the start of each model's part
+};
+
+// Shows on stderr who is at work. Ends the run when the process is interrupted.
 class ProgressBar final : public RunObserver {
  public:
-  // names: of the models; quiet: show nothing.
-  ProgressBar(std::vector<std::string> names, bool quiet);
+  ProgressBar(std::vector<std::string> model_names, Show show);
   ~ProgressBar() override;
 
   void progress(const Progress& progress) override;
   bool cancelled() override;
 
  private:
-  void show(const Progress& progress);
+  void draw(const Progress& progress);
 
   std::vector<std::string> names_;
-  bool quiet_, terminal_;
+  bool bar_, lines_;
   int shown_model_ = -1;
   Stopwatch stopwatch_;
 };

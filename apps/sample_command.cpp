@@ -56,7 +56,7 @@ int sample_command(const Arguments& a) {
     return kDone;
   }
 
-  const RunResult result = session.run(plan);
+  const RunResult result = session.run(plan, Show::bar_or_lines);
   if (result.cancelled) return report_interrupted();
 
   std::vector<std::string> outputs;

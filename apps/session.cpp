@@ -4,7 +4,6 @@
 
 #include "apps/commands.h"
 #include "apps/interrupt.h"
-#include "apps/progress_bar.h"
 
 namespace tstitch {
 
@@ -26,8 +25,8 @@ void Session::warm_up(const Plan& plan) {
     if (model.network) time_evaluation(*backend_, model, plan, 1);
 }
 
-RunResult Session::run(const Plan& plan) {
-  ProgressBar progress(names(), quiet_);
+RunResult Session::run(const Plan& plan, Show show) {
+  ProgressBar progress(names(), quiet_ ? Show::nothing : show);
   return tstitch::run(*backend_, models_, plan, progress);
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "apps/arguments.h"
+#include "apps/progress_bar.h"
 #include "tstitch/backend/backend.h"
 #include "tstitch/pipeline/model.h"
 #include "tstitch/pipeline/plan.h"
@@ -23,7 +24,7 @@ class Session {
   // Loads the models that are used. Returns kDone, or kInterrupted when a signal came.
   int load(const std::vector<bool>& used);
   void warm_up(const Plan& plan);  // one evaluation of each loaded model, so that no run pays for fresh memory
-  RunResult run(const Plan& plan);
+  RunResult run(const Plan& plan, Show show);
   double estimate(const Plan& plan);  // seconds of a run, from timed evaluations of each model
   void print_times(const RunResult& result) const;
 

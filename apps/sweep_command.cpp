@@ -70,7 +70,7 @@ int sweep_command(const SweepArguments& a) {
   if (talk) std::printf("%8s  %-10s  %-10s  %10s  %8s\n", "ratio", infos[0].name.c_str(), infos[1].name.c_str(), "time", "speed-up");
   double unstitched = 0;  // seconds of the first ratio
   for (size_t i = 0; i < plans.size(); ++i) {
-    const RunResult result = session.run(plans[i]);
+    const RunResult result = session.run(plans[i], Show::bar);
     if (result.cancelled) return report_interrupted();
     if (i == 0) unstitched = result.seconds;
     figure.columns.push_back({.label = format("%g", a.ratios[i]),

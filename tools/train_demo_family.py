@@ -30,7 +30,8 @@ def config_of(size):
     width, depth, heads, _ = SIZES[size]
     return dict(name=f"fashion-{size}", architecture="DiT", input_size=28, patch_size=4, in_channels=1, hidden_size=width,
                 depth=depth, num_heads=heads, mlp_ratio=4.0, num_classes=10, learn_sigma=True, betas="linear",
-                beta_start=1e-4, beta_end=2e-2, timesteps=1000, latent="pixels in [-1,1]", classes=CLASSES)
+                beta_start=1e-4, beta_end=2e-2, timesteps=1000, latent="pixels in [-1,1]", cfg_scale=2.0,
+                classes=CLASSES)
 
 
 class Loss:

@@ -43,17 +43,17 @@ TEST(DType, SizesAndNames) {
 
 TEST(Half, EveryValueIsExact) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits)
-    ASSERT_TRUE(same(half_to_float(static_cast<uint16_t>(bits)), value_of(bits, 5, 10))) << std::hex << bits;
+    ASSERT_TRUE(same(to_float(float16{static_cast<uint16_t>(bits)}), value_of(bits, 5, 10))) << std::hex << bits;
 }
 
 TEST(BFloat16, EveryValueIsExact) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits)
-    ASSERT_TRUE(same(to_float({static_cast<uint16_t>(bits)}), value_of(bits, 8, 7))) << std::hex << bits;
+    ASSERT_TRUE(same(to_float(bfloat16{static_cast<uint16_t>(bits)}), value_of(bits, 8, 7))) << std::hex << bits;
 }
 
 TEST(BFloat16, EveryValueSurvivesTheRoundTrip) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
-    const float value = to_float({static_cast<uint16_t>(bits)});
+    const float value = to_float(bfloat16{static_cast<uint16_t>(bits)});
     const bfloat16 back = to_bfloat16(value);
     if (std::isnan(value))
       ASSERT_TRUE(std::isnan(to_float(back))) << std::hex << bits;

@@ -95,7 +95,7 @@ class Backend {
   virtual Tensor add_noise(const Tensor& mean, const Tensor& log_variance, const Tensor& noise) = 0;
 
   // Classifier-free guidance on the first `channels` columns of every row: u + scale (c - u); the others
-  // are c. c and u: (..., C).
+  // are c. c and u: (..., C), rows may be strided.
   virtual Tensor guide(const Tensor& c, const Tensor& u, double scale, int64_t channels) = 0;
 
   // ---- layout ----------------------------------------------------------------------------------------------

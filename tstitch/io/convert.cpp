@@ -17,10 +17,6 @@ static_assert(std::endian::native == std::endian::little, "files are little-endi
 // first-level cache. At most 65535, see count_non_finite.
 constexpr int64_t kBlock = 2048;
 
-struct half {
-  uint16_t bits;
-};
-
 // The largest exponent marks NaN and infinity. A 16-bit count lets the compiler keep 16-bit lanes.
 uint16_t count_non_finite(const bfloat16* x, int64_t n) {
   uint16_t count = 0;
@@ -34,20 +30,6 @@ uint32_t count_non_finite(const float* x, int64_t n) {
   return count;
 }
 
-// half_to_float without branches, for vector registers. No intermediate value is denormal, so a thread that
-// flushes those to zero gets the same result.
-float to_float(half x) {
-  constexpr uint32_t kRebias = (127 - 15) << 23;
-  const uint32_t sign = uint32_t{x.bits & 0x8000u} << 16, magnitude = x.bits & 0x7fffu;
-  const uint32_t denormal =
-      std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
-  const uint32_t finite = (magnitude << 13) + kRebias;
-  const uint32_t special = finite + kRebias;  // NaN and infinity: from the largest exponent to the largest
-  return std::bit_cast<float>(sign | (magnitude < 0x400u    ? denormal
-                                      : magnitude < 0x7c00u ? finite
-                                                            : special));
-}
-
 // f64 to f32, inexact results rounded to the neighbour with an odd last bit: that keeps what a second
 // rounding, to bf16, needs to be as right as a single one (Boldo & Melquiond 2008, "Emulation of FMA and
 // correctly rounded sums", theorem 1).
@@ -59,11 +41,11 @@ float round_to_odd(double x) {
   return std::bit_cast<float>(bits | 1u);
 }
 
-void convert(bfloat16 x, float& y) { y = tstitch::to_float(x); }
-void convert(half x, float& y) { y = to_float(x); }
+void convert(bfloat16 x, float& y) { y = to_float(x); }
+void convert(float16 x, float& y) { y = to_float(x); }
 void convert(double x, float& y) { y = static_cast<float>(x); }
 void convert(float x, bfloat16& y) { y = to_bfloat16(x); }
-void convert(half x, bfloat16& y) { y = to_bfloat16(to_float(x)); }
+void convert(float16 x, bfloat16& y) { y = to_bfloat16(to_float(x)); }
 void convert(double x, bfloat16& y) { y = to_bfloat16(round_to_odd(x)); }
 
 template <class From, class To>
@@ -93,7 +75,7 @@ int64_t convert_to(std::span<const std::byte> from, DType from_type, To* to, int
     case DType::bf16:
       return convert_all<bfloat16>(from, to, elements);
     case DType::f16:
-      return convert_all<half>(from, to, elements);
+      return convert_all<float16>(from, to, elements);
     case DType::f64:
       return convert_all<double>(from, to, elements);
     default:

@@ -29,8 +29,21 @@ inline bfloat16 to_bfloat16(float x) {
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-// IEEE binary16 to f32, exact for every value.
-float half_to_float(uint16_t bits);
+// IEEE binary16.
+struct float16 {
+  uint16_t bits;
+};
+
+// Exact for every value. Without branches, for vector registers; no intermediate value is denormal, so a thread that
+// flushes those to zero gets the same result.
+inline float to_float(float16 x) {
+  constexpr uint32_t kRebias = (127 - 15) << 23;
+  const uint32_t sign = uint32_t{x.bits & 0x8000u} << 16, magnitude = x.bits & 0x7fffu;
+  const uint32_t denormal = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
+  const uint32_t finite = (magnitude << 13) + kRebias;
+  const uint32_t special = finite + kRebias;  // NaN and infinity: from the largest exponent to the largest
+  return std::bit_cast<float>(sign | (magnitude < 0x400u ? denormal : magnitude < 0x7c00u ? finite : special));
+}
 
 template <class T>
 struct DTypeOf;
@@ -38,6 +51,8 @@ template <>
 struct DTypeOf<float> { static constexpr DType value = DType::f32; };
 template <>
 struct DTypeOf<bfloat16> { static constexpr DType value = DType::bf16; };
+template <>
+struct DTypeOf<float16> { static constexpr DType value = DType::f16; };
 template <>
 struct DTypeOf<double> { static constexpr DType value = DType::f64; };
 template <>

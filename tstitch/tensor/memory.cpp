@@ -1,6 +1,7 @@
 #include "tstitch/tensor/memory.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <new>
 
@@ -21,12 +22,12 @@ void* CachingMemory::allocate(size_t bytes) {
   const size_t size = rounded(bytes);
   const std::lock_guard lock(mutex_);
   void* block = nullptr;
-  auto& cached = free_[size];
-  if (!cached.empty()) {
-    block = cached.back();
-    cached.pop_back();
+  Bin& bin = bins_[size];
+  if (!bin.free.empty()) {
+    block = bin.free.back();
+    bin.free.pop_back();
   } else {
-    cached.reserve(16);  // giving the block back must not allocate
+    bin.free.reserve(std::bit_ceil(bin.blocks + 1));
     block = std::aligned_alloc(kAlignment, size);
     if (block == nullptr) {
       release_cached();
@@ -34,6 +35,7 @@ void* CachingMemory::allocate(size_t bytes) {
     }
     check(block != nullptr, ErrorKind::device, "out of memory: ", size >> 20, " MiB could not be had beside the ",
           statistics_.bytes_reserved >> 20, " MiB already in use");
+    ++bin.blocks;
     ++statistics_.system_allocations;
     statistics_.bytes_reserved += static_cast<int64_t>(size);
   }
@@ -46,7 +48,7 @@ void CachingMemory::deallocate(void* block, size_t bytes) noexcept {
   const size_t size = rounded(bytes);
   const std::lock_guard lock(mutex_);
   statistics_.bytes_in_use -= static_cast<int64_t>(size);
-  free_[size].push_back(block);
+  bins_.find(size)->second.free.push_back(block);
 }
 
 CachingMemory::Statistics CachingMemory::statistics() const {
@@ -60,10 +62,11 @@ void CachingMemory::trim() {
 }
 
 void CachingMemory::release_cached() {
-  for (auto& [size, blocks] : free_) {
-    for (void* block : blocks) std::free(block);
-    statistics_.bytes_reserved -= static_cast<int64_t>(size * blocks.size());
-    blocks.clear();
+  for (auto& [size, bin] : bins_) {
+    for (void* block : bin.free) std::free(block);
+    statistics_.bytes_reserved -= static_cast<int64_t>(size * bin.free.size());
+    bin.blocks -= bin.free.size();
+    bin.free.clear();
   }
 }
 

@@ -35,10 +35,16 @@ class CachingMemory final : public Memory {
   void trim();  // gives the cached blocks back to the system
 
  private:
+  // Blocks of one size.
+  struct Bin {
+    std::vector<void*> free;  // capacity for all blocks, so that giving one back never allocates
+    size_t blocks = 0;        // free or in use
+  };
+
   void release_cached();
 
   mutable std::mutex mutex_;
-  std::map<size_t, std::vector<void*>> free_;  // by size, after rounding up
+  std::map<size_t, Bin> bins_;  // by size, after rounding up
   Statistics statistics_;
 };
 
