@@ -31,7 +31,8 @@ std::vector<int64_t> parse_classes(const std::string& text) {
           "\" is not a class number, expected numbers with commas between, or \"random\"");
     classes.push_back(*value);
   }
-  check(!classes.empty(), ErrorKind::usage, "--class is empty, expected numbers with commas between, or \"random\"");
+  check(!classes.empty(), ErrorKind::usage,
+        "--class is empty, expected numbers with commas between, or \"random\"");
   return classes;
 }
 
@@ -46,40 +47,69 @@ int64_t parse_cfg_channels(const std::string& text) {
 void add_common_options(CLI::App& command, Arguments& a) {
   const std::string models = "Models", trajectory = "Trajectory", images = "Images", run = "Run";
 
-  command.add_option("-m,--model", a.models, "A model file (.safetensors) or demo model (fashion-s, fashion-b, fashion-l);"
-                     " repeat it in order of use, small first. Default: fashion-s, fashion-l")->group(models);
+  command
+      .add_option("-m,--model", a.models,
+                  "A model file (.safetensors) or demo model (fashion-s, fashion-b, fashion-l);"
+                  " repeat it in order of use, small first. Default: fashion-s, fashion-l")
+      ->group(models);
   command.add_option("--small,--s-ckpt", a.small, "The first of two models")->group(models);
   command.add_option("--large,--xl-ckpt", a.large, "The second of two models")->group(models);
 
-  command.add_option("--switch-rule", a.switch_rule, "How a share becomes steps: dit, ldm, step, lcm (the reference's own"
-                     " comparisons) or round (the paper's text). Default: dit")->group(trajectory);
+  command
+      .add_option("--switch-rule", a.switch_rule,
+                  "How a share becomes steps: dit, ldm, step, lcm (the reference's own"
+                  " comparisons) or round (the paper's text). Default: dit")
+      ->group(trajectory);
   command.add_option("--sampler,--sampling-method,--solver", a.sample.sampler, "One of: " + solver_names())
-      ->capture_default_str()->group(trajectory);
-  command.add_option("--steps,--num-sampling-steps", a.sample.steps, "Number of steps; or per section \"A,B,C\"; or \"ddimN\"")
-      ->capture_default_str()->group(trajectory);
-  command.add_option("--eta", a.sample.eta, "Noise of DDIM, 0 ... 1")->capture_default_str()->group(trajectory);
-  command.add_option("--cfg-scale", a.sample.cfg_scale, "Classifier-free guidance, 1 = none. Default: 4, or what the model"
-                     " recommends")->group(trajectory);
-  command.add_option("--cfg-channels", a.cfg_channels, "Guided latent channels: 3 or all. Default: 3 of 4, as Meta's DiT code")
+      ->capture_default_str()
+      ->group(trajectory);
+  command
+      .add_option("--steps,--num-sampling-steps", a.sample.steps,
+                  "Number of steps; or per section \"A,B,C\"; or \"ddimN\"")
+      ->capture_default_str()
+      ->group(trajectory);
+  command.add_option("--eta", a.sample.eta, "Noise of DDIM, 0 ... 1")
+      ->capture_default_str()
+      ->group(trajectory);
+  command
+      .add_option("--cfg-scale", a.sample.cfg_scale,
+                  "Classifier-free guidance, 1 = none. Default: 4, or what the model"
+                  " recommends")
+      ->group(trajectory);
+  command
+      .add_option("--cfg-channels", a.cfg_channels,
+                  "Guided latent channels: 3 or all. Default: 3 of 4, as Meta's DiT code")
       ->group(trajectory);
 
-  command.add_option("--class,--classes", a.classes, "Class numbers, one image each (207,360), or random. Default: eight of"
-                     " ImageNet, or every class of the model")->group(images);
-  command.add_option("-b,--batch-count,--num-fid-samples", a.sample.batch_count, "Images per class")->capture_default_str()->group(images);
+  command
+      .add_option("--class,--classes", a.classes,
+                  "Class numbers, one image each (207,360), or random. Default: eight of"
+                  " ImageNet, or every class of the model")
+      ->group(images);
+  command.add_option("-b,--batch-count,--num-fid-samples", a.sample.batch_count, "Images per class")
+      ->capture_default_str()
+      ->group(images);
   command.add_option("--batch-size,--per-proc-batch-size", a.sample.batch_size, "Images sampled at once")
-      ->capture_default_str()->group(images);
-  command.add_option("-s,--seed,--global-seed", a.seed, "Seed of the noise")->capture_default_str()->group(images);
+      ->capture_default_str()
+      ->group(images);
+  command.add_option("-s,--seed,--global-seed", a.seed, "Seed of the noise")
+      ->capture_default_str()
+      ->group(images);
   command.add_option("-W,--width", a.sample.width, "Width in pixels. Default: the model's")->group(images);
   command.add_option("-H,--height", a.sample.height, "Height in pixels. Default: the model's")->group(images);
   command.add_option("--image-size", a.image_size, "Width and height")->group(images);
-  command.add_option("--init-latent", a.init_latent, "Start from these latents: .npy, (N,C,H,W)")->group(images);
+  command.add_option("--init-latent", a.init_latent, "Start from these latents: .npy, (N,C,H,W)")
+      ->group(images);
   command.add_option("--noise", a.noise, "Use this noise at the steps: .npy, (steps,N,C,H,W)")->group(images);
 
   command.add_option("--device", a.backend.device, "cpu or reference")->capture_default_str()->group(run);
   command.add_option("--dtype", a.backend.dtype, "f32, bf16, or auto: bf16 where the processor computes it")
-      ->capture_default_str()->group(run);
+      ->capture_default_str()
+      ->group(run);
   command.add_option("-t,--threads", a.backend.threads, "Threads, 0 = all processors")
-      ->capture_default_str()->check(CLI::Range(0, 4096))->group(run);
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096))
+      ->group(run);
   command.add_option("-o,--output", a.output)->group(run);
   command.add_flag("--json", a.json, "Print one JSON object and nothing else on stdout")->group(run);
   command.add_flag("-q,--quiet", a.quiet, "Print nothing but errors")->group(run);
@@ -87,25 +117,39 @@ void add_common_options(CLI::App& command, Arguments& a) {
 
 void add_sample_options(CLI::App& command, Arguments& a) {
   const std::string trajectory = "Trajectory";
-  command.add_option("--ratio", a.ratio, "Share of the trajectory given to the first of two models, 0 ... 1. Default: 0.4")
+  command
+      .add_option("--ratio", a.ratio,
+                  "Share of the trajectory given to the first of two models, 0 ... 1. Default: 0.4")
       ->group(trajectory);
-  command.add_option("--fractions,--three-combo", a.sample.fractions, "Shares of all the models, sum 1: 0.4,0.2,0.4")
-      ->delimiter(',')->group(trajectory);
-  command.add_option("--switch-step", a.sample.switch_steps, "Instead: the step after which the next model takes over,"
-                     " one for each switch")->delimiter(',')->group(trajectory);
-  command.add_option("--save-latent", a.save_latent, "Write the final latents: .npy, f32 (N,C,H,W)")->group("Images");
-  command.add_flag("--dry-run", a.dry_run, "Print the trajectory and the estimated time, sample nothing")->group("Run");
+  command
+      .add_option("--fractions,--three-combo", a.sample.fractions,
+                  "Shares of all the models, sum 1: 0.4,0.2,0.4")
+      ->delimiter(',')
+      ->group(trajectory);
+  command
+      .add_option("--switch-step", a.sample.switch_steps,
+                  "Instead: the step after which the next model takes over,"
+                  " one for each switch")
+      ->delimiter(',')
+      ->group(trajectory);
+  command.add_option("--save-latent", a.save_latent, "Write the final latents: .npy, f32 (N,C,H,W)")
+      ->group("Images");
+  command.add_flag("--dry-run", a.dry_run, "Print the trajectory and the estimated time, sample nothing")
+      ->group("Run");
   command.add_flag("-v,--verbose", a.verbose, "Print every step of the trajectory")->group("Run");
-  command.get_option("--output")->description("A .png file (a grid when there are several images) or a folder/ for one file"
-                                              " per image. Default: output.png");
+  command.get_option("--output")
+      ->description(
+          "A .png file (a grid when there are several images) or a folder/ for one file"
+          " per image. Default: output.png");
 }
 
 std::vector<std::string> model_paths(const Arguments& a) {
   std::vector<std::string> names = a.models;
   if (!a.small.empty() || !a.large.empty()) {
-    check(names.empty(), ErrorKind::usage, "name the models with --model, or with --small and --large, not both");
-    check(!a.small.empty() && !a.large.empty(), ErrorKind::usage, "--small and --large go together, but only ",
-          a.small.empty() ? "--large" : "--small", " is there");
+    check(names.empty(), ErrorKind::usage,
+          "name the models with --model, or with --small and --large, not both");
+    check(!a.small.empty() && !a.large.empty(), ErrorKind::usage,
+          "--small and --large go together, but only ", a.small.empty() ? "--large" : "--small", " is there");
     names = {a.small, a.large};
   }
   if (names.empty()) return builtin_models();
@@ -122,7 +166,8 @@ SampleOptions sample_options(const Arguments& a, size_t models) {
     options.switch_rule = *rule;
   }
   const auto seed = parse_integer<uint64_t>(a.seed);
-  check(seed.has_value(), ErrorKind::usage, "--seed is \"", printable(a.seed), "\", expected 0 ... 18446744073709551615");
+  check(seed.has_value(), ErrorKind::usage, "--seed is \"", printable(a.seed),
+        "\", expected 0 ... 18446744073709551615");
   options.seed = *seed;
   if (a.ratio) {
     check(*a.ratio >= 0 && *a.ratio <= 1, ErrorKind::usage, "--ratio is ", *a.ratio, ", expected 0 ... 1");

@@ -1,5 +1,5 @@
-// The sub-commands: each registers its options and returns what runs it. The exit code is returned; errors are
-// thrown (tstitch/base/error.h).
+// The sub-commands: each registers its options and returns what runs it. The exit code is returned; errors
+// are thrown (tstitch/base/error.h).
 #pragma once
 
 #include <CLI/App.hpp>

@@ -2,8 +2,8 @@
 
 namespace tstitch {
 
-// From now on the first SIGINT or SIGTERM only sets a flag, for the run to end at its next step; the second one ends
-// the process at once, with code 130. Either way no file is left half-written.
+// From now on the first SIGINT or SIGTERM only sets a flag, for the run to end at its next step; the second
+// one ends the process at once, with code 130. Either way no file is left half-written.
 void catch_interrupts();
 
 bool interrupted();

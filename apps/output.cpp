@@ -21,10 +21,10 @@ bool is_folder(const std::string& path) {
 
 void check_writable_folder(const fs::path& folder, const std::string& path) {
   std::error_code ignored;
-  check(fs::is_directory(folder, ignored), ErrorKind::device, "cannot write \"", printable(path), "\": there is no folder \"",
-        printable(folder.string()), "\"");
-  check(access(folder.c_str(), W_OK | X_OK) == 0, ErrorKind::device, "cannot write \"", printable(path), "\": the folder \"",
-        printable(folder.string()), "\" is not writable");
+  check(fs::is_directory(folder, ignored), ErrorKind::device, "cannot write \"", printable(path),
+        "\": there is no folder \"", printable(folder.string()), "\"");
+  check(access(folder.c_str(), W_OK | X_OK) == 0, ErrorKind::device, "cannot write \"", printable(path),
+        "\": the folder \"", printable(folder.string()), "\" is not writable");
 }
 
 fs::path parent_of(const std::string& path) {
@@ -57,7 +57,8 @@ std::vector<std::string> write_images(const std::string& path, const RunResult& 
   const std::vector<Image> images = decode_pixels(result.latents);
   if (!is_folder(path)) {
     const bool single = images.size() == 1;
-    const Image picture = single ? images[0] : make_grid(images, grid_columns(plan.images(), images_per_class));
+    const Image picture =
+        single ? images[0] : make_grid(images, grid_columns(plan.images(), images_per_class));
     write_png(path, picture, png_text(plan, models, single ? 0 : -1));
     return {path};
   }

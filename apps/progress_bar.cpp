@@ -33,7 +33,8 @@ void ProgressBar::progress(const Progress& progress) {
 
 void ProgressBar::draw(const Progress& progress) {
   constexpr int kWidth = 30;
-  const int64_t done = progress.batch * progress.steps + progress.step, all = progress.batches * progress.steps;
+  const int64_t done = progress.batch * progress.steps + progress.step,
+                all = progress.batches * progress.steps;
   const auto filled = static_cast<int>(kWidth * done / all);
   std::string bar(kWidth, ' ');
   std::fill_n(bar.begin(), filled, '=');

@@ -15,7 +15,8 @@ namespace {
 // Decides where pictures go; nowhere when only latents are wanted or the latents cannot be shown.
 std::string picture_output(const Arguments& a, const ModelInfo& model) {
   if (model.pixels) return !a.output.empty() || !a.save_latent.empty() ? a.output : "output.png";
-  check(a.output.empty() && (a.dry_run || !a.save_latent.empty()), ErrorKind::usage, "the latents of ", model.name,
+  check(a.output.empty() && (a.dry_run || !a.save_latent.empty()), ErrorKind::usage, "the latents of ",
+        model.name,
         " need a decoder, which this version does not have: use --save-latent FILE.npy instead of --output");
   return "";
 }
@@ -23,8 +24,8 @@ std::string picture_output(const Arguments& a, const ModelInfo& model) {
 void print_steps(const Plan& plan, const std::vector<ModelInfo>& infos) {
   std::printf("%6s %9s %10s %10s  %s\n", "step", "timestep", "alpha", "sigma", "model");
   for (const Step& step : plan.trajectory)
-    std::printf("%6d %9g %10.6f %10.6f  %s\n", step.index + 1, step.level.t, step.level.alpha, step.level.sigma,
-                infos[static_cast<size_t>(step.denoiser)].name.c_str());
+    std::printf("%6d %9g %10.6f %10.6f  %s\n", step.index + 1, step.level.t, step.level.alpha,
+                step.level.sigma, infos[static_cast<size_t>(step.denoiser)].name.c_str());
 }
 
 int sample_command(const Arguments& a) {
@@ -36,8 +37,8 @@ int sample_command(const Arguments& a) {
 
   Session session(a, infos);
   if (!a.json && !a.quiet) {
-    std::printf("%s, %s, %lld image%s, seed %llu\n", session.backend().description().c_str(), plan.sampler.c_str(),
-                static_cast<long long>(plan.images()), plan.images() == 1 ? "" : "s",
+    std::printf("%s, %s, %lld image%s, seed %llu\n", session.backend().description().c_str(),
+                plan.sampler.c_str(), static_cast<long long>(plan.images()), plan.images() == 1 ? "" : "s",
                 static_cast<unsigned long long>(plan.seed));
     std::printf("%s\n", describe(plan, infos).c_str());
     if (a.verbose) print_steps(plan, infos);
@@ -50,7 +51,8 @@ int sample_command(const Arguments& a) {
   if (a.dry_run) {
     const double seconds = session.estimate(plan);
     if (a.json)
-      std::printf("%s\n", json_estimate(plan, session.models(), session.backend().description(), seconds).c_str());
+      std::printf("%s\n",
+                  json_estimate(plan, session.models(), session.backend().description(), seconds).c_str());
     else if (!a.quiet)
       std::printf("estimated time: %.2f s\n", seconds);
     return kDone;
@@ -65,11 +67,14 @@ int sample_command(const Arguments& a) {
     outputs.push_back(a.save_latent);
   }
   if (!output.empty())
-    for (const std::string& path : write_images(output, result, plan, infos, a.sample.random_classes ? 1 : a.sample.batch_count))
+    for (const std::string& path :
+         write_images(output, result, plan, infos, a.sample.random_classes ? 1 : a.sample.batch_count))
       outputs.push_back(path);
 
   if (a.json) {
-    std::printf("%s\n", json_report(plan, session.models(), result, session.backend().description(), outputs).c_str());
+    std::printf(
+        "%s\n",
+        json_report(plan, session.models(), result, session.backend().description(), outputs).c_str());
   } else if (!a.quiet) {
     session.print_times(result);
     for (const std::string& path : outputs) std::printf("wrote %s\n", path.c_str());

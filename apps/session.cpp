@@ -35,7 +35,8 @@ double Session::estimate(const Plan& plan) {
   double seconds = 0;
   for (size_t i = 0; i < models_.size(); ++i)
     if (models_[i].network)
-      seconds += time_evaluation(*backend_, models_[i], plan, 3) * plan.trajectory.steps_of(static_cast<int>(i)) * batches;
+      seconds += time_evaluation(*backend_, models_[i], plan, 3) *
+                 plan.trajectory.steps_of(static_cast<int>(i)) * batches;
   return seconds;
 }
 
@@ -46,8 +47,8 @@ void Session::print_times(const RunResult& result) const {
     load_seconds += models_[i].load_seconds;
     if (time.evaluations)
       std::printf("%s: %lld evaluations, %.2f ms each, %.2f s\n", models_[i].info.name.c_str(),
-                  static_cast<long long>(time.evaluations), 1e3 * time.seconds / static_cast<double>(time.evaluations),
-                  time.seconds);
+                  static_cast<long long>(time.evaluations),
+                  1e3 * time.seconds / static_cast<double>(time.evaluations), time.seconds);
   }
   std::printf("loading %.2f s, sampling %.2f s\n", load_seconds, result.seconds);
 }

@@ -23,7 +23,8 @@ class Session {
 
   // Loads the models that are used. Returns kDone, or kInterrupted when a signal came.
   int load(const std::vector<bool>& used);
-  void warm_up(const Plan& plan);  // one evaluation of each loaded model, so that no run pays for fresh memory
+  void warm_up(
+      const Plan& plan);  // one evaluation of each loaded model, so that no run pays for fresh memory
   RunResult run(const Plan& plan, Show show);
   double estimate(const Plan& plan);  // seconds of a run, from timed evaluations of each model
   void print_times(const RunResult& result) const;

@@ -52,22 +52,27 @@ int sweep_command(const SweepArguments& a) {
   check(infos.back().pixels, ErrorKind::usage, "the latents of ", infos.back().name,
         " need a decoder, which this version does not have, and sweep draws pictures");
   const std::string output = a.output.empty() ? "sweep.png" : a.output;
-  check(output.ends_with(".png"), ErrorKind::usage, "--output is \"", printable(output), "\", expected a name that ends in .png");
+  check(output.ends_with(".png"), ErrorKind::usage, "--output is \"", printable(output),
+        "\", expected a name that ends in .png");
   check_output_file(output);
 
   Session session(a, infos);
   const Plan& first = plans[0];
-  const std::string title = concat(infos[0].name, " then ", infos[1].name, ": ", first.sampler, ", ",
-                                   first.trajectory.size(), " steps, cfg ", first.cfg_scale, ", seed ", first.seed);
+  const std::string title =
+      concat(infos[0].name, " then ", infos[1].name, ": ", first.sampler, ", ", first.trajectory.size(),
+             " steps, cfg ", first.cfg_scale, ", seed ", first.seed);
   const bool talk = !a.json && !a.quiet;
-  if (talk) std::printf("%s, %lld images\n%s\n", session.backend().description().c_str(),
-                        static_cast<long long>(first.images()), title.c_str());
+  if (talk)
+    std::printf("%s, %lld images\n%s\n", session.backend().description().c_str(),
+                static_cast<long long>(first.images()), title.c_str());
   if (session.load({true, true}) == kInterrupted) return report_interrupted();
   session.warm_up(first);
 
   Figure figure{.title = title, .row_labels = row_labels(first, infos.back()), .columns = {}};
   nlohmann::ordered_json points = nlohmann::ordered_json::array();
-  if (talk) std::printf("%8s  %-10s  %-10s  %10s  %8s\n", "ratio", infos[0].name.c_str(), infos[1].name.c_str(), "time", "speed-up");
+  if (talk)
+    std::printf("%8s  %-10s  %-10s  %10s  %8s\n", "ratio", infos[0].name.c_str(), infos[1].name.c_str(),
+                "time", "speed-up");
   double unstitched = 0;  // seconds of the first ratio
   for (size_t i = 0; i < plans.size(); ++i) {
     const RunResult result = session.run(plans[i], Show::bar);
@@ -80,8 +85,9 @@ int sweep_command(const SweepArguments& a) {
         json_report(plans[i], session.models(), result, session.backend().description(), {})));
     points.back()["ratio"] = a.ratios[i];
     if (talk) {
-      std::printf("%8g  %4d steps  %4d steps  %8.2f s  %7.2fx\n", a.ratios[i], plans[i].trajectory.steps_of(0),
-                  plans[i].trajectory.steps_of(1), result.seconds, unstitched / result.seconds);
+      std::printf("%8g  %4d steps  %4d steps  %8.2f s  %7.2fx\n", a.ratios[i],
+                  plans[i].trajectory.steps_of(0), plans[i].trajectory.steps_of(1), result.seconds,
+                  unstitched / result.seconds);
       std::fflush(stdout);
     }
   }
@@ -99,11 +105,13 @@ int sweep_command(const SweepArguments& a) {
 }  // namespace
 
 Command add_sweep_command(CLI::App& program) {
-  auto* command = program.add_subcommand("sweep", "Sample the same images at many ratios, in one labelled picture");
+  auto* command =
+      program.add_subcommand("sweep", "Sample the same images at many ratios, in one labelled picture");
   auto arguments = std::make_shared<SweepArguments>();
   add_common_options(*command, *arguments);
   command->add_option("--ratios", arguments->ratios, "Shares given to the small model. Default: 0,0.1,...,1")
-      ->delimiter(',')->group("Trajectory");
+      ->delimiter(',')
+      ->group("Trajectory");
   command->get_option("--output")->description("A .png file. Default: sweep.png");
   return [arguments] { return sweep_command(*arguments); };
 }

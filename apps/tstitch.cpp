@@ -16,10 +16,14 @@ namespace {
 
 int exit_code(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::internal: return 1;
-    case ErrorKind::usage: return 2;
-    case ErrorKind::input: return 3;
-    case ErrorKind::device: return 4;
+    case ErrorKind::internal:
+      return 1;
+    case ErrorKind::usage:
+      return 2;
+    case ErrorKind::input:
+      return 3;
+    case ErrorKind::device:
+      return 4;
   }
   return 1;
 }
@@ -40,10 +44,11 @@ std::vector<std::string> with_dashes(int argc, char** argv) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App program("Samples images from diffusion models along stitched trajectories: a small model takes the first,\n"
-                   "noisy steps, larger ones the rest (T-Stitch, arXiv 2402.14167). With no model named, the demo family\n"
-                   "that comes with the program is used.",
-                   "tstitch");
+  CLI::App program(
+      "Samples images from diffusion models along stitched trajectories: a small model takes the first,\n"
+      "noisy steps, larger ones the rest (T-Stitch, arXiv 2402.14167). With no model named, the demo family\n"
+      "that comes with the program is used.",
+      "tstitch");
   program.set_version_flag("--version", std::string("tstitch ") + kVersion);
   program.require_subcommand(1);
   const std::pair<const char*, Command> commands[] = {{"sample", add_sample_command(program)},
@@ -51,8 +56,8 @@ int run(int argc, char** argv) {
                                                       {"inspect", add_inspect_command(program)}};
   if (argc > 1 && argv[1][0] != '-') {
     const auto known = [&](const auto& command) { return std::string(argv[1]) == command.first; };
-    check(std::ranges::any_of(commands, known), ErrorKind::usage, "there is no command \"", printable(argv[1]),
-          "\", expected sample, sweep or inspect (see tstitch --help)");
+    check(std::ranges::any_of(commands, known), ErrorKind::usage, "there is no command \"",
+          printable(argv[1]), "\", expected sample, sweep or inspect (see tstitch --help)");
   }
   try {
     program.parse(with_dashes(argc, argv));

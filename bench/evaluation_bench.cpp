@@ -1,5 +1,5 @@
-// Milliseconds of one guided evaluation of a published DiT with random weights: {"ms": ...} on one line, the median of
-// several. Weights are those of the whole network, so each is read cold, as in a run.
+// Milliseconds of one guided evaluation of a published DiT with random weights: {"ms": ...} on one line, the
+// median of several. Weights are those of the whole network, so each is read cold, as in a run.
 //
 //   evaluation_bench [--model DiT-XL/2] [--batch 1] [--dtype bf16] [--threads 0] [--repeats 9]
 #include <CLI/App.hpp>
@@ -16,7 +16,10 @@ namespace {
 DiTConfig config_of(const std::string& name) {
   for (const DiTSize& size : kDiTSizes)
     for (const int64_t patch : {2, 4, 8}) {
-      const DiTConfig config = {.patch_size = patch, .hidden_size = size.hidden_size, .depth = size.depth, .num_heads = size.num_heads};
+      const DiTConfig config = {.patch_size = patch,
+                                .hidden_size = size.hidden_size,
+                                .depth = size.depth,
+                                .num_heads = size.num_heads};
       if (dit_name(config) == name) return config;
     }
   fail(ErrorKind::usage, "no published DiT is called \"", printable(name), "\"");
@@ -37,11 +40,15 @@ int measure(int argc, char** argv) {
 
   const auto backend = make_backend(options);
   const Model model = random_model(config_of(name), name, 7, *backend);
-  const Plan plan = make_plan({model.info}, {.fractions = {1}, .classes = std::vector<int64_t>(static_cast<size_t>(batch), 207), .batch_size = batch});
+  const Plan plan = make_plan({model.info}, {.fractions = {1},
+                                             .classes = std::vector<int64_t>(static_cast<size_t>(batch), 207),
+                                             .batch_size = batch});
   const double seconds = time_evaluation(*backend, model, plan, repeats);
   const double flops = 2 * static_cast<double>(batch) * dit_flops(model.info.config, plan.height, plan.width);
-  std::printf("{\"model\": \"%s\", \"images\": %lld, \"device\": \"%s\", \"ms\": %.3f, \"gflop_per_s\": %.1f}\n", name.c_str(),
-              static_cast<long long>(batch), backend->description().c_str(), 1e3 * seconds, flops / seconds / 1e9);
+  std::printf(
+      "{\"model\": \"%s\", \"images\": %lld, \"device\": \"%s\", \"ms\": %.3f, \"gflop_per_s\": %.1f}\n",
+      name.c_str(), static_cast<long long>(batch), backend->description().c_str(), 1e3 * seconds,
+      flops / seconds / 1e9);
   return 0;
 }
 

@@ -1,5 +1,5 @@
-// Does a stitched run cost what its parts cost? Runs the demo family pure and stitched, round after round, and compares
-// the wall time of the stitched run with n_small t_small + n_large t_large of the same round.
+// Does a stitched run cost what its parts cost? Runs the demo family pure and stitched, round after round,
+// and compares the wall time of the stitched run with n_small t_small + n_large t_large of the same round.
 //
 //   trajectory_bench [--rounds 9] [--steps 50] [--threads 0] [--batch 10]
 #include <CLI/App.hpp>
@@ -37,8 +37,11 @@ int measure(int argc, char** argv) {
   for (const ModelInfo& info : infos) models.push_back(load_model(info, *backend));
   RunObserver silent;
   const auto seconds = [&](double ratio) {
-    return tstitch::run(*backend, models,
-                        make_plan(infos, {.fractions = {ratio, 1 - ratio}, .steps = steps, .batch_size = batch}), silent).seconds;
+    return tstitch::run(
+               *backend, models,
+               make_plan(infos, {.fractions = {ratio, 1 - ratio}, .steps = steps, .batch_size = batch}),
+               silent)
+        .seconds;
   };
   seconds(0.5);  // warm
   for (const double ratio : {0.2, 0.4, 0.5, 0.8}) {

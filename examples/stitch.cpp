@@ -1,4 +1,5 @@
-// The demo family, stitched, in a program of one's own: twenty steps of the small model, thirty of the large one.
+// The demo family, stitched, in a program of one's own: twenty steps of the small model, thirty of the large
+// one.
 #include <cstdio>
 
 #include "tstitch/base/error.h"
@@ -8,7 +9,8 @@
 
 int main() try {
   const auto infos = tstitch::read_model_infos(tstitch::builtin_models());
-  const tstitch::Plan plan = tstitch::make_plan(infos, {.fractions = {0.4, 0.6}, .steps = "50", .classes = {1, 8, 9}});
+  const tstitch::Plan plan =
+      tstitch::make_plan(infos, {.fractions = {0.4, 0.6}, .steps = "50", .classes = {1, 8, 9}});
 
   const auto backend = tstitch::make_backend({});
   std::vector<tstitch::Model> models;

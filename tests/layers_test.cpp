@@ -45,11 +45,13 @@ void check_file(const fs::path& file, const std::string& relative) {
     const std::string header = match[1];
     if (header.starts_with("tstitch/")) {
       const std::string other = header.substr(8, header.find('/', 8) - 8);
-      EXPECT_TRUE(other == folder || kAllowed.at(folder).contains(other)) << relative << " includes " << header;
+      EXPECT_TRUE(other == folder || kAllowed.at(folder).contains(other))
+          << relative << " includes " << header;
     }
     const auto places = kOnlyIn.find(header);
     if (places == kOnlyIn.end()) continue;
-    EXPECT_TRUE(std::ranges::any_of(places->second, [&](const std::string& place) { return relative.starts_with(place + "/"); }))
+    EXPECT_TRUE(std::ranges::any_of(
+        places->second, [&](const std::string& place) { return relative.starts_with(place + "/"); }))
         << relative << " includes " << header;
   }
 }

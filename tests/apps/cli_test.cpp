@@ -45,7 +45,8 @@ class Cli : public testing::Test {
   pid_t start(const std::vector<std::string>& arguments) const {
     const pid_t child = fork();
     if (child != 0) return child;
-    if (chdir(folder_.c_str()) != 0 || !freopen(log("out").c_str(), "w", stdout) || !freopen(log("err").c_str(), "w", stderr))
+    if (chdir(folder_.c_str()) != 0 || !freopen(log("out").c_str(), "w", stdout) ||
+        !freopen(log("err").c_str(), "w", stderr))
       _exit(99);
     std::vector<char*> argv = {const_cast<char*>(TSTITCH_PROGRAM)};
     for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -63,7 +64,8 @@ class Cli : public testing::Test {
   Outcome run(const std::vector<std::string>& arguments) const { return wait(start(arguments)); }
 
   // The program must refuse with this code, in one line that holds every part, and leave no file.
-  void expect_refused(int code, const std::vector<std::string>& parts, const std::vector<std::string>& arguments) const {
+  void expect_refused(int code, const std::vector<std::string>& parts,
+                      const std::vector<std::string>& arguments) const {
     const auto before = files();
     const Outcome outcome = run(arguments);
     std::string command;
@@ -72,7 +74,8 @@ class Cli : public testing::Test {
     EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << command << "\n" << outcome.err;
     EXPECT_TRUE(outcome.err.starts_with("tstitch: error: ")) << outcome.err;
     EXPECT_LE(outcome.err.size(), 600u) << outcome.err;
-    for (const std::string& part : parts) EXPECT_NE(outcome.err.find(part), std::string::npos) << command << "\n" << outcome.err;
+    for (const std::string& part : parts)
+      EXPECT_NE(outcome.err.find(part), std::string::npos) << command << "\n" << outcome.err;
     EXPECT_EQ(files(), before) << command;
   }
 
@@ -105,7 +108,8 @@ TEST_F(Cli, SamplesWithNothingNamed) {
 }
 
 TEST_F(Cli, TheJsonReportSaysWhatRan) {
-  const Outcome outcome = run(quick({"--json", "--ratio=0.5", "--save_latent", "x.npy", "-o", "a.png", "-s", "3"}));
+  const Outcome outcome =
+      run(quick({"--json", "--ratio=0.5", "--save_latent", "x.npy", "-o", "a.png", "-s", "3"}));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const auto report = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(report["trajectory"]["steps"], 4);
@@ -149,8 +153,10 @@ TEST_F(Cli, GivenLatentsAndNoiseReplaceTheSeed) {
   write_npy(path("start.npy").string(), start);
   write_npy(path("noise.npy").string(), noise);
   for (const char* seed : {"1", "2"})
-    ASSERT_EQ(run(quick({"--sampler", "ddpm", "--init-latent", "start.npy", "--noise", "noise.npy", "-s", seed, "--save-latent",
-                         std::string("given") + seed + ".npy"})).code, 0);
+    ASSERT_EQ(run(quick({"--sampler", "ddpm", "--init-latent", "start.npy", "--noise", "noise.npy", "-s",
+                         seed, "--save-latent", std::string("given") + seed + ".npy"}))
+                  .code,
+              0);
   EXPECT_EQ(read(path("given1.npy")), read(path("given2.npy")));
   EXPECT_NE(read(path("given1.npy")), read(path("a.npy")));
 }
@@ -163,14 +169,18 @@ TEST_F(Cli, AFolderHoldsOneFilePerImage) {
 
 TEST_F(Cli, ReferenceAndCpuAgree) {
   for (const char* device : {"reference", "cpu"})
-    ASSERT_EQ(run({"sample", "--steps", "2", "--class", "8", "--device", device, "--dtype", "f32", "--save-latent",
-                   std::string(device) + ".npy"}).code, 0);
+    ASSERT_EQ(run({"sample", "--steps", "2", "--class", "8", "--device", device, "--dtype", "f32",
+                   "--save-latent", std::string(device) + ".npy"})
+                  .code,
+              0);
   // Rounding grows by 1 / alpha = 158 in the first step from t = 999, and by the guidance.
-  EXPECT_LE(relative_error(read_npy(path("cpu.npy").string()), read_npy(path("reference.npy").string())), 1e-4);
+  EXPECT_LE(relative_error(read_npy(path("cpu.npy").string()), read_npy(path("reference.npy").string())),
+            1e-4);
 }
 
 TEST_F(Cli, SweepDrawsEveryRatio) {
-  const Outcome outcome = run({"sweep", "--steps", "4", "--class", "1", "--ratios", "0,0.5,1", "-o", "s.png"});
+  const Outcome outcome =
+      run({"sweep", "--steps", "4", "--class", "1", "--ratios", "0,0.5,1", "-o", "s.png"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_GT(read_png(path("s.png").string()).width, 3 * 84);
   expect_refused(2, {"--ratios", "1.5"}, {"sweep", "--ratios", "0,1.5"});
@@ -190,7 +200,8 @@ TEST_F(Cli, HelpAndVersion) {
   EXPECT_EQ(run({"--version"}).out, "tstitch 0.1.0\n");
   const Outcome help = run({"sample", "--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* option : {"--ratio", "--model", "--three-combo", "--cfg-channels", "--init-latent", "--save-latent", "--dry-run"})
+  for (const char* option : {"--ratio", "--model", "--three-combo", "--cfg-channels", "--init-latent",
+                             "--save-latent", "--dry-run"})
     EXPECT_NE(help.out.find(option), std::string::npos) << option;
 }
 
@@ -236,7 +247,8 @@ TEST_F(Cli, RefusedInputIsCodeThree) {
   broken[broken.size() - 1] = '\x7f';
   broken[broken.size() - 2] = '\xff';
   std::ofstream(path("nan.safetensors"), std::ios::binary) << broken;
-  expect_refused(3, {"nan.safetensors", "y_embedder.embedding_table.weight"}, {"sample", "-q", "-m", "nan.safetensors"});
+  expect_refused(3, {"nan.safetensors", "y_embedder.embedding_table.weight"},
+                 {"sample", "-q", "-m", "nan.safetensors"});
 
   expect_refused(3, {"folder"}, {"sample", "-m", "/tmp/"});
   expect_refused(3, {"x.npy"}, {"sample", "--init-latent", "x.npy"});
@@ -247,17 +259,20 @@ TEST_F(Cli, LatentsThatDoNotFitAreCodeThree) {
   Tensor wrong({1, 1, 2, 2}, DType::f32);
   std::fill_n(wrong.data<float>(), 4, 0.0f);
   write_npy(path("wrong.npy").string(), wrong);
-  expect_refused(3, {"--init-latent", "[1, 1, 2, 2]", "[10, 1, 28, 28]"}, {"sample", "--init-latent", "wrong.npy"});
+  expect_refused(3, {"--init-latent", "[1, 1, 2, 2]", "[10, 1, 28, 28]"},
+                 {"sample", "--init-latent", "wrong.npy"});
 }
 
 TEST_F(Cli, ModelsThatDoNotFitAreCodeThree) {
   const TensorFile file = read_safetensors(std::string(TSTITCH_SOURCE_DIR) + "/assets/fashion-s.safetensors");
   std::map<std::string, Tensor> tensors;
-  for (const auto& [name, info] : file.tensors()) tensors[name] = file.load(name, Shape(info.shape), DType::bf16);
+  for (const auto& [name, info] : file.tensors())
+    tensors[name] = file.load(name, Shape(info.shape), DType::bf16);
   auto config = nlohmann::json::parse(file.metadata().at("config"));
   config["beta_end"] = 0.012;
   write_safetensors(path("other.safetensors").string(), tensors, {{"config", config.dump()}});
-  expect_refused(3, {"cannot be stitched", "noise schedule"}, {"sample", "-m", "fashion-s", "-m", "other.safetensors"});
+  expect_refused(3, {"cannot be stitched", "noise schedule"},
+                 {"sample", "-m", "fashion-s", "-m", "other.safetensors"});
 }
 
 TEST_F(Cli, UnwritableOutputIsCodeFour) {

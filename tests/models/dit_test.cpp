@@ -20,11 +20,27 @@ struct Case {
 };
 
 const Case kSmall = {"S/8", "s8", {.patch_size = 8}, {207, 1000}};
-const Case kTiny = {"tiny", "tiny", {.input_size = 28, .patch_size = 4, .in_channels = 1, .hidden_size = 64, .depth = 2,
-                                     .num_heads = 4, .num_classes = 10}, {3, 10}};
-const Case kTinyNoSigma = {"tiny-nosigma", "tiny-nosigma",
-                           {.input_size = 28, .patch_size = 2, .in_channels = 1, .hidden_size = 64, .depth = 2,
-                            .num_heads = 4, .num_classes = 10, .learn_sigma = false}, {3, 10}};
+const Case kTiny = {"tiny",
+                    "tiny",
+                    {.input_size = 28,
+                     .patch_size = 4,
+                     .in_channels = 1,
+                     .hidden_size = 64,
+                     .depth = 2,
+                     .num_heads = 4,
+                     .num_classes = 10},
+                    {3, 10}};
+const Case kTinyNoSigma = {"tiny-nosigma",
+                           "tiny-nosigma",
+                           {.input_size = 28,
+                            .patch_size = 2,
+                            .in_channels = 1,
+                            .hidden_size = 64,
+                            .depth = 2,
+                            .num_heads = 4,
+                            .num_classes = 10,
+                            .learn_sigma = false},
+                           {3, 10}};
 
 constexpr uint64_t kSeed = 7;
 
@@ -44,31 +60,37 @@ TEST_P(DiTGolden, EveryStageAgreesWithDiffusers) {
 
   const int64_t side = c.config.input_size;
   const Tensor x = to_channels_last(
-      *backend, backend->upload(random_uniform("x_T", {2, c.config.in_channels, side, side}, std::sqrt(3.0), kSeed)));
+      *backend,
+      backend->upload(random_uniform("x_T", {2, c.config.in_channels, side, side}, std::sqrt(3.0), kSeed)));
   const std::vector<double> t = {501, 501};
   const std::vector<int64_t> rows = {0, 1};
   const Tensor positions = dit.positions(side, side);
   const DiT::Conditioning conditioning = dit.condition(t, c.classes);
 
-  EXPECT_LE(relative_error(backend->download(dit.embed_condition(t, c.classes)), golden("dit/" + c.file + "_condition.npy")),
+  EXPECT_LE(relative_error(backend->download(dit.embed_condition(t, c.classes)),
+                           golden("dit/" + c.file + "_condition.npy")),
             tolerance.relative);
   Tensor tokens = dit.embed_patches(x, positions);
   dit.blocks()[0](tokens, gather(*backend, conditioning.blocks[0], rows));
-  EXPECT_LE(relative_error(backend->download(tokens), golden("dit/" + c.file + "_block0.npy")), tolerance.relative);
+  EXPECT_LE(relative_error(backend->download(tokens), golden("dit/" + c.file + "_block0.npy")),
+            tolerance.relative);
 
   const Tensor out = to_channels_first(*backend, dit(x, positions, conditioning, rows));
-  EXPECT_LE(relative_error(backend->download(out), golden("dit/" + c.file + "_forward.npy")), tolerance.relative);
+  EXPECT_LE(relative_error(backend->download(out), golden("dit/" + c.file + "_forward.npy")),
+            tolerance.relative);
 }
 
 std::string test_name(const testing::TestParamInfo<DiTGolden::ParamType>& info) {
-  std::string name = std::get<0>(info.param).file + "_" + std::get<1>(info.param).device + "_" + std::get<1>(info.param).dtype;
+  std::string name = std::get<0>(info.param).file + "_" + std::get<1>(info.param).device + "_" +
+                     std::get<1>(info.param).dtype;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, DiTGolden,
                          testing::Combine(testing::Values(kSmall, kTiny, kTinyNoSigma),
-                                          testing::Values(Tolerance{"cpu", "f32", 1e-5}, Tolerance{"cpu", "bf16", 2e-2})),
+                                          testing::Values(Tolerance{"cpu", "f32", 1e-5},
+                                                          Tolerance{"cpu", "bf16", 2e-2})),
                          test_name);
 INSTANTIATE_TEST_SUITE_P(Reference, DiTGolden,
                          testing::Combine(testing::Values(kTiny, kTinyNoSigma),
@@ -79,7 +101,8 @@ TEST(DiTFamily, ParametersAreThePublishedOnes) {
   const auto parameters = [](const char* size, int64_t patch) {
     for (const DiTSize& s : kDiTSizes)
       if (s.name == size)
-        return dit_parameters({.patch_size = patch, .hidden_size = s.hidden_size, .depth = s.depth, .num_heads = s.num_heads});
+        return dit_parameters(
+            {.patch_size = patch, .hidden_size = s.hidden_size, .depth = s.depth, .num_heads = s.num_heads});
     return int64_t{0};
   };
   EXPECT_EQ(parameters("DiT-S", 2), 32'963'360);
@@ -138,8 +161,12 @@ TEST(DiTInference, EveryFamilyMemberIsRecognised) {
   for (const DiTSize& size : kDiTSizes)
     for (const int64_t patch : {2, 4, 8})
       for (const bool learn_sigma : {true, false}) {
-        const DiTConfig config = {.input_size = 64, .patch_size = patch, .hidden_size = size.hidden_size,
-                                  .depth = size.depth, .num_heads = size.num_heads, .learn_sigma = learn_sigma};
+        const DiTConfig config = {.input_size = 64,
+                                  .patch_size = patch,
+                                  .hidden_size = size.hidden_size,
+                                  .depth = size.depth,
+                                  .num_heads = size.num_heads,
+                                  .learn_sigma = learn_sigma};
         EXPECT_EQ(infer_dit_config(Shapes(config)), config) << size.name << "/" << patch;
       }
 }

@@ -1,12 +1,13 @@
-// Whole trajectories against an independent PyTorch implementation (tools/make_goldens.py): final latents of one, two
-// and three models, DDIM and DDPM, guidance on three channels and on all, noise and start given.
+// Whole trajectories against an independent PyTorch implementation (tools/make_goldens.py): final latents of
+// one, two and three models, DDIM and DDPM, guidance on three channels and on all, noise and start given.
+#include "tests/support/golden.h"
+
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "tests/support/golden.h"
 #include "tstitch/nn/random_weights.h"
 #include "tstitch/pipeline/run.h"
 
@@ -21,13 +22,21 @@ nlohmann::json cases_file() {
 }
 
 DiTConfig config_of(const nlohmann::json& json) {
-  return {.input_size = json["input_size"],   .patch_size = json["patch_size"], .in_channels = json["in_channels"],
-          .hidden_size = json["hidden_size"], .depth = json["depth"],           .num_heads = json["num_heads"],
-          .mlp_ratio = json["mlp_ratio"],     .num_classes = json["num_classes"], .learn_sigma = json["learn_sigma"]};
+  return {.input_size = json["input_size"],
+          .patch_size = json["patch_size"],
+          .in_channels = json["in_channels"],
+          .hidden_size = json["hidden_size"],
+          .depth = json["depth"],
+          .num_heads = json["num_heads"],
+          .mlp_ratio = json["mlp_ratio"],
+          .num_classes = json["num_classes"],
+          .learn_sigma = json["learn_sigma"]};
 }
 
 // Given latents and noise in the streams the goldens were made with.
-Tensor input(const std::string& name, const Shape& shape) { return random_uniform(name, shape, std::sqrt(3.0), kSeed); }
+Tensor input(const std::string& name, const Shape& shape) {
+  return random_uniform(name, shape, std::sqrt(3.0), kSeed);
+}
 
 double error_of_case(const nlohmann::json& c, const nlohmann::json& configs, const std::string& dtype) {
   const auto backend = make_backend({.device = "cpu", .dtype = dtype, .threads = 2});
@@ -37,15 +46,20 @@ double error_of_case(const nlohmann::json& c, const nlohmann::json& configs, con
     models.push_back(random_model(config_of(configs[tag]), tag, kSeed, *backend));
     infos.push_back(models.back().info);
   }
-  SampleOptions options{.sampler = c["sampler"], .steps = "10", .eta = c["eta"], .cfg_scale = c["cfg_scale"].get<double>(),
-                        .cfg_channels = c["cfg_channels"].get<int64_t>(), .classes = c["classes"]};
+  SampleOptions options{.sampler = c["sampler"],
+                        .steps = "10",
+                        .eta = c["eta"],
+                        .cfg_scale = c["cfg_scale"].get<double>(),
+                        .cfg_channels = c["cfg_channels"].get<int64_t>(),
+                        .classes = c["classes"]};
   if (models.size() == 1) options.fractions = {1};
   if (!c["ratio"].is_null()) options.fractions = {c["ratio"], 1 - c["ratio"].get<double>()};
   if (!c["fractions"].is_null()) options.fractions = c["fractions"].get<std::vector<double>>();
 
   const DiTConfig& config = infos[0].config;
   options.given.initial = input("x_T", {2, config.in_channels, config.input_size, config.input_size});
-  if (c["noise"]) options.given.steps = input("noise", {10, 2, config.in_channels, config.input_size, config.input_size});
+  if (c["noise"])
+    options.given.steps = input("noise", {10, 2, config.in_channels, config.input_size, config.input_size});
 
   const Plan plan = make_plan(infos, options);
   for (const Step& step : plan.trajectory) {
@@ -72,8 +86,8 @@ TEST_P(TrajectoryGolden, FinalLatentsAgreeWithPyTorch) {
 
 INSTANTIATE_TEST_SUITE_P(All, TrajectoryGolden,
                          testing::Values("s8_ddim", "s8_ddim_eta0.7", "s8_ddpm", "b8_ddim", "s8-b8_ddim",
-                                         "s8-b8_ddim_cfg-all", "s8-b8_ddpm", "s8-b4-b8_ddim", "s8-b4-b8_ddpm", "tiny_ddim",
-                                         "tiny_ddpm", "tiny-nosigma_ddpm"),
+                                         "s8-b8_ddim_cfg-all", "s8-b8_ddpm", "s8-b4-b8_ddim", "s8-b4-b8_ddpm",
+                                         "tiny_ddim", "tiny_ddpm", "tiny-nosigma_ddpm"),
                          [](const auto& test) {
                            std::string name = test.param;
                            for (char& c : name)

@@ -1,5 +1,5 @@
-// What holds bit for bit, whatever the models: the identities of stitching, and that an image depends on its seed and
-// not on its company.
+// What holds bit for bit, whatever the models: the identities of stitching, and that an image depends on its
+// seed and not on its company.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -10,8 +10,13 @@
 namespace tstitch {
 namespace {
 
-const DiTConfig kTiny = {.input_size = 28, .patch_size = 4, .in_channels = 1, .hidden_size = 64, .depth = 2,
-                         .num_heads = 4, .num_classes = 10};
+const DiTConfig kTiny = {.input_size = 28,
+                         .patch_size = 4,
+                         .in_channels = 1,
+                         .hidden_size = 64,
+                         .depth = 2,
+                         .num_heads = 4,
+                         .num_classes = 10};
 
 DiTConfig larger() {
   DiTConfig config = kTiny;
@@ -69,7 +74,8 @@ TEST_P(Identities, RatioZeroAndOneAreThePureModels) {
 }
 
 TEST_P(Identities, StitchingChangesTheImage) {
-  const Tensor pure = sample(setting({"two"}, {1})).latents, stitched = sample(setting({"one", "two"}, {0.5, 0.5})).latents;
+  const Tensor pure = sample(setting({"two"}, {1})).latents,
+               stitched = sample(setting({"one", "two"}, {0.5, 0.5})).latents;
   EXPECT_NE(std::memcmp(pure.bytes(), stitched.bytes(), static_cast<size_t>(pure.elements()) * 4), 0);
 }
 
@@ -102,7 +108,9 @@ TEST_P(Identities, EvaluationsAreWhatTheTrajectorySays) {
 
 INSTANTIATE_TEST_SUITE_P(All, Identities,
                          testing::Combine(testing::Values("f32", "bf16"), testing::Values("ddim", "ddpm")),
-                         [](const auto& test) { return std::get<0>(test.param) + "_" + std::get<1>(test.param); });
+                         [](const auto& test) {
+                           return std::get<0>(test.param) + "_" + std::get<1>(test.param);
+                         });
 
 // Counts the system's allocations behind tensors, step by step.
 class AllocationCounter final : public RunObserver {
@@ -110,7 +118,8 @@ class AllocationCounter final : public RunObserver {
   void progress(const Progress& progress) override {
     const int64_t now = host_memory().statistics().system_allocations;
     // The first step of a model may allocate; what it took is seen before the step after it.
-    if (progress.step > 0 && progress.model == previous_model_ && steps_of_model_ >= 1) late_ += now - before_;
+    if (progress.step > 0 && progress.model == previous_model_ && steps_of_model_ >= 1)
+      late_ += now - before_;
     steps_of_model_ = progress.model == previous_model_ ? steps_of_model_ + 1 : 0;
     previous_model_ = progress.model;
     before_ = now;
@@ -132,7 +141,8 @@ TEST(SteadyState, NothingIsAllocatedAfterAModelsFirstStep) {
       const std::vector<ModelInfo> infos = {models[0].info, models[1].info};
       host_memory().trim();
       AllocationCounter counter;
-      run(*backend, models, make_plan(infos, {.fractions = {0.5, 0.5}, .sampler = sampler, .steps = "12", .classes = {1, 2}}),
+      run(*backend, models,
+          make_plan(infos, {.fractions = {0.5, 0.5}, .sampler = sampler, .steps = "12", .classes = {1, 2}}),
           counter);
       EXPECT_EQ(counter.late(), 0) << sampler << " " << dtype;
     }
@@ -147,7 +157,8 @@ TEST(Cancelling, EndsAfterTheStepInProgress) {
   std::vector<Model> models;
   models.push_back(random_model(kTiny, "one", 3, *backend));
   const RunResult result =
-      run(*backend, models, make_plan({models[0].info}, {.fractions = {1}, .steps = "12", .classes = {1}}), observer);
+      run(*backend, models, make_plan({models[0].info}, {.fractions = {1}, .steps = "12", .classes = {1}}),
+          observer);
   EXPECT_TRUE(result.cancelled);
   EXPECT_EQ(result.models[0].evaluations, 4);
 }
@@ -161,7 +172,10 @@ TEST(NotFinite, IsRefusedWithTheImage) {
   start.data<float>()[28 * 28 + 5] = 3e38f;  // overflows in the second image
   RunObserver silent;
   try {
-    run(*backend, models, make_plan({models[0].info}, {.fractions = {1}, .steps = "4", .classes = {1, 2}, .given = {.initial = start, .steps = {}}}),
+    run(*backend, models,
+        make_plan(
+            {models[0].info},
+            {.fractions = {1}, .steps = "4", .classes = {1, 2}, .given = {.initial = start, .steps = {}}}),
         silent);
     FAIL() << "accepted";
   } catch (const Error& e) {

@@ -1,7 +1,6 @@
 #include "tstitch/pipeline/model_info.h"
 
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <filesystem>
@@ -30,7 +29,9 @@ class ModelInfoTest : public testing::Test {
     const std::string path = (folder_ / "model.safetensors").string();
     Tensor x({1}, DType::f32);
     *x.data<float>() = 0;
-    write_safetensors(path, {{"x", x}}, config.empty() ? std::map<std::string, std::string>{} : std::map<std::string, std::string>{{"config", config}});
+    write_safetensors(path, {{"x", x}},
+                      config.empty() ? std::map<std::string, std::string>{}
+                                     : std::map<std::string, std::string>{{"config", config}});
     return path;
   }
 
@@ -97,7 +98,8 @@ TEST_F(ModelInfoTest, MissingWeightsAreRefusedByName) {
 }
 
 TEST(Assets, TheDemoFamilyCanBeStitched) {
-  const auto infos = read_model_infos({resolve_model("fashion-s"), resolve_model("fashion-b"), resolve_model("fashion-l")});
+  const auto infos =
+      read_model_infos({resolve_model("fashion-s"), resolve_model("fashion-b"), resolve_model("fashion-l")});
   for (const ModelInfo& info : infos) {
     EXPECT_TRUE(stitch_obstacles(infos[0], info).empty());
     EXPECT_EQ(info.classes.size(), 10u);

@@ -16,7 +16,8 @@ ModelInfo model(const std::string& name) {
 
 const std::vector<ModelInfo> kPair = {model("small"), model("large")};
 
-void expect_refused(ErrorKind kind, const std::string& part, const std::vector<ModelInfo>& models, const SampleOptions& options) {
+void expect_refused(ErrorKind kind, const std::string& part, const std::vector<ModelInfo>& models,
+                    const SampleOptions& options) {
   try {
     make_plan(models, options);
     ADD_FAILURE() << "accepted; expected: " << part;
@@ -84,8 +85,10 @@ TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
   expect_refused(usage, "--batch-size", kPair, {.batch_size = 0});
   expect_refused(usage, "--width", kPair, {.width = 100});
   expect_refused(usage, "--height", kPair, {.height = -16});
-  expect_refused(ErrorKind::input, "--init-latent", kPair, {.given = {.initial = Tensor({2, 4, 32, 32}, DType::f32), .steps = {}}});
-  expect_refused(ErrorKind::input, "--noise", kPair, {.given = {.initial = {}, .steps = Tensor({8, 4, 32, 32}, DType::f32)}});
+  expect_refused(ErrorKind::input, "--init-latent", kPair,
+                 {.given = {.initial = Tensor({2, 4, 32, 32}, DType::f32), .steps = {}}});
+  expect_refused(ErrorKind::input, "--noise", kPair,
+                 {.given = {.initial = {}, .steps = Tensor({8, 4, 32, 32}, DType::f32)}});
 }
 
 TEST(Plan, ModelsThatDoNotFitAreRefusedWithBothNames) {

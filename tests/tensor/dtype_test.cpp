@@ -43,12 +43,14 @@ TEST(DType, SizesAndNames) {
 
 TEST(Half, EveryValueIsExact) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits)
-    ASSERT_TRUE(same(to_float(float16{static_cast<uint16_t>(bits)}), value_of(bits, 5, 10))) << std::hex << bits;
+    ASSERT_TRUE(same(to_float(float16{static_cast<uint16_t>(bits)}), value_of(bits, 5, 10)))
+        << std::hex << bits;
 }
 
 TEST(BFloat16, EveryValueIsExact) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits)
-    ASSERT_TRUE(same(to_float(bfloat16{static_cast<uint16_t>(bits)}), value_of(bits, 8, 7))) << std::hex << bits;
+    ASSERT_TRUE(same(to_float(bfloat16{static_cast<uint16_t>(bits)}), value_of(bits, 8, 7)))
+        << std::hex << bits;
 }
 
 TEST(BFloat16, EveryValueSurvivesTheRoundTrip) {

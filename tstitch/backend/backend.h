@@ -61,7 +61,8 @@ class Backend {
   virtual Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) = 0;
 
   // residual + gate * (x W^T + b), in place. residual: (N, T, M) f32, gate: (N, M) f32, x: (N, T, K).
-  virtual void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) = 0;
+  virtual void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
+                                const PackedLinear& w) = 0;
 
   // ---- attention ---------------------------------------------------------------------------------------
   // softmax(q k^T / sqrt(d)) v for each head. q: (N, T, D), k and v: (N, S, D), rows may be strided; head h
@@ -98,9 +99,10 @@ class Backend {
   // are c. c and u: (..., C), rows may be strided.
   virtual Tensor guide(const Tensor& c, const Tensor& u, double scale, int64_t channels) = 0;
 
-  // ---- layout ----------------------------------------------------------------------------------------------
-  // Patches of p x p pixels as rows in the order (p row, p column, channel): (N, H, W, C) f32 to
-  // (N, H/p W/p, p p C) of the compute type, tokens row-major; and back, f32 to f32, to (N, h, w, C).
+  // ---- layout
+  // ---------------------------------------------------------------------------------------------- Patches of
+  // p x p pixels as rows in the order (p row, p column, channel): (N, H, W, C) f32 to (N, H/p W/p, p p C) of
+  // the compute type, tokens row-major; and back, f32 to f32, to (N, h, w, C).
   virtual Tensor patchify(const Tensor& x, int64_t p) = 0;
   virtual Tensor unpatchify(const Tensor& tokens, int64_t p, int64_t height, int64_t width) = 0;
 
@@ -113,9 +115,9 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string device = "cpu";    // "cpu" or "reference"
-  std::string dtype = "auto";    // "f32", "bf16", or "auto": bf16 where the device computes it natively
-  int threads = 0;               // 0: all the processors of this process
+  std::string device = "cpu";  // "cpu" or "reference"
+  std::string dtype = "auto";  // "f32", "bf16", or "auto": bf16 where the device computes it natively
+  int threads = 0;             // 0: all the processors of this process
 };
 
 // Throws Error{usage} for an unknown device or type, naming the known ones.

@@ -42,7 +42,8 @@ int64_t extent_of(const WeightSource& weights, const std::string& name, int rank
 
 std::string dit_name(const DiTConfig& config) {
   for (const DiTSize& size : kDiTSizes)
-    if (size.hidden_size == config.hidden_size && size.depth == config.depth && size.num_heads == config.num_heads)
+    if (size.hidden_size == config.hidden_size && size.depth == config.depth &&
+        size.num_heads == config.num_heads)
       return concat(size.name, "/", config.patch_size);
   return concat("DiT ", config.hidden_size, "x", config.depth, "/", config.patch_size);
 }
@@ -56,19 +57,21 @@ DiTConfig infer_dit_config(const WeightSource& weights) {
 
   const int64_t tokens = extent_of(weights, "pos_embed", 3, 1);
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(tokens))));
-  check(side * side == tokens, ErrorKind::input, "tensor \"pos_embed\" has ", tokens, " tokens, expected a square");
+  check(side * side == tokens, ErrorKind::input, "tensor \"pos_embed\" has ", tokens,
+        " tokens, expected a square");
   config.input_size = side * config.patch_size;
 
   const int64_t outputs = extent_of(weights, "final_layer.linear.weight", 2, 0);
   const int64_t pixels = config.patch_size * config.patch_size;
   config.learn_sigma = outputs == 2 * pixels * config.in_channels;
   check(config.learn_sigma || outputs == pixels * config.in_channels, ErrorKind::input,
-        "tensor \"final_layer.linear.weight\" has ", outputs, " outputs, expected ", pixels * config.in_channels, " or ",
-        2 * pixels * config.in_channels);
+        "tensor \"final_layer.linear.weight\" has ", outputs, " outputs, expected ",
+        pixels * config.in_channels, " or ", 2 * pixels * config.in_channels);
 
   config.depth = 0;
   while (weights.shape(concat("blocks.", config.depth, ".attn.qkv.weight"))) ++config.depth;
-  check(config.depth > 0, ErrorKind::input, "not a DiT checkpoint: it has no tensor \"blocks.0.attn.qkv.weight\"");
+  check(config.depth > 0, ErrorKind::input,
+        "not a DiT checkpoint: it has no tensor \"blocks.0.attn.qkv.weight\"");
   config.mlp_ratio = static_cast<double>(extent_of(weights, "blocks.0.mlp.fc1.weight", 2, 0)) /
                      static_cast<double>(config.hidden_size);
 
@@ -77,8 +80,9 @@ DiTConfig infer_dit_config(const WeightSource& weights) {
       config.num_heads = size.num_heads;
       return config;
     }
-  fail(ErrorKind::input, "the number of attention heads of a DiT of width ", config.hidden_size, " and depth ",
-       config.depth, " is not known: put a config.json with \"num_heads\" beside the checkpoint");
+  fail(ErrorKind::input, "the number of attention heads of a DiT of width ", config.hidden_size,
+       " and depth ", config.depth,
+       " is not known: put a config.json with \"num_heads\" beside the checkpoint");
 }
 
 int64_t dit_parameters(const DiTConfig& config) {
@@ -87,7 +91,8 @@ int64_t dit_parameters(const DiTConfig& config) {
   const auto linear = [](int64_t inputs, int64_t outputs) { return inputs * outputs + outputs; };
   const int64_t block = linear(D, 6 * D) + linear(D, 3 * D) + linear(D, D) + linear(D, M) + linear(M, D);
   return linear(p2 * config.in_channels, D) + tokens * D + linear(kTimestepWidth, D) + linear(D, D) +
-         (config.num_classes + 1) * D + config.depth * block + linear(D, 2 * D) + linear(D, p2 * config.out_channels());
+         (config.num_classes + 1) * D + config.depth * block + linear(D, 2 * D) +
+         linear(D, p2 * config.out_channels());
 }
 
 double dit_flops(const DiTConfig& config, int64_t height, int64_t width) {
@@ -111,12 +116,14 @@ DiTBlock::DiTBlock(const Weights& weights, const DiTConfig& config)
       fc2(weights / "mlp.fc2", config.mlp_size(), config.hidden_size) {}
 
 void DiTBlock::operator()(Tensor& x, const Tensor& modulation) const {
-  const auto [shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp] = chunk<6>(modulation);  // 6 x (N, D)
+  const auto [shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp] =
+      chunk<6>(modulation);  // 6 x (N, D)
 
   const auto [q, k, v] = chunk<3>(qkv(modulated_norm(*backend, x, shift_msa, scale_msa)));  // 3 x (N, T, D)
   proj.add_gated_to(x, gate_msa, attention(*backend, q, k, v, num_heads));
 
-  const Tensor hidden = fc1(modulated_norm(*backend, x, shift_mlp, scale_mlp), Activation::gelu_tanh);  // (N, T, 4 D)
+  const Tensor hidden =
+      fc1(modulated_norm(*backend, x, shift_mlp, scale_mlp), Activation::gelu_tanh);  // (N, T, 4 D)
   fc2.add_gated_to(x, gate_mlp, hidden);
 }
 
@@ -128,7 +135,8 @@ DiT::DiT(const DiTConfig& config, const Weights& weights)
       t_mlp_2_(weights / "t_embedder.mlp.2", config.hidden_size, config.hidden_size),
       y_embedding_(backend_->upload(
           weights.load("y_embedder.embedding_table.weight", {config.num_classes + 1, config.hidden_size}))),
-      final_adaLN_modulation_(weights / "final_layer.adaLN_modulation.1", config.hidden_size, 2 * config.hidden_size),
+      final_adaLN_modulation_(weights / "final_layer.adaLN_modulation.1", config.hidden_size,
+                              2 * config.hidden_size),
       final_linear_(weights / "final_layer.linear", config.hidden_size,
                     config.patch_size * config.patch_size * config.out_channels()) {
   blocks_.reserve(static_cast<size_t>(config.depth));
@@ -149,9 +157,10 @@ DiT::DiT(const DiTConfig& config, const Weights& weights)
 
 Tensor DiT::embed_condition(std::span<const double> t, std::span<const int64_t> classes) const {
   check_internal(t.size() == classes.size(), t.size(), " timesteps for ", classes.size(), " classes");
-  const Tensor frequencies = timestep_embedding(*backend_, t, kTimestepWidth);                  // (R, 256)
-  const Tensor t_emb = t_mlp_2_(t_mlp_0_(frequencies, Activation::silu), Activation::none, DType::f32);  // (R, D)
-  const Tensor y_emb = gather(*backend_, y_embedding_, classes);                                 // (R, D)
+  const Tensor frequencies = timestep_embedding(*backend_, t, kTimestepWidth);  // (R, 256)
+  const Tensor t_emb =
+      t_mlp_2_(t_mlp_0_(frequencies, Activation::silu), Activation::none, DType::f32);  // (R, D)
+  const Tensor y_emb = gather(*backend_, y_embedding_, classes);                        // (R, D)
   return combine(*backend_, {{1, &t_emb}, {1, &y_emb}});
 }
 
@@ -172,13 +181,16 @@ int64_t DiT::conditioning_bytes_per_row() const {
 Tensor DiT::operator()(const Tensor& x, const Tensor& positions, const Conditioning& conditioning,
                        std::span<const int64_t> rows) const {
   const int64_t N = x.extent(0), H = x.extent(1), W = x.extent(2);
-  check_internal(static_cast<int64_t>(rows.size()) == N, rows.size(), " conditioning rows for ", N, " images");
+  check_internal(static_cast<int64_t>(rows.size()) == N, rows.size(), " conditioning rows for ", N,
+                 " images");
 
   Tensor tokens = embed_patches(x, positions);  // (N, T, D)
-  for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i](tokens, gather(*backend_, conditioning.blocks[i], rows));
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    blocks_[i](tokens, gather(*backend_, conditioning.blocks[i], rows));
 
   const auto [shift, scale] = chunk<2>(gather(*backend_, conditioning.final_layer, rows));  // 2 x (N, D)
-  const Tensor out = final_linear_(modulated_norm(*backend_, tokens, shift, scale), Activation::none, DType::f32);
+  const Tensor out =
+      final_linear_(modulated_norm(*backend_, tokens, shift, scale), Activation::none, DType::f32);
   return unpatchify(*backend_, out, config_.patch_size, H, W);  // (N, H, W, out_channels)
 }
 
@@ -205,8 +217,10 @@ Tensor sine_cosine_embedding(int64_t rows, int64_t columns, int64_t width) {
     for (int64_t j = 0; j < width; ++j) {
       const int64_t part = j / quarter, i = j % quarter;  // parts: column sin, column cos, row sin, row cos
       const auto position = static_cast<double>(part < 2 ? token % columns : token / columns);
-      const double angle = position * std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(quarter));
-      table.data<float>()[token * width + j] = static_cast<float>(part % 2 == 0 ? std::sin(angle) : std::cos(angle));
+      const double angle =
+          position * std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(quarter));
+      table.data<float>()[token * width + j] =
+          static_cast<float>(part % 2 == 0 ? std::sin(angle) : std::cos(angle));
     }
   return table;
 }

@@ -101,10 +101,10 @@ class DiT {
  private:
   DiTConfig config_;
   Backend* backend_;
-  Linear x_embedder_;            // p p C -> D, inputs in the order (p row, p column, channel)
-  Linear t_mlp_0_, t_mlp_2_;     // 256 -> D -> D
-  Tensor y_embedding_;           // (classes + 1, D)
-  Tensor pos_embed_;             // (T, D) at input_size
+  Linear x_embedder_;         // p p C -> D, inputs in the order (p row, p column, channel)
+  Linear t_mlp_0_, t_mlp_2_;  // 256 -> D -> D
+  Tensor y_embedding_;        // (classes + 1, D)
+  Tensor pos_embed_;          // (T, D) at input_size
   bool pos_embed_is_sine_cosine_;
   std::vector<DiTBlock> blocks_;
   Linear final_adaLN_modulation_;  // D -> 2 D

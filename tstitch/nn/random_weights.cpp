@@ -26,7 +26,8 @@ Tensor random_uniform(const std::string& name, const Shape& shape, double scale,
   const int64_t count = tensor.elements();
   for (int64_t i = 0; i < count; i += 4) {
     const auto block = static_cast<uint64_t>(i / 4);
-    const PhiloxBlock words = philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0}, key);
+    const PhiloxBlock words =
+        philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), 0, 0}, key);
     for (int64_t j = i; j < std::min(i + 4, count); ++j)
       values[j] = static_cast<float>(((words[j - i] >> 8) * 0x1p-23 - 1.0) * scale);
   }
@@ -39,7 +40,8 @@ Tensor RandomWeights::load(const std::string& name, const Shape& expected, DType
   const Tensor values = random_uniform(tag_ + "/" + name, expected, scale_of(name, expected), seed_);
   if (dtype == DType::f32) return values;
   Tensor rounded(expected, DType::bf16);
-  std::transform(values.data<float>(), values.data<float>() + values.elements(), rounded.data<bfloat16>(), to_bfloat16);
+  std::transform(values.data<float>(), values.data<float>() + values.elements(), rounded.data<bfloat16>(),
+                 to_bfloat16);
   return rounded;
 }
 

@@ -6,8 +6,8 @@ namespace tstitch {
 namespace {
 
 void expect_shape(const char* op, const char* name, const Tensor& x, const Shape& expected) {
-  check_internal(x.shape() == expected, "[", op, "] ", name, " has the shape ", to_string(x.shape()), ", expected ",
-                 to_string(expected));
+  check_internal(x.shape() == expected, "[", op, "] ", name, " has the shape ", to_string(x.shape()),
+                 ", expected ", to_string(expected));
 }
 
 void expect_rank(const char* op, const char* name, const Tensor& x, int rank) {
@@ -16,7 +16,8 @@ void expect_rank(const char* op, const char* name, const Tensor& x, int rank) {
 }
 
 void expect_type(const char* op, const char* name, const Tensor& x, DType dtype) {
-  check_internal(x.dtype() == dtype, "[", op, "] ", name, " is ", name_of(x.dtype()), ", expected ", name_of(dtype));
+  check_internal(x.dtype() == dtype, "[", op, "] ", name, " is ", name_of(x.dtype()), ", expected ",
+                 name_of(dtype));
 }
 
 void expect_f32(const char* op, const char* name, const Tensor& x, const Shape& expected) {
@@ -27,16 +28,17 @@ void expect_f32(const char* op, const char* name, const Tensor& x, const Shape& 
 }  // namespace
 
 Tensor linear(Backend& backend, const Tensor& x, const PackedLinear& w, Activation act, DType out) {
-  check_internal(x.columns() == w.inputs(), "[linear] x has ", x.columns(), " columns but the weight has ", w.inputs(),
-                 " inputs");
+  check_internal(x.columns() == w.inputs(), "[linear] x has ", x.columns(), " columns but the weight has ",
+                 w.inputs(), " inputs");
   return backend.linear(x, w, act, out);
 }
 
-void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) {
+void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, const Tensor& x,
+                      const PackedLinear& w) {
   constexpr char kOp[] = "add_gated_linear";
   expect_rank(kOp, "x", x, 3);
-  check_internal(x.columns() == w.inputs(), "[add_gated_linear] x has ", x.columns(), " columns but the weight has ",
-                 w.inputs(), " inputs");
+  check_internal(x.columns() == w.inputs(), "[add_gated_linear] x has ", x.columns(),
+                 " columns but the weight has ", w.inputs(), " inputs");
   expect_f32(kOp, "residual", residual, {x.extent(0), x.extent(1), w.outputs()});
   expect_f32(kOp, "gate", gate, {x.extent(0), w.outputs()});
   backend.add_gated_linear(residual, gate, x, w);
@@ -46,15 +48,16 @@ Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tenso
   constexpr char kOp[] = "attention";
   expect_rank(kOp, "q", q, 3);
   expect_rank(kOp, "k", k, 3);
-  check_internal(heads > 0 && q.columns() % heads == 0, "[attention] ", q.columns(), " columns do not divide into ",
-                 heads, " heads");
+  check_internal(heads > 0 && q.columns() % heads == 0, "[attention] ", q.columns(),
+                 " columns do not divide into ", heads, " heads");
   expect_shape(kOp, "k", k, {q.extent(0), k.extent(1), q.extent(2)});
   expect_shape(kOp, "v", v, k.shape());
   for (const Tensor* x : {&q, &k, &v}) expect_type(kOp, "q, k or v", *x, backend.compute_dtype());
   return backend.attention(q, k, v, heads);
 }
 
-Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) {
+Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale,
+                      double eps) {
   constexpr char kOp[] = "modulated_norm";
   expect_rank(kOp, "x", x, 3);
   expect_type(kOp, "x", x, DType::f32);
@@ -88,7 +91,9 @@ Tensor silu(Backend& backend, const Tensor& x) {
   return backend.silu(x);
 }
 
-Tensor cast(Backend& backend, const Tensor& x, DType dtype) { return x.dtype() == dtype ? x : backend.cast(x, dtype); }
+Tensor cast(Backend& backend, const Tensor& x, DType dtype) {
+  return x.dtype() == dtype ? x : backend.cast(x, dtype);
+}
 
 Tensor combine(Backend& backend, std::initializer_list<Term> terms, double offset) {
   check_internal(terms.size() > 0 && terms.size() <= 8, "[combine] ", terms.size(), " terms");
@@ -106,7 +111,8 @@ Tensor add_noise(Backend& backend, const Tensor& mean, const Tensor& log_varianc
 Tensor guide(Backend& backend, const Tensor& c, const Tensor& u, double scale, int64_t channels) {
   expect_type("guide", "c", c, DType::f32);
   expect_f32("guide", "u", u, c.shape());
-  check_internal(0 <= channels && channels <= c.columns(), "[guide] ", channels, " of ", c.columns(), " channels");
+  check_internal(0 <= channels && channels <= c.columns(), "[guide] ", channels, " of ", c.columns(),
+                 " channels");
   return backend.guide(c, u, scale, channels);
 }
 
@@ -121,8 +127,9 @@ Tensor patchify(Backend& backend, const Tensor& x, int64_t p) {
 Tensor unpatchify(Backend& backend, const Tensor& tokens, int64_t p, int64_t height, int64_t width) {
   expect_rank("unpatchify", "tokens", tokens, 3);
   expect_type("unpatchify", "tokens", tokens, DType::f32);
-  check_internal(tokens.extent(1) * p * p == height * width && tokens.columns() % (p * p) == 0, "[unpatchify] ",
-                 to_string(tokens.shape()), " to ", height, " x ", width, " with patches of ", p);
+  check_internal(tokens.extent(1) * p * p == height * width && tokens.columns() % (p * p) == 0,
+                 "[unpatchify] ", to_string(tokens.shape()), " to ", height, " x ", width,
+                 " with patches of ", p);
   return backend.unpatchify(tokens, p, height, width);
 }
 

@@ -13,9 +13,11 @@
 namespace tstitch {
 
 Tensor linear(Backend& backend, const Tensor& x, const PackedLinear& w, Activation act, DType out);
-void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w);
+void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, const Tensor& x,
+                      const PackedLinear& w);
 Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads);
-Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale, double eps = 1e-6);
+Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale,
+                      double eps = 1e-6);
 void add_rows(Backend& backend, Tensor& x, const Tensor& y);
 Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> indices);
 Tensor timestep_embedding(Backend& backend, std::span<const double> t, int64_t width);

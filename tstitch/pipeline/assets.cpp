@@ -18,7 +18,8 @@ std::string assets_folder() {
   if (const char* folder = std::getenv("TSTITCH_ASSETS")) return folder;
   std::error_code ignored;
   const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
-  for (const fs::path& folder : {program.parent_path().parent_path() / "share" / "tstitch", fs::path(TSTITCH_BUILD_ASSETS)})
+  for (const fs::path& folder :
+       {program.parent_path().parent_path() / "share" / "tstitch", fs::path(TSTITCH_BUILD_ASSETS)})
     if (fs::exists(folder / kProbe, ignored)) return folder.string();
   fail(ErrorKind::input, "the demo models are not installed: no ", kProbe, " beside the program nor in ",
        TSTITCH_BUILD_ASSETS, "; name models with --model, or the folder in TSTITCH_ASSETS");

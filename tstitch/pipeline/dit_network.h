@@ -32,8 +32,8 @@ class DiTNetwork final : public Network {
   // The window in use: row i U + u of the table belongs to window_[i] and unique class u.
   mutable std::vector<double> window_;
   mutable DiT::Conditioning table_;
-  mutable std::vector<int64_t> rows_;         // of this step, one per image
-  std::vector<int64_t> class_of_image_;       // index into unique_classes_
+  mutable std::vector<int64_t> rows_;    // of this step, one per image
+  std::vector<int64_t> class_of_image_;  // index into unique_classes_
 };
 
 }  // namespace tstitch

@@ -26,7 +26,8 @@ Image draw(const Figure& figure) {
   const int line = text_height(kTextScale) + kGap;
 
   int label_width = 0, cell_width = first.width * factor;
-  for (const std::string& label : figure.row_labels) label_width = std::max(label_width, text_width(label, kTextScale));
+  for (const std::string& label : figure.row_labels)
+    label_width = std::max(label_width, text_width(label, kTextScale));
   for (const auto& column : columns)
     for (const std::string* text : {&column.label, &column.note})
       cell_width = std::max(cell_width, text_width(*text, kTextScale) + kMargin);
@@ -41,8 +42,8 @@ Image draw(const Figure& figure) {
 
   draw_text(canvas, kMargin, kMargin, figure.title, kTextScale, 0);
   for (int row = 0; row < rows && row < static_cast<int>(figure.row_labels.size()); ++row)
-    draw_text(canvas, kMargin, top + row * (cell_height + kGap) + (cell_height - line) / 2, figure.row_labels[row],
-              kTextScale, 0);
+    draw_text(canvas, kMargin, top + row * (cell_height + kGap) + (cell_height - line) / 2,
+              figure.row_labels[row], kTextScale, 0);
   for (size_t i = 0; i < columns.size(); ++i) {
     const int x = left + static_cast<int>(i) * (cell_width + kGap);
     draw_centered(canvas, x, cell_width, top - line, columns[i].label);

@@ -27,7 +27,8 @@ std::vector<Image> decode_pixels(const Tensor& latents) {
     Image image = blank(static_cast<int>(W), static_cast<int>(H), static_cast<int>(C));
     for (int64_t c = 0; c < C; ++c)
       for (int64_t i = 0; i < H * W; ++i)
-        image.pixels[i * C + c] = static_cast<uint8_t>(std::clamp(127.5f * x[c * H * W + i] + 128, 0.0f, 255.0f));
+        image.pixels[i * C + c] =
+            static_cast<uint8_t>(std::clamp(127.5f * x[c * H * W + i] + 128, 0.0f, 255.0f));
     images.push_back(std::move(image));
   }
   return images;
@@ -68,7 +69,8 @@ void paste(Image& target, const Image& image, int x, int y) {
     for (int column = 0; column < image.width; ++column)
       for (int c = 0; c < target.channels; ++c)
         target.pixels[(static_cast<size_t>(y + row) * target.width + x + column) * target.channels + c] =
-            image.pixels[(static_cast<size_t>(row) * image.width + column) * image.channels + c % image.channels];
+            image.pixels[(static_cast<size_t>(row) * image.width + column) * image.channels +
+                         c % image.channels];
 }
 
 }  // namespace tstitch

@@ -9,12 +9,12 @@
 
 namespace tstitch {
 
-// Latents that are images in [-1, 1], (N, C, H, W) f32 with C = 1 or 3, as 8-bit pictures: 127.5 x + 128, clamped
-// to 0 ... 255 and truncated, the reference's mapping.
+// Latents that are images in [-1, 1], (N, C, H, W) f32 with C = 1 or 3, as 8-bit pictures: 127.5 x + 128,
+// clamped to 0 ... 255 and truncated, the reference's mapping.
 std::vector<Image> decode_pixels(const Tensor& latents);
 
-// The images in rows of `columns`, with two black pixels around each as in torchvision's make_grid. All of one
-// size.
+// The images in rows of `columns`, with two black pixels around each as in torchvision's make_grid. All of
+// one size.
 Image make_grid(const std::vector<Image>& images, int columns);
 
 // How many columns the grid of a run has: the images of a class side by side when there are several, else the

@@ -19,8 +19,8 @@ struct Model {
 // The information of every file, in order.
 std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths);
 
-// Loads the weights onto the backend. Throws Error{input} when the file's tensors do not fit its configuration or
-// hold numbers that are not finite.
+// Loads the weights onto the backend. Throws Error{input} when the file's tensors do not fit its
+// configuration or hold numbers that are not finite.
 Model load_model(const ModelInfo& info, Backend& backend);
 
 // A model of random weights (nn/random_weights.h) where only speed or parity matters.

@@ -23,38 +23,43 @@ class ConfigReader {
     const json* found = find(key);
     if (!found) return;
     const bool fits = found->is_number_integer() && *found >= low && *found <= high;
-    check(fits, ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found), ", expected an integer ", low, " ... ", high);
+    check(fits, ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found), ", expected an integer ", low,
+          " ... ", high);
     value = found->get<int64_t>();
   }
 
   void read(const char* key, double& value, double low, double high) const {
     const json* found = find(key);
     if (!found) return;
-    check(found->is_number() && *found >= low && *found <= high, ErrorKind::input, where_, ": \"", key, "\" is ",
-          shown(*found), ", expected a number ", low, " ... ", high);
+    check(found->is_number() && *found >= low && *found <= high, ErrorKind::input, where_, ": \"", key,
+          "\" is ", shown(*found), ", expected a number ", low, " ... ", high);
     value = found->get<double>();
   }
 
   void read(const char* key, bool& value) const {
     const json* found = find(key);
     if (!found) return;
-    check(found->is_boolean(), ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found), ", expected true or false");
+    check(found->is_boolean(), ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found),
+          ", expected true or false");
     value = found->get<bool>();
   }
 
   void read(const char* key, std::string& value) const {
     const json* found = find(key);
     if (!found) return;
-    check(found->is_string(), ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found), ", expected a string");
+    check(found->is_string(), ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found),
+          ", expected a string");
     value = printable(found->get<std::string>());
   }
 
   void read(const char* key, std::vector<std::string>& values) const {
     const json* found = find(key);
     if (!found) return;
-    check(found->is_array(), ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found), ", expected an array of strings");
+    check(found->is_array(), ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found),
+          ", expected an array of strings");
     for (const json& element : *found) {
-      check(element.is_string(), ErrorKind::input, where_, ": \"", key, "\" holds ", shown(element), ", expected strings");
+      check(element.is_string(), ErrorKind::input, where_, ": \"", key, "\" holds ", shown(element),
+            ", expected strings");
       values.push_back(printable(element.get<std::string>()));
     }
   }
@@ -65,7 +70,9 @@ class ConfigReader {
     return found == object_.end() || found->is_null() ? nullptr : &*found;
   }
 
-  static std::string shown(const json& value) { return printable(value.dump(-1, ' ', true, json::error_handler_t::replace), 60); }
+  static std::string shown(const json& value) {
+    return printable(value.dump(-1, ' ', true, json::error_handler_t::replace), 60);
+  }
 
   const json& object_;
   std::string where_;
@@ -75,7 +82,8 @@ void read_config(const json& object, const std::string& where, ModelInfo& info) 
   const ConfigReader reader(object, where);
   std::string architecture = "DiT", latent;
   reader.read("architecture", architecture);
-  check(architecture == "DiT", ErrorKind::input, where, ": the architecture is \"", architecture, "\", expected \"DiT\"");
+  check(architecture == "DiT", ErrorKind::input, where, ": the architecture is \"", architecture,
+        "\", expected \"DiT\"");
 
   DiTConfig& c = info.config;
   reader.read("input_size", c.input_size, 1, 4096);
@@ -91,7 +99,8 @@ void read_config(const json& object, const std::string& where, ModelInfo& info) 
         " does not divide into patches of ", c.patch_size);
   check(c.hidden_size % c.num_heads == 0, ErrorKind::input, where, ": hidden_size ", c.hidden_size,
         " does not divide into ", c.num_heads, " heads");
-  check(c.hidden_size % 4 == 0, ErrorKind::input, where, ": hidden_size is ", c.hidden_size, ", expected a multiple of 4");
+  check(c.hidden_size % 4 == 0, ErrorKind::input, where, ": hidden_size is ", c.hidden_size,
+        ", expected a multiple of 4");
 
   int64_t timesteps = info.betas.timesteps;
   reader.read("betas", info.betas.kind);
@@ -99,16 +108,16 @@ void read_config(const json& object, const std::string& where, ModelInfo& info) 
   reader.read("beta_end", info.betas.end, 0, 1);
   reader.read("timesteps", timesteps, 1, 1'000'000);
   info.betas.timesteps = static_cast<int>(timesteps);
-  check(info.betas.kind == "linear" || info.betas.kind == "scaled_linear", ErrorKind::input, where, ": \"betas\" is \"",
-        info.betas.kind, "\", expected \"linear\" or \"scaled_linear\"");
+  check(info.betas.kind == "linear" || info.betas.kind == "scaled_linear", ErrorKind::input, where,
+        ": \"betas\" is \"", info.betas.kind, "\", expected \"linear\" or \"scaled_linear\"");
 
   reader.read("latent", latent);
   info.pixels = latent.starts_with("pixels");
-  check(!info.pixels || c.in_channels == 1 || c.in_channels == 3, ErrorKind::input, where, ": pixels of ", c.in_channels,
-        " channels, expected 1 or 3");
+  check(!info.pixels || c.in_channels == 1 || c.in_channels == 3, ErrorKind::input, where, ": pixels of ",
+        c.in_channels, " channels, expected 1 or 3");
   reader.read("classes", info.classes);
-  check(info.classes.empty() || static_cast<int64_t>(info.classes.size()) == c.num_classes, ErrorKind::input, where, ": ",
-        info.classes.size(), " class names for ", c.num_classes, " classes");
+  check(info.classes.empty() || static_cast<int64_t>(info.classes.size()) == c.num_classes, ErrorKind::input,
+        where, ": ", info.classes.size(), " class names for ", c.num_classes, " classes");
   reader.read("name", info.name);
   reader.read("cfg_scale", info.cfg_scale, 0, 100);
 }
@@ -137,7 +146,8 @@ ModelInfo read_model_info(const TensorFile& file) {
   ModelInfo info;
   info.path = file.path();
   info.dtypes = dtypes_of(file);
-  for (const auto& [name, tensor] : file.tensors()) info.file_bytes += static_cast<int64_t>(tensor.bytes.size());
+  for (const auto& [name, tensor] : file.tensors())
+    info.file_bytes += static_cast<int64_t>(tensor.bytes.size());
 
   const std::filesystem::path beside = std::filesystem::path(file.path()).parent_path() / "config.json";
   std::error_code ignored;
@@ -160,7 +170,8 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
     if (!(x == y)) obstacles.push_back(concat(what, " differ: ", x, " and ", y));
   };
   differ(shape_text(a), shape_text(b), "their latents (channels x height x width)");
-  differ(std::string(a.pixels ? "pixels" : "encoded"), std::string(b.pixels ? "pixels" : "encoded"), "their latents");
+  differ(std::string(a.pixels ? "pixels" : "encoded"), std::string(b.pixels ? "pixels" : "encoded"),
+         "their latents");
   differ(a.config.num_classes, b.config.num_classes, "their numbers of classes");
   differ(a.betas.kind, b.betas.kind, "their noise schedules");
   differ(a.betas.start, b.betas.start, "the first betas of their noise schedules");

@@ -24,7 +24,8 @@ void check_stitchable(const std::vector<ModelInfo>& models) {
   }
 }
 
-std::vector<int> assign(const SampleOptions& options, size_t models, std::span<const int> timesteps, int train_timesteps) {
+std::vector<int> assign(const SampleOptions& options, size_t models, std::span<const int> timesteps,
+                        int train_timesteps) {
   if (!options.switch_steps.empty()) {
     check(options.switch_steps.size() + 1 == models, ErrorKind::usage, "--switch-step names ",
           options.switch_steps.size(), " switches, expected ", models - 1, " for ", models, " models");
@@ -32,7 +33,8 @@ std::vector<int> assign(const SampleOptions& options, size_t models, std::span<c
   }
   std::vector<double> fractions = options.fractions;
   if (fractions.empty())
-    fractions = models == 2 ? std::vector<double>{0.4, 0.6} : std::vector<double>(models, 1.0 / static_cast<double>(models));
+    fractions = models == 2 ? std::vector<double>{0.4, 0.6}
+                            : std::vector<double>(models, 1.0 / static_cast<double>(models));
   check(fractions.size() == models, ErrorKind::usage, fractions.size(), " fractions for ", models, " models");
   return assign_steps(options.switch_rule, fractions, timesteps, train_timesteps);
 }
@@ -44,8 +46,10 @@ std::vector<int64_t> image_classes(const SampleOptions& options, const DiTConfig
   if (options.random_classes) {
     for (uint64_t i = 0; i < static_cast<uint64_t>(options.batch_count); ++i) {
       // The purpose ~0 keeps this stream apart from the noise's (tstitch/diffusion/noise.h).
-      const PhiloxBlock block = philox({0, ~0u, static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32)}, options.seed);
-      classes.push_back(static_cast<int64_t>((uint64_t{block[0]} * static_cast<uint64_t>(config.num_classes)) >> 32));
+      const PhiloxBlock block =
+          philox({0, ~0u, static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32)}, options.seed);
+      classes.push_back(
+          static_cast<int64_t>((uint64_t{block[0]} * static_cast<uint64_t>(config.num_classes)) >> 32));
     }
     return classes;
   }
@@ -55,11 +59,11 @@ std::vector<int64_t> image_classes(const SampleOptions& options, const DiTConfig
     asked.resize(static_cast<size_t>(config.num_classes));
     std::iota(asked.begin(), asked.end(), int64_t{0});
   }
-  check(static_cast<int64_t>(asked.size()) * options.batch_count <= kMostImages, ErrorKind::usage, "more than ",
-        kMostImages, " images at once");
+  check(static_cast<int64_t>(asked.size()) * options.batch_count <= kMostImages, ErrorKind::usage,
+        "more than ", kMostImages, " images at once");
   for (const int64_t c : asked) {
-    check(0 <= c && c < config.num_classes, ErrorKind::usage, "--class ", c, " is not a class of this model, expected 0 ... ",
-          config.num_classes - 1);
+    check(0 <= c && c < config.num_classes, ErrorKind::usage, "--class ", c,
+          " is not a class of this model, expected 0 ... ", config.num_classes - 1);
     classes.insert(classes.end(), static_cast<size_t>(options.batch_count), c);
   }
   return classes;
@@ -68,16 +72,17 @@ std::vector<int64_t> image_classes(const SampleOptions& options, const DiTConfig
 int64_t latent_side(const char* option, std::optional<int64_t> pixels, const ModelInfo& model) {
   if (!pixels) return model.config.input_size;
   const int64_t unit = model.pixels_per_latent() * model.config.patch_size;
-  check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent() <= kLargestSide, ErrorKind::usage,
-        option, " is ", *pixels, ", expected a multiple of ", unit, " up to ", kLargestSide * model.pixels_per_latent());
+  check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent() <= kLargestSide,
+        ErrorKind::usage, option, " is ", *pixels, ", expected a multiple of ", unit, " up to ",
+        kLargestSide * model.pixels_per_latent());
   return *pixels / model.pixels_per_latent();
 }
 
 int64_t guided_channels(const SampleOptions& options, int64_t channels) {
   // The reference guides 3 of the 4 latent channels (tstitch/diffusion/guidance.h).
   const int64_t asked = options.cfg_channels.value_or(channels == 4 ? 3 : 0);
-  check(0 <= asked && asked <= channels, ErrorKind::usage, "--cfg-channels is ", asked, ", but the latents have ", channels,
-        " channels");
+  check(0 <= asked && asked <= channels, ErrorKind::usage, "--cfg-channels is ", asked,
+        ", but the latents have ", channels, " channels");
   return asked == 0 ? channels : asked;
 }
 
@@ -85,11 +90,13 @@ void check_given(const GivenLatents& given, const Plan& plan) {
   const Shape latents = {plan.images(), plan.channels, plan.height, plan.width};
   if (given.initial)
     check(given.initial.shape() == latents, ErrorKind::input, "--init-latent has the shape ",
-          to_string(given.initial.shape()), ", expected ", to_string(latents), " (images, channels, height, width)");
+          to_string(given.initial.shape()), ", expected ", to_string(latents),
+          " (images, channels, height, width)");
   if (given.steps) {
     const Shape steps = {plan.trajectory.size(), plan.images(), plan.channels, plan.height, plan.width};
-    check(given.steps.shape() == steps, ErrorKind::input, "--noise has the shape ", to_string(given.steps.shape()),
-          ", expected ", to_string(steps), " (steps, images, channels, height, width)");
+    check(given.steps.shape() == steps, ErrorKind::input, "--noise has the shape ",
+          to_string(given.steps.shape()), ", expected ", to_string(steps),
+          " (steps, images, channels, height, width)");
   }
 }
 
@@ -103,14 +110,15 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
   std::reverse(timesteps.begin(), timesteps.end());  // a trajectory starts in the noise
   const auto assignment = assign(options, models.size(), timesteps, schedule.train_timesteps());
 
-  check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"",
-        printable(options.sampler), "\" is not known, expected one of: ", solver_names());
-  check(0 <= options.eta && options.eta <= 1, ErrorKind::usage, "--eta is ", options.eta, ", expected 0 ... 1");
+  check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
+        "\" is not known, expected one of: ", solver_names());
+  check(0 <= options.eta && options.eta <= 1, ErrorKind::usage, "--eta is ", options.eta,
+        ", expected 0 ... 1");
   const double cfg_scale = options.cfg_scale.value_or(model.cfg_scale);
-  check(std::isfinite(cfg_scale) && std::abs(cfg_scale) <= 1000, ErrorKind::usage, "--cfg-scale is ", cfg_scale,
-        ", expected a number up to 1000");
-  check(1 <= options.batch_size && options.batch_size <= 4096, ErrorKind::usage, "--batch-size is ", options.batch_size,
-        ", expected 1 ... 4096");
+  check(std::isfinite(cfg_scale) && std::abs(cfg_scale) <= 1000, ErrorKind::usage, "--cfg-scale is ",
+        cfg_scale, ", expected a number up to 1000");
+  check(1 <= options.batch_size && options.batch_size <= 4096, ErrorKind::usage, "--batch-size is ",
+        options.batch_size, ", expected 1 ... 4096");
 
   Plan plan = {.trajectory = Trajectory(schedule.levels(timesteps), assignment),
                .sampler = options.sampler,

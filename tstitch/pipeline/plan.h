@@ -53,8 +53,8 @@ struct Plan {
   bool guided() const { return cfg_scale != 1; }
 };
 
-// Throws Error{input} when the models cannot be stitched, with the reason and both names; Error{usage} for options
-// out of range or at odds with the models.
+// Throws Error{input} when the models cannot be stitched, with the reason and both names; Error{usage} for
+// options out of range or at odds with the models.
 Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& options);
 
 }  // namespace tstitch

@@ -32,7 +32,9 @@ double load_seconds(std::span<const Model> models) {
 }
 
 // Names come from foreign files; what is not UTF-8 in them must not stop the report.
-std::string text_of(const ordered_json& json) { return json.dump(2, ' ', false, ordered_json::error_handler_t::replace); }
+std::string text_of(const ordered_json& json) {
+  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace);
+}
 
 ordered_json trajectory_json(const Plan& plan, const std::vector<std::string>& names) {
   ordered_json timesteps = ordered_json::array(), segments = ordered_json::array();
@@ -81,8 +83,9 @@ ordered_json plan_json(const Plan& plan, std::span<const Model> models, const st
 
 std::string hash_of(const Tensor& latents) {
   char text[32];
-  std::snprintf(text, sizeof text, "fnv1a64:%016llx",
-                static_cast<unsigned long long>(fnv1a(latents.bytes(), static_cast<size_t>(latents.elements()) * 4)));
+  std::snprintf(
+      text, sizeof text, "fnv1a64:%016llx",
+      static_cast<unsigned long long>(fnv1a(latents.bytes(), static_cast<size_t>(latents.elements()) * 4)));
   return text;
 }
 
@@ -140,13 +143,14 @@ std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std:
   std::string used, switches;
   for (const Segment& segment : plan.trajectory.segments()) {
     const std::string& name = models[static_cast<size_t>(segment.denoiser)].name;
-    used += concat(used.empty() ? "" : " + ", name, " (steps ", segment.first + 1, "-", segment.first + segment.count, ")");
+    used += concat(used.empty() ? "" : " + ", name, " (steps ", segment.first + 1, "-",
+                   segment.first + segment.count, ")");
     if (segment.first > 0) switches += concat(switches.empty() ? "" : "/", segment.first);
   }
   const int64_t unit = models.back().pixels_per_latent();
-  std::string parameters =
-      concat(subject, "\nSteps: ", plan.trajectory.size(), ", Sampler: ", sampler, ", CFG scale: ", plan.cfg_scale,
-             ", Seed: ", plan.seed, ", Size: ", plan.width * unit, "x", plan.height * unit, ", Model: ", used);
+  std::string parameters = concat(subject, "\nSteps: ", plan.trajectory.size(), ", Sampler: ", sampler,
+                                  ", CFG scale: ", plan.cfg_scale, ", Seed: ", plan.seed,
+                                  ", Size: ", plan.width * unit, "x", plan.height * unit, ", Model: ", used);
   if (!switches.empty()) parameters += ", Switch after step: " + switches;
   if (image >= 0) parameters += concat(", Image: ", image);
   parameters += concat(", Version: tstitch ", kVersion);

@@ -21,8 +21,8 @@ int64_t peak_memory_bytes();
 // "fashion-s: steps 1-20, fashion-l: 21-50", with the models that serve no step.
 std::string describe(const Plan& plan, std::span<const ModelInfo> models);
 
-// One JSON object: the trajectory, evaluations and milliseconds per model, load time, total, peak memory, hash of
-// the latents, settings, output files. Times in milliseconds.
+// One JSON object: the trajectory, evaluations and milliseconds per model, load time, total, peak memory,
+// hash of the latents, settings, output files. Times in milliseconds.
 std::string json_report(const Plan& plan, std::span<const Model> models, const RunResult& result,
                         const std::string& device, const std::vector<std::string>& outputs);
 
@@ -30,8 +30,8 @@ std::string json_report(const Plan& plan, std::span<const Model> models, const R
 std::string json_estimate(const Plan& plan, std::span<const Model> models, const std::string& device,
                           double estimated_seconds);
 
-// Key and text pairs for a PNG file: `parameters` in the form of A1111's web UI, with the names of the models and
-// the steps of each; `image` is an index into plan.classes, or -1 for a grid of all.
+// Key and text pairs for a PNG file: `parameters` in the form of A1111's web UI, with the names of the models
+// and the steps of each; `image` is an index into plan.classes, or -1 for a grid of all.
 std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std::span<const ModelInfo> models,
                                                           int64_t image);
 

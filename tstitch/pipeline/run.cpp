@@ -94,7 +94,9 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
     }
 
     const auto noise = make_noise(backend, plan, first, count);
-    BatchObserver steps(observer, result, {.batch = batch, .batches = batches, .step = 0, .steps = plan.trajectory.size(), .model = 0});
+    BatchObserver steps(
+        observer, result,
+        {.batch = batch, .batches = batches, .step = 0, .steps = plan.trajectory.size(), .model = 0});
     const Sampled sampled = sample(plan.trajectory, pointers, *solver, *noise, noise->initial(), &steps);
     result.cancelled = sampled.cancelled;
 

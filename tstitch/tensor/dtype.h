@@ -11,8 +11,8 @@ namespace tstitch {
 // are only read and converted.
 enum class DType : uint8_t { f32, bf16, f16, f64, i64, i32, u8 };
 
-int64_t size_of(DType dtype);              // bytes per element
-std::string_view name_of(DType dtype);     // "f32", "bf16", ...
+int64_t size_of(DType dtype);                             // bytes per element
+std::string_view name_of(DType dtype);                    // "f32", "bf16", ...
 std::optional<DType> parse_dtype(std::string_view name);  // the inverse of name_of
 
 // bfloat16: the upper half of an f32.
@@ -34,32 +34,49 @@ struct float16 {
   uint16_t bits;
 };
 
-// Exact for every value. Without branches, for vector registers; no intermediate value is denormal, so a thread that
-// flushes those to zero gets the same result.
+// Exact for every value. Without branches, for vector registers; no intermediate value is denormal, so a
+// thread that flushes those to zero gets the same result.
 inline float to_float(float16 x) {
   constexpr uint32_t kRebias = (127 - 15) << 23;
   const uint32_t sign = uint32_t{x.bits & 0x8000u} << 16, magnitude = x.bits & 0x7fffu;
-  const uint32_t denormal = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
+  const uint32_t denormal =
+      std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
   const uint32_t finite = (magnitude << 13) + kRebias;
   const uint32_t special = finite + kRebias;  // NaN and infinity: from the largest exponent to the largest
-  return std::bit_cast<float>(sign | (magnitude < 0x400u ? denormal : magnitude < 0x7c00u ? finite : special));
+  return std::bit_cast<float>(sign | (magnitude < 0x400u    ? denormal
+                                      : magnitude < 0x7c00u ? finite
+                                                            : special));
 }
 
 template <class T>
 struct DTypeOf;
 template <>
-struct DTypeOf<float> { static constexpr DType value = DType::f32; };
+struct DTypeOf<float> {
+  static constexpr DType value = DType::f32;
+};
 template <>
-struct DTypeOf<bfloat16> { static constexpr DType value = DType::bf16; };
+struct DTypeOf<bfloat16> {
+  static constexpr DType value = DType::bf16;
+};
 template <>
-struct DTypeOf<float16> { static constexpr DType value = DType::f16; };
+struct DTypeOf<float16> {
+  static constexpr DType value = DType::f16;
+};
 template <>
-struct DTypeOf<double> { static constexpr DType value = DType::f64; };
+struct DTypeOf<double> {
+  static constexpr DType value = DType::f64;
+};
 template <>
-struct DTypeOf<int64_t> { static constexpr DType value = DType::i64; };
+struct DTypeOf<int64_t> {
+  static constexpr DType value = DType::i64;
+};
 template <>
-struct DTypeOf<int32_t> { static constexpr DType value = DType::i32; };
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::i32;
+};
 template <>
-struct DTypeOf<uint8_t> { static constexpr DType value = DType::u8; };
+struct DTypeOf<uint8_t> {
+  static constexpr DType value = DType::u8;
+};
 
 }  // namespace tstitch

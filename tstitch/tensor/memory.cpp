@@ -12,7 +12,9 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
-size_t rounded(size_t bytes) { return std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment); }
+size_t rounded(size_t bytes) {
+  return std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+}
 
 }  // namespace
 
@@ -33,8 +35,8 @@ void* CachingMemory::allocate(size_t bytes) {
       release_cached();
       block = std::aligned_alloc(kAlignment, size);
     }
-    check(block != nullptr, ErrorKind::device, "out of memory: ", size >> 20, " MiB could not be had beside the ",
-          statistics_.bytes_reserved >> 20, " MiB already in use");
+    check(block != nullptr, ErrorKind::device, "out of memory: ", size >> 20,
+          " MiB could not be had beside the ", statistics_.bytes_reserved >> 20, " MiB already in use");
     ++bin.blocks;
     ++statistics_.system_allocations;
     statistics_.bytes_reserved += static_cast<int64_t>(size);

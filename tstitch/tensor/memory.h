@@ -12,7 +12,7 @@ namespace tstitch {
 class Memory {
  public:
   virtual ~Memory() = default;
-  virtual void* allocate(size_t bytes) = 0;              // throws Error{device} when there is none left
+  virtual void* allocate(size_t bytes) = 0;  // throws Error{device} when there is none left
   virtual void deallocate(void* block, size_t bytes) noexcept = 0;  // bytes as given to allocate
 };
 

@@ -24,9 +24,7 @@ Shape Shape::with(int i, int64_t extent) const {
   return shape;
 }
 
-bool Shape::operator==(const Shape& other) const {
-  return std::ranges::equal(extents(), other.extents());
-}
+bool Shape::operator==(const Shape& other) const { return std::ranges::equal(extents(), other.extents()); }
 
 std::string to_string(const Shape& shape) {
   std::string text = "[";

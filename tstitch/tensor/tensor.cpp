@@ -15,7 +15,8 @@ struct alignas(64) Tensor::Storage {
   size_t bytes;  // of the whole block
 };
 
-Tensor::Tensor(const Shape& shape, DType dtype, Memory& memory) : shape_(shape), row_stride_(columns()), dtype_(dtype) {
+Tensor::Tensor(const Shape& shape, DType dtype, Memory& memory)
+    : shape_(shape), row_stride_(columns()), dtype_(dtype) {
   const size_t bytes = sizeof(Storage) + static_cast<size_t>(shape.elements() * size_of(dtype));
   void* block = memory.allocate(bytes);
   storage_ = new (block) Storage{{1}, &memory, bytes};
@@ -53,7 +54,8 @@ Tensor::~Tensor() {
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  check_internal(shape.elements() == elements(), "reshape from ", to_string(shape_), " to ", to_string(shape));
+  check_internal(shape.elements() == elements(), "reshape from ", to_string(shape_), " to ",
+                 to_string(shape));
   const bool same_rows = shape.rank() && shape[-1] == columns();
   check_internal(is_contiguous() || same_rows, "reshape of strided rows to ", to_string(shape));
   Tensor view = *this;
@@ -63,8 +65,8 @@ Tensor Tensor::reshape(const Shape& shape) const {
 }
 
 Tensor Tensor::slice(int64_t begin, int64_t end) const {
-  check_internal(shape_.rank() >= 1 && 0 <= begin && begin <= end && end <= shape_[0], "slice ", begin, "..", end,
-                 " of ", to_string(shape_));
+  check_internal(shape_.rank() >= 1 && 0 <= begin && begin <= end && end <= shape_[0], "slice ", begin, "..",
+                 end, " of ", to_string(shape_));
   const int64_t inner_rows = shape_.rank() > 1 && shape_[0] ? rows() / shape_[0] : 0;
   Tensor view = *this;
   view.shape_ = shape_.with(0, end - begin);
@@ -74,8 +76,8 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
 }
 
 Tensor Tensor::slice_columns(int64_t begin, int64_t end) const {
-  check_internal(shape_.rank() >= 1 && 0 <= begin && begin <= end && end <= columns(), "columns ", begin, "..", end,
-                 " of ", to_string(shape_));
+  check_internal(shape_.rank() >= 1 && 0 <= begin && begin <= end && end <= columns(), "columns ", begin,
+                 "..", end, " of ", to_string(shape_));
   Tensor view = *this;
   view.shape_ = shape_.with(-1, end - begin);
   view.address_ += begin * size_of(dtype_);
@@ -88,8 +90,8 @@ void Tensor::expect(DType dtype) const {
 
 template <class T>
 Tensor make_tensor(const Shape& shape, std::span<const T> values) {
-  check_internal(static_cast<int64_t>(values.size()) == shape.elements(), values.size(), " values for the shape ",
-                 to_string(shape));
+  check_internal(static_cast<int64_t>(values.size()) == shape.elements(), values.size(),
+                 " values for the shape ", to_string(shape));
   Tensor tensor(shape, DTypeOf<T>::value);
   std::ranges::copy(values, tensor.data<T>());
   return tensor;

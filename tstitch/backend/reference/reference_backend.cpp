@@ -28,10 +28,12 @@ void set(Tensor& x, int64_t row, int64_t column, double value) {
 
 double apply(Activation act, double x) {
   switch (act) {
-    case Activation::none: return x;
+    case Activation::none:
+      return x;
     case Activation::gelu_tanh:
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
-    case Activation::silu: return x / (1 + std::exp(-x));
+    case Activation::silu:
+      return x / (1 + std::exp(-x));
   }
   return x;
 }
@@ -41,7 +43,9 @@ class ReferenceLinear final : public PackedLinear {
   ReferenceLinear(Tensor w, Tensor b) : w_(std::move(w)), b_(std::move(b)) {}
   int64_t inputs() const override { return w_.extent(1); }
   int64_t outputs() const override { return w_.extent(0); }
-  int64_t bytes() const override { return w_.elements() * size_of(w_.dtype()) + (b_ ? b_.elements() * 4 : 0); }
+  int64_t bytes() const override {
+    return w_.elements() * size_of(w_.dtype()) + (b_ ? b_.elements() * 4 : 0);
+  }
 
   // (x W^T + b)[row, m]
   double operator()(const Tensor& x, int64_t row, int64_t m) const {
@@ -65,7 +69,9 @@ Tensor generate(const Shape& shape, DType dtype, const F& f) {
 
 }  // namespace
 
-std::string ReferenceBackend::description() const { return concat("reference: plain loops, ", name_of(compute_dtype_)); }
+std::string ReferenceBackend::description() const {
+  return concat("reference: plain loops, ", name_of(compute_dtype_));
+}
 
 Tensor ReferenceBackend::upload(const Tensor& host) { return repeat(host, 1); }
 Tensor ReferenceBackend::download(const Tensor& x) { return repeat(x, 1); }
@@ -81,7 +87,8 @@ Tensor ReferenceBackend::linear(const Tensor& x, const PackedLinear& w, Activati
                   [&](int64_t row, int64_t m) { return apply(act, linear(x_compute, row, m)); });
 }
 
-void ReferenceBackend::add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) {
+void ReferenceBackend::add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
+                                        const PackedLinear& w) {
   const auto& linear = dynamic_cast<const ReferenceLinear&>(w);
   const Tensor x_compute = cast(x, compute_dtype_);
   const int64_t T = x.extent(1);
@@ -100,7 +107,8 @@ Tensor ReferenceBackend::attention(const Tensor& q, const Tensor& k, const Tenso
       for (int64_t t = 0; t < T; ++t) {
         for (int64_t s = 0; s < S; ++s) {
           p[s] = 0;
-          for (int64_t j = h * d; j < (h + 1) * d; ++j) p[s] += double{get(q, n * T + t, j)} * get(k, n * S + s, j);
+          for (int64_t j = h * d; j < (h + 1) * d; ++j)
+            p[s] += double{get(q, n * T + t, j)} * get(k, n * S + s, j);
         }
         const double largest = *std::ranges::max_element(p);
         double sum = 0;
@@ -114,7 +122,8 @@ Tensor ReferenceBackend::attention(const Tensor& q, const Tensor& k, const Tenso
   return out;
 }
 
-Tensor ReferenceBackend::modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) {
+Tensor ReferenceBackend::modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale,
+                                        double eps) {
   const int64_t T = x.extent(1), D = x.extent(2);
   Tensor out(x.shape(), compute_dtype_);
   for (int64_t row = 0; row < x.rows(); ++row) {
@@ -144,14 +153,16 @@ Tensor ReferenceBackend::gather(const Tensor& table, std::span<const int64_t> in
 Tensor ReferenceBackend::timestep_embedding(std::span<const double> t, int64_t width) {
   const int64_t half = width / 2;
   return generate({static_cast<int64_t>(t.size()), width}, DType::f32, [&](int64_t row, int64_t j) {
-    const auto exponent = static_cast<float>(-std::log(10000.0)) * static_cast<float>(j % half) / static_cast<float>(half);
+    const auto exponent =
+        static_cast<float>(-std::log(10000.0)) * static_cast<float>(j % half) / static_cast<float>(half);
     const float angle = static_cast<float>(t[row]) * std::exp(exponent);
     return j < half ? std::cos(angle) : std::sin(angle);
   });
 }
 
 Tensor ReferenceBackend::silu(const Tensor& x) {
-  return generate(x.shape(), DType::f32, [&](int64_t row, int64_t j) { return apply(Activation::silu, get(x, row, j)); });
+  return generate(x.shape(), DType::f32,
+                  [&](int64_t row, int64_t j) { return apply(Activation::silu, get(x, row, j)); });
 }
 
 Tensor ReferenceBackend::cast(const Tensor& x, DType dtype) {

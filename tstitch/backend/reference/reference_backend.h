@@ -21,7 +21,8 @@ class ReferenceBackend final : public Backend {
   std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) override;
 
   Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) override;
-  void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x, const PackedLinear& w) override;
+  void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
+                        const PackedLinear& w) override;
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
   Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
   void add_rows(Tensor& x, const Tensor& y) override;
