@@ -210,9 +210,8 @@ Tensor read_npy(const std::string& path) {
 void write_npy(const std::string& path, const Tensor& tensor) {
   check_internal(tensor.dtype() == DType::f32, "an .npy file of ", name_of(tensor.dtype()));
   std::string shape;
-  for (const int64_t extent : tensor.shape().extents()) shape += std::to_string(extent) + ", ";
-  // (2, 3), but (2,)
-  if (const int rank = tensor.shape().rank()) shape.resize(shape.size() - (rank == 1 ? 1 : 2));
+  for (const int64_t extent : tensor.shape().extents()) shape += concat(shape.empty() ? "" : ", ", extent);
+  if (tensor.shape().rank() == 1) shape += ',';  // a Python tuple: (2,)
   std::string header = concat("{'descr': '<f4', 'fortran_order': False, 'shape': (", shape, "), }");
   constexpr size_t kPrefix = 10, kAlignment = 64;  // so that the data can be memory-mapped
   header.resize((kPrefix + header.size() + kAlignment) / kAlignment * kAlignment - kPrefix, ' ');
