@@ -37,7 +37,7 @@ class ModelInfoTest : public testing::Test {
 
   void expect_refused(const std::string& config, const std::string& part) const {
     try {
-      read_model_info(read_safetensors(file_with(config)));
+      read_model_info(file_with(config));
       ADD_FAILURE() << "accepted " << config;
     } catch (const Error& e) {
       EXPECT_EQ(e.kind(), ErrorKind::input);
@@ -49,11 +49,11 @@ class ModelInfoTest : public testing::Test {
 };
 
 TEST_F(ModelInfoTest, MetadataDescribesTheModel) {
-  const ModelInfo info = read_model_info(read_safetensors(file_with(
+  const ModelInfo info = read_model_info(file_with(
       R"({"architecture": "DiT", "input_size": 28, "patch_size": 4, "in_channels": 1, "hidden_size": 64, "depth": 6,
           "num_heads": 4, "num_classes": 2, "learn_sigma": true, "betas": "scaled_linear", "beta_start": 0.001,
           "beta_end": 0.012, "timesteps": 500, "latent": "pixels in [-1,1]", "classes": ["a", "b"], "name": "n",
-          "cfg_scale": 2})")));
+          "cfg_scale": 2})"));
   EXPECT_EQ(info.name, "n");
   EXPECT_EQ(info.config.hidden_size, 64);
   EXPECT_EQ(info.betas, (BetaSchedule{"scaled_linear", 0.001, 0.012, 500}));
@@ -64,7 +64,7 @@ TEST_F(ModelInfoTest, MetadataDescribesTheModel) {
 
 TEST_F(ModelInfoTest, ConfigJsonBesideTheFileServesToo) {
   std::ofstream(folder_ / "config.json") << R"({"hidden_size": 96, "num_heads": 3})";
-  EXPECT_EQ(read_model_info(read_safetensors(file_with(""))).config.hidden_size, 96);
+  EXPECT_EQ(read_model_info(file_with("")).config.hidden_size, 96);
 }
 
 TEST_F(ModelInfoTest, BadValuesAreRefusedByKey) {

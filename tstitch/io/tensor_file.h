@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,6 +35,12 @@ class TensorFile {
   // `file` is what the bytes of the tensors lie in; null when the caller keeps them alive.
   TensorFile(std::string path, std::shared_ptr<const MappedFile> file, Tensors tensors, Metadata metadata);
 
+  // The shards of one checkpoint as one file; no two of them hold the same name.
+  TensorFile(std::string path, std::vector<TensorFile> shards, Metadata metadata);
+
+  // The same file with these tensors alone, all of which it has.
+  TensorFile only(const std::set<std::string>& names) const;
+
   const std::string& path() const { return path_; }
   const Tensors& tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
@@ -47,9 +54,10 @@ class TensorFile {
 
  private:
   const TensorInfo& find(const std::string& name) const;
+  void verify_unchanged() const;
 
   std::string path_;
-  std::shared_ptr<const MappedFile> file_;
+  std::vector<std::shared_ptr<const MappedFile>> files_;
   Tensors tensors_;
   Metadata metadata_;
 };

@@ -6,84 +6,29 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
+#include "tstitch/io/safetensors.h"
+#include "tstitch/io/sharded.h"
+#include "tstitch/pipeline/config_reader.h"
+#include "tstitch/pipeline/diffusers_dit.h"
 
 namespace tstitch {
 namespace {
 
 using nlohmann::json;
 
-// The values of a configuration object, each with its type and range checked.
-class ConfigReader {
- public:
-  ConfigReader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
-    check(object.is_object(), ErrorKind::input, where_, ": expected a JSON object");
-  }
-
-  void read(const char* key, int64_t& value, int64_t low, int64_t high) const {
-    const json* found = find(key);
-    if (!found) return;
-    const bool fits = found->is_number_integer() && *found >= low && *found <= high;
-    check(fits, ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found), ", expected an integer ", low,
-          " ... ", high);
-    value = found->get<int64_t>();
-  }
-
-  void read(const char* key, double& value, double low, double high) const {
-    const json* found = find(key);
-    if (!found) return;
-    check(found->is_number() && *found >= low && *found <= high, ErrorKind::input, where_, ": \"", key,
-          "\" is ", shown(*found), ", expected a number ", low, " ... ", high);
-    value = found->get<double>();
-  }
-
-  void read(const char* key, bool& value) const {
-    const json* found = find(key);
-    if (!found) return;
-    check(found->is_boolean(), ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found),
-          ", expected true or false");
-    value = found->get<bool>();
-  }
-
-  void read(const char* key, std::string& value) const {
-    const json* found = find(key);
-    if (!found) return;
-    check(found->is_string(), ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found),
-          ", expected a string");
-    value = printable(found->get<std::string>());
-  }
-
-  void read(const char* key, std::vector<std::string>& values) const {
-    const json* found = find(key);
-    if (!found) return;
-    check(found->is_array(), ErrorKind::input, where_, ": \"", key, "\" is ", shown(*found),
-          ", expected an array of strings");
-    for (const json& element : *found) {
-      check(element.is_string(), ErrorKind::input, where_, ": \"", key, "\" holds ", shown(element),
-            ", expected strings");
-      values.push_back(printable(element.get<std::string>()));
-    }
-  }
-
- private:
-  const json* find(const char* key) const {
-    const auto found = object_.find(key);
-    return found == object_.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  static std::string shown(const json& value) {
-    return printable(value.dump(-1, ' ', true, json::error_handler_t::replace), 60);
-  }
-
-  const json& object_;
-  std::string where_;
-};
+void check_sizes(const DiTConfig& c, const std::string& where) {
+  check(c.input_size % c.patch_size == 0, ErrorKind::input, where, ": latents of ", c.input_size,
+        " do not divide into patches of ", c.patch_size);
+  check(c.hidden_size % c.num_heads == 0, ErrorKind::input, where, ": hidden_size ", c.hidden_size,
+        " does not divide into ", c.num_heads, " heads");
+  check(c.hidden_size % 4 == 0, ErrorKind::input, where, ": hidden_size is ", c.hidden_size,
+        ", expected a multiple of 4");
+}
 
 void read_config(const json& object, const std::string& where, ModelInfo& info) {
   const ConfigReader reader(object, where);
   std::string architecture = "DiT", latent;
-  reader.read("architecture", architecture);
-  check(architecture == "DiT", ErrorKind::input, where, ": the architecture is \"", architecture,
-        "\", expected \"DiT\"");
+  reader.read("architecture", architecture, {"DiT"});
 
   DiTConfig& c = info.config;
   reader.read("input_size", c.input_size, 1, 4096);
@@ -95,21 +40,14 @@ void read_config(const json& object, const std::string& where, ModelInfo& info) 
   reader.read("mlp_ratio", c.mlp_ratio, 0.01, 64);
   reader.read("num_classes", c.num_classes, 1, 10'000'000);
   reader.read("learn_sigma", c.learn_sigma);
-  check(c.input_size % c.patch_size == 0, ErrorKind::input, where, ": input_size ", c.input_size,
-        " does not divide into patches of ", c.patch_size);
-  check(c.hidden_size % c.num_heads == 0, ErrorKind::input, where, ": hidden_size ", c.hidden_size,
-        " does not divide into ", c.num_heads, " heads");
-  check(c.hidden_size % 4 == 0, ErrorKind::input, where, ": hidden_size is ", c.hidden_size,
-        ", expected a multiple of 4");
+  check_sizes(c, where);
 
   int64_t timesteps = info.betas.timesteps;
-  reader.read("betas", info.betas.kind);
+  reader.read("betas", info.betas.kind, {"linear", "scaled_linear"});
   reader.read("beta_start", info.betas.start, 0, 1);
   reader.read("beta_end", info.betas.end, 0, 1);
   reader.read("timesteps", timesteps, 1, 1'000'000);
   info.betas.timesteps = static_cast<int>(timesteps);
-  check(info.betas.kind == "linear" || info.betas.kind == "scaled_linear", ErrorKind::input, where,
-        ": \"betas\" is \"", info.betas.kind, "\", expected \"linear\" or \"scaled_linear\"");
 
   reader.read("latent", latent);
   info.pixels = latent.starts_with("pixels");
@@ -122,6 +60,21 @@ void read_config(const json& object, const std::string& where, ModelInfo& info) 
   reader.read("cfg_scale", info.cfg_scale, 0, 100);
 }
 
+// scheduler_config.json of diffusers, for what the training fixed: its betas. How to sample is the user's
+// choice.
+void read_scheduler(const std::string& path, BetaSchedule& betas) {
+  const json object = parse_json_file(path);
+  const ConfigReader reader(object, path);
+  int64_t timesteps = betas.timesteps;
+  std::string prediction = "epsilon";
+  reader.read("beta_schedule", betas.kind, {"linear", "scaled_linear"});
+  reader.read("beta_start", betas.start, 0, 1);
+  reader.read("beta_end", betas.end, 0, 1);
+  reader.read("num_train_timesteps", timesteps, 1, 1'000'000);
+  reader.read("prediction_type", prediction, {"epsilon"});
+  betas.timesteps = static_cast<int>(timesteps);
+}
+
 std::string dtypes_of(const TensorFile& file) {
   std::set<std::string> names;
   for (const auto& [name, tensor] : file.tensors()) names.insert(tensor.dtype_name);
@@ -129,6 +82,32 @@ std::string dtypes_of(const TensorFile& file) {
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
   return text;
 }
+
+// A file's name without its extension, or a folder's.
+std::string name_of(const ModelFiles& files) {
+  const std::filesystem::path path = std::filesystem::path(files.path).lexically_normal();
+  if (files.path == files.weights) return path.stem().string();
+  return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
+}
+
+// The weights of a file that names them as the models do.
+class FileWeights final : public WeightSource {
+ public:
+  explicit FileWeights(const TensorFile& file) : file_(&file) {}
+
+  std::optional<Shape> shape(const std::string& name) const override {
+    const auto found = file_->tensors().find(name);
+    if (found == file_->tensors().end() || found->second.shape.size() > Shape::kMaxRank) return std::nullopt;
+    return Shape(found->second.shape);
+  }
+
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
+    return file_->load(name, expected, dtype);
+  }
+
+ private:
+  const TensorFile* file_;
+};
 
 std::string shape_text(const ModelInfo& info) {
   const DiTConfig& c = info.config;
@@ -142,24 +121,42 @@ NoiseSchedule BetaSchedule::schedule() const {
                           : NoiseSchedule::scaled_linear(start, end, timesteps);
 }
 
-ModelInfo read_model_info(const TensorFile& file) {
+TensorFile open_weights(const ModelFiles& files) {
+  return files.weights.ends_with(".index.json") ? read_sharded(files.weights)
+                                                : read_safetensors(files.weights);
+}
+
+std::unique_ptr<WeightSource> official_weights(const TensorFile& file) {
+  if (is_diffusers_dit(file)) return std::make_unique<DiffusersDiTWeights>(file);
+  return std::make_unique<FileWeights>(file);
+}
+
+ModelInfo read_model_info(const std::string& path) {
   ModelInfo info;
-  info.path = file.path();
+  info.path = path;
+  info.files = find_model_files(path);
+  const TensorFile file = open_weights(info.files);
   info.dtypes = dtypes_of(file);
   for (const auto& [name, tensor] : file.tensors())
     info.file_bytes += static_cast<int64_t>(tensor.bytes.size());
 
-  const std::filesystem::path beside = std::filesystem::path(file.path()).parent_path() / "config.json";
-  std::error_code ignored;
   if (const auto config = file.metadata().find("config"); config != file.metadata().end()) {
     const std::string where = concat(file.path(), ": metadata \"config\"");
     read_config(parse_json(config->second, where), where, info);
-  } else if (std::filesystem::exists(beside, ignored)) {
-    read_config(parse_json_file(beside.string()), beside.string(), info);
+  } else if (!info.files.config.empty()) {
+    const json object = parse_json_file(info.files.config);
+    if (is_diffusers_dit(file)) {
+      info.config = read_diffusers_dit_config(object, info.files.config);
+      check_sizes(info.config, info.files.config);
+    } else {
+      read_config(object, info.files.config, info);
+    }
   } else {
-    info.config = infer_dit_config(FileWeights(file));
+    info.config = infer_dit_config(*official_weights(file));
   }
-  if (info.name.empty()) info.name = printable(std::filesystem::path(file.path()).stem().string());
+  if (!info.files.scheduler.empty()) read_scheduler(info.files.scheduler, info.betas);
+  if (std::ssize(info.files.classes) == info.config.num_classes) info.classes = info.files.classes;
+  if (info.name.empty()) info.name = printable(name_of(info.files));
   info.betas.schedule();  // throws for numbers that are no schedule
   return info;
 }
@@ -180,16 +177,6 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
   if (!a.classes.empty() && !b.classes.empty() && a.classes != b.classes)
     obstacles.push_back("the names of their classes differ");
   return obstacles;
-}
-
-std::optional<Shape> FileWeights::shape(const std::string& name) const {
-  const auto found = file_->tensors().find(name);
-  if (found == file_->tensors().end() || found->second.shape.size() > Shape::kMaxRank) return std::nullopt;
-  return Shape(found->second.shape);
-}
-
-Tensor FileWeights::load(const std::string& name, const Shape& expected, DType dtype) const {
-  return file_->load(name, expected, dtype);
 }
 
 }  // namespace tstitch

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "tstitch/diffusion/noise_schedule.h"
 #include "tstitch/io/tensor_file.h"
 #include "tstitch/models/dit.h"
+#include "tstitch/pipeline/model_files.h"
 
 namespace tstitch {
 
@@ -23,7 +25,8 @@ struct BetaSchedule {
 };
 
 struct ModelInfo {
-  std::string path;
+  std::string path;  // as the user gave it
+  ModelFiles files;
   std::string name;  // of the file's metadata, else of the file
   DiTConfig config;
   BetaSchedule betas;
@@ -36,23 +39,18 @@ struct ModelInfo {
   int64_t pixels_per_latent() const { return pixels ? 1 : 8; }
 };
 
-// The configuration is the JSON string `config` in the file's metadata, else config.json beside the file,
-// else it is inferred from the shapes. Throws Error{input} for values that are missing, out of range or in
-// conflict with the tensors.
-ModelInfo read_model_info(const TensorFile& file);
+// The tensors of a model: of one file, or of the shards of an index.
+TensorFile open_weights(const ModelFiles& files);
+
+// The configuration is the JSON string `config` in the file's metadata, else config.json beside the file
+// (ours, or diffusers'), else it is inferred from the shapes. Throws Error{input} for values that are
+// missing, out of range or in conflict with the tensors.
+ModelInfo read_model_info(const std::string& path);
 
 // Why these two cannot take turns on one trajectory, one sentence each; empty when they can.
 std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b);
 
-// The weights of a file, as the models ask for them.
-class FileWeights final : public WeightSource {
- public:
-  explicit FileWeights(const TensorFile& file) : file_(&file) {}
-  std::optional<Shape> shape(const std::string& name) const override;
-  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override;
-
- private:
-  const TensorFile* file_;
-};
+// The weights of a file under the names that the models ask for. `file` must outlive them.
+std::unique_ptr<WeightSource> official_weights(const TensorFile& file);
 
 }  // namespace tstitch

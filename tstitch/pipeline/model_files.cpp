@@ -1,0 +1,101 @@
+#include "tstitch/pipeline/model_files.h"
+
+#include <array>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tstitch/base/error.h"
+#include "tstitch/io/json.h"
+#include "tstitch/io/refuse.h"
+#include "tstitch/pipeline/config_reader.h"
+
+namespace tstitch {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+// In order of preference.
+constexpr std::array<std::string_view, 8> kWeightNames = {"diffusion_pytorch_model.safetensors",
+                                                          "diffusion_pytorch_model.safetensors.index.json",
+                                                          "model.safetensors",
+                                                          "model.safetensors.index.json",
+                                                          "diffusion_pytorch_model.bin",
+                                                          "diffusion_pytorch_model.bin.index.json",
+                                                          "pytorch_model.bin",
+                                                          "pytorch_model.bin.index.json"};
+
+std::string existing(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored) ? path.string() : "";
+}
+
+std::string weight_names() {
+  std::string names;
+  for (const std::string_view name : kWeightNames) names += concat(names.empty() ? "" : ", ", name);
+  return names;
+}
+
+// The folder of one network: configuration and weights.
+void find_network(const fs::path& folder, ModelFiles& files) {
+  files.weights = find_weights(folder.string());
+  files.config = existing(folder / "config.json");
+  if (files.weights.empty())
+    refuse(folder.string(), "DF_LAYOUT", "no weights here; looked for ", weight_names());
+}
+
+std::vector<std::string> class_names(const json& index) {
+  const auto labels = index.find("id2label");
+  std::vector<std::string> names;
+  if (labels == index.end() || !labels->is_object()) return names;
+  for (size_t i = 0; i < labels->size(); ++i) {
+    const auto label = labels->find(std::to_string(i));
+    if (label == labels->end() || !label->is_string()) return {};  // not numbered 0 ... n-1
+    names.push_back(printable(label->get<std::string>(), 200));
+  }
+  return names;
+}
+
+void find_pipeline(const fs::path& folder, const std::string& index_path, ModelFiles& files) {
+  const json index = parse_json_file(index_path);
+  if (!index.is_object()) refuse(index_path, "DF_CLASS", "expected a JSON object");
+  const auto name = index.find("_class_name");
+  if (name == index.end() || *name != "DiTPipeline")
+    refuse(index_path, "DF_CLASS", "\"_class_name\" is ",
+           name == index.end() ? "missing"
+                               : printable(name->dump(-1, ' ', true, json::error_handler_t::replace), 60),
+           ", expected \"DiTPipeline\"");
+  std::error_code ignored;
+  if (!fs::is_directory(folder / "transformer", ignored))
+    refuse(folder.string(), "DF_LAYOUT", "no folder \"transformer\", which model_index.json promises");
+  find_network(folder / "transformer", files);
+  files.scheduler = existing(folder / "scheduler" / "scheduler_config.json");
+  files.vae = existing(folder / "vae");
+  files.classes = class_names(index);
+}
+
+}  // namespace
+
+std::string find_weights(const std::string& folder) {
+  for (const std::string_view name : kWeightNames)
+    if (std::string found = existing(fs::path(folder) / name); !found.empty()) return found;
+  return "";
+}
+
+ModelFiles find_model_files(const std::string& path) {
+  ModelFiles files;
+  files.path = path;
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) {
+    files.weights = path;
+    files.config = existing(fs::path(path).parent_path() / "config.json");
+    return files;
+  }
+  if (const std::string index = existing(fs::path(path) / "model_index.json"); !index.empty())
+    find_pipeline(path, index, files);
+  else
+    find_network(path, files);
+  return files;
+}
+
+}  // namespace tstitch
