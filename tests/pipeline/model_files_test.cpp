@@ -99,7 +99,7 @@ TEST_F(ModelFilesTest, BrokenFoldersAreRefused) {
   write("model_index.json", "{,}");
   expect_refused("JSON_SYNTAX");
   fs::remove(folder_ / "model_index.json");
-  expect_refused("[DF_LAYOUT] no weights here; looked for diffusion_pytorch_model.safetensors");
+  expect_refused("[DF_LAYOUT] no model_index.json and no weights in this folder; looked for diffusion_pytorch_model.safetensors");
 }
 
 TEST_F(ModelFilesTest, AMissingComponentIsNamed) {

@@ -30,18 +30,13 @@ std::string existing(const fs::path& path) {
   return fs::exists(path, ignored) ? path.string() : "";
 }
 
-std::string weight_names() {
-  std::string names;
-  for (const std::string_view name : kWeightNames) names += concat(names.empty() ? "" : ", ", name);
-  return names;
-}
-
 // The folder of one network: configuration and weights.
 void find_network(const fs::path& folder, ModelFiles& files) {
   files.weights = find_weights(folder.string());
   files.config = existing(folder / "config.json");
   if (files.weights.empty())
-    refuse(folder.string(), "DF_LAYOUT", "no weights here; looked for ", weight_names());
+    refuse(folder.string(), "DF_LAYOUT", "no model_index.json and no weights in this folder; looked for ",
+           kWeightNames[0], ", ", kWeightNames[2], ", their indices of shards, and the same as .bin");
 }
 
 std::vector<std::string> class_names(const json& index) {
