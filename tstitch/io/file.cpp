@@ -86,4 +86,12 @@ void MappedFile::verify_unchanged() const {
     refuse(path_, "IO_CHANGED", "changed while it was read");
 }
 
+void MappedFile::release(std::span<const std::byte> part) const {
+  // Whole pages only: those at the ends belong to the neighbours too.
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t begin = (static_cast<size_t>(part.data() - bytes_.data()) + page - 1) / page * page;
+  const size_t end = static_cast<size_t>(part.data() + part.size() - bytes_.data()) / page * page;
+  if (begin < end) madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
+}
+
 }  // namespace tstitch

@@ -25,6 +25,10 @@ class MappedFile {
   // Reading a page that another process has cut off raises SIGBUS, so readers ask before and after.
   void verify_unchanged() const;
 
+  // Lets go of the memory behind `part` of bytes(), which is not needed soon: a checkpoint read tensor by
+  // tensor never lies in memory whole. Reading it again brings it back.
+  void release(std::span<const std::byte> part) const;
+
  private:
   std::string path_;
   int descriptor_;

@@ -39,18 +39,20 @@ std::map<std::string, std::set<std::string>> read_index(const std::string& path)
 }  // namespace
 
 TensorFile read_sharded(const std::string& index_path) {
-  std::vector<TensorFile> shards;
+  TensorFile::Tensors tensors;
   TensorFile::Metadata metadata;
   for (const auto& [name, promised] : read_index(index_path)) {
     const TensorFile shard = read_safetensors((fs::path(index_path).parent_path() / name).string());
-    for (const std::string& tensor : promised)
-      if (!shard.tensors().contains(tensor))
+    for (const std::string& tensor : promised) {
+      const auto found = shard.tensors().find(tensor);
+      if (found == shard.tensors().end())
         refuse(index_path, "SHARD_MISSING", "\"", printable(name, 80), "\" has no tensor \"",
                printable(tensor, 80), "\", which the index promises");
+      tensors.insert(*found);
+    }
     metadata.insert(shard.metadata().begin(), shard.metadata().end());
-    shards.push_back(shard.only(promised));
   }
-  return TensorFile(index_path, std::move(shards), std::move(metadata));
+  return TensorFile(index_path, std::move(tensors), std::move(metadata));
 }
 
 }  // namespace tstitch

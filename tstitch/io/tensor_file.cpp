@@ -34,30 +34,13 @@ std::string similar_names(const std::string& name, const TensorFile::Tensors& te
 
 }  // namespace
 
+TensorFile::TensorFile(std::string path, Tensors tensors, Metadata metadata)
+    : path_(std::move(path)), tensors_(std::move(tensors)), metadata_(std::move(metadata)) {}
+
 TensorFile::TensorFile(std::string path, std::shared_ptr<const MappedFile> file, Tensors tensors,
                        Metadata metadata)
-    : path_(std::move(path)),
-      files_{std::move(file)},
-      tensors_(std::move(tensors)),
-      metadata_(std::move(metadata)) {}
-
-TensorFile::TensorFile(std::string path, std::vector<TensorFile> shards, Metadata metadata)
-    : path_(std::move(path)), metadata_(std::move(metadata)) {
-  for (TensorFile& shard : shards) {
-    files_.insert(files_.end(), shard.files_.begin(), shard.files_.end());
-    tensors_.merge(shard.tensors_);
-  }
-}
-
-TensorFile TensorFile::only(const std::set<std::string>& names) const {
-  TensorFile file = *this;
-  std::erase_if(file.tensors_, [&](const auto& tensor) { return !names.contains(tensor.first); });
-  return file;
-}
-
-void TensorFile::verify_unchanged() const {
-  for (const auto& file : files_)
-    if (file) file->verify_unchanged();
+    : TensorFile(std::move(path), std::move(tensors), std::move(metadata)) {
+  for (auto& [name, tensor] : tensors_) tensor.file = file;
 }
 
 const TensorInfo& TensorFile::find(const std::string& name) const {
@@ -81,10 +64,13 @@ Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dt
 
   // Before, because a page beyond the end of a shortened file cannot be touched; after, because what was
   // copied may be half of the old file and half of the new one.
-  verify_unchanged();
+  if (info.file) info.file->verify_unchanged();
   Tensor tensor(expected, dtype);
   const int64_t non_finite = convert_elements(info.bytes, *info.dtype, tensor);
-  verify_unchanged();
+  if (info.file) {
+    info.file->verify_unchanged();
+    info.file->release(info.bytes);
+  }
   if (non_finite)
     refuse(path_, "MODEL_NONFINITE", "tensor \"", printable(name), "\": ", non_finite, " of ",
            tensor.elements(), " elements are NaN, infinite or too large for ", name_of(dtype));

@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +22,7 @@ struct TensorInfo {
   std::optional<DType> dtype;  // nothing for a legal type that we do not read
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
+  std::shared_ptr<const MappedFile> file = nullptr;  // that holds them; null when the caller keeps them alive
 };
 
 // Named tensors and text of a checkpoint, whatever its format. Made by the readers (safetensors.h), which
@@ -32,14 +32,11 @@ class TensorFile {
   using Tensors = std::map<std::string, TensorInfo>;
   using Metadata = std::map<std::string, std::string>;
 
-  // `file` is what the bytes of the tensors lie in; null when the caller keeps them alive.
+  // `file` holds the bytes of all tensors; null when the caller keeps them alive.
   TensorFile(std::string path, std::shared_ptr<const MappedFile> file, Tensors tensors, Metadata metadata);
 
-  // The shards of one checkpoint as one file; no two of them hold the same name.
-  TensorFile(std::string path, std::vector<TensorFile> shards, Metadata metadata);
-
-  // The same file with these tensors alone, all of which it has.
-  TensorFile only(const std::set<std::string>& names) const;
+  // Tensors of several files, the shards of one checkpoint.
+  TensorFile(std::string path, Tensors tensors, Metadata metadata);
 
   const std::string& path() const { return path_; }
   const Tensors& tensors() const { return tensors_; }
@@ -54,10 +51,7 @@ class TensorFile {
 
  private:
   const TensorInfo& find(const std::string& name) const;
-  void verify_unchanged() const;
-
   std::string path_;
-  std::vector<std::shared_ptr<const MappedFile>> files_;
   Tensors tensors_;
   Metadata metadata_;
 };
