@@ -1,0 +1,24 @@
+// What is accepted as the configuration of a model must describe one: its sizes are positive, fit each other,
+// and its betas are a schedule.
+#include <nlohmann/json.hpp>
+
+#include "fuzz/expect_input_error.h"
+#include "tstitch/io/json.h"
+#include "tstitch/pipeline/model_config.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
+  using namespace tstitch;
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  expect_input_error([&] {
+    ModelInfo info;
+    read_model_config(parse_json(text, "fuzz"), "fuzz", info);
+    const DiTConfig& c = info.config;
+    if (c.input_size % c.patch_size || c.hidden_size % c.num_heads || dit_parameters(c) <= 0) abort();
+  });
+  expect_input_error([&] {
+    BetaSchedule betas;
+    read_scheduler_config(parse_json(text, "fuzz"), "fuzz", betas);
+    if (betas.timesteps < 1) abort();
+  });
+  return 0;
+}

@@ -1,0 +1,79 @@
+#include "tstitch/pipeline/model_config.h"
+
+#include <nlohmann/json.hpp>
+
+#include "tstitch/base/error.h"
+#include "tstitch/pipeline/config_reader.h"
+#include "tstitch/pipeline/diffusers_dit.h"
+
+namespace tstitch {
+namespace {
+
+using nlohmann::json;
+
+void check_sizes(const DiTConfig& c, const std::string& where) {
+  check(c.input_size % c.patch_size == 0, ErrorKind::input, where, ": latents of ", c.input_size,
+        " do not divide into patches of ", c.patch_size);
+  check(c.hidden_size % c.num_heads == 0, ErrorKind::input, where, ": hidden_size ", c.hidden_size,
+        " does not divide into ", c.num_heads, " heads");
+  check(c.hidden_size % 4 == 0, ErrorKind::input, where, ": hidden_size is ", c.hidden_size,
+        ", expected a multiple of 4");
+}
+
+// Our own configuration (assets/README.md).
+void read_own_config(const json& object, const std::string& where, ModelInfo& info) {
+  const ConfigReader reader(object, where);
+  std::string architecture = "DiT", latent;
+  reader.read("architecture", architecture, {"DiT"});
+
+  DiTConfig& c = info.config;
+  reader.read("input_size", c.input_size, 1, 4096);
+  reader.read("patch_size", c.patch_size, 1, 64);
+  reader.read("in_channels", c.in_channels, 1, 256);
+  reader.read("hidden_size", c.hidden_size, 4, 65536);
+  reader.read("depth", c.depth, 1, 1024);
+  reader.read("num_heads", c.num_heads, 1, 1024);
+  reader.read("mlp_ratio", c.mlp_ratio, 0.01, 64);
+  reader.read("num_classes", c.num_classes, 1, 10'000'000);
+  reader.read("learn_sigma", c.learn_sigma);
+  check_sizes(c, where);
+
+  int64_t timesteps = info.betas.timesteps;
+  reader.read("betas", info.betas.kind, {"linear", "scaled_linear"});
+  reader.read("beta_start", info.betas.start, 0, 1);
+  reader.read("beta_end", info.betas.end, 0, 1);
+  reader.read("timesteps", timesteps, 1, 1'000'000);
+  info.betas.timesteps = static_cast<int>(timesteps);
+
+  reader.read("latent", latent);
+  info.pixels = latent.starts_with("pixels");
+  check(!info.pixels || c.in_channels == 1 || c.in_channels == 3, ErrorKind::input, where, ": pixels of ",
+        c.in_channels, " channels, expected 1 or 3");
+  reader.read("classes", info.classes);
+  check(info.classes.empty() || static_cast<int64_t>(info.classes.size()) == c.num_classes, ErrorKind::input,
+        where, ": ", info.classes.size(), " class names for ", c.num_classes, " classes");
+  reader.read("name", info.name);
+  reader.read("cfg_scale", info.cfg_scale, 0, 100);
+}
+
+}  // namespace
+
+void read_model_config(const json& object, const std::string& where, ModelInfo& info) {
+  if (!object.is_object() || !object.contains("_class_name")) return read_own_config(object, where, info);
+  info.config = read_diffusers_dit_config(object, where);
+  check_sizes(info.config, where);
+}
+
+void read_scheduler_config(const json& object, const std::string& where, BetaSchedule& betas) {
+  const ConfigReader reader(object, where);
+  int64_t timesteps = betas.timesteps;
+  std::string prediction = "epsilon";
+  reader.read("beta_schedule", betas.kind, {"linear", "scaled_linear"});
+  reader.read("beta_start", betas.start, 0, 1);
+  reader.read("beta_end", betas.end, 0, 1);
+  reader.read("num_train_timesteps", timesteps, 1, 1'000'000);
+  reader.read("prediction_type", prediction, {"epsilon"});
+  betas.timesteps = static_cast<int>(timesteps);
+}
+
+}  // namespace tstitch

@@ -1,0 +1,20 @@
+// The JSON files that describe models.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "tstitch/pipeline/model_info.h"
+
+namespace tstitch {
+
+// config.json, or the metadata "config" of a checkpoint: ours (assets/README.md), or diffusers' when it names
+// its class. Fills what the object says; `where` names it in messages. Throws Error{input} with the key for
+// what is of the wrong type, out of range or contradicts itself.
+void read_model_config(const nlohmann::json& object, const std::string& where, ModelInfo& info);
+
+// scheduler_config.json of diffusers, for what the training fixed: its betas. How to sample is the user's
+// choice.
+void read_scheduler_config(const nlohmann::json& object, const std::string& where, BetaSchedule& betas);
+
+}  // namespace tstitch
