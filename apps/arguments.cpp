@@ -95,6 +95,12 @@ void add_common_options(CLI::App& command, Arguments& a) {
   command.add_option("-s,--seed,--global-seed", a.seed, "Seed of the noise")
       ->capture_default_str()
       ->group(images);
+  command
+      .add_option("--rng", a.sample.rng,
+                  "Source of the noise: philox, or torch and torch-cuda, which give image i"
+                  " what torch.randn gives on that device after manual_seed(seed + i)")
+      ->capture_default_str()
+      ->group(images);
   command.add_option("-W,--width", a.sample.width, "Width in pixels. Default: the model's")->group(images);
   command.add_option("-H,--height", a.sample.height, "Height in pixels. Default: the model's")->group(images);
   command.add_option("--image-size", a.image_size, "Width and height")->group(images);

@@ -75,6 +75,7 @@ ordered_json plan_json(const Plan& plan, std::span<const Model> models, const st
           {"cfg_scale", plan.cfg_scale},
           {"cfg_channels", plan.cfg_channels},
           {"seed", plan.seed},
+          {"rng", plan.rng},
           {"latent_shape", {plan.images(), plan.channels, plan.height, plan.width}},
           {"load_ms", milliseconds(load_seconds(models))}};
 }
@@ -149,7 +150,7 @@ std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std:
   }
   const int64_t unit = models.back().pixels_per_latent();
   std::string parameters = concat(subject, "\nSteps: ", plan.trajectory.size(), ", Sampler: ", sampler,
-                                  ", CFG scale: ", plan.cfg_scale, ", Seed: ", plan.seed,
+                                  ", CFG scale: ", plan.cfg_scale, ", Seed: ", plan.seed, ", RNG: ", plan.rng,
                                   ", Size: ", plan.width * unit, "x", plan.height * unit, ", Model: ", used);
   if (!switches.empty()) parameters += ", Switch after step: " + switches;
   if (image >= 0) parameters += concat(", Image: ", image);
