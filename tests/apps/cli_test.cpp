@@ -188,6 +188,16 @@ TEST_F(Cli, TorchNoiseEqualsTheSameNoiseFromFiles) {
   EXPECT_NE(read(path("a.png")).find("RNG: torch"), std::string::npos);
 }
 
+TEST_F(Cli, ClassesGoByNumberOrName) {
+  const Outcome outcome =
+      run({"sample", "--steps", "1", "--class", "ankle boot, 8,T-shirt/top", "--json", "-o", "a.png"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(report["classes"], (std::vector<int>{9, 8, 0}));
+  EXPECT_EQ(report["class_names"], (std::vector<std::string>{"Ankle boot", "Bag", "T-shirt/top"}));
+  EXPECT_NE(read(path("a.png")).find("9 Ankle boot, 8 Bag, 0 T-shirt/top"), std::string::npos);
+}
+
 TEST_F(Cli, AFolderHoldsOneFilePerImage) {
   ASSERT_EQ(run(quick({"-o", "pictures/"})).code, 0);
   EXPECT_EQ(read_png(path("pictures/000001.png").string()).width, 28);
@@ -218,7 +228,7 @@ TEST_F(Cli, InspectSaysWhatFits) {
   const Outcome outcome = run({"inspect", "fashion-s", "fashion-b"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("can be stitched"), std::string::npos) << outcome.out;
-  EXPECT_NE(outcome.out.find("Ankle boot"), std::string::npos);
+  EXPECT_NE(outcome.out.find("9 Ankle boot"), std::string::npos);
   const auto report = nlohmann::json::parse(run({"inspect", "--json"}).out);
   EXPECT_EQ(report["pairs"][0]["stitchable"], true);
 }
@@ -250,6 +260,7 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"--rng", "cuda", "torch-cuda"}, {"sample", "--rng", "cuda"});
   expect_refused(2, {"12.5"}, {"sample", "--steps", "12.5"});
   expect_refused(2, {"--class", "ten"}, {"sample", "--class", "ten"});
+  expect_refused(2, {"sandle", "5 Sandal"}, {"sample", "--class", "0,sandle"});
   expect_refused(2, {"--class 10"}, {"sample", "--class", "10"});
   expect_refused(2, {"gpu", "cpu"}, {"sample", "--device", "gpu"});
   expect_refused(2, {"f8", "bf16"}, {"sample", "--dtype", "f8"});

@@ -11,6 +11,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/base/version.h"
+#include "tstitch/pipeline/class_names.h"
 
 namespace tstitch {
 namespace {
@@ -63,6 +64,9 @@ ordered_json plan_json(const Plan& plan, std::span<const Model> models, const st
                        {"steps", plan.trajectory.steps_of(static_cast<int>(i))},
                        {"load_ms", milliseconds(models[i].load_seconds)}});
   }
+  const ClassNames known_names(models.back().info);
+  std::vector<std::string> class_names;
+  for (const int64_t c : plan.classes) class_names.push_back(known_names.usual(c));
   return {{"version", kVersion},
           {"device", device},
           {"trajectory", trajectory_json(plan, names)},
@@ -70,6 +74,7 @@ ordered_json plan_json(const Plan& plan, std::span<const Model> models, const st
           {"images", plan.images()},
           {"batch_size", plan.batch_size},
           {"classes", plan.classes},
+          {"class_names", class_names},
           {"sampler", plan.sampler},
           {"eta", plan.eta},
           {"cfg_scale", plan.cfg_scale},
@@ -127,15 +132,12 @@ std::string json_estimate(const Plan& plan, std::span<const Model> models, const
 
 std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std::span<const ModelInfo> models,
                                                           int64_t image) {
-  const auto class_text = [&](int64_t c) {
-    const auto& names = models.back().classes;
-    return c < static_cast<int64_t>(names.size()) ? names[static_cast<size_t>(c)] : concat("class ", c);
-  };
+  const ClassNames class_names(models.back());
   std::string subject;
   if (image >= 0) {
-    subject = class_text(plan.classes[static_cast<size_t>(image)]);
+    subject = class_names.numbered(plan.classes[static_cast<size_t>(image)]);
   } else {
-    for (const int64_t c : plan.classes) subject += (subject.empty() ? "" : ", ") + class_text(c);
+    for (const int64_t c : plan.classes) subject += (subject.empty() ? "" : ", ") + class_names.numbered(c);
   }
   std::string sampler = plan.sampler;
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
