@@ -9,6 +9,7 @@
 #include "tstitch/diffusion/solver.h"
 #include "tstitch/io/npy.h"
 #include "tstitch/pipeline/assets.h"
+#include "tstitch/pipeline/class_names.h"
 
 namespace tstitch {
 namespace {
@@ -22,17 +23,17 @@ std::optional<Integer> parse_integer(const std::string& text) {
   return error == std::errc() && end == last ? std::optional(value) : std::nullopt;
 }
 
-std::vector<int64_t> parse_classes(const std::string& text) {
+// Numbers and names with commas between; no class name holds a comma.
+std::vector<int64_t> parse_classes(const std::string& text, const ModelInfo& model) {
+  const ClassNames names(model);
   std::vector<int64_t> classes;
   std::istringstream parts(text);
   for (std::string part; std::getline(parts, part, ',');) {
-    const auto value = parse_integer<int64_t>(part);
-    check(value.has_value(), ErrorKind::usage, "--class \"", printable(text), "\": \"", printable(part),
-          "\" is not a class number, expected numbers with commas between, or \"random\"");
-    classes.push_back(*value);
+    part.erase(0, part.find_first_not_of(' '));
+    part.erase(part.find_last_not_of(' ') + 1);
+    const auto number = parse_integer<int64_t>(part);
+    classes.push_back(number ? *number : names.find(part));
   }
-  check(!classes.empty(), ErrorKind::usage,
-        "--class is empty, expected numbers with commas between, or \"random\"");
   return classes;
 }
 
@@ -83,8 +84,8 @@ void add_common_options(CLI::App& command, Arguments& a) {
 
   command
       .add_option("--class,--classes", a.classes,
-                  "Class numbers, one image each (207,360), or random. Default: eight of"
-                  " ImageNet, or every class of the model")
+                  "Class numbers or names, one image each (207,otter), or random. Default:"
+                  " eight of ImageNet, or every class of the model")
       ->group(images);
   command.add_option("-b,--batch-count,--num-fid-samples", a.sample.batch_count, "Images per class")
       ->capture_default_str()
@@ -93,6 +94,12 @@ void add_common_options(CLI::App& command, Arguments& a) {
       ->capture_default_str()
       ->group(images);
   command.add_option("-s,--seed,--global-seed", a.seed, "Seed of the noise")
+      ->capture_default_str()
+      ->group(images);
+  command
+      .add_option("--rng", a.sample.rng,
+                  "Source of the noise: philox, or torch and torch-cuda, which give image i"
+                  " what torch.randn gives on that device after manual_seed(seed + i)")
       ->capture_default_str()
       ->group(images);
   command.add_option("-W,--width", a.sample.width, "Width in pixels. Default: the model's")->group(images);
@@ -157,7 +164,7 @@ std::vector<std::string> model_paths(const Arguments& a) {
   return names;
 }
 
-SampleOptions sample_options(const Arguments& a, size_t models) {
+SampleOptions sample_options(const Arguments& a, const std::vector<ModelInfo>& models) {
   SampleOptions options = a.sample;
   if (!a.switch_rule.empty()) {
     const auto rule = parse_switch_rule(a.switch_rule);
@@ -173,8 +180,9 @@ SampleOptions sample_options(const Arguments& a, size_t models) {
     check(*a.ratio >= 0 && *a.ratio <= 1, ErrorKind::usage, "--ratio is ", *a.ratio, ", expected 0 ... 1");
     check(options.fractions.empty() && options.switch_steps.empty(), ErrorKind::usage,
           "--ratio, --fractions and --switch-step exclude each other");
-    check(models == 2, ErrorKind::usage, "--ratio shares a trajectory between two models, but there ",
-          models == 1 ? "is 1" : concat("are ", models), models > 2 ? ": use --fractions" : "");
+    const size_t count = models.size();
+    check(count == 2, ErrorKind::usage, "--ratio shares a trajectory between two models, but there ",
+          count == 1 ? "is 1" : concat("are ", count), count > 2 ? ": use --fractions" : "");
     options.fractions = {*a.ratio, 1 - *a.ratio};
   }
   check(options.fractions.empty() || options.switch_steps.empty(), ErrorKind::usage,
@@ -183,7 +191,7 @@ SampleOptions sample_options(const Arguments& a, size_t models) {
   if (a.classes == "random")
     options.random_classes = true;
   else if (!a.classes.empty())
-    options.classes = parse_classes(a.classes);
+    options.classes = parse_classes(a.classes, models.back());
   if (a.image_size) {
     check(!options.width && !options.height, ErrorKind::usage, "--image-size excludes --width and --height");
     options.width = options.height = a.image_size;

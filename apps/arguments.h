@@ -35,7 +35,7 @@ void add_sample_options(CLI::App& command, Arguments& arguments);
 std::vector<std::string> model_paths(const Arguments& arguments);
 
 // The options as the library takes them; reads --init-latent and --noise. Throws Error{usage} for values that
-// contradict each other.
-SampleOptions sample_options(const Arguments& arguments, size_t models);
+// contradict each other. models: the models in order of use; the last one says what classes are called.
+SampleOptions sample_options(const Arguments& arguments, const std::vector<ModelInfo>& models);
 
 }  // namespace tstitch

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -6,6 +7,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/models/dit.h"
 #include "tstitch/pipeline/assets.h"
+#include "tstitch/pipeline/class_names.h"
 #include "tstitch/pipeline/model.h"
 
 namespace tstitch {
@@ -18,6 +20,9 @@ struct InspectArguments {
 
 nlohmann::ordered_json to_json(const ModelInfo& info) {
   const DiTConfig& c = info.config;
+  const ClassNames names(info);
+  std::vector<std::string> classes;
+  for (int64_t i = 0; names.known() && i < c.num_classes; ++i) classes.push_back(names.usual(i));
   return {{"path", info.path},
           {"name", info.name},
           {"architecture", dit_name(c)},
@@ -39,7 +44,7 @@ nlohmann::ordered_json to_json(const ModelInfo& info) {
             {"start", info.betas.start},
             {"end", info.betas.end},
             {"timesteps", info.betas.timesteps}}},
-          {"classes", info.classes}};
+          {"classes", classes}};
 }
 
 void print(const ModelInfo& info) {
@@ -61,8 +66,13 @@ void print(const ModelInfo& info) {
   std::printf("  noise schedule  %s, %g ... %g, %d timesteps\n", info.betas.kind.c_str(), info.betas.start,
               info.betas.end, info.betas.timesteps);
   std::printf("  classes         %lld", static_cast<long long>(c.num_classes));
-  for (size_t i = 0; i < info.classes.size() && i < 10; ++i)
-    std::printf("%s%s", i ? ", " : ": ", info.classes[i].c_str());
+  const ClassNames names(info);
+  if (names.known()) {
+    constexpr int64_t kShown = 10;
+    for (int64_t i = 0; i < std::min(kShown, c.num_classes); ++i)
+      std::printf("%s%s", i ? ", " : ": ", names.numbered(i).c_str());
+    if (c.num_classes > kShown) std::printf(", ... (--json lists all)");
+  }
   std::printf("\n");
 }
 

@@ -30,7 +30,7 @@ void print_steps(const Plan& plan, const std::vector<ModelInfo>& infos) {
 
 int sample_command(const Arguments& a) {
   const std::vector<ModelInfo> infos = read_model_infos(model_paths(a));
-  const Plan plan = make_plan(infos, sample_options(a, infos.size()));
+  const Plan plan = make_plan(infos, sample_options(a, infos));
   const std::string output = picture_output(a, infos.back());
   if (!output.empty()) check_output(output);
   if (!a.save_latent.empty()) check_output_file(a.save_latent);

@@ -7,6 +7,7 @@
 #include "apps/output.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
+#include "tstitch/pipeline/class_names.h"
 #include "tstitch/pipeline/figure.h"
 #include "tstitch/pipeline/images.h"
 #include "tstitch/pipeline/report.h"
@@ -29,7 +30,7 @@ std::vector<Plan> make_plans(const SweepArguments& a, const std::vector<ModelInf
   check(infos.size() == 2, ErrorKind::usage, "sweep shares a trajectory between two models, but there ",
         infos.size() == 1 ? "is 1" : concat("are ", infos.size()));
   check(!a.ratios.empty(), ErrorKind::usage, "--ratios is empty");
-  SampleOptions options = sample_options(a, infos.size());
+  SampleOptions options = sample_options(a, infos);
   std::vector<Plan> plans;
   for (const double ratio : a.ratios) {
     check(ratio >= 0 && ratio <= 1, ErrorKind::usage, "--ratios holds ", ratio, ", expected 0 ... 1");
@@ -40,9 +41,9 @@ std::vector<Plan> make_plans(const SweepArguments& a, const std::vector<ModelInf
 }
 
 std::vector<std::string> row_labels(const Plan& plan, const ModelInfo& model) {
+  const ClassNames names(model);
   std::vector<std::string> labels;
-  for (const int64_t c : plan.classes)
-    labels.push_back(model.classes.empty() ? concat("class ", c) : model.classes[static_cast<size_t>(c)]);
+  for (const int64_t c : plan.classes) labels.push_back(names.usual(c));
   return labels;
 }
 

@@ -161,6 +161,43 @@ TEST_F(Cli, GivenLatentsAndNoiseReplaceTheSeed) {
   EXPECT_NE(read(path("given1.npy")), read(path("a.npy")));
 }
 
+// tests/golden/rng/demo.npy: what torch.randn gave for the seeds 5 and 6, (call, image, 1, 28, 28).
+TEST_F(Cli, TorchNoiseEqualsTheSameNoiseFromFiles) {
+  const Tensor drawn = golden("rng/demo.npy");
+  write_npy(path("start.npy").string(), drawn.slice(0, 1).reshape({2, 1, 28, 28}));
+  Tensor noise({3, 2, 1, 28, 28}, DType::f32);  // the last step adds none
+  std::fill_n(noise.data<float>(), noise.elements(), 0.0f);
+  const Tensor steps = drawn.slice(1, 3);
+  std::copy_n(steps.data<float>(), steps.elements(), noise.data<float>());
+  write_npy(path("noise.npy").string(), noise);
+
+  const auto latents = [&](std::vector<std::string> more) {
+    more.insert(more.begin(),
+                {"sample", "--steps", "3", "--sampler", "ddpm", "--class", "0,5", "--save-latent", "x.npy"});
+    EXPECT_EQ(run(more).code, 0);
+    return read(path("x.npy"));
+  };
+  const std::string given = latents({"--init-latent", "start.npy", "--noise", "noise.npy"});
+  EXPECT_EQ(latents({"--rng", "torch", "-s", "5"}), given);
+  EXPECT_EQ(latents({"--rng", "torch", "-s", "5", "--batch-size", "1"}), given);
+  EXPECT_NE(latents({"--rng", "torch-cuda", "-s", "5"}), given);
+  EXPECT_NE(latents({"-s", "5"}), given);
+
+  const Outcome outcome = run(quick({"--rng", "torch", "--json", "-o", "a.png"}));
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["rng"], "torch");
+  EXPECT_NE(read(path("a.png")).find("RNG: torch"), std::string::npos);
+}
+
+TEST_F(Cli, ClassesGoByNumberOrName) {
+  const Outcome outcome =
+      run({"sample", "--steps", "1", "--class", "ankle boot, 8,T-shirt/top", "--json", "-o", "a.png"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(report["classes"], (std::vector<int>{9, 8, 0}));
+  EXPECT_EQ(report["class_names"], (std::vector<std::string>{"Ankle boot", "Bag", "T-shirt/top"}));
+  EXPECT_NE(read(path("a.png")).find("9 Ankle boot, 8 Bag, 0 T-shirt/top"), std::string::npos);
+}
+
 TEST_F(Cli, AFolderHoldsOneFilePerImage) {
   ASSERT_EQ(run(quick({"-o", "pictures/"})).code, 0);
   EXPECT_EQ(read_png(path("pictures/000001.png").string()).width, 28);
@@ -191,7 +228,7 @@ TEST_F(Cli, InspectSaysWhatFits) {
   const Outcome outcome = run({"inspect", "fashion-s", "fashion-b"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("can be stitched"), std::string::npos) << outcome.out;
-  EXPECT_NE(outcome.out.find("Ankle boot"), std::string::npos);
+  EXPECT_NE(outcome.out.find("9 Ankle boot"), std::string::npos);
   const auto report = nlohmann::json::parse(run({"inspect", "--json"}).out);
   EXPECT_EQ(report["pairs"][0]["stitchable"], true);
 }
@@ -201,7 +238,7 @@ TEST_F(Cli, HelpAndVersion) {
   const Outcome help = run({"sample", "--help"});
   EXPECT_EQ(help.code, 0);
   for (const char* option : {"--ratio", "--model", "--three-combo", "--cfg-channels", "--init-latent",
-                             "--save-latent", "--dry-run"})
+                             "--save-latent", "--dry-run", "--rng"})
     EXPECT_NE(help.out.find(option), std::string::npos) << option;
 }
 
@@ -220,8 +257,10 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"two models"}, {"sample", "--ratio", "0.5", "-m", "fashion-s"});
   expect_refused(2, {"--switch-rule", "foo", "dit, ldm"}, {"sample", "--switch-rule", "foo"});
   expect_refused(2, {"euler", "ddim, ddpm"}, {"sample", "--solver", "euler"});
+  expect_refused(2, {"--rng", "cuda", "torch-cuda"}, {"sample", "--rng", "cuda"});
   expect_refused(2, {"12.5"}, {"sample", "--steps", "12.5"});
   expect_refused(2, {"--class", "ten"}, {"sample", "--class", "ten"});
+  expect_refused(2, {"sandle", "5 Sandal"}, {"sample", "--class", "0,sandle"});
   expect_refused(2, {"--class 10"}, {"sample", "--class", "10"});
   expect_refused(2, {"gpu", "cpu"}, {"sample", "--device", "gpu"});
   expect_refused(2, {"f8", "bf16"}, {"sample", "--dtype", "f8"});

@@ -5,6 +5,7 @@
 #include "tests/diffusion/exact_denoisers.h"
 #include "tests/diffusion/expect_error.h"
 #include "tstitch/base/philox.h"
+#include "tstitch/ops/ops.h"
 
 namespace tstitch {
 namespace {
@@ -57,6 +58,53 @@ TEST(PhiloxNoise, SeedsImagesAndStepsDiffer) {
   EXPECT_NE(values_of(other_image.initial()), initial);
   EXPECT_NE(values_of(noise.step(0)), initial);
   EXPECT_NE(values_of(noise.step(0)), values_of(noise.step(1)));
+}
+
+// Draw `number` of the stream with this seed, as the golden tests of base/ know it.
+std::vector<float> torch_draw(uint64_t seed, int number) {
+  TorchCpuGenerator generator(seed);
+  std::vector<float> x(static_cast<size_t>(kChw.elements()));
+  for (int i = 0; i <= number; ++i) generator.randn(x);
+  return x;
+}
+
+std::vector<float> channels_first(const Tensor& nhwc) {
+  return values_of(to_channels_first(backend(), nhwc));
+}
+
+TEST(TorchNoise, IsOneGeneratorPerImage) {
+  TorchNoise noise(backend(), 10, {3, 4}, kChw);
+  const auto image = [](const Tensor& x, int64_t row) { return channels_first(x.slice(row, row + 1)); };
+  const Tensor initial = noise.initial();
+  ASSERT_EQ(initial.shape(), Shape({2, 5, 6, 3}));
+  for (int64_t row = 0; row < 2; ++row) {
+    const auto seed = static_cast<uint64_t>(13 + row);
+    EXPECT_EQ(image(initial, row), torch_draw(seed, 0));
+    for (const int step : {0, 1, 4, 4, 2})  // in order, past some, the same again, back
+      EXPECT_EQ(image(noise.step(step), row), torch_draw(seed, 1 + step)) << step;
+    EXPECT_EQ(image(noise.initial(), row), torch_draw(seed, 0));
+  }
+}
+
+TEST(TorchCudaNoise, IsOneGeneratorPerImage) {
+  TorchCudaNoise noise(backend(), 10, {0, 3}, kChw);
+  const Tensor step = noise.step(6);
+  for (int64_t row = 0; row < 2; ++row) {
+    std::vector<float> x(static_cast<size_t>(kChw.elements()));
+    torch_cuda_randn(static_cast<uint64_t>(10 + 3 * row), 7, x);
+    EXPECT_EQ(channels_first(step.slice(row, row + 1)), x);
+  }
+}
+
+TEST(MakeNoise, KnowsItsNames) {
+  EXPECT_EQ(noise_names(), "philox, torch, torch-cuda");
+  EXPECT_TRUE(is_noise("torch"));
+  EXPECT_FALSE(is_noise("cuda"));
+  PhiloxNoise philox(backend(), 3, {1}, kChw);
+  EXPECT_EQ(values_of(make_noise(backend(), "philox", 3, {1}, kChw)->initial()), values_of(philox.initial()));
+  EXPECT_EQ(channels_first(make_noise(backend(), "torch", 3, {1}, kChw)->step(0)), torch_draw(4, 1));
+  expect_error(ErrorKind::usage, "'cuda', expected one of philox, torch, torch-cuda",
+               [] { make_noise(backend(), "cuda", 3, {1}, kChw); });
 }
 
 // The number at (n, c, h, w) of a file with M images of the shape kChw says where it lies.

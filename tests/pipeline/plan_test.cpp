@@ -77,6 +77,8 @@ TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
   expect_refused(usage, "0", kPair, {.steps = "0"});
   expect_refused(usage, "1001", kPair, {.steps = "1001"});
   expect_refused(usage, "--eta", kPair, {.eta = 1.5});
+  expect_refused(usage, "--rng \"cuda\" is not known, expected one of: philox, torch, torch-cuda", kPair,
+                 {.rng = "cuda"});
   expect_refused(usage, "--cfg-scale", kPair, {.cfg_scale = std::nan("")});
   expect_refused(usage, "--cfg-channels", kPair, {.cfg_channels = 5});
   expect_refused(usage, "--class 1000", kPair, {.classes = {1000}});

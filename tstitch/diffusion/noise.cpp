@@ -9,34 +9,81 @@
 
 namespace tstitch {
 
-// ---- Philox
-// ------------------------------------------------------------------------------------------------
+// ---- from a seed
 
-PhiloxNoise::PhiloxNoise(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw)
-    : backend_(backend), seed_(seed), images_(std::move(images)), chw_(chw) {
+SeededNoise::SeededNoise(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw)
+    : seed_(seed), images_(std::move(images)), backend_(backend), chw_(chw) {
   check_internal(chw.rank() == 3, "a latent of the shape ", to_string(chw), ", expected (C, H, W)");
 }
 
-Tensor PhiloxNoise::initial() { return draw(0); }
-
-Tensor PhiloxNoise::step(int index) { return draw(1 + static_cast<uint32_t>(index)); }
-
-Tensor PhiloxNoise::draw(uint32_t purpose) const {
+Tensor SeededNoise::draw(uint32_t number) {
   Tensor noise({std::ssize(images_), chw_[0], chw_[1], chw_[2]}, DType::f32);  // (N, C, H, W)
-  const int64_t elements = chw_.elements();
-  float* out = noise.data<float>();
-  for (const uint64_t image : images_) {
-    const auto low = static_cast<uint32_t>(image), high = static_cast<uint32_t>(image >> 32);
-    for (int64_t e = 0; e < elements; e += 4) {
-      const auto normal = philox_normal(philox({static_cast<uint32_t>(e / 4), purpose, low, high}, seed_));
-      out = std::copy_n(normal.begin(), std::min<int64_t>(4, elements - e), out);
-    }
-  }
+  const auto size = static_cast<size_t>(chw_.elements());
+  for (size_t row = 0; row < images_.size(); ++row)
+    fill(row, number, {noise.data<float>() + row * size, size});
   return to_channels_last(backend_, backend_.upload(noise));
 }
 
+void PhiloxNoise::fill(size_t row, uint32_t draw, std::span<float> out) {
+  const auto low = static_cast<uint32_t>(images_[row]), high = static_cast<uint32_t>(images_[row] >> 32);
+  for (size_t e = 0; e < out.size(); e += 4) {
+    const auto normal = philox_normal(philox({static_cast<uint32_t>(e / 4), draw, low, high}, seed_));
+    std::copy_n(normal.begin(), std::min<size_t>(4, out.size() - e), out.begin() + e);
+  }
+}
+
+TorchNoise::TorchNoise(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw)
+    : SeededNoise(backend, seed, std::move(images), chw) {
+  for (size_t row = 0; row < images_.size(); ++row) streams_.push_back(start(row));
+}
+
+void TorchNoise::fill(size_t row, uint32_t draw, std::span<float> out) {
+  Stream& stream = streams_[row];
+  if (draw < stream.next) stream = start(row);
+  for (; stream.next <= draw; ++stream.next) stream.generator.randn(out);
+}
+
+void TorchCudaNoise::fill(size_t row, uint32_t draw, std::span<float> out) {
+  torch_cuda_randn(seed_ + images_[row], draw, out);
+}
+
+namespace {
+
+using Made = std::unique_ptr<NoiseSource>;
+
+struct Entry {
+  std::string_view name;
+  Made (*make)(Backend&, uint64_t seed, std::vector<uint64_t> images, const Shape& chw);
+};
+
+template <class Noise>
+Made make(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw) {
+  return std::make_unique<Noise>(backend, seed, std::move(images), chw);
+}
+
+constexpr Entry kNoises[] = {
+    {"philox", make<PhiloxNoise>}, {"torch", make<TorchNoise>}, {"torch-cuda", make<TorchCudaNoise>}};
+
+}  // namespace
+
+std::string noise_names() {
+  std::string names;
+  for (const Entry& entry : kNoises) names += concat(names.empty() ? "" : ", ", entry.name);
+  return names;
+}
+
+bool is_noise(std::string_view name) {
+  return std::ranges::any_of(kNoises, [&](const Entry& entry) { return entry.name == name; });
+}
+
+std::unique_ptr<NoiseSource> make_noise(Backend& backend, std::string_view name, uint64_t seed,
+                                        std::vector<uint64_t> images, const Shape& chw) {
+  for (const Entry& entry : kNoises)
+    if (entry.name == name) return entry.make(backend, seed, std::move(images), chw);
+  fail(ErrorKind::usage, "noise '", printable(std::string(name)), "', expected one of ", noise_names());
+}
+
 // ---- given
-// -------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -4,9 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/base/torch_random.h"
 #include "tstitch/tensor/tensor.h"
 
 namespace tstitch {
@@ -20,25 +24,77 @@ class NoiseSource {
   virtual Tensor step(int index) = 0;  // what step `index` of the trajectory adds; index >= 0
 };
 
-// Philox (tstitch/base/philox.h) keyed by the seed. Element e, in (C, H, W) order, of image i is the normal
-// number e mod 4 of the block at {e / 4, k, low half of i, high half of i}, k = 0 for x_T and 1 + index for a
-// step: neither the batch, nor the number of threads, nor the layout in memory has a say.
-class PhiloxNoise final : public NoiseSource {
+// Noise from a seed. Every image has a stream of draws of its own: draw 0 is x_T, draw 1 + index what step
+// `index` adds, each a whole latent in (C, H, W) order. So neither the batch, nor the number of threads, nor
+// the layout in memory has a say.
+class SeededNoise : public NoiseSource {
  public:
   // images: the index of every image in the run, N of them. chw: the latent's shape, (C, H, W).
-  PhiloxNoise(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw);
+  SeededNoise(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw);
 
-  Tensor initial() override;
-  Tensor step(int index) override;
+  Tensor initial() final { return draw(0); }
+  Tensor step(int index) final { return draw(1 + static_cast<uint32_t>(index)); }
+
+ protected:
+  const uint64_t seed_;
+  const std::vector<uint64_t> images_;
 
  private:
-  Tensor draw(uint32_t purpose) const;
+  Tensor draw(uint32_t number);
+  // Fills `out`, (C, H, W), with a draw of images_[row].
+  virtual void fill(size_t row, uint32_t draw, std::span<float> out) = 0;
 
   Backend& backend_;
-  uint64_t seed_;
-  std::vector<uint64_t> images_;
   Shape chw_;
 };
+
+// Philox (tstitch/base/philox.h) keyed by the seed. Element e of draw k of image i is the normal number e mod
+// 4 of the block at {e / 4, k, low half of i, high half of i}.
+class PhiloxNoise final : public SeededNoise {
+ public:
+  using SeededNoise::SeededNoise;
+
+ private:
+  void fill(size_t row, uint32_t draw, std::span<float> out) override;
+};
+
+// PyTorch's CPU generator (tstitch/base/torch_random.h): image i has torch.Generator().manual_seed(seed + i),
+// and draw k is call number k of torch.randn(C, H, W) on it, whether or not the calls before were asked for.
+// That is what programs do that seed every image by itself (A1111's web UI; diffusers with a list of
+// generators) with samplers that draw at every step but the last, or at none. A program that draws all images
+// in one call has at most image 0's x_T in common: take its noise from files (GivenNoise).
+class TorchNoise final : public SeededNoise {
+ public:
+  TorchNoise(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw);
+
+ private:
+  // A generator runs one way: what lies ahead is drawn on the way, what lies behind from the start again.
+  struct Stream {
+    TorchCpuGenerator generator;
+    uint32_t next = 0;  // the draw that the generator gives next
+  };
+
+  Stream start(size_t row) const { return {TorchCpuGenerator(seed_ + images_[row])}; }
+  void fill(size_t row, uint32_t draw, std::span<float> out) override;
+
+  std::vector<Stream> streams_;  // one per image
+};
+
+// The same with PyTorch's CUDA generator: torch.randn(C, H, W, device="cuda") after manual_seed(seed + i).
+class TorchCudaNoise final : public SeededNoise {
+ public:
+  using SeededNoise::SeededNoise;
+
+ private:
+  void fill(size_t row, uint32_t draw, std::span<float> out) override;
+};
+
+std::string noise_names();  // "philox, torch, torch-cuda"
+bool is_noise(std::string_view name);
+
+// Throws Error{usage} for an unknown name, naming the known ones. The rest as SeededNoise takes it.
+std::unique_ptr<NoiseSource> make_noise(Backend& backend, std::string_view name, uint64_t seed,
+                                        std::vector<uint64_t> images, const Shape& chw);
 
 // Noise as the user gives it, for parity with other software. Host tensors, f32, the M images of the whole
 // run; either may be empty.

@@ -114,6 +114,8 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
         "\" is not known, expected one of: ", solver_names());
   check(0 <= options.eta && options.eta <= 1, ErrorKind::usage, "--eta is ", options.eta,
         ", expected 0 ... 1");
+  check(is_noise(options.rng), ErrorKind::usage, "--rng \"", printable(options.rng),
+        "\" is not known, expected one of: ", noise_names());
   const double cfg_scale = options.cfg_scale.value_or(model.cfg_scale);
   check(std::isfinite(cfg_scale) && std::abs(cfg_scale) <= 1000, ErrorKind::usage, "--cfg-scale is ",
         cfg_scale, ", expected a number up to 1000");
@@ -128,6 +130,7 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
                .classes = image_classes(options, model.config),
                .batch_size = options.batch_size,
                .seed = options.seed,
+               .rng = options.rng,
                .channels = model.config.in_channels,
                .height = latent_side("--height", options.height, model),
                .width = latent_side("--width", options.width, model),

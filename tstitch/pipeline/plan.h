@@ -32,6 +32,7 @@ struct SampleOptions {
   int64_t batch_count = 1;       // images per class; with random_classes, images
   int64_t batch_size = 8;        // images sampled at once
   uint64_t seed = 0;
+  std::string rng = "philox";            // where the noise comes from, see make_noise
   std::optional<int64_t> width, height;  // of the images in pixels; default: the training size
 
   GivenLatents given;  // instead of noise from the seed
@@ -46,6 +47,7 @@ struct Plan {
   std::vector<int64_t> classes;  // of every image
   int64_t batch_size;
   uint64_t seed;
+  std::string rng;
   int64_t channels, height, width;  // of the latents
   GivenLatents given;
 

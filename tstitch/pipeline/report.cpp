@@ -11,6 +11,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/base/version.h"
+#include "tstitch/pipeline/class_names.h"
 
 namespace tstitch {
 namespace {
@@ -63,6 +64,9 @@ ordered_json plan_json(const Plan& plan, std::span<const Model> models, const st
                        {"steps", plan.trajectory.steps_of(static_cast<int>(i))},
                        {"load_ms", milliseconds(models[i].load_seconds)}});
   }
+  const ClassNames known_names(models.back().info);
+  std::vector<std::string> class_names;
+  for (const int64_t c : plan.classes) class_names.push_back(known_names.usual(c));
   return {{"version", kVersion},
           {"device", device},
           {"trajectory", trajectory_json(plan, names)},
@@ -70,11 +74,13 @@ ordered_json plan_json(const Plan& plan, std::span<const Model> models, const st
           {"images", plan.images()},
           {"batch_size", plan.batch_size},
           {"classes", plan.classes},
+          {"class_names", class_names},
           {"sampler", plan.sampler},
           {"eta", plan.eta},
           {"cfg_scale", plan.cfg_scale},
           {"cfg_channels", plan.cfg_channels},
           {"seed", plan.seed},
+          {"rng", plan.rng},
           {"latent_shape", {plan.images(), plan.channels, plan.height, plan.width}},
           {"load_ms", milliseconds(load_seconds(models))}};
 }
@@ -126,15 +132,12 @@ std::string json_estimate(const Plan& plan, std::span<const Model> models, const
 
 std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std::span<const ModelInfo> models,
                                                           int64_t image) {
-  const auto class_text = [&](int64_t c) {
-    const auto& names = models.back().classes;
-    return c < static_cast<int64_t>(names.size()) ? names[static_cast<size_t>(c)] : concat("class ", c);
-  };
+  const ClassNames class_names(models.back());
   std::string subject;
   if (image >= 0) {
-    subject = class_text(plan.classes[static_cast<size_t>(image)]);
+    subject = class_names.numbered(plan.classes[static_cast<size_t>(image)]);
   } else {
-    for (const int64_t c : plan.classes) subject += (subject.empty() ? "" : ", ") + class_text(c);
+    for (const int64_t c : plan.classes) subject += (subject.empty() ? "" : ", ") + class_names.numbered(c);
   }
   std::string sampler = plan.sampler;
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
@@ -149,7 +152,7 @@ std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std:
   }
   const int64_t unit = models.back().pixels_per_latent();
   std::string parameters = concat(subject, "\nSteps: ", plan.trajectory.size(), ", Sampler: ", sampler,
-                                  ", CFG scale: ", plan.cfg_scale, ", Seed: ", plan.seed,
+                                  ", CFG scale: ", plan.cfg_scale, ", Seed: ", plan.seed, ", RNG: ", plan.rng,
                                   ", Size: ", plan.width * unit, "x", plan.height * unit, ", Model: ", used);
   if (!switches.empty()) parameters += ", Switch after step: " + switches;
   if (image >= 0) parameters += concat(", Image: ", image);

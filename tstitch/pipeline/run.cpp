@@ -27,11 +27,11 @@ std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, co
 }
 
 // Noise of the images first .. first + count - 1 of the run.
-std::unique_ptr<NoiseSource> make_noise(Backend& backend, const Plan& plan, int64_t first, int64_t count) {
+std::unique_ptr<NoiseSource> noise_of(Backend& backend, const Plan& plan, int64_t first, int64_t count) {
   std::vector<uint64_t> images(static_cast<size_t>(count));
   std::iota(images.begin(), images.end(), static_cast<uint64_t>(first));
   const Shape chw = {plan.channels, plan.height, plan.width};
-  auto drawn = std::make_unique<PhiloxNoise>(backend, plan.seed, std::move(images), chw);
+  auto drawn = make_noise(backend, plan.rng, plan.seed, std::move(images), chw);
   if (!plan.given.initial && !plan.given.steps) return drawn;
   return std::make_unique<GivenNoise>(backend, plan.given, first,
                                       Shape{count, plan.channels, plan.height, plan.width}, std::move(drawn));
@@ -93,7 +93,7 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
       pointers[i] = denoisers[i].get();
     }
 
-    const auto noise = make_noise(backend, plan, first, count);
+    const auto noise = noise_of(backend, plan, first, count);
     BatchObserver steps(
         observer, result,
         {.batch = batch, .batches = batches, .step = 0, .steps = plan.trajectory.size(), .model = 0});
@@ -113,7 +113,7 @@ double time_evaluation(Backend& backend, const Model& model, const Plan& plan, i
   const int64_t count = std::min(plan.batch_size, plan.images());
   const std::vector<int64_t> classes(plan.classes.begin(), plan.classes.begin() + count);
   const auto denoiser = make_denoiser(backend, model, plan, classes);
-  const Tensor x = make_noise(backend, plan, 0, count)->initial();
+  const Tensor x = noise_of(backend, plan, 0, count)->initial();
   const NoiseLevel level = plan.trajectory[0].level;
   denoiser->prepare({&level, 1});
   denoiser->predict(x, level);
