@@ -233,6 +233,46 @@ TEST_F(Cli, InspectSaysWhatFits) {
   EXPECT_EQ(report["pairs"][0]["stitchable"], true);
 }
 
+TEST_F(Cli, ConvertsCheckpoints) {
+  const std::string source = std::string(TSTITCH_SOURCE_DIR) + "/assets/fashion-s.safetensors";
+  const Outcome outcome = run({"convert", "fashion-s", "wide.safetensors", "--dtype", "f32"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("F32"), std::string::npos) << outcome.out;
+  ASSERT_EQ(run({"convert", "-q", "wide.safetensors", "back.safetensors", "--dtype=bf16"}).code, 0);
+  const TensorFile original = read_safetensors(source),
+                   wide = read_safetensors(path("wide.safetensors").string()),
+                   back = read_safetensors(path("back.safetensors").string());
+  EXPECT_EQ(back.metadata(), original.metadata());
+  ASSERT_EQ(back.tensors().size(), original.tensors().size());
+  for (const auto& [name, info] : original.tensors()) {
+    EXPECT_EQ(wide.tensors().at(name).dtype_name, "F32");
+    EXPECT_TRUE(std::ranges::equal(back.tensors().at(name).bytes, info.bytes)) << name;
+  }
+  // The same images from f32 as from bf16, which f32 holds exactly.
+  const auto sampled = [&](const std::string& model) {
+    EXPECT_EQ(run({"sample", "-m", model, "--steps", "2", "--class", "1", "--save-latent", "x.npy"}).code, 0);
+    return read(path("x.npy"));
+  };
+  EXPECT_EQ(sampled("wide.safetensors"), sampled("fashion-s"));
+}
+
+TEST_F(Cli, ConvertRefusesWhatItCannotDo) {
+  ASSERT_EQ(run({"convert", "-q", "fashion-s", "a.safetensors"}).code, 0);
+  fs::create_symlink("a.safetensors", path("link.safetensors"));
+  const std::string before = read(path("a.safetensors"));
+  expect_refused(2, {"a.safetensors", "input itself"}, {"convert", "a.safetensors", "./a.safetensors"});
+  expect_refused(2, {"link.safetensors", "input itself"}, {"convert", "a.safetensors", "link.safetensors"});
+  EXPECT_EQ(read(path("a.safetensors")), before);
+  expect_refused(2, {".safetensors"}, {"convert", "a.safetensors", "b.pt"});
+  expect_refused(2, {"--dtype", "f64", "keep"},
+                 {"convert", "a.safetensors", "b.safetensors", "--dtype", "f64"});
+  expect_refused(2, {"--weights", "best"},
+                 {"convert", "a.safetensors", "b.safetensors", "--weights", "best"});
+  expect_refused(3, {"average"}, {"convert", "a.safetensors", "b.safetensors", "--weights", "ema"});
+  expect_refused(3, {"missing.safetensors"}, {"convert", "missing.safetensors", "b.safetensors"});
+  expect_refused(4, {"nowhere"}, {"convert", "a.safetensors", "nowhere/b.safetensors"});
+}
+
 TEST_F(Cli, HelpAndVersion) {
   EXPECT_EQ(run({"--version"}).out, "tstitch 0.1.0\n");
   const Outcome help = run({"sample", "--help"});

@@ -105,6 +105,27 @@ TEST(Convert, FloatsAreRoundedToNearestEven) {
   EXPECT_EQ(results[1].bits, 0x8000);
 }
 
+TEST(Convert, HalvesAreRoundedOnce) {
+  const auto bits = [](const std::vector<double>& x, DType type, const auto& as) {
+    std::vector<std::decay_t<decltype(as)>> values;
+    for (const double v : x) values.push_back(static_cast<std::decay_t<decltype(as)>>(v));
+    std::vector<uint16_t> result;
+    for (const float16 half : converted<float16>(values, type)) result.push_back(half.bits);
+    return result;
+  };
+  const std::vector<double> ties = {1,      0x1.002p0, 0x1.006p0, 0x1.002p0 + 0x1p-40, 0x1.006p0 - 0x1p-40,
+                                    0x1p-25};
+  EXPECT_EQ(bits(ties, DType::f64, double{}),
+            (std::vector<uint16_t>{0x3c00, 0x3c00, 0x3c02, 0x3c01, 0x3c01, 0}));
+  EXPECT_EQ(bits(ties, DType::f32, float{}),
+            (std::vector<uint16_t>{0x3c00, 0x3c00, 0x3c02, 0x3c00, 0x3c02, 0}));
+  const auto from_bfloat16 = converted<float16>(std::vector<uint16_t>{0x3f80, 0xc040}, DType::bf16);
+  EXPECT_EQ(from_bfloat16[0].bits, 0x3c00);
+  EXPECT_EQ(from_bfloat16[1].bits, 0xc200);
+  converted<float16>(std::vector<float>{65519, 65520, -1e9f, std::numeric_limits<float>::quiet_NaN()},
+                     DType::f32, 3);
+}
+
 TEST(Convert, CountsWhatIsNotFinite) {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN(),
                    kInf = std::numeric_limits<double>::infinity();

@@ -84,5 +84,34 @@ TEST(BFloat16, NaNStaysNaN) {
     EXPECT_TRUE(std::isnan(to_float(to_bfloat16(std::bit_cast<float>(pattern))))) << std::hex << pattern;
 }
 
+TEST(Float16, EveryHalfSurvivesTheWayThroughAFloat) {
+  for (uint32_t i = 0; i < 65536; ++i) {
+    const float16 half{static_cast<uint16_t>(i)};
+    const float x = to_float(half);
+    if (std::isnan(x))
+      EXPECT_TRUE(std::isnan(to_float(to_float16(x))));
+    else
+      ASSERT_EQ(to_float16(x).bits, i);
+  }
+}
+
+// Between two neighbours the nearer one wins, in the middle the even one; so for every pair of halves.
+TEST(Float16, RoundsToNearestEven) {
+  for (uint32_t i = 0; i < 0x7c00; ++i) {
+    const auto bits = [](float x) { return uint32_t{to_float16(x).bits}; };
+    const float low = to_float(float16{static_cast<uint16_t>(i)});
+    const float high = i == 0x7bff ? 65536.0f : to_float(float16{static_cast<uint16_t>(i + 1)});
+    const float middle = low + (high - low) / 2;  // exact
+    ASSERT_EQ(bits(middle), i + i % 2) << low;
+    ASSERT_EQ(bits(std::nextafter(middle, low)), i) << low;
+    ASSERT_EQ(bits(std::nextafter(middle, high)), i + 1) << low;
+    ASSERT_EQ(bits(-std::nextafter(middle, high)), (i + 1) | 0x8000u) << low;
+  }
+  EXPECT_EQ(to_float16(1e30f).bits, 0x7c00);
+  EXPECT_EQ(to_float16(-std::numeric_limits<float>::infinity()).bits, 0xfc00);
+  EXPECT_EQ(to_float16(std::numeric_limits<float>::denorm_min()).bits, 0);
+  EXPECT_EQ(to_float16(-0.0f).bits, 0x8000);
+}
+
 }  // namespace
 }  // namespace tstitch

@@ -57,7 +57,9 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     const ssize_t written =
         ::write(descriptor_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
     if (written < 0 && errno != EINTR) fail_with(errno);
-    if (written > 0) bytes = bytes.subspan(static_cast<size_t>(written));
+    if (written <= 0) continue;
+    bytes = bytes.subspan(static_cast<size_t>(written));
+    size_ += written;
   }
 }
 

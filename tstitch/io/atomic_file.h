@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -20,7 +21,8 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
-  void commit();  // once, after the last write
+  int64_t size() const { return size_; }  // bytes written so far
+  void commit();                          // once, after the last write
 
  private:
   [[noreturn]] void fail_with(int error) const;
@@ -29,6 +31,7 @@ class AtomicFile {
   std::string target_;     // behind symbolic links
   std::string temporary_;  // empty once committed
   int descriptor_ = -1;
+  int64_t size_ = 0;
 };
 
 // The whole content at once.

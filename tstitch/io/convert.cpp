@@ -24,6 +24,12 @@ uint16_t count_non_finite(const bfloat16* x, int64_t n) {
   return count;
 }
 
+uint16_t count_non_finite(const float16* x, int64_t n) {
+  uint16_t count = 0;
+  for (int64_t i = 0; i < n; ++i) count = static_cast<uint16_t>(count + ((x[i].bits & 0x7c00) == 0x7c00));
+  return count;
+}
+
 uint32_t count_non_finite(const float* x, int64_t n) {
   uint32_t count = 0;
   for (int64_t i = 0; i < n; ++i) count += (std::bit_cast<uint32_t>(x[i]) & 0x7f800000u) == 0x7f800000u;
@@ -31,7 +37,7 @@ uint32_t count_non_finite(const float* x, int64_t n) {
 }
 
 // f64 to f32, inexact results rounded to the neighbour with an odd last bit: that keeps what a second
-// rounding, to bf16, needs to be as right as a single one (Boldo & Melquiond 2008, "Emulation of FMA and
+// rounding, to 16 bits, needs to be as right as a single one (Boldo & Melquiond 2008, "Emulation of FMA and
 // correctly rounded sums", theorem 1).
 float round_to_odd(double x) {
   const auto nearest = static_cast<float>(x);
@@ -47,6 +53,9 @@ void convert(double x, float& y) { y = static_cast<float>(x); }
 void convert(float x, bfloat16& y) { y = to_bfloat16(x); }
 void convert(float16 x, bfloat16& y) { y = to_bfloat16(to_float(x)); }
 void convert(double x, bfloat16& y) { y = to_bfloat16(round_to_odd(x)); }
+void convert(float x, float16& y) { y = to_float16(x); }
+void convert(bfloat16 x, float16& y) { y = to_float16(to_float(x)); }
+void convert(double x, float16& y) { y = to_float16(round_to_odd(x)); }
 
 template <class From, class To>
 int64_t convert_all(std::span<const std::byte> from, To* to, int64_t elements) {
@@ -91,6 +100,7 @@ int64_t convert_elements(std::span<const std::byte> from, DType from_type, Tenso
   check_internal(to.is_contiguous() && static_cast<int64_t>(from.size()) == elements * size_of(from_type),
                  from.size(), " bytes of ", name_of(from_type), " for ", to_string(to.shape()));
   if (to.dtype() == DType::f32) return convert_to(from, from_type, to.data<float>(), elements);
+  if (to.dtype() == DType::f16) return convert_to(from, from_type, to.data<float16>(), elements);
   return convert_to(from, from_type, to.data<bfloat16>(), elements);
 }
 

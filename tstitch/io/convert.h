@@ -8,8 +8,8 @@
 
 namespace tstitch {
 
-// Fills `to` (contiguous, f32 or bf16) from as many little-endian elements of type f32, bf16, f16 or f64 at
-// any address, rounding once to nearest even where `to` is narrower. Returns how many elements of `to` are
+// Fills `to` (contiguous, f32, bf16 or f16) from as many little-endian elements of type f32, bf16, f16 or f64
+// at any address, rounding once to nearest even where `to` is narrower. Returns how many elements of `to` are
 // NaN or infinite, those included that were too large for its type.
 int64_t convert_elements(std::span<const std::byte> from, DType from_type, Tensor& to);
 

@@ -345,11 +345,11 @@ TensorFile parse(std::span<const std::byte> bytes, const std::string& where,
   return TensorFile(where, std::move(file), std::move(reader.tensors), std::move(reader.metadata));
 }
 
+}  // namespace
+
 std::string_view stored_name(DType dtype) {
   return std::ranges::find(kStoredTypes, std::optional(dtype), &StoredType::dtype)->name;
 }
-
-}  // namespace
 
 TensorFile read_safetensors(const std::string& path) {
   auto file = std::make_shared<const MappedFile>(path);
@@ -362,27 +362,34 @@ TensorFile parse_safetensors(std::span<const std::byte> bytes, const std::string
   return parse(bytes, name, nullptr);
 }
 
-void write_safetensors(const std::string& path, const std::map<std::string, Tensor>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  std::vector<const std::pair<const std::string, Tensor>*> ordered;
+bool write_safetensors(const std::string& path, const std::map<std::string, TensorHeader>& tensors,
+                       const std::map<std::string, std::string>& metadata, WriteElements write_elements) {
+  struct Entry {
+    const std::string* name;
+    const TensorHeader* header;
+    const StoredType* type;
+  };
+  std::vector<Entry> ordered;
   ordered.reserve(tensors.size());
-  for (const auto& entry : tensors) ordered.push_back(&entry);
-  std::ranges::stable_sort(ordered, std::ranges::greater{},
-                           [](const auto* e) { return size_of(e->second.dtype()); });
+  for (const auto& [name, header] : tensors) {
+    check_internal(name != kMetadata, "a tensor named ", kMetadata);
+    ordered.push_back(
+        {&name, &header, std::ranges::find(kStoredTypes, header.dtype_name, &StoredType::name)});
+    check_internal(ordered.back().type != std::end(kStoredTypes), "a tensor of type ", header.dtype_name);
+  }
+  std::ranges::stable_sort(ordered, std::ranges::greater{}, [](const Entry& e) { return e.type->bits; });
 
   // Text by text, not as one JSON object, which would order the entries by name.
   const auto quoted = [](const std::string& text) { return json(text).dump(); };
   std::string header = "{";
   if (!metadata.empty()) header += quoted(kMetadata) + ":" + json(metadata).dump();
-  int64_t offset = 0;
-  for (const auto* entry : ordered) {
-    const auto& [name, tensor] = *entry;
-    check_internal(name != kMetadata, "a tensor named ", kMetadata);
-    const int64_t end = offset + tensor.elements() * size_of(tensor.dtype());
-    header += concat(header.size() > 1 ? "," : "", quoted(name), ":{\"dtype\":\"",
-                     stored_name(tensor.dtype()), "\",\"shape\":", json(tensor.shape().extents()).dump(),
-                     ",\"data_offsets\":[", offset, ",", end, "]}");
-    offset = end;
+  std::vector<int64_t> ends;  // of each tensor, from the start of the data
+  for (const Entry& e : ordered) {
+    const int64_t begin = ends.empty() ? 0 : ends.back();
+    ends.push_back(begin + *checked_elements(e.header->shape) * e.type->bits / 8);
+    header += concat(header.size() > 1 ? "," : "", quoted(*e.name), ":{\"dtype\":\"", e.type->name,
+                     "\",\"shape\":", json(e.header->shape).dump(), ",\"data_offsets\":[", begin, ",",
+                     ends.back(), "]}");
   }
   header += "}";
   header.resize((header.size() + 7) / 8 * 8, ' ');  // the data is aligned to 8 bytes
@@ -391,8 +398,27 @@ void write_safetensors(const std::string& path, const std::map<std::string, Tens
   const uint64_t length = header.size();
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(std::as_bytes(std::span(header)));
-  for (const auto* entry : ordered) write_rows(file, entry->second);
+  const int64_t data = file.size();
+  for (size_t i = 0; i < ordered.size(); ++i) {
+    if (!write_elements(*ordered[i].name, file)) return false;
+    check_internal(file.size() - data == ends[i], "tensor ", *ordered[i].name, " ends at byte ",
+                   file.size() - data, " instead of ", ends[i]);
+  }
   file.commit();
+  return true;
+}
+
+void write_safetensors(const std::string& path, const std::map<std::string, Tensor>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::map<std::string, TensorHeader> headers;
+  for (const auto& [name, tensor] : tensors) {
+    const auto extents = tensor.shape().extents();
+    headers[name] = {std::string(stored_name(tensor.dtype())), {extents.begin(), extents.end()}};
+  }
+  write_safetensors(path, headers, metadata, [&](const std::string& name, AtomicFile& file) {
+    write_rows(file, tensors.at(name));
+    return true;
+  });
 }
 
 }  // namespace tstitch

@@ -52,6 +52,18 @@ const TensorInfo& TensorFile::find(const std::string& name) const {
          " names: ", similar_names(name, tensors_));
 }
 
+void TensorFile::read(const std::string& name, FunctionRef<void(std::span<const std::byte>)> take) const {
+  const TensorInfo& info = find(name);
+  // Before, because a page beyond the end of a shortened file cannot be touched; after, because what was
+  // copied may be half of the old file and half of the new one.
+  if (info.file) info.file->verify_unchanged();
+  take(info.bytes);
+  if (info.file) {
+    info.file->verify_unchanged();
+    info.file->release(info.bytes);
+  }
+}
+
 Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dtype) const {
   check_internal(dtype == DType::f32 || dtype == DType::bf16, "weights asked for as ", name_of(dtype));
   const TensorInfo& info = find(name);
@@ -62,15 +74,10 @@ Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dt
     refuse(path_, "ST_DTYPE_UNSUPPORTED", "tensor \"", printable(name), "\": type ", info.dtype_name,
            ", expected F32, BF16, F16 or F64");
 
-  // Before, because a page beyond the end of a shortened file cannot be touched; after, because what was
-  // copied may be half of the old file and half of the new one.
-  if (info.file) info.file->verify_unchanged();
   Tensor tensor(expected, dtype);
-  const int64_t non_finite = convert_elements(info.bytes, *info.dtype, tensor);
-  if (info.file) {
-    info.file->verify_unchanged();
-    info.file->release(info.bytes);
-  }
+  int64_t non_finite = 0;
+  read(name,
+       [&](std::span<const std::byte> bytes) { non_finite = convert_elements(bytes, *info.dtype, tensor); });
   if (non_finite)
     refuse(path_, "MODEL_NONFINITE", "tensor \"", printable(name), "\": ", non_finite, " of ",
            tensor.elements(), " elements are NaN, infinite or too large for ", name_of(dtype));

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tstitch/base/function_ref.h"
 #include "tstitch/io/file.h"
 #include "tstitch/tensor/dtype.h"
 #include "tstitch/tensor/shape.h"
@@ -48,6 +49,11 @@ class TensorFile {
   // is not `expected`, its type is none of F32, BF16, F16, F64, an element is NaN, infinite or too large for
   // `dtype`, or the file has changed since it was opened.
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const;
+
+  // Gives `take` the elements of one of the tensors as the file stores them, row-major. Throws Error{input}
+  // when it is missing or the file has changed since it was opened, then also after `take` has seen the
+  // bytes.
+  void read(const std::string& name, FunctionRef<void(std::span<const std::byte>)> take) const;
 
  private:
   const TensorInfo& find(const std::string& name) const;

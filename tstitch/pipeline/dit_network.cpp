@@ -8,8 +8,7 @@ namespace tstitch {
 DiTNetwork::DiTNetwork(const DiT& dit, std::vector<int64_t> classes, int64_t height, int64_t width)
     : dit_(&dit), positions_(dit.positions(height, width)), unique_classes_(classes), rows_(classes.size()) {
   std::ranges::sort(unique_classes_);
-  const auto repeated = std::ranges::unique(unique_classes_);
-  unique_classes_.erase(repeated.begin(), repeated.end());
+  unique_classes_.erase(std::unique(unique_classes_.begin(), unique_classes_.end()), unique_classes_.end());
   for (const int64_t c : classes)
     class_of_image_.push_back(std::ranges::lower_bound(unique_classes_, c) - unique_classes_.begin());
 }

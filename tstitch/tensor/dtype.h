@@ -48,6 +48,22 @@ inline float to_float(float16 x) {
                                                             : special));
 }
 
+// Rounds to nearest, ties to even; from 65520 on to infinity. NaN stays NaN.
+inline float16 to_float16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x), sign = (bits >> 16) & 0x8000u,
+                 magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu))};
+  // The smallest normal number is 2^-14. Below it the unit is 2^-24, that of the floats from 1/2 on: the sum
+  // rounds as it should.
+  if (magnitude < 0x38800000u) {
+    const float sum = std::bit_cast<float>(magnitude) + 0.5f;
+    return {static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(sum) - std::bit_cast<uint32_t>(0.5f)))};
+  }
+  constexpr uint32_t kRebias = (127 - 15) << 10, kInfinity = 0x7c00u;
+  const uint32_t rounded = ((magnitude + 0xfffu + ((magnitude >> 13) & 1u)) >> 13) - kRebias;
+  return {static_cast<uint16_t>(sign | (rounded < kInfinity ? rounded : kInfinity))};
+}
+
 template <class T>
 struct DTypeOf;
 template <>

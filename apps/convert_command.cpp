@@ -1,0 +1,92 @@
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <set>
+
+#include "apps/commands.h"
+#include "apps/interrupt.h"
+#include "apps/output.h"
+#include "apps/session.h"
+#include "tstitch/base/error.h"
+#include "tstitch/io/convert_checkpoint.h"
+#include "tstitch/io/safetensors.h"
+#include "tstitch/pipeline/assets.h"
+
+namespace tstitch {
+namespace {
+
+struct ConvertArguments {
+  std::string input, output;
+  std::string dtype = "keep";
+  std::string weights = "auto";
+  bool quiet = false;
+};
+
+std::optional<DType> parse_target(const std::string& name) {
+  if (name == "keep") return std::nullopt;
+  const auto dtype = parse_dtype(name);
+  check(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16, ErrorKind::usage, "--dtype is \"",
+        printable(name), "\", expected f32, bf16, f16 or keep");
+  return dtype;
+}
+
+TensorFile open_input(const std::string& path, const std::string& weights) {
+  check(weights == "auto" || weights == "ema" || weights == "model", ErrorKind::usage, "--weights is \"",
+        printable(weights), "\", expected auto, ema or model");
+  check(weights != "ema", ErrorKind::input, "\"", printable(path),
+        "\" holds one set of weights, not known to be an average");
+  return read_safetensors(path);
+}
+
+// "BF16, F32", megabytes
+std::string describe(const TensorFile& file) {
+  std::set<std::string> types;
+  double bytes = 0;
+  for (const auto& [name, info] : file.tensors()) {
+    types.insert(info.dtype_name);
+    bytes += static_cast<double>(info.bytes.size());
+  }
+  std::string text;
+  for (const std::string& type : types) text += (text.empty() ? "" : ", ") + type;
+  char size[32];
+  std::snprintf(size, sizeof size, ", %.1f MB", bytes / 1e6);
+  return text + size;
+}
+
+int convert_command(const ConvertArguments& a) {
+  const std::string input = resolve_model(a.input);
+  const std::optional<DType> dtype = parse_target(a.dtype);
+  check(a.output.ends_with(".safetensors"), ErrorKind::usage, "the output is \"", printable(a.output),
+        "\", expected a name that ends in .safetensors");
+  const TensorFile file = open_input(input, a.weights);
+  std::error_code ignored;
+  check(!std::filesystem::equivalent(input, a.output, ignored), ErrorKind::usage, "\"", printable(a.output),
+        "\" is the input itself");
+  check_output_file(a.output);
+  if (!convert_checkpoint(file, a.output, dtype, [] { return !interrupted(); })) return report_interrupted();
+  if (!a.quiet)
+    std::printf("wrote %s: %zu tensors, %s (was %s)\n", a.output.c_str(), file.tensors().size(),
+                describe(read_safetensors(a.output)).c_str(), describe(file).c_str());
+  return kDone;
+}
+
+}  // namespace
+
+Command add_convert_command(CLI::App& program) {
+  auto* command = program.add_subcommand("convert", "Write a checkpoint as safetensors");
+  auto arguments = std::make_shared<ConvertArguments>();
+  command->add_option("input", arguments->input, "A model file or demo model")->required();
+  command->add_option("output", arguments->output, "A .safetensors file")->required();
+  command
+      ->add_option("--dtype", arguments->dtype, "What floating-point tensors become: f32, bf16, f16, or keep")
+      ->capture_default_str();
+  command
+      ->add_option("--weights", arguments->weights,
+                   "Which weights of a training checkpoint: ema, model (those that were"
+                   " trained), or auto: the average where there is one")
+      ->capture_default_str();
+  command->add_flag("-q,--quiet", arguments->quiet, "Print nothing but errors");
+  return [arguments] { return convert_command(*arguments); };
+}
+
+}  // namespace tstitch
