@@ -20,7 +20,7 @@ std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, co
                                         std::vector<int64_t> classes) {
   const size_t images = classes.size();
   if (plan.guided()) classes.resize(2 * images, model.info.config.null_class());
-  auto denoiser = std::make_unique<EpsDenoiser>(
+  auto denoiser = std::make_unique<NetworkDenoiser>(
       backend, std::make_unique<DiTNetwork>(*model.network, std::move(classes), plan.height, plan.width));
   if (!plan.guided()) return denoiser;
   return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
