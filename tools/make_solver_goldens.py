@@ -131,7 +131,8 @@ def cases():
                 yield dict(solver=solver, steps=steps, denoiser=denoiser, betas="linear")
     for solver in ("pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"):
         yield dict(solver=solver, steps=10, denoiser="mlp", betas="scaled_linear")
-        yield dict(solver=solver, steps=10, denoiser="mlp", betas="squaredcos_cap_v2")
+        if solver != "heun":  # starts at sigma / alpha = 20291, so that float32 knows nothing of the second slope
+            yield dict(solver=solver, steps=10, denoiser="mlp", betas="squaredcos_cap_v2")
     for solver in ("euler", "heun", "dpm++2m", "dpm++2m_sde", "unipc"):
         for sigmas in ("karras", "exponential"):
             yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", sigmas=sigmas)
@@ -184,7 +185,7 @@ def main():
                             s.set_timesteps(steps)
                             runs.append(levels(s, solver))
                         (t, alpha, sigma), (t32, _, sigma32) = runs
-                        timesteps.append({**case, "t": rounded(t, 12), "alpha": rounded(alpha, 12), "sigma": rounded(sigma, 12)})
+                        timesteps.append({**case, "t": rounded(t, 11), "alpha": rounded(alpha, 10), "sigma": rounded(sigma, 10)})
                         agreement = max(float((sigma - sigma32).abs().max()), max(abs(a - b) / 1000 for a, b in zip(t, t32)))
                         worst["timesteps"] = max(worst.get("timesteps", 0), agreement)
     print({k: f"{v:.1e}" for k, v in worst.items()})

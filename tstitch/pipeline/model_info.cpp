@@ -108,8 +108,9 @@ void read_config(const json& object, const std::string& where, ModelInfo& info) 
   reader.read("beta_end", info.betas.end, 0, 1);
   reader.read("timesteps", timesteps, 1, 1'000'000);
   info.betas.timesteps = static_cast<int>(timesteps);
-  check(info.betas.kind == "linear" || info.betas.kind == "scaled_linear", ErrorKind::input, where,
-        ": \"betas\" is \"", info.betas.kind, "\", expected \"linear\" or \"scaled_linear\"");
+  const std::string& kind = info.betas.kind;
+  check(kind == "linear" || kind == "scaled_linear" || kind == "squaredcos_cap_v2", ErrorKind::input, where,
+        ": \"betas\" is \"", kind, "\", expected \"linear\", \"scaled_linear\" or \"squaredcos_cap_v2\"");
 
   reader.read("latent", latent);
   info.pixels = latent.starts_with("pixels");
@@ -138,8 +139,9 @@ std::string shape_text(const ModelInfo& info) {
 }  // namespace
 
 NoiseSchedule BetaSchedule::schedule() const {
-  return kind == "linear" ? NoiseSchedule::linear(start, end, timesteps)
-                          : NoiseSchedule::scaled_linear(start, end, timesteps);
+  return kind == "linear"          ? NoiseSchedule::linear(start, end, timesteps)
+         : kind == "scaled_linear" ? NoiseSchedule::scaled_linear(start, end, timesteps)
+                                   : NoiseSchedule::cosine(timesteps);
 }
 
 ModelInfo read_model_info(const TensorFile& file) {
