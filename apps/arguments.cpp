@@ -66,11 +66,24 @@ void add_common_options(CLI::App& command, Arguments& a) {
       ->group(trajectory);
   command
       .add_option("--steps,--num-sampling-steps", a.sample.steps,
-                  "Number of steps; or per section \"A,B,C\"; or \"ddimN\"")
+                  "Number of steps; with the spacing respaced also per section \"A,B,C\", or \"ddimN\"")
       ->capture_default_str()
       ->group(trajectory);
-  command.add_option("--eta", a.sample.eta, "Noise of DDIM, 0 ... 1")
+  command
+      .add_option(
+          "--scheduler", a.scheduler,
+          "How the noise falls: discrete (as the timesteps say), karras or exponential. Default: discrete")
+      ->group(trajectory);
+  command
+      .add_option("--spacing", a.spacing,
+                  "Which timesteps: " + spacing_names() + ". Default: the sampler's, see docs/solvers.md")
+      ->group(trajectory);
+  command.add_option("--eta", a.sample.solver.eta, "Noise of DDIM, 0 ... 1")
       ->capture_default_str()
+      ->group(trajectory);
+  command
+      .add_flag("--solver-reset", a.sample.solver.reset_at_switch,
+                "Multistep samplers forget the steps of the model before when the next takes over")
       ->group(trajectory);
   command
       .add_option("--cfg-scale", a.sample.cfg_scale,
@@ -171,6 +184,17 @@ SampleOptions sample_options(const Arguments& a, const std::vector<ModelInfo>& m
     check(rule.has_value(), ErrorKind::usage, "--switch-rule \"", printable(a.switch_rule),
           "\" is not known, expected one of: dit, ldm, step, lcm, round");
     options.switch_rule = *rule;
+  }
+  if (!a.scheduler.empty()) {
+    const auto sigmas = parse_sigma_spacing(a.scheduler);
+    check(sigmas.has_value(), ErrorKind::usage, "--scheduler \"", printable(a.scheduler),
+          "\" is not known, expected one of: ", sigma_spacing_names());
+    options.spacing.sigmas = *sigmas;
+  }
+  if (!a.spacing.empty()) {
+    options.spacing.spacing = parse_spacing(a.spacing);
+    check(options.spacing.spacing.has_value(), ErrorKind::usage, "--spacing \"", printable(a.spacing),
+          "\" is not known, expected one of: ", spacing_names());
   }
   const auto seed = parse_integer<uint64_t>(a.seed);
   check(seed.has_value(), ErrorKind::usage, "--seed is \"", printable(a.seed),

@@ -15,7 +15,7 @@ struct Arguments {
   std::vector<std::string> models;
   std::string small, large;
   std::optional<double> ratio;
-  std::string switch_rule;
+  std::string switch_rule, scheduler, spacing;
   std::string classes;
   std::string seed = "0";
   std::optional<int64_t> image_size;

@@ -35,8 +35,8 @@ double Session::estimate(const Plan& plan) {
   double seconds = 0;
   for (size_t i = 0; i < models_.size(); ++i)
     if (models_[i].network)
-      seconds += time_evaluation(*backend_, models_[i], plan, 3) *
-                 plan.trajectory.steps_of(static_cast<int>(i)) * batches;
+      seconds += time_evaluation(*backend_, models_[i], plan, 3) * batches *
+                 static_cast<double>(evaluations(*backend_, plan, static_cast<int>(i)));
   return seconds;
 }
 

@@ -51,11 +51,11 @@ Tensor some_x(int64_t n, int64_t channels) {
   return tensor_of({n, 2, 2, channels}, [](int64_t i) { return scramble(i, 1); });
 }
 
-TEST(EpsDenoiser, GivesEpsAndX0) {
-  const EpsDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(4));
+TEST(NetworkDenoiser, GivesEpsAndX0) {
+  const NetworkDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(4));
   const Tensor x = some_x(2, 4);
   const Prediction at = denoiser.predict(x, kLevel);
-  EXPECT_FALSE(at.v);
+  EXPECT_FALSE(at.variance);
   const std::vector<float> eps = values_of(at.eps), x0 = values_of(at.x0), x_values = values_of(x);
   for (size_t i = 0; i < eps.size(); ++i) {
     const double expected = ColumnNetwork::factor(i / 16, i % 4, 417) * x_values[i];
@@ -65,30 +65,30 @@ TEST(EpsDenoiser, GivesEpsAndX0) {
   }
 }
 
-TEST(EpsDenoiser, TwiceTheChannelsAreEpsThenV) {
-  const EpsDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(8));
+TEST(NetworkDenoiser, TwiceTheChannelsAreEpsThenV) {
+  const NetworkDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(8));
   const Tensor x = some_x(2, 4);
   const Prediction at = denoiser.predict(x, kLevel);
   EXPECT_EQ(at.eps.shape(), x.shape());
-  ASSERT_EQ(at.v.shape(), x.shape());
-  const std::vector<float> eps = values_of(at.eps), v = values_of(at.v), x_values = values_of(x);
+  ASSERT_EQ(at.variance.shape(), x.shape());
+  const std::vector<float> eps = values_of(at.eps), v = values_of(at.variance), x_values = values_of(x);
   for (size_t i = 0; i < eps.size(); ++i) {
     EXPECT_FLOAT_EQ(eps[i], static_cast<float>(ColumnNetwork::factor(i / 16, i % 4, 417) * x_values[i]));
     EXPECT_FLOAT_EQ(v[i], static_cast<float>(ColumnNetwork::factor(i / 16, 4 + i % 4, 417) * x_values[i]));
   }
   EXPECT_EQ(values_of(at.x0),
-            values_of(EpsDenoiser(backend(), std::make_unique<ColumnNetwork>(4)).predict(x, kLevel).x0));
+            values_of(NetworkDenoiser(backend(), std::make_unique<ColumnNetwork>(4)).predict(x, kLevel).x0));
 }
 
-TEST(EpsDenoiser, RefusesOtherChannels) {
-  const EpsDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(6));
+TEST(NetworkDenoiser, RefusesOtherChannels) {
+  const NetworkDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(6));
   expect_error(ErrorKind::internal, "returned [2, 2, 2, 6] for x [2, 2, 2, 4]",
                [&] { denoiser.predict(some_x(2, 4), kLevel); });
 }
 
-TEST(EpsDenoiser, TellsTheNetworkItsTimesteps) {
+TEST(NetworkDenoiser, TellsTheNetworkItsTimesteps) {
   std::vector<double> prepared;
-  EpsDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(4, &prepared));
+  NetworkDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(4, &prepared));
   denoiser.prepare(std::vector<NoiseLevel>{{999, 0.1, 0.9}, {500, 0.5, 0.8}});
   EXPECT_EQ(prepared, (std::vector<double>{999, 500}));
 }
@@ -96,7 +96,7 @@ TEST(EpsDenoiser, TellsTheNetworkItsTimesteps) {
 std::unique_ptr<GuidedDenoiser> guided(double scale, int64_t channels,
                                        std::vector<double>* prepared = nullptr) {
   return std::make_unique<GuidedDenoiser>(
-      backend(), std::make_unique<EpsDenoiser>(backend(), std::make_unique<ColumnNetwork>(8, prepared)),
+      backend(), std::make_unique<NetworkDenoiser>(backend(), std::make_unique<ColumnNetwork>(8, prepared)),
       scale, channels);
 }
 
@@ -108,8 +108,8 @@ TEST(GuidedDenoiser, GuidesTheFirstChannelsOnly) {
     const Prediction at = guided(4.0, channels)->predict(x, kLevel);
     ASSERT_EQ(at.eps.shape(), x.shape());
     ASSERT_EQ(at.x0.shape(), x.shape());
-    ASSERT_EQ(at.v.shape(), x.shape());
-    const std::vector<float> eps = values_of(at.eps), x0 = values_of(at.x0), v = values_of(at.v);
+    ASSERT_EQ(at.variance.shape(), x.shape());
+    const std::vector<float> eps = values_of(at.eps), x0 = values_of(at.x0), v = values_of(at.variance);
     for (int64_t i = 0; i < x.elements(); ++i) {
       const int64_t n = i / 16, j = i % 4;
       const double cond = ColumnNetwork::factor(n, j, 417) * x_values[i];
@@ -125,16 +125,16 @@ TEST(GuidedDenoiser, GuidesTheFirstChannelsOnly) {
 TEST(GuidedDenoiser, ScaleOneIsConditional) {
   const Tensor x = some_x(3, 4);
   const Prediction at = guided(1.0, 4)->predict(x, kLevel);
-  const Prediction cond = EpsDenoiser(backend(), std::make_unique<ColumnNetwork>(8)).predict(x, kLevel);
+  const Prediction cond = NetworkDenoiser(backend(), std::make_unique<ColumnNetwork>(8)).predict(x, kLevel);
   const std::vector<float> eps = values_of(at.eps), eps_cond = values_of(cond.eps);
   for (size_t i = 0; i < eps.size(); ++i) EXPECT_NEAR(eps[i], eps_cond[i], 1e-6);  // u + (c - u) rounds twice
-  EXPECT_EQ(values_of(at.v), values_of(cond.v));
+  EXPECT_EQ(values_of(at.variance), values_of(cond.variance));
 }
 
 TEST(GuidedDenoiser, WithoutLearnedVarianceHasNone) {
   const GuidedDenoiser denoiser(
-      backend(), std::make_unique<EpsDenoiser>(backend(), std::make_unique<ColumnNetwork>(4)), 2, 4);
-  EXPECT_FALSE(denoiser.predict(some_x(2, 4), kLevel).v);
+      backend(), std::make_unique<NetworkDenoiser>(backend(), std::make_unique<ColumnNetwork>(4)), 2, 4);
+  EXPECT_FALSE(denoiser.predict(some_x(2, 4), kLevel).variance);
 }
 
 TEST(GuidedDenoiser, PassesOnWhatIsAhead) {

@@ -57,6 +57,10 @@ std::vector<int> dit_timesteps(const std::string& spec) {
   return timesteps;
 }
 
+std::vector<double> as_numbers(const std::vector<int>& timesteps) {
+  return {timesteps.begin(), timesteps.end()};
+}
+
 std::vector<int> ldm_timesteps(const std::string& steps) {
   std::vector<int> timesteps;
   for (int t = 0; t < 1000; t += 1000 / std::stoi(steps)) timesteps.insert(timesteps.begin(), t + 1);
@@ -72,7 +76,8 @@ TEST(Golden, SwitchCounts) {
     for (const auto& [steps, counts] : goldens.at(std::string(name_of(rule))).items())
       for (size_t k = 0; k < ratios.size(); ++k) {
         const double fractions[] = {ratios[k], 1 - ratios[k]};
-        const std::vector<int> assignment = assign_steps(rule, fractions, timesteps_of(steps), 1000);
+        const std::vector<int> assignment =
+            assign_steps(rule, fractions, as_numbers(timesteps_of(steps)), 1000);
         EXPECT_EQ(std::ranges::count(assignment, 0), counts.at(k).get<int>())
             << name_of(rule) << ", " << steps << " steps, ratio " << ratios[k];
       }
@@ -92,7 +97,7 @@ TEST(Golden, MultiSwitchCounts) {
                           &steps),
               4);
     const std::vector<int> assignment =
-        assign_steps(SwitchRule::dit, fractions, dit_timesteps(std::to_string(steps)), 1000);
+        assign_steps(SwitchRule::dit, fractions, as_numbers(dit_timesteps(std::to_string(steps))), 1000);
     for (int model = 0; model < 3; ++model)
       EXPECT_EQ(std::ranges::count(assignment, model), counts.at(model).get<int>())
           << name << ", model " << model;

@@ -283,7 +283,7 @@ class LearnedGaussian final : public Denoiser {
       EXPECT_GE(f, 0);
       EXPECT_LE(f, 1);
     }
-    at.v = tensor_of(x.shape(), [&](int64_t) { return 2 * f - 1; });
+    at.variance = tensor_of(x.shape(), [&](int64_t) { return 2 * f - 1; });
     return at;
   }
 

@@ -17,24 +17,23 @@ namespace {
 using testing::expect_error;
 using Counts = std::vector<int>;
 
-std::vector<int> dit_timesteps(const std::string& spec) {
-  std::vector<int> timesteps = respaced_timesteps(spec, 1000);
-  std::ranges::reverse(timesteps);
-  return timesteps;
+std::vector<double> dit_timesteps(const std::string& spec) {
+  const std::vector<int> ascending = respaced_timesteps(spec, 1000);
+  return {ascending.rbegin(), ascending.rend()};
 }
 
 // CompVis' "uniform" DDIM timesteps: every (1000 / steps)-th, plus one.
-std::vector<int> ldm_timesteps(int steps) {
-  std::vector<int> timesteps;
+std::vector<double> ldm_timesteps(int steps) {
+  std::vector<double> timesteps;
   for (int t = 0; t < 1000; t += 1000 / steps) timesteps.insert(timesteps.begin(), t + 1);
   return timesteps;
 }
 
 // How many of the steps each of two models serves is decided by the ratio; the rest of the rules do not look
 // at t.
-std::vector<int> any_timesteps(int steps) { return std::vector<int>(steps, 0); }
+std::vector<double> any_timesteps(int steps) { return std::vector<double>(static_cast<size_t>(steps)); }
 
-int small_steps(SwitchRule rule, double ratio, std::span<const int> timesteps) {
+int small_steps(SwitchRule rule, double ratio, std::span<const double> timesteps) {
   const double fractions[] = {ratio, 1 - ratio};
   const std::vector<int> assignment = assign_steps(rule, fractions, timesteps, 1000);
   EXPECT_EQ(assignment.size(), timesteps.size());
@@ -43,7 +42,7 @@ int small_steps(SwitchRule rule, double ratio, std::span<const int> timesteps) {
 }
 
 // For the ratios 0, 0.1, ..., 1.
-Counts small_steps(SwitchRule rule, std::span<const int> timesteps) {
+Counts small_steps(SwitchRule rule, std::span<const double> timesteps) {
   Counts counts;
   for (int k = 0; k <= 10; ++k) counts.push_back(small_steps(rule, k / 10.0, timesteps));
   return counts;
@@ -56,7 +55,7 @@ Counts multiples(int of) {
 }
 
 // Steps per model.
-Counts served(SwitchRule rule, std::vector<double> fractions, std::span<const int> timesteps) {
+Counts served(SwitchRule rule, std::vector<double> fractions, std::span<const double> timesteps) {
   Counts counts(fractions.size());
   for (const int model : assign_steps(rule, fractions, timesteps, 1000)) ++counts[model];
   return counts;
@@ -89,10 +88,10 @@ TEST(SwitchRule, LdmCounts) {
 }
 
 TEST(SwitchRule, LdmIsStrictWhereDitIsNot) {
-  const std::vector<int> timesteps = {600, 500, 400};
+  const std::vector<double> timesteps = {600, 500, 400};
   EXPECT_EQ(small_steps(SwitchRule::dit, 0.5, timesteps), 2);
   EXPECT_EQ(small_steps(SwitchRule::ldm, 0.5, timesteps), 1);
-  EXPECT_EQ(small_steps(SwitchRule::ldm, 1, std::vector<int>{1, 0}), 2);
+  EXPECT_EQ(small_steps(SwitchRule::ldm, 1, std::vector<double>{1, 0}), 2);
 }
 
 // PNDM calls the network once more than it has steps.
@@ -124,7 +123,7 @@ TEST(SwitchRule, LcmDemoCounts) {
 
 // Its LCM pipeline class, which no script uses, gives one step more.
 TEST(SwitchRule, LcmClassCounts) {
-  const std::vector<int> timesteps = any_timesteps(4);
+  const std::vector<double> timesteps = any_timesteps(4);
   EXPECT_EQ(small_steps(SwitchRule::lcm, 0, timesteps), 0);
   EXPECT_EQ(small_steps(SwitchRule::lcm, 0.25, timesteps), 2);
   EXPECT_EQ(small_steps(SwitchRule::lcm, 0.5, timesteps), 3);
@@ -133,7 +132,7 @@ TEST(SwitchRule, LcmClassCounts) {
 }
 
 TEST(SwitchRule, MultiCounts) {
-  const std::vector<int> hundred = dit_timesteps("100");
+  const std::vector<double> hundred = dit_timesteps("100");
   EXPECT_EQ(served(SwitchRule::dit, {0.4, 0.2, 0.4}, hundred), (Counts{40, 20, 40}));
   EXPECT_EQ(served(SwitchRule::dit, {0.5, 0.3, 0.2}, hundred), (Counts{50, 30, 20}));
   EXPECT_EQ(served(SwitchRule::dit, {0, 0.5, 0.5}, hundred), (Counts{0, 50, 50}));
@@ -144,7 +143,7 @@ TEST(SwitchRule, MultiCounts) {
 TEST(SwitchRule, MultiAgreesWithTorchEverywhere) {
   uint64_t hash = fnv1a(nullptr, 0);
   for (const char* steps : {"10", "20", "50", "100", "250", "1000"}) {
-    const std::vector<int> timesteps = dit_timesteps(steps);
+    const std::vector<double> timesteps = dit_timesteps(steps);
     for (int a = 0; a <= 10; ++a)
       for (int b = 0; a + b <= 10; ++b) {
         const double fractions[] = {a / 10.0, b / 10.0, (10 - a - b) / 10.0};
@@ -155,6 +154,20 @@ TEST(SwitchRule, MultiAgreesWithTorchEverywhere) {
       }
   }
   EXPECT_EQ(hash, 0x803b136ba6cce681u);
+}
+
+// Every call counts as a step, wherever its timestep lies: the second of PNDM's comes twice, Karras' lie
+// between the whole ones, and a rectified flow starts at T.
+TEST(SwitchRule, TakesAnyTimesteps) {
+  const std::vector<double> pndm = {981, 961, 961, 941, 921};
+  EXPECT_EQ(small_steps(SwitchRule::step, 0.4, pndm), 2);
+  EXPECT_EQ(small_steps(SwitchRule::dit, 0.04, pndm), 3);
+  EXPECT_EQ(small_steps(SwitchRule::ldm, 0.04, pndm), 3);
+  const std::vector<double> karras = {999, 600.1, 599.9, 123.4};
+  EXPECT_EQ(small_steps(SwitchRule::dit, 0.4, karras), 2);
+  EXPECT_EQ(small_steps(SwitchRule::dit, 0.4001, karras), 3);
+  EXPECT_EQ(served(SwitchRule::dit, {0.4, 0.2, 0.4}, karras), (Counts{2, 1, 1}));
+  EXPECT_EQ(small_steps(SwitchRule::dit, 0.5, std::vector<double>{1000, 500, 1}), 2);
 }
 
 // ---- what we add
@@ -174,7 +187,7 @@ constexpr SwitchRule kAll[] = {SwitchRule::dit, SwitchRule::ldm, SwitchRule::ste
 TEST(SwitchRule, PureModelsAtTheEnds) {
   for (const SwitchRule rule : kAll)
     for (const char* steps : {"1", "2", "10", "1000"}) {
-      const std::vector<int> timesteps = dit_timesteps(steps);
+      const std::vector<double> timesteps = dit_timesteps(steps);
       const int n = static_cast<int>(timesteps.size());
       EXPECT_EQ(small_steps(rule, 0, timesteps), 0) << name_of(rule) << " " << steps;
       EXPECT_EQ(small_steps(rule, 1, timesteps), n) << name_of(rule) << " " << steps;
@@ -214,7 +227,7 @@ TEST(SwitchRule, NamesAreParsed) {
 }
 
 TEST(SwitchRule, RefusesBadFractions) {
-  const std::vector<int> timesteps = any_timesteps(10);
+  const std::vector<double> timesteps = any_timesteps(10);
   const auto refuses = [&](const std::string& part, std::vector<double> fractions) {
     for (const SwitchRule rule : kAll)
       expect_error(ErrorKind::usage, part, [&] { assign_steps(rule, fractions, timesteps, 1000); });
@@ -230,8 +243,8 @@ TEST(SwitchRule, RefusesBadFractions) {
 
 TEST(SwitchRule, RefusesTimestepsOutsideTheTraining) {
   const double fractions[] = {0.5, 0.5};
-  expect_error(ErrorKind::internal, "timestep 1000 of 1000",
-               [&] { assign_steps(SwitchRule::dit, fractions, std::vector<int>{1000}, 1000); });
+  expect_error(ErrorKind::internal, "timestep 1001 of 1000",
+               [&] { assign_steps(SwitchRule::dit, fractions, std::vector<double>{1001}, 1000); });
 }
 
 TEST(AssignAt, SwitchesWhereItIsTold) {

@@ -48,7 +48,7 @@ double error_of_case(const nlohmann::json& c, const nlohmann::json& configs, con
   }
   SampleOptions options{.sampler = c["sampler"],
                         .steps = "10",
-                        .eta = c["eta"],
+                        .solver = {.eta = c["eta"]},
                         .cfg_scale = c["cfg_scale"].get<double>(),
                         .cfg_channels = c["cfg_channels"].get<int64_t>(),
                         .classes = c["classes"]};

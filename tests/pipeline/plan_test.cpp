@@ -72,13 +72,13 @@ TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
   expect_refused(usage, "add up to 0.9", kPair, {.fractions = {0.4, 0.5}});
   expect_refused(usage, "--switch-step", kPair, {.switch_steps = {1, 2}});
   expect_refused(usage, "51", kPair, {.switch_steps = {51}});
-  expect_refused(usage, "--sampler", kPair, {.sampler = "euler"});
+  expect_refused(usage, "flow_euler", kPair, {.sampler = "flow_euler"});
   expect_refused(usage, "--sampler", kPair, {.sampler = "dd"});
   expect_refused(usage, "0", kPair, {.steps = "0"});
   expect_refused(usage, "1001", kPair, {.steps = "1001"});
-  expect_refused(usage, "--eta", kPair, {.eta = 1.5});
   expect_refused(usage, "--rng \"cuda\" is not known, expected one of: philox, torch, torch-cuda", kPair,
                  {.rng = "cuda"});
+  expect_refused(usage, "--eta", kPair, {.solver = {.eta = 1.5}});
   expect_refused(usage, "--cfg-scale", kPair, {.cfg_scale = std::nan("")});
   expect_refused(usage, "--cfg-channels", kPair, {.cfg_channels = 5});
   expect_refused(usage, "--class 1000", kPair, {.classes = {1000}});

@@ -22,11 +22,12 @@ Tensor Ddpm::step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn 
   if (sigma_next == 0) return mean;
   const Tensor fresh = noise();
 
-  // ---- Its variance, or one between it and beta (Nichol & Dhariwal 2021, eq. 15), with f = (v + 1) / 2.
+  // ---- Its variance, or one between it and beta (Nichol & Dhariwal 2021, eq. 15), with f = (variance + 1)
+  // / 2.
   const double posterior = beta * variance_next / variance;
-  if (!at.v) return combine(backend_, {{1, &mean}, {std::sqrt(posterior), &fresh}});
+  if (!at.variance) return combine(backend_, {{1, &mean}, {std::sqrt(posterior), &fresh}});
   const double upper = std::log(beta), lower = std::log(posterior);
-  const Tensor log_variance = combine(backend_, {{(upper - lower) / 2, &at.v}}, (upper + lower) / 2);
+  const Tensor log_variance = combine(backend_, {{(upper - lower) / 2, &at.variance}}, (upper + lower) / 2);
   return add_noise(backend_, mean, log_variance, fresh);
 }
 

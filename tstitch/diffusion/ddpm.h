@@ -8,9 +8,9 @@ namespace tstitch {
 // x' ~ N(mean, variance); ' marks the level after the step, beta = 1 - (alpha / alpha')^2:
 //   mean = (beta alpha' / sigma^2) x0 + (sigma'^2 (alpha / alpha') / sigma^2) x         (eq. 7)
 //   posterior = beta sigma'^2 / sigma^2                                                 (eq. 7)
-//   log variance = f log beta + (1 - f) log posterior,  f = (v + 1) / 2                 (IDDPM, eq. 15)
-// The last where the network predicts v (IDDPM: Nichol & Dhariwal 2021, arXiv 2102.09672); without v the
-// variance is the posterior's ("fixed small"). The step that ends clean returns its mean.
+//   log variance = f log beta + (1 - f) log posterior,  f = (variance + 1) / 2          (IDDPM, eq. 15)
+// The last where the network predicts a variance (IDDPM: Nichol & Dhariwal 2021, arXiv 2102.09672); without,
+// the variance is the posterior's ("fixed small"). The step that ends clean returns its mean.
 class Ddpm final : public Solver {
  public:
   explicit Ddpm(Backend& backend) : backend_(backend) {}

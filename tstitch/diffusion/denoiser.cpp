@@ -12,23 +12,42 @@ Tensor x0_from_eps(Backend& backend, const Tensor& x, const Tensor& eps, const N
   return combine(backend, {{1 / level.alpha, &x}, {-level.sigma / level.alpha, &eps}});
 }
 
-EpsDenoiser::EpsDenoiser(Backend& backend, std::unique_ptr<Network> network)
-    : backend_(backend), network_(std::move(network)) {}
+NetworkDenoiser::NetworkDenoiser(Backend& backend, std::unique_ptr<Network> network,
+                                 Parameterization parameterization)
+    : backend_(backend), network_(std::move(network)), parameterization_(parameterization) {}
 
-Prediction EpsDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {
-  const Tensor out = (*network_)(x, level.t);  // (N, H, W, C) or (N, H, W, 2C)
+Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {
+  const Tensor raw = (*network_)(x, level.t);  // (N, H, W, C) or (N, H, W, 2C)
   const int64_t channels = x.columns();
-  check_internal(out.columns() == channels || out.columns() == 2 * channels, "the network returned ",
-                 to_string(out.shape()), " for x ", to_string(x.shape()),
+  check_internal(raw.columns() == channels || raw.columns() == 2 * channels, "the network returned ",
+                 to_string(raw.shape()), " for x ", to_string(x.shape()),
                  ", expected as many channels or twice as many");
-  Prediction prediction;
-  prediction.eps = out.slice_columns(0, channels);
-  if (out.columns() == 2 * channels) prediction.v = out.slice_columns(channels, 2 * channels);
-  prediction.x0 = x0_from_eps(backend_, x, prediction.eps, level);
-  return prediction;
+  const Tensor out = raw.slice_columns(0, channels);
+  const auto [t, alpha, sigma] = level;
+  Prediction at;
+  if (raw.columns() == 2 * channels) at.variance = raw.slice_columns(channels, 2 * channels);
+  switch (parameterization_) {
+    case Parameterization::eps:
+      at.x0 = x0_from_eps(backend_, x, out, level);
+      at.eps = out;
+      break;
+    case Parameterization::v:
+      at.x0 = combine(backend_, {{alpha, &x}, {-sigma, &out}});
+      at.eps = combine(backend_, {{sigma, &x}, {alpha, &out}});
+      break;
+    case Parameterization::x0:
+      at.x0 = out;
+      at.eps = combine(backend_, {{1 / sigma, &x}, {-alpha / sigma, &out}});
+      break;
+    case Parameterization::flow:
+      at.x0 = combine(backend_, {{1, &x}, {-sigma, &out}});
+      at.eps = combine(backend_, {{1, &x}, {alpha, &out}});
+      break;
+  }
+  return at;
 }
 
-void EpsDenoiser::prepare(std::span<const NoiseLevel> levels) {
+void NetworkDenoiser::prepare(std::span<const NoiseLevel> levels) {
   std::vector<double> timesteps;
   timesteps.reserve(levels.size());
   for (const NoiseLevel& level : levels) timesteps.push_back(level.t);

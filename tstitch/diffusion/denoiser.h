@@ -17,8 +17,10 @@ namespace tstitch {
 struct Prediction {
   Tensor x0;
   Tensor eps;
-  Tensor v;  // learned variance: -1 the posterior's, 1 beta's, between them in log space (Nichol & Dhariwal
-             // 2021, eq. 15, with v = 2 f - 1); empty when the network does not predict one
+  // The learned variance as the network gives it: -1 the posterior's, 1 beta's, between them in log space
+  // (Nichol & Dhariwal 2021, eq. 15, where it is 2 v - 1); empty when the network does not predict one. Not
+  // the v of v-prediction, which no solver sees.
+  Tensor variance;
 };
 
 // F(x, t): an architecture with its weights, its condition already bound.
@@ -43,11 +45,19 @@ class Denoiser {
 // (x - sigma eps) / alpha; needs alpha > 0. x and eps: (N, H, W, C) f32.
 Tensor x0_from_eps(Backend& backend, const Tensor& x, const Tensor& eps, const NoiseLevel& level);
 
-// A network trained to predict the noise (Ho et al. 2020, eq. 14). When its output has 2C columns, the second
-// half is the learned variance.
-class EpsDenoiser final : public Denoiser {
+// What a network was trained to predict, x = alpha x0 + sigma eps.
+enum class Parameterization {
+  eps,   // the noise (Ho et al. 2020, arXiv 2006.11239, eq. 14); needs alpha > 0
+  v,     // alpha eps - sigma x0 on variance-preserving levels (Salimans & Ho 2022, arXiv 2202.00512, app. D)
+  x0,    // the clean latent ("sample")
+  flow,  // the velocity eps - x0 on the levels of a rectified flow (Liu et al. 2022, arXiv 2209.03003)
+};
+
+// A network's output as a prediction. When it has 2C columns, the second half is the learned variance.
+class NetworkDenoiser final : public Denoiser {
  public:
-  EpsDenoiser(Backend& backend, std::unique_ptr<Network> network);
+  NetworkDenoiser(Backend& backend, std::unique_ptr<Network> network,
+                  Parameterization parameterization = Parameterization::eps);
 
   Prediction predict(const Tensor& x, const NoiseLevel& level) const override;
   void prepare(std::span<const NoiseLevel> levels) override;
@@ -55,6 +65,7 @@ class EpsDenoiser final : public Denoiser {
  private:
   Backend& backend_;
   std::unique_ptr<Network> network_;
+  Parameterization parameterization_;
 };
 
 }  // namespace tstitch

@@ -15,8 +15,8 @@ Prediction GuidedDenoiser::predict(const Tensor& x, const NoiseLevel& level) con
   const Prediction both = base_->predict(repeat(backend_, x, 2), level);  // (2N, H, W, C)
   Prediction guided;
   guided.eps = guide(backend_, both.eps.slice(0, n), both.eps.slice(n, 2 * n), scale_, channels_);
-  guided.x0 = x0_from_eps(backend_, x, guided.eps, level);
-  if (both.v) guided.v = both.v.slice(0, n);
+  guided.x0 = guide(backend_, both.x0.slice(0, n), both.x0.slice(n, 2 * n), scale_, channels_);
+  if (both.variance) guided.variance = both.variance.slice(0, n);
   return guided;
 }
 

@@ -9,7 +9,8 @@
 
 namespace tstitch {
 
-// eps = eps_u + scale (eps_c - eps_u), x0 from it, v of the conditional half.
+// eps = eps_u + scale (eps_c - eps_u), x0 likewise (which is the x0 of that eps: one x, two estimates on its
+// line), the learned variance of the conditional half.
 class GuidedDenoiser final : public Denoiser {
  public:
   // base: its condition is bound for a batch of 2N, conditional half first, unconditional half second.

@@ -1,18 +1,24 @@
 #include "tstitch/diffusion/noise_schedule.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "tstitch/base/error.h"
 
 namespace tstitch {
 namespace {
 
+void check_length(int train_timesteps) {
+  check(1 <= train_timesteps && train_timesteps <= 1'000'000, ErrorKind::input, "a noise schedule of ",
+        train_timesteps, " timesteps, expected 1 to 1000000");
+}
+
 void check_parameters(double beta_start, double beta_end, int train_timesteps) {
   check(0 < beta_start && beta_start <= beta_end && beta_end < 1, ErrorKind::input,
         "a noise schedule with betas from ", beta_start, " to ", beta_end,
         ", expected 0 < beta_start <= beta_end < 1");
-  check(1 <= train_timesteps && train_timesteps <= 1'000'000, ErrorKind::input, "a noise schedule of ",
-        train_timesteps, " timesteps, expected 1 to 1000000");
+  check_length(train_timesteps);
 }
 
 // `count` numbers from start to end, both included, as numpy.linspace computes them.
@@ -24,7 +30,16 @@ std::vector<double> linspace(double start, double end, int count) {
   return values;
 }
 
+double ratio_of(double alpha_cumprod) { return std::sqrt((1 - alpha_cumprod) / alpha_cumprod); }
+
 }  // namespace
+
+double half_log_snr(const NoiseLevel& level) { return std::log(level.alpha / level.sigma); }
+
+NoiseLevel level_of_ratio(double t, double ratio) {
+  const double alpha = 1 / std::sqrt(1 + ratio * ratio);
+  return {.t = t, .alpha = alpha, .sigma = ratio * alpha};
+}
 
 NoiseSchedule NoiseSchedule::linear(double beta_start, double beta_end, int train_timesteps) {
   check_parameters(beta_start, beta_end, train_timesteps);
@@ -35,6 +50,18 @@ NoiseSchedule NoiseSchedule::scaled_linear(double beta_start, double beta_end, i
   check_parameters(beta_start, beta_end, train_timesteps);
   std::vector<double> betas = linspace(std::sqrt(beta_start), std::sqrt(beta_end), train_timesteps);
   for (double& beta : betas) beta *= beta;
+  return NoiseSchedule(betas);
+}
+
+NoiseSchedule NoiseSchedule::cosine(int train_timesteps) {
+  check_length(train_timesteps);
+  const auto f = [&](int t) {
+    const double cosine =
+        std::cos((static_cast<double>(t) / train_timesteps + 0.008) / 1.008 * std::numbers::pi / 2);
+    return cosine * cosine;
+  };
+  std::vector<double> betas;
+  for (int t = 0; t < train_timesteps; ++t) betas.push_back(std::min(1 - f(t + 1) / f(t), 0.999));
   return NoiseSchedule(betas);
 }
 
@@ -50,6 +77,25 @@ NoiseLevel NoiseSchedule::level(int t) const {
   const double alpha_cumprod = alphas_cumprod_[static_cast<size_t>(t)];
   return {
       .t = static_cast<double>(t), .alpha = std::sqrt(alpha_cumprod), .sigma = std::sqrt(1 - alpha_cumprod)};
+}
+
+NoiseLevel NoiseSchedule::level_between(double t) const {
+  check_internal(0 <= t && t <= train_timesteps() - 1, "timestep ", t, " of a noise schedule of ",
+                 train_timesteps());
+  const int low = static_cast<int>(t);
+  if (t == low) return level(low);
+  const double below = ratio_of(alphas_cumprod_[static_cast<size_t>(low)]);
+  const double above = ratio_of(alphas_cumprod_[static_cast<size_t>(low) + 1]);
+  return level_of_ratio(t, below + (t - low) * (above - below));
+}
+
+double NoiseSchedule::timestep_of_ratio(double ratio) const {
+  // alphas_cumprod falls with t, and the ratio rises: the first timestep with a larger one.
+  const auto above = std::ranges::upper_bound(alphas_cumprod_, ratio, {}, ratio_of);
+  if (above == alphas_cumprod_.begin()) return 0;
+  if (above == alphas_cumprod_.end()) return train_timesteps() - 1;
+  const double low = std::log(ratio_of(above[-1])), high = std::log(ratio_of(*above));
+  return static_cast<double>(above - alphas_cumprod_.begin()) - 1 + (std::log(ratio) - low) / (high - low);
 }
 
 std::vector<NoiseLevel> NoiseSchedule::levels(std::span<const int> timesteps) const {

@@ -7,9 +7,10 @@
 
 namespace tstitch {
 
-// A point of the trajectory: x = alpha x0 + sigma eps with eps ~ N(0, 1).
+// A point of the trajectory: x = alpha x0 + sigma eps with eps ~ N(0, 1). Variance preserving, alpha^2 +
+// sigma^2 = 1, for the schedules here; alpha + sigma = 1 for rectified flows (flow_schedule.h).
 struct NoiseLevel {
-  double t;      // what the network is told: the timestep of training, 0 .. T-1
+  double t;      // what the network is told: the timestep of training, 0 .. T-1, not always whole
   double alpha;  // sqrt(alphas_cumprod[t])
   double sigma;  // sqrt(1 - alphas_cumprod[t])
 
@@ -18,6 +19,14 @@ struct NoiseLevel {
 
 // Where every trajectory ends: no noise left. No network is asked here, so t is nothing but 0.
 inline constexpr NoiseLevel kClean = {.t = 0, .alpha = 1, .sigma = 0};
+
+// lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio (Lu et al. 2022, arXiv
+// 2206.00927, section 2.1); infinite at the clean end.
+double half_log_snr(const NoiseLevel& level);
+
+// The variance-preserving level with sigma / alpha = ratio >= 0, for t: what Karras et al. 2022 (arXiv
+// 2206.00364) call sigma is this ratio, and their x is x / alpha here.
+NoiseLevel level_of_ratio(double t, double ratio);
 
 // beta_t, the variance that step t of the forward process adds, for t = 0 .. T-1; everything in f64.
 class NoiseSchedule {
@@ -28,6 +37,9 @@ class NoiseSchedule {
   // class-conditional LDM: 0.0015, 0.0195, 1000). Both throw Error{input} unless 0 < beta_start <= beta_end <
   // 1 and 1 <= T <= 1,000,000: the numbers come from model files.
   static NoiseSchedule scaled_linear(double beta_start, double beta_end, int train_timesteps);
+  // alphas_cumprod along cos^2, each beta at most 0.999 (Nichol & Dhariwal 2021, eq. 17;
+  // "squaredcos_cap_v2"). Throws Error{input} unless 1 <= T <= 1,000,000.
+  static NoiseSchedule cosine(int train_timesteps);
 
   int train_timesteps() const { return static_cast<int>(alphas_cumprod_.size()); }  // T
   // prod_{s <= t} (1 - beta_s) for t = 0 .. T-1, decreasing.
@@ -35,6 +47,11 @@ class NoiseSchedule {
 
   // The noise level of timestep t; Error{internal} unless 0 <= t < T.
   NoiseLevel level(int t) const;
+  // The same between the whole timesteps, sigma / alpha interpolated linearly; Error{internal} unless 0 <= t
+  // <= T-1.
+  NoiseLevel level_between(double t) const;
+  // The timestep of a ratio sigma / alpha > 0, its logarithm interpolated linearly, clamped to 0 .. T-1.
+  double timestep_of_ratio(double ratio) const;
   // The levels of `timesteps`, given in sampling order (decreasing), and kClean after them: N + 1 levels.
   std::vector<NoiseLevel> levels(std::span<const int> timesteps) const;
 

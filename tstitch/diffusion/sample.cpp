@@ -7,13 +7,23 @@
 
 namespace tstitch {
 
+std::vector<NoiseLevel> levels_asked(const Trajectory& trajectory, const Solver& solver, int denoiser) {
+  std::vector<NoiseLevel> levels;
+  for (const Step& step : trajectory)
+    if (step.denoiser == denoiser) {
+      const std::vector<NoiseLevel> asked = solver.asks(step);
+      levels.insert(levels.end(), asked.begin(), asked.end());
+    }
+  return levels;
+}
+
 Sampled sample(const Trajectory& trajectory, std::span<Denoiser* const> denoisers, Solver& solver,
                NoiseSource& noise, Tensor x, Observer* observer) {
   for (const Step& step : trajectory)
     check(step.denoiser < std::ssize(denoisers), ErrorKind::usage, "step ", step.index + 1,
           " of the trajectory is for model ", step.denoiser + 1, ", but there are ", denoisers.size());
   for (int i = 0; i < std::ssize(denoisers); ++i)
-    if (trajectory.steps_of(i) > 0) denoisers[i]->prepare(trajectory.levels_of(i));
+    if (trajectory.steps_of(i) > 0) denoisers[i]->prepare(levels_asked(trajectory, solver, i));
   solver.reset();
 
   for (const Step& step : trajectory) {

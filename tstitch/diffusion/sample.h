@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "tstitch/diffusion/denoiser.h"
 #include "tstitch/diffusion/noise.h"
@@ -18,6 +19,9 @@ class Observer {
   // x: (N, H, W, C) at step.next. Returning false cancels the rest.
   virtual bool after(const Step& /*step*/, const Tensor& /*x*/) { return true; }
 };
+
+// The levels at which a denoiser will be asked along a trajectory, in order: as many as its evaluations.
+std::vector<NoiseLevel> levels_asked(const Trajectory& trajectory, const Solver& solver, int denoiser);
 
 struct Sampled {
   Tensor x;  // (N, H, W, C) f32 at the end of the trajectory, or where it was cancelled

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tstitch/backend/backend.h"
 #include "tstitch/base/function_ref.h"
@@ -21,16 +22,19 @@ class Solver {
   // From x at step.level to the returned x at step.next, both (N, H, W, C) f32. The whole step is served by
   // the one denoiser behind `denoise`, which is what makes the cost of a trajectory countable.
   virtual Tensor step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn noise) = 0;
+  // The levels at which a step asks its denoiser, in order: one for each evaluation.
+  virtual std::vector<NoiseLevel> asks(const Step& step) const { return {step.level}; }
   // Forgets what multistep solvers remember of earlier steps; called before the first one. The memory
-  // survives a switch of the denoiser, as in the reference.
+  // survives a switch of the denoiser, as in the reference, unless SolverOptions say otherwise.
   virtual void reset() {}
 };
 
 struct SolverOptions {
-  double eta = 0;  // DDIM: 0 deterministic ... 1 as much noise as DDPM
+  double eta = 0;                // DDIM: 0 deterministic ... 1 as much noise as DDPM
+  bool reset_at_switch = false;  // multistep solvers start anew with every denoiser (reset_at_switch.h)
 };
 
-std::string solver_names();  // "ddim, ddpm"
+std::string solver_names();  // "ddim, ddpm, ..."
 bool is_solver(std::string_view name);
 
 // Throws Error{usage} for an unknown name, naming the known ones, and for options out of range.

@@ -19,14 +19,14 @@ constexpr std::array<std::pair<SwitchRule, std::string_view>, 5> kRules = {{{Swi
 struct Progress {
   int i;  // step 0 .. n-1
   int n;
-  int t;  // timestep 0 .. T-1
+  double t;  // timestep 0 .. T
   int T;
 };
 
 // Whether the step lies within the first share r of the trajectory. The reference's expressions: see the
 // header before touching one.
 bool is_within(SwitchRule rule, double r, const Progress& at) {
-  const double t = static_cast<double>(at.t) / at.T;
+  const double t = at.t / at.T;
   switch (rule) {
     case SwitchRule::dit:
       return t >= 1 - r;
@@ -44,7 +44,7 @@ bool is_within(SwitchRule rule, double r, const Progress& at) {
 
 // MultiTStitch holds the cumulative shares in f32 and compares the progress with them in f32.
 bool is_within_f32(float r, const Progress& at) {
-  const double progress = 1 - static_cast<double>(at.t) / at.T;
+  const double progress = 1 - at.t / at.T;
   return static_cast<float>(progress) <= r;
 }
 
@@ -69,7 +69,7 @@ std::optional<SwitchRule> parse_switch_rule(std::string_view name) {
 }
 
 std::vector<int> assign_steps(SwitchRule rule, std::span<const double> fractions,
-                              std::span<const int> timesteps, int train_timesteps) {
+                              std::span<const double> timesteps, int train_timesteps) {
   check_fractions(fractions);
   const int n = static_cast<int>(timesteps.size());
   int last =
@@ -81,7 +81,7 @@ std::vector<int> assign_steps(SwitchRule rule, std::span<const double> fractions
   assignment.reserve(timesteps.size());
   for (int i = 0; i < n; ++i) {
     const Progress at = {.i = i, .n = n, .t = timesteps[i], .T = train_timesteps};
-    check_internal(0 <= at.t && at.t < at.T, "timestep ", at.t, " of ", at.T);
+    check_internal(0 <= at.t && at.t <= at.T, "timestep ", at.t, " of ", at.T);
     int model = 0;
     double share = 0;  // of this model and those before it
     for (; model < last; ++model) {

@@ -15,8 +15,8 @@
 
 namespace tstitch {
 
-// The rule of the reference's code path of that name. t: timestep of training, T: their number, i: step 0 ..
-// N-1, r: share of the small model.
+// The rule of the reference's code path of that name. t: timestep of training, which may lie between two, T:
+// their number, i: step 0 .. N-1, r: share of the small model.
 enum class SwitchRule {
   dit,    // small iff t / T >= 1 - r; with three models or more the multi-model rule, see assign_steps
   ldm,    // small iff r == 1 or t / T > 1 - r
@@ -31,7 +31,8 @@ std::optional<SwitchRule> parse_switch_rule(std::string_view name);  // the inve
 // The index of the denoiser that serves each step.
 //
 // fractions: the share of each model in the order of use, each in [0, 1], their sum 1 within 1e-6.
-// timesteps: in sampling order, each 0 <= t < train_timesteps.
+// timesteps: of every step, in sampling order, each 0 <= t <= T (pure noise of a rectified flow is T);
+// repeated ones count as often as they stand there, as in the reference.
 //
 // For two models r is fractions[0], as in the reference. For more, a step goes to the first model for which
 // the rule says "small" with r = its share and those before it together; `dit` instead follows the
@@ -41,7 +42,7 @@ std::optional<SwitchRule> parse_switch_rule(std::string_view name);  // the inve
 //
 // Throws Error{usage} for bad fractions.
 std::vector<int> assign_steps(SwitchRule rule, std::span<const double> fractions,
-                              std::span<const int> timesteps, int train_timesteps);
+                              std::span<const double> timesteps, int train_timesteps);
 
 // The same with the switches named: model j serves the steps from switch_steps[j - 1] (0 for the first model)
 // up to, not including, switch_steps[j] (`steps` for the last). One switch at K: K steps small, the rest

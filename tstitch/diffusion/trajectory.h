@@ -32,7 +32,8 @@ struct Segment {
 
 class Trajectory {
  public:
-  // levels: N + 1, the last one is where the trajectory ends; assignment: the denoiser of each of the N
+  // levels: N + 1, decreasing, the last one is where the trajectory ends; where a level comes twice, the step
+  // between the two leads nowhere but is an evaluation (pndm.h). assignment: the denoiser of each of the N
   // steps, >= 0. Throws Error{internal} when the sizes do not fit, Error{usage} for no step at all.
   Trajectory(std::span<const NoiseLevel> levels, std::span<const int> assignment);
 

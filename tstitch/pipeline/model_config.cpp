@@ -11,6 +11,8 @@ namespace {
 
 using nlohmann::json;
 
+const std::vector<std::string> kBetaSchedules = {"linear", "scaled_linear", "squaredcos_cap_v2"};
+
 void check_sizes(const DiTConfig& c, const std::string& where) {
   check(c.input_size % c.patch_size == 0, ErrorKind::input, where, ": latents of ", c.input_size,
         " do not divide into patches of ", c.patch_size);
@@ -39,7 +41,7 @@ void read_own_config(const json& object, const std::string& where, ModelInfo& in
   check_sizes(c, where);
 
   int64_t timesteps = info.betas.timesteps;
-  reader.read("betas", info.betas.kind, {"linear", "scaled_linear"});
+  reader.read("betas", info.betas.kind, kBetaSchedules);
   reader.read("beta_start", info.betas.start, 0, 1);
   reader.read("beta_end", info.betas.end, 0, 1);
   reader.read("timesteps", timesteps, 1, 1'000'000);
@@ -68,7 +70,7 @@ void read_scheduler_config(const json& object, const std::string& where, BetaSch
   const ConfigReader reader(object, where);
   int64_t timesteps = betas.timesteps;
   std::string prediction = "epsilon";
-  reader.read("beta_schedule", betas.kind, {"linear", "scaled_linear"});
+  reader.read("beta_schedule", betas.kind, kBetaSchedules);
   reader.read("beta_start", betas.start, 0, 1);
   reader.read("beta_end", betas.end, 0, 1);
   reader.read("num_train_timesteps", timesteps, 1, 1'000'000);

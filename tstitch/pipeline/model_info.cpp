@@ -56,8 +56,9 @@ std::string shape_text(const ModelInfo& info) {
 }  // namespace
 
 NoiseSchedule BetaSchedule::schedule() const {
-  return kind == "linear" ? NoiseSchedule::linear(start, end, timesteps)
-                          : NoiseSchedule::scaled_linear(start, end, timesteps);
+  return kind == "linear"          ? NoiseSchedule::linear(start, end, timesteps)
+         : kind == "scaled_linear" ? NoiseSchedule::scaled_linear(start, end, timesteps)
+                                   : NoiseSchedule::cosine(timesteps);
 }
 
 TensorFile open_weights(const ModelFiles& files) {

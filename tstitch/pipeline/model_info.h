@@ -15,7 +15,7 @@ namespace tstitch {
 
 // The discrete noise schedule a model was trained with (tstitch/diffusion/noise_schedule.h).
 struct BetaSchedule {
-  std::string kind = "linear";  // or "scaled_linear"
+  std::string kind = "linear";  // or "scaled_linear" or "squaredcos_cap_v2", which needs no start and end
   double start = 1e-4;
   double end = 2e-2;
   int timesteps = 1000;

@@ -6,8 +6,6 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/philox.h"
-#include "tstitch/diffusion/respacing.h"
-#include "tstitch/diffusion/solver.h"
 
 namespace tstitch {
 namespace {
@@ -24,7 +22,7 @@ void check_stitchable(const std::vector<ModelInfo>& models) {
   }
 }
 
-std::vector<int> assign(const SampleOptions& options, size_t models, std::span<const int> timesteps,
+std::vector<int> assign(const SampleOptions& options, size_t models, std::span<const double> timesteps,
                         int train_timesteps) {
   if (!options.switch_steps.empty()) {
     check(options.switch_steps.size() + 1 == models, ErrorKind::usage, "--switch-step names ",
@@ -106,13 +104,14 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
   check_stitchable(models);
   const ModelInfo& model = models.back();
   const NoiseSchedule schedule = model.betas.schedule();
-  std::vector<int> timesteps = respaced_timesteps(options.steps, schedule.train_timesteps());
-  std::reverse(timesteps.begin(), timesteps.end());  // a trajectory starts in the noise
-  const auto assignment = assign(options, models.size(), timesteps, schedule.train_timesteps());
-
   check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
         "\" is not known, expected one of: ", solver_names());
-  check(0 <= options.eta && options.eta <= 1, ErrorKind::usage, "--eta is ", options.eta,
+  const std::vector<NoiseLevel> levels =
+      make_levels(options.sampler, schedule, options.steps, options.spacing);
+  std::vector<double> timesteps;  // of the steps: the last level is where they end
+  for (size_t i = 0; i + 1 < levels.size(); ++i) timesteps.push_back(levels[i].t);
+  const auto assignment = assign(options, models.size(), timesteps, schedule.train_timesteps());
+  check(0 <= options.solver.eta && options.solver.eta <= 1, ErrorKind::usage, "--eta is ", options.solver.eta,
         ", expected 0 ... 1");
   check(is_noise(options.rng), ErrorKind::usage, "--rng \"", printable(options.rng),
         "\" is not known, expected one of: ", noise_names());
@@ -122,9 +121,9 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
   check(1 <= options.batch_size && options.batch_size <= 4096, ErrorKind::usage, "--batch-size is ",
         options.batch_size, ", expected 1 ... 4096");
 
-  Plan plan = {.trajectory = Trajectory(schedule.levels(timesteps), assignment),
+  Plan plan = {.trajectory = Trajectory(levels, assignment),
                .sampler = options.sampler,
-               .eta = options.eta,
+               .solver = options.solver,
                .cfg_scale = cfg_scale,
                .cfg_channels = guided_channels(options, model.config.in_channels),
                .classes = image_classes(options, model.config),

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "tstitch/diffusion/noise.h"
+#include "tstitch/diffusion/solver.h"
 #include "tstitch/diffusion/switch_rule.h"
+#include "tstitch/diffusion/timesteps.h"
 #include "tstitch/diffusion/trajectory.h"
 #include "tstitch/pipeline/model_info.h"
 
@@ -22,8 +24,9 @@ struct SampleOptions {
   SwitchRule switch_rule = SwitchRule::dit;
 
   std::string sampler = "ddim";
-  std::string steps = "50";  // see respaced_timesteps
-  double eta = 0;
+  std::string steps = "50";  // see make_levels
+  SpacingOptions spacing;    // which levels they visit
+  SolverOptions solver;
   std::optional<double> cfg_scale;      // 1: no guidance; default: the last model's
   std::optional<int64_t> cfg_channels;  // 0: all; default: 3 of 4 as Meta's DiT code, else all
 
@@ -41,7 +44,7 @@ struct SampleOptions {
 struct Plan {
   Trajectory trajectory;
   std::string sampler;
-  double eta;
+  SolverOptions solver;
   double cfg_scale;
   int64_t cfg_channels;          // guided ones
   std::vector<int64_t> classes;  // of every image

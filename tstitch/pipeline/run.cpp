@@ -20,7 +20,7 @@ std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, co
                                         std::vector<int64_t> classes) {
   const size_t images = classes.size();
   if (plan.guided()) classes.resize(2 * images, model.info.config.null_class());
-  auto denoiser = std::make_unique<EpsDenoiser>(
+  auto denoiser = std::make_unique<NetworkDenoiser>(
       backend, std::make_unique<DiTNetwork>(*model.network, std::move(classes), plan.height, plan.width));
   if (!plan.guided()) return denoiser;
   return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
@@ -40,8 +40,8 @@ std::unique_ptr<NoiseSource> noise_of(Backend& backend, const Plan& plan, int64_
 // Times the steps and passes them on.
 class BatchObserver final : public Observer {
  public:
-  BatchObserver(RunObserver& outer, RunResult& result, Progress progress)
-      : outer_(outer), result_(result), progress_(progress) {}
+  BatchObserver(RunObserver& outer, RunResult& result, const Solver& solver, Progress progress)
+      : outer_(outer), result_(result), solver_(solver), progress_(progress) {}
 
   void before(const Step& step) override {
     progress_.step = step.index;
@@ -53,13 +53,14 @@ class BatchObserver final : public Observer {
   bool after(const Step& step, const Tensor&) override {
     ModelTime& time = result_.models[static_cast<size_t>(step.denoiser)];
     time.seconds += stopwatch_.seconds();
-    ++time.evaluations;
+    time.evaluations += std::ssize(solver_.asks(step));
     return !outer_.cancelled();
   }
 
  private:
   RunObserver& outer_;
   RunResult& result_;
+  const Solver& solver_;
   Progress progress_;
   Stopwatch stopwatch_;
 };
@@ -77,7 +78,7 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
   const Stopwatch stopwatch;
   RunResult result{.latents = Tensor({plan.images(), plan.channels, plan.height, plan.width}, DType::f32),
                    .models = std::vector<ModelTime>(models.size())};
-  const auto solver = make_solver(backend, plan.sampler, {.eta = plan.eta});
+  const auto solver = make_solver(backend, plan.sampler, plan.solver);
   const int64_t batches = (plan.images() + plan.batch_size - 1) / plan.batch_size;
 
   for (int64_t batch = 0; batch < batches && !result.cancelled; ++batch) {
@@ -95,7 +96,7 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
 
     const auto noise = noise_of(backend, plan, first, count);
     BatchObserver steps(
-        observer, result,
+        observer, result, *solver,
         {.batch = batch, .batches = batches, .step = 0, .steps = plan.trajectory.size(), .model = 0});
     const Sampled sampled = sample(plan.trajectory, pointers, *solver, *noise, noise->initial(), &steps);
     result.cancelled = sampled.cancelled;
@@ -107,6 +108,10 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
   }
   result.seconds = stopwatch.seconds();
   return result;
+}
+
+int64_t evaluations(Backend& backend, const Plan& plan, int model) {
+  return std::ssize(levels_asked(plan.trajectory, *make_solver(backend, plan.sampler, plan.solver), model));
 }
 
 double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats) {

@@ -42,6 +42,9 @@ struct RunResult {
 // Throws Error{input} when a result is not finite, naming the image.
 RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer);
 
+// How often `model` is evaluated for one batch of the plan.
+int64_t evaluations(Backend& backend, const Plan& plan, int model);
+
 // Seconds of one evaluation of `model` on a batch of the plan, guidance included: the median of `repeats`,
 // after one that pays for fresh memory.
 double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats);

@@ -1,0 +1,236 @@
+#include "tstitch/diffusion/timesteps.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "tstitch/base/error.h"
+#include "tstitch/diffusion/respacing.h"
+
+namespace tstitch {
+namespace {
+
+constexpr std::array<std::pair<Spacing, std::string_view>, 5> kSpacings = {{{Spacing::respaced, "respaced"},
+                                                                            {Spacing::leading, "leading"},
+                                                                            {Spacing::linspace, "linspace"},
+                                                                            {Spacing::trailing, "trailing"},
+                                                                            {Spacing::lcm, "lcm"}}};
+constexpr std::array<std::pair<SigmaSpacing, std::string_view>, 3> kSigmaSpacings = {
+    {{SigmaSpacing::discrete, "discrete"},
+     {SigmaSpacing::karras, "karras"},
+     {SigmaSpacing::exponential, "exponential"}}};
+
+template <class Names>
+std::string joined(const Names& names) {
+  std::string text;
+  for (const auto& [value, name] : names) text += concat(text.empty() ? "" : ", ", name);
+  return text;
+}
+
+template <class Names>
+auto parse(const Names& names, std::string_view name) {
+  const auto found = std::ranges::find(names, name, [](const auto& entry) { return entry.second; });
+  return found == names.end() ? std::nullopt : std::optional(found->first);
+}
+
+// ---- what sets one solver's levels apart
+// -------------------------------------------------------------------
+
+using Rounding = double (*)(double t);
+double exact(double t) { return t; }
+double nearest(double t) { return std::nearbyint(t); }  // ties to even, as numpy rounds
+// A hair's breadth above, so that the rounding of logarithms does not make a 998 of the 999 at the end.
+double down(double t) { return std::floor(t + 1e-6); }
+
+struct Rule {
+  std::string_view solver;
+  Spacing spacing;
+  int offset = 0;               // of leading
+  bool one_more = false;        // linspace and leading place N + 1 and leave out the lowest
+  Rounding linspace = nearest;  // of its timesteps
+  bool any_sigmas = true;       // not only discrete
+  bool whole_range = false;     // Karras and exponential span the schedule, not the chosen timesteps
+  Rounding karras = exact, exponential = exact;  // of the timestep of a ratio
+  bool second_twice = false;
+  bool ends_clean = true;  // else at the level of t = 0
+};
+
+constexpr Rule sigma_space(std::string_view solver) {
+  return {.solver = solver, .spacing = Spacing::linspace, .linspace = exact};
+}
+constexpr Rule multistep(std::string_view solver) {
+  return {.solver = solver,
+          .spacing = Spacing::linspace,
+          .one_more = true,
+          .whole_range = true,
+          .karras = nearest,
+          .exponential = down};
+}
+
+constexpr std::array<Rule, 10> kRules = {{{.solver = "ddim", .spacing = Spacing::respaced},
+                                          {.solver = "ddpm", .spacing = Spacing::respaced},
+                                          {.solver = "pndm",
+                                           .spacing = Spacing::leading,
+                                           .offset = 1,
+                                           .any_sigmas = false,
+                                           .second_twice = true,
+                                           .ends_clean = false},
+                                          sigma_space("euler"),
+                                          sigma_space("euler_a"),
+                                          sigma_space("heun"),
+                                          multistep("dpm++2m"),
+                                          multistep("dpm++2m_sde"),
+                                          multistep("unipc"),
+                                          {.solver = "lcm", .spacing = Spacing::lcm, .any_sigmas = false}}};
+
+const Rule& rule_of(std::string_view solver) {
+  check(solver != "flow_euler", ErrorKind::usage,
+        "sampler 'flow_euler' is for rectified flows, not for models with a noise schedule of betas");
+  const auto rule = std::ranges::find(kRules, solver, &Rule::solver);
+  check(rule != kRules.end(), ErrorKind::usage, "no noise levels are known for the sampler '",
+        printable(std::string(solver)), "'");
+  return *rule;
+}
+
+// ---- timesteps, in sampling order
+// --------------------------------------------------------------------------
+
+constexpr int kLcmTimesteps = 50;  // "original_inference_steps"
+
+int parse_steps(std::string_view text, Spacing spacing, int most) {
+  int steps = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), steps);
+  const std::string shown = printable(std::string(text));
+  check(error == std::errc() && end == text.data() + text.size() && steps >= 1, ErrorKind::usage, "steps '",
+        shown, "', expected a whole number of at least 1 with the spacing ", name_of(spacing));
+  check(steps <= most, ErrorKind::usage, "steps '", shown, "': at most ", most, " with the spacing ",
+        name_of(spacing));
+  return steps;
+}
+
+// `places` numbers from `last` down to 0; the first `kept` of them.
+std::vector<double> linspace(double last, int places, int kept, Rounding rounding) {
+  std::vector<double> timesteps;
+  const double step = places > 1 ? last / (places - 1) : 0;
+  for (int i = places - 1; i >= places - kept; --i)
+    timesteps.push_back(i > 0 && i == places - 1 ? last : rounding(i * step));
+  return timesteps;
+}
+
+std::vector<double> leading(int T, int places, int kept, int offset) {
+  std::vector<double> timesteps;
+  for (int i = places - 1; i >= places - kept; --i) timesteps.push_back(i * (T / places) + offset);
+  return timesteps;
+}
+
+std::vector<double> trailing(int T, int kept) {
+  // numpy.arange adds multiples of its second element's distance from the first, whose rounding error decides
+  // ties; T - i T / N would give other timesteps.
+  const double stride = (T - static_cast<double>(T) / kept) - T;
+  std::vector<double> timesteps;
+  for (int i = 0; i < kept; ++i) timesteps.push_back(std::nearbyint(T + i * stride) - 1);
+  return timesteps;
+}
+
+std::vector<double> lcm(int T, int kept) {
+  std::vector<double> timesteps;
+  const double stride = static_cast<double>(kLcmTimesteps) / kept;
+  for (int i = 0; i < kept; ++i) {
+    const int distilled = kLcmTimesteps - static_cast<int>(i * stride);  // 50 ... 1
+    timesteps.push_back(distilled * (T / kLcmTimesteps) - 1);
+  }
+  return timesteps;
+}
+
+std::vector<double> timesteps_of(const Rule& rule, std::string_view steps, const SpacingOptions& options,
+                                 int T) {
+  const Spacing spacing = options.spacing.value_or(rule.spacing);
+  const int extra = rule.one_more ? 1 : 0;
+  switch (spacing) {
+    case Spacing::respaced: {
+      const std::vector<int> ascending = respaced_timesteps(steps, T);
+      return {ascending.rbegin(), ascending.rend()};
+    }
+    case Spacing::leading: {
+      const int kept = parse_steps(steps, spacing, T - extra);
+      return leading(T, kept + extra, kept, options.offset.value_or(rule.offset));
+    }
+    case Spacing::linspace: {
+      const int kept = parse_steps(steps, spacing, T - extra);
+      return linspace(T - 1, kept + extra, kept, rule.linspace);
+    }
+    case Spacing::trailing:
+      return trailing(T, parse_steps(steps, spacing, T));
+    case Spacing::lcm:
+      check(T >= kLcmTimesteps, ErrorKind::usage, "the spacing lcm needs a model trained with at least ",
+            kLcmTimesteps, " timesteps, this one has ", T);
+      return lcm(T, parse_steps(steps, spacing, kLcmTimesteps));
+  }
+  fail(ErrorKind::internal, "unknown spacing ", static_cast<int>(spacing));
+}
+
+// ---- sigmas
+// ------------------------------------------------------------------------------------------------
+
+// N ratios sigma / alpha from `highest` to `lowest`, evenly spaced in f(ratio); g is the inverse of f.
+template <class F, class G>
+std::vector<double> evenly(const F& f, const G& g, double highest, double lowest, int count) {
+  std::vector<double> ratios;
+  const double first = f(highest), last = f(lowest);
+  for (int i = 0; i < count; ++i)
+    ratios.push_back(g(count > 1 ? first + i * (1.0 / (count - 1)) * (last - first) : first));
+  return ratios;
+}
+
+std::vector<double> ratios_of(SigmaSpacing spacing, double highest, double lowest, int count) {
+  constexpr double kRho = 7;  // Karras et al. 2022, table 1
+  if (spacing == SigmaSpacing::karras)
+    return evenly([](double ratio) { return std::pow(ratio, 1 / kRho); },
+                  [](double root) { return std::pow(root, kRho); }, highest, lowest, count);
+  return evenly([](double ratio) { return std::log(ratio); }, [](double log) { return std::exp(log); },
+                highest, lowest, count);
+}
+
+}  // namespace
+
+std::string_view name_of(Spacing spacing) { return kSpacings[static_cast<size_t>(spacing)].second; }
+std::string_view name_of(SigmaSpacing spacing) { return kSigmaSpacings[static_cast<size_t>(spacing)].second; }
+std::optional<Spacing> parse_spacing(std::string_view name) { return parse(kSpacings, name); }
+std::optional<SigmaSpacing> parse_sigma_spacing(std::string_view name) { return parse(kSigmaSpacings, name); }
+std::string spacing_names() { return joined(kSpacings); }
+std::string sigma_spacing_names() { return joined(kSigmaSpacings); }
+
+std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule& schedule,
+                                    std::string_view steps, const SpacingOptions& options) {
+  const Rule& rule = rule_of(solver);
+  const int T = schedule.train_timesteps();
+  check(options.offset.value_or(0) >= 0, ErrorKind::usage, "an offset of ", options.offset.value_or(0),
+        " timesteps, expected 0 or more");
+  const std::vector<double> timesteps = timesteps_of(rule, steps, options, T);
+  check(timesteps.front() <= T - 1, ErrorKind::usage, "steps '", printable(std::string(steps)),
+        "': the first would be at timestep ", timesteps.front(), ", but the model was trained with ", T);
+
+  std::vector<NoiseLevel> levels;
+  if (options.sigmas == SigmaSpacing::discrete) {
+    for (const double t : timesteps) levels.push_back(schedule.level_between(t));
+  } else {
+    check(rule.any_sigmas, ErrorKind::usage, "sampler '", solver, "' takes no ", name_of(options.sigmas),
+          " sigmas, only discrete");
+    const auto ratio_at = [&](double t) {
+      const NoiseLevel level = schedule.level_between(t);
+      return level.sigma / level.alpha;
+    };
+    const double highest = ratio_at(rule.whole_range ? T - 1 : timesteps.front());
+    const double lowest = ratio_at(rule.whole_range ? 0 : timesteps.back());
+    const Rounding round = options.sigmas == SigmaSpacing::karras ? rule.karras : rule.exponential;
+    for (const double ratio : ratios_of(options.sigmas, highest, lowest, static_cast<int>(timesteps.size())))
+      levels.push_back(level_of_ratio(round(schedule.timestep_of_ratio(ratio)), ratio));
+  }
+  if (rule.second_twice && levels.size() > 1) levels.insert(levels.begin() + 1, levels[1]);
+  levels.push_back(rule.ends_clean ? kClean : schedule.level(0));
+  return levels;
+}
+
+}  // namespace tstitch

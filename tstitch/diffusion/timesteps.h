@@ -1,0 +1,68 @@
+// Which noise levels a trajectory of a solver visits.
+//
+// DDPM and DDIM keep the respacing of the DiT code (respacing.h). The other solvers follow diffusers, whose
+// schedulers place the same number of steps in three ways ("spacing": Lin et al. 2023, arXiv 2305.08891,
+// table 2), each family with its own idea of where the last step lies; on top of that the ratio sigma / alpha
+// can be spaced evenly in a power (Karras et al. 2022, eq. 5) or in its logarithm instead.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tstitch/diffusion/noise_schedule.h"
+
+namespace tstitch {
+
+// T timesteps of training, N steps, in sampling order.
+enum class Spacing {
+  respaced,  // the DiT code's: T-1 ... 0, whole, both ends included (respacing.h)
+  leading,   // multiples of T div N, from N - 1 of them down to 0, plus the offset
+  linspace,  // T-1 ... 0, evenly
+  trailing,  // T-1 down in strides of T / N, so that the last step is a whole stride above -1
+  lcm,       // as even as possible a choice among the 50 timesteps an LCM was distilled at
+};
+
+// How sigma / alpha falls from the highest to the lowest level.
+enum class SigmaSpacing {
+  discrete,     // as the timesteps say
+  karras,       // evenly in (sigma / alpha)^(1/7)
+  exponential,  // evenly in log(sigma / alpha)
+};
+
+std::string_view name_of(Spacing spacing);  // "respaced", ...
+std::string_view name_of(SigmaSpacing spacing);
+std::optional<Spacing> parse_spacing(std::string_view name);  // the inverse of name_of
+std::optional<SigmaSpacing> parse_sigma_spacing(std::string_view name);
+std::string spacing_names();  // "respaced, leading, ..."
+std::string sigma_spacing_names();
+
+struct SpacingOptions {
+  std::optional<Spacing> spacing;  // default: the solver's, see below
+  SigmaSpacing sigmas = SigmaSpacing::discrete;
+  std::optional<int> offset;  // added to the timesteps of `leading` ("steps_offset"), >= 0; default: the
+                              // solver's
+};
+
+// The N + 1 levels of a trajectory, decreasing. Defaults, and how the steps are placed:
+//
+//   solver                    spacing   differs in
+//   ddim, ddpm                respaced
+//   pndm                      leading   offset 1; the second level twice (N + 2 levels, pndm.h); ends at the
+//                                       level of t = 0 instead of clean: all as Stable Diffusion configures
+//                                       it
+//   euler, euler_a, heun      linspace  timesteps of linspace are not rounded
+//   dpm++2m(_sde), unipc      linspace  linspace and leading place N + 1 timesteps and leave out the lowest;
+//                                       Karras and exponential span all T timesteps instead of those chosen,
+//                                       and the network is told t rounded to nearest or down
+//   lcm                       lcm
+//
+// `respaced` places the same timesteps for all of them. pndm needs equal steps and lcm the timesteps of its
+// training: both take only discrete sigmas. steps: see respaced_timesteps; other spacings than respaced take
+// a number only. Throws Error{usage} for an unknown solver, for steps or an offset that do not fit T, and for
+// flow_euler, whose levels are FlowSchedule's (flow_schedule.h).
+std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule& schedule,
+                                    std::string_view steps, const SpacingOptions& options);
+
+}  // namespace tstitch
