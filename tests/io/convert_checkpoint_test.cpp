@@ -18,7 +18,8 @@ class ConvertCheckpoint : public FolderTest {
 
 // One tensor of several types, and metadata.
 std::string mixed_file(float f32 = 1.5f) {
-  const std::string data = raw(f32) + raw(-3.0) + raw(uint16_t{0x3f80}) + raw(int64_t{7}) + std::string("\1\0\2", 3);
+  const std::string data =
+      raw(f32) + raw(-3.0) + raw(uint16_t{0x3f80}) + raw(int64_t{7}) + std::string("\1\0\2", 3);
   return container("{\"__metadata__\":{\"config\":\"{}\",\"format\":\"pt\"}," +
                        entry("f", "F32", "[1]", 0, 4) + "," + entry("d", "F64", "[]", 4, 12) + "," +
                        entry("b", "BF16", "[1,1]", 12, 14) + "," + entry("step", "I64", "[]", 14, 22) + "," +
