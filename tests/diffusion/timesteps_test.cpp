@@ -57,6 +57,10 @@ TEST(MakeLevels, EulerKeepsFractions) {
   EXPECT_EQ(timesteps("euler", "5", {.spacing = Spacing::trailing}), (Timesteps{999, 799, 599, 399, 199}));
 }
 
+TEST(MakeLevels, HeunStopsAWholeStepAboveTheEnd) {
+  EXPECT_EQ(timesteps("heun", "5"), (Timesteps{999, 799, 599, 399, 199}));
+}
+
 TEST(MakeLevels, MultistepsLeaveOutTheLowest) {
   for (const char* solver : {"dpm++2m", "dpm++2m_sde", "unipc"}) {
     EXPECT_EQ(timesteps(solver, "4"), (Timesteps{999, 749, 500, 250}));
