@@ -198,6 +198,43 @@ TEST_F(Cli, ClassesGoByNumberOrName) {
   EXPECT_NE(read(path("a.png")).find("9 Ankle boot, 8 Bag, 0 T-shirt/top"), std::string::npos);
 }
 
+TEST_F(Cli, EverySamplerSamples) {
+  std::set<std::string> hashes;
+  for (const char* sampler :
+       {"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"}) {
+    const Outcome outcome = run({"sample", "--json", "--class", "1", "--steps", "6", "--ratio", "0.5",
+                                 "--switch-rule", "round", "--sampler", sampler});
+    ASSERT_EQ(outcome.code, 0) << sampler << outcome.err;
+    const auto report = nlohmann::json::parse(outcome.out);
+    const bool pndm = std::string(sampler) == "pndm", heun = std::string(sampler) == "heun";
+    EXPECT_EQ(report["trajectory"]["steps"], pndm ? 7 : 6);
+    EXPECT_EQ(report["models"][0]["evaluations"], pndm ? 4 : heun ? 6 : 3) << sampler;
+    EXPECT_EQ(report["models"][1]["evaluations"], heun ? 5 : 3) << sampler;
+    hashes.insert(report["latents_hash"]);
+  }
+  EXPECT_EQ(hashes.size(), 10u);
+}
+
+TEST_F(Cli, SpacingSchedulerAndResetChangeTheImage) {
+  const auto report = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"sample",  "--json", "--class",   "1",
+                                          "--steps", "6",      "--sampler", "dpm++2m"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return nlohmann::json::parse(run(arguments).out);
+  };
+  const auto usual = report({});
+  EXPECT_EQ(usual["solver_reset"], false);
+  EXPECT_EQ(usual["trajectory"]["timesteps"], (std::vector<double>{999, 833, 666, 500, 333, 167}));
+  const auto trailing = report({"--spacing", "trailing"});
+  EXPECT_EQ(trailing["trajectory"]["timesteps"], (std::vector<double>{999, 832, 666, 499, 332, 166}));
+  const auto karras = report({"--scheduler", "karras"}), reset = report({"--solver-reset"});
+  EXPECT_EQ(reset["solver_reset"], true);
+  EXPECT_EQ(reset["trajectory"], usual["trajectory"]);
+  const std::set<std::string> hashes = {usual["latents_hash"], trailing["latents_hash"],
+                                        karras["latents_hash"], reset["latents_hash"]};
+  EXPECT_EQ(hashes.size(), 4u);
+}
+
 TEST_F(Cli, AFolderHoldsOneFilePerImage) {
   ASSERT_EQ(run(quick({"-o", "pictures/"})).code, 0);
   EXPECT_EQ(read_png(path("pictures/000001.png").string()).width, 28);
@@ -298,6 +335,14 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"--switch-rule", "foo", "dit, ldm"}, {"sample", "--switch-rule", "foo"});
   expect_refused(2, {"euler", "ddim, ddpm"}, {"sample", "--solver", "euler"});
   expect_refused(2, {"--rng", "cuda", "torch-cuda"}, {"sample", "--rng", "cuda"});
+}
+
+  expect_refused(2, {"plms", "ddim, ddpm"}, {"sample", "--solver", "plms"});
+  expect_refused(2, {"flow_euler", "rectified flows"}, {"sample", "--sampler", "flow_euler"});
+  expect_refused(2, {"--scheduler", "beta", "discrete, karras"}, {"sample", "--scheduler", "beta"});
+  expect_refused(2, {"--spacing", "even", "respaced, leading"}, {"sample", "--spacing", "even"});
+  expect_refused(2, {"pndm", "karras"}, {"sample", "--sampler", "pndm", "--scheduler", "karras"});
+  expect_refused(2, {"10,20", "linspace"}, {"sample", "--sampler", "unipc", "--steps", "10,20"});
   expect_refused(2, {"12.5"}, {"sample", "--steps", "12.5"});
   expect_refused(2, {"--class", "ten"}, {"sample", "--class", "ten"});
   expect_refused(2, {"sandle", "5 Sandal"}, {"sample", "--class", "0,sandle"});

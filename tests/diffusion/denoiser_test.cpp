@@ -65,6 +65,38 @@ TEST(NetworkDenoiser, GivesEpsAndX0) {
   }
 }
 
+// One state of knowledge, four ways to say it.
+TEST(NetworkDenoiser, EveryParameterizationMeansTheSame) {
+  struct Saying final : Network {
+    explicit Saying(Tensor what) : said(std::move(what)) {}
+    Tensor operator()(const Tensor&, double) const override { return said; }
+    Tensor said;
+  };
+  const Tensor x0 = tensor_of({2, 2, 2, 3}, [](int64_t i) { return scramble(i, 1); });
+  const Tensor eps = tensor_of({2, 2, 2, 3}, [](int64_t i) { return scramble(i, 2); });
+  const auto mix = [&](double a, double b) {
+    return tensor_of(x0.shape(),
+                     [&](int64_t i) { return a * x0.data<float>()[i] + b * eps.data<float>()[i]; });
+  };
+  constexpr NoiseLevel kFlow = {.t = 800, .alpha = 0.2, .sigma = 0.8};
+  constexpr NoiseLevel kPureNoise = {.t = 1000, .alpha = 0, .sigma = 1};
+  const auto check_means = [&](Parameterization kind, const Tensor& said, const NoiseLevel& level) {
+    const NetworkDenoiser denoiser(backend(), std::make_unique<Saying>(said), kind);
+    const Prediction at = denoiser.predict(mix(level.alpha, level.sigma), level);
+    for (int64_t i = 0; i < x0.elements(); ++i) {
+      EXPECT_NEAR(values_of(at.x0)[i], x0.data<float>()[i], 2e-6);
+      EXPECT_NEAR(values_of(at.eps)[i], eps.data<float>()[i], 2e-6);
+    }
+  };
+  check_means(Parameterization::eps, eps, kLevel);
+  check_means(Parameterization::eps, eps, kFlow);
+  check_means(Parameterization::v, mix(-kLevel.sigma, kLevel.alpha), kLevel);
+  check_means(Parameterization::x0, x0, kLevel);
+  check_means(Parameterization::x0, x0, kPureNoise);
+  check_means(Parameterization::flow, mix(-1, 1), kFlow);
+  check_means(Parameterization::flow, mix(-1, 1), kPureNoise);
+}
+
 TEST(NetworkDenoiser, TwiceTheChannelsAreEpsThenV) {
   const NetworkDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(8));
   const Tensor x = some_x(2, 4);

@@ -50,7 +50,8 @@ std::vector<NoiseLevel> levels_of(const json& golden) {
   if (solver == "flow_euler") return FlowSchedule{.shift = golden.value("shift", 1.0)}.levels(steps);
   SpacingOptions options;
   if (golden.contains("spacing")) options.spacing = parse_spacing(golden.at("spacing").get<std::string>());
-  if (solver == "ddim") options.spacing = Spacing::leading;  // diffusers has no respaced
+  if (solver == "heun" && !options.spacing) options.spacing = Spacing::linspace;  // theirs by default
+  if (solver == "ddim") options.spacing = Spacing::leading;                       // diffusers has no respaced
   if (golden.contains("offset")) options.offset = golden.at("offset").get<int>();
   options.sigmas = *parse_sigma_spacing(golden.value("sigmas", "discrete"));
   return make_levels(solver, schedule_of(golden), std::to_string(steps), options);

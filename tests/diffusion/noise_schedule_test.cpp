@@ -30,6 +30,40 @@ TEST(NoiseSchedule, ScaledLinearIsTheOneOfStableDiffusion) {
   EXPECT_DOUBLE_EQ(schedule.alphas_cumprod()[999], 0.004660098513077238);
 }
 
+// numpy.cumprod(1 - betas) with diffusers' betas_for_alpha_bar(1000), all digits; the last beta is capped.
+TEST(NoiseSchedule, CosineIsTheOneOfIddpm) {
+  const NoiseSchedule schedule = NoiseSchedule::cosine(1000);
+  EXPECT_NEAR(schedule.alphas_cumprod()[0] / 0.999958715775178, 1, 1e-12);
+  EXPECT_NEAR(schedule.alphas_cumprod()[500] / 0.49228517244880304, 1, 1e-12);
+  EXPECT_NEAR(schedule.alphas_cumprod()[999] / 2.4287669070348567e-09, 1, 1e-9);
+  expect_error(ErrorKind::input, "a noise schedule of 0 timesteps", [] { NoiseSchedule::cosine(0); });
+}
+
+TEST(NoiseSchedule, BetweenTheTimestepsTheRatioIsLinear) {
+  const NoiseSchedule schedule = NoiseSchedule::linear(1e-4, 2e-2, 1000);
+  const auto ratio = [](const NoiseLevel& level) { return level.sigma / level.alpha; };
+  for (const int t : {0, 1, 500, 998}) {
+    EXPECT_EQ(schedule.level_between(t), schedule.level(t));
+    const NoiseLevel level = schedule.level_between(t + 0.25);
+    EXPECT_EQ(level.t, t + 0.25);
+    EXPECT_NEAR(ratio(level), 0.75 * ratio(schedule.level(t)) + 0.25 * ratio(schedule.level(t + 1)),
+                1e-12 * ratio(level));
+    EXPECT_NEAR(level.alpha * level.alpha + level.sigma * level.sigma, 1, 1e-15);
+  }
+  EXPECT_EQ(schedule.level_between(999), schedule.level(999));
+  expect_error(ErrorKind::internal, "timestep 999.5 of", [&] { schedule.level_between(999.5); });
+  expect_error(ErrorKind::internal, "timestep -0.5 of", [&] { schedule.level_between(-0.5); });
+}
+
+TEST(NoiseSchedule, ARatioHasATimestep) {
+  const NoiseSchedule schedule = NoiseSchedule::linear(1e-4, 2e-2, 1000);
+  const auto ratio = [&](int t) { return schedule.level(t).sigma / schedule.level(t).alpha; };
+  for (const int t : {0, 1, 500, 999}) EXPECT_NEAR(schedule.timestep_of_ratio(ratio(t)), t, 1e-9);
+  EXPECT_NEAR(schedule.timestep_of_ratio(std::sqrt(ratio(10) * ratio(11))), 10.5, 1e-9);
+  EXPECT_EQ(schedule.timestep_of_ratio(1e-6), 0);
+  EXPECT_EQ(schedule.timestep_of_ratio(1e6), 999);
+}
+
 TEST(NoiseSchedule, LevelsKeepUnitVariance) {
   const NoiseSchedule schedule = NoiseSchedule::linear(1e-4, 2e-2, 1000);
   for (int t = 0; t < 1000; ++t) {

@@ -331,7 +331,8 @@ TEST(Solvers, EndOnAPointOfAFiniteSet) {
 // ---------------------------------------------------------------------------------------------
 
 TEST(MakeSolver, KnowsItsNames) {
-  EXPECT_EQ(solver_names(), "ddim, ddpm");
+  EXPECT_EQ(solver_names(),
+            "ddim, ddpm, pndm, euler, euler_a, heun, dpm++2m, dpm++2m_sde, unipc, lcm, flow_euler");
   EXPECT_NE(dynamic_cast<Ddim*>(make_solver(backend(), "ddim", {.eta = 1}).get()), nullptr);
   EXPECT_NE(dynamic_cast<Ddpm*>(make_solver(backend(), "ddpm", {}).get()), nullptr);
 }

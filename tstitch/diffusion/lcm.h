@@ -11,7 +11,7 @@ namespace tstitch {
 //   denoised = c_skip x + c_out x0,   x' = alpha' denoised + sigma' noise
 //   c_skip = d^2 / ((10 t)^2 + d^2),  c_out = 10 t / sqrt((10 t)^2 + d^2),  d = 1/2
 // c_skip and c_out (Song et al., appendix C, with the timestep scaled by 10) make the network the identity at
-// t = 0; above t = 1 they are 0 and 1 but for 0.1 %. The step that ends clean returns `denoised`.
+// t = 0; from t = 1 on they are 0 and 1 but for 0.3 %. The step that ends clean returns `denoised`.
 class Lcm final : public Solver {
  public:
   explicit Lcm(Backend& backend) : backend_(backend) {}

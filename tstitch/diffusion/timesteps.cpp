@@ -57,8 +57,8 @@ struct Rule {
   bool ends_clean = true;  // else at the level of t = 0
 };
 
-constexpr Rule sigma_space(std::string_view solver) {
-  return {.solver = solver, .spacing = Spacing::linspace, .linspace = exact};
+constexpr Rule sigma_space(std::string_view solver, Spacing spacing) {
+  return {.solver = solver, .spacing = spacing, .linspace = exact};
 }
 constexpr Rule multistep(std::string_view solver) {
   return {.solver = solver,
@@ -77,9 +77,9 @@ constexpr std::array<Rule, 10> kRules = {{{.solver = "ddim", .spacing = Spacing:
                                            .any_sigmas = false,
                                            .second_twice = true,
                                            .ends_clean = false},
-                                          sigma_space("euler"),
-                                          sigma_space("euler_a"),
-                                          sigma_space("heun"),
+                                          sigma_space("euler", Spacing::linspace),
+                                          sigma_space("euler_a", Spacing::linspace),
+                                          sigma_space("heun", Spacing::trailing),
                                           multistep("dpm++2m"),
                                           multistep("dpm++2m_sde"),
                                           multistep("unipc"),

@@ -52,7 +52,10 @@ struct SpacingOptions {
 //   pndm                      leading   offset 1; the second level twice (N + 2 levels, pndm.h); ends at the
 //                                       level of t = 0 instead of clean: all as Stable Diffusion configures
 //                                       it
-//   euler, euler_a, heun      linspace  timesteps of linspace are not rounded
+//   euler, euler_a            linspace  timesteps of linspace are not rounded
+//   heun                      trailing  the same. diffusers' default is linspace too, but that ends at t = 0,
+//                                       whose eps, the least certain, becomes half the slope of a long step:
+//                                       speckled pictures
 //   dpm++2m(_sde), unipc      linspace  linspace and leading place N + 1 timesteps and leave out the lowest;
 //                                       Karras and exponential span all T timesteps instead of those chosen,
 //                                       and the network is told t rounded to nearest or down

@@ -1,0 +1,166 @@
+#include "tstitch/diffusion/timesteps.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/diffusion/expect_error.h"
+#include "tstitch/diffusion/flow_schedule.h"
+#include "tstitch/diffusion/solver.h"
+
+namespace tstitch {
+namespace {
+
+using testing::expect_error;
+
+const NoiseSchedule& schedule() {
+  static const NoiseSchedule scaled = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+  return scaled;
+}
+
+std::vector<double> timesteps(std::string_view solver, std::string_view steps,
+                              const SpacingOptions& options = {}) {
+  const std::vector<NoiseLevel> levels = make_levels(solver, schedule(), steps, options);
+  std::vector<double> timesteps;
+  for (size_t i = 0; i + 1 < levels.size(); ++i) timesteps.push_back(levels[i].t);
+  return timesteps;
+}
+
+using Timesteps = std::vector<double>;
+
+// ---- defaults: the timesteps that the pipelines of the reference walk (tools/make_solver_goldens.py
+// compares all numbers of all of them)
+
+TEST(MakeLevels, DdimAndDdpmAreTheDiTCodes) {
+  for (const char* solver : {"ddim", "ddpm"}) {
+    EXPECT_EQ(timesteps(solver, "5"), (Timesteps{999, 749, 500, 250, 0}));
+    EXPECT_EQ(timesteps(solver, "2,1"), (Timesteps{500, 499, 0}));
+    EXPECT_EQ(make_levels(solver, schedule(), "5", {}).back(), kClean);
+  }
+}
+
+// 51 evaluations for 50 steps, the second timestep twice, and an end that is not quite clean.
+TEST(MakeLevels, PndmIsStableDiffusions) {
+  const Timesteps fifty = timesteps("pndm", "50");
+  ASSERT_EQ(fifty.size(), 51u);
+  EXPECT_EQ(Timesteps(fifty.begin(), fifty.begin() + 5), (Timesteps{981, 961, 961, 941, 921}));
+  EXPECT_EQ(fifty.back(), 1);
+  EXPECT_EQ(make_levels("pndm", schedule(), "50", {}).back(), schedule().level(0));
+  EXPECT_EQ(timesteps("pndm", "1"), Timesteps{1});
+  EXPECT_EQ(timesteps("pndm", "2"), (Timesteps{501, 1, 1}));
+}
+
+TEST(MakeLevels, EulerKeepsFractions) {
+  EXPECT_EQ(timesteps("euler", "5"), (Timesteps{999, 749.25, 499.5, 249.75, 0}));
+  EXPECT_EQ(timesteps("euler", "5", {.spacing = Spacing::leading, .offset = 1}),
+            (Timesteps{801, 601, 401, 201, 1}));
+  EXPECT_EQ(timesteps("euler", "5", {.spacing = Spacing::trailing}), (Timesteps{999, 799, 599, 399, 199}));
+}
+
+TEST(MakeLevels, HeunStopsAWholeStepAboveTheEnd) {
+  EXPECT_EQ(timesteps("heun", "5"), (Timesteps{999, 799, 599, 399, 199}));
+}
+
+TEST(MakeLevels, MultistepsLeaveOutTheLowest) {
+  for (const char* solver : {"dpm++2m", "dpm++2m_sde", "unipc"}) {
+    EXPECT_EQ(timesteps(solver, "4"), (Timesteps{999, 749, 500, 250}));
+    EXPECT_EQ(timesteps(solver, "4", {.spacing = Spacing::leading}), (Timesteps{800, 600, 400, 200}));
+  }
+}
+
+TEST(MakeLevels, LcmTakesWhatWasDistilled) {
+  EXPECT_EQ(timesteps("lcm", "4"), (Timesteps{999, 759, 499, 259}));
+  EXPECT_EQ(timesteps("lcm", "2"), (Timesteps{999, 499}));
+  EXPECT_EQ(timesteps("lcm", "8"), (Timesteps{999, 879, 759, 639, 499, 379, 259, 139}));
+}
+
+// ---- what holds for all
+// ------------------------------------------------------------------------------------
+
+TEST(MakeLevels, EverySolverHasLevels) {
+  std::string names = solver_names() + ", ";
+  for (size_t comma; (comma = names.find(", ")) != std::string::npos; names.erase(0, comma + 2)) {
+    const std::string solver = names.substr(0, comma);
+    if (solver == "flow_euler") continue;
+    EXPECT_GE(timesteps(solver, "7").size(), 7u) << solver;
+  }
+}
+
+TEST(MakeLevels, FallAndKeepUnitVariance) {
+  for (const char* solver : {"ddim", "euler", "dpm++2m", "unipc"})
+    for (const Spacing spacing : {Spacing::respaced, Spacing::leading, Spacing::linspace, Spacing::trailing})
+      for (const SigmaSpacing sigmas :
+           {SigmaSpacing::discrete, SigmaSpacing::karras, SigmaSpacing::exponential})
+        for (const char* steps : {"1", "2", "30", "999"}) {
+          const auto levels = make_levels(solver, schedule(), steps, {.spacing = spacing, .sigmas = sigmas});
+          ASSERT_EQ(levels.size(), static_cast<size_t>(std::stoi(steps)) + 1);
+          EXPECT_EQ(levels.back(), kClean);
+          for (size_t i = 0; i + 1 < levels.size(); ++i) {
+            EXPECT_GT(levels[i].sigma, levels[i + 1].sigma) << solver << " " << name_of(spacing) << " " << i;
+            EXPECT_GE(levels[i].t, levels[i + 1].t);
+            EXPECT_NEAR(levels[i].alpha * levels[i].alpha + levels[i].sigma * levels[i].sigma, 1, 1e-12);
+          }
+        }
+}
+
+TEST(MakeLevels, KarrasIsEvenInTheSeventhRoot) {
+  const auto levels = make_levels("euler", schedule(), "10", {.sigmas = SigmaSpacing::karras});
+  const auto root = [&](int i) { return std::pow(levels[i].sigma / levels[i].alpha, 1.0 / 7); };
+  for (int i = 1; i < 9; ++i) EXPECT_NEAR(root(i - 1) - root(i), root(i) - root(i + 1), 1e-12);
+  EXPECT_NEAR(levels[0].t, 999, 1e-9);
+  EXPECT_NEAR(levels[9].t, 0, 1e-9);
+}
+
+TEST(MakeLevels, NamesAreParsed) {
+  for (const Spacing spacing :
+       {Spacing::respaced, Spacing::leading, Spacing::linspace, Spacing::trailing, Spacing::lcm})
+    EXPECT_EQ(parse_spacing(name_of(spacing)), spacing);
+  for (const SigmaSpacing sigmas : {SigmaSpacing::discrete, SigmaSpacing::karras, SigmaSpacing::exponential})
+    EXPECT_EQ(parse_sigma_spacing(name_of(sigmas)), sigmas);
+  EXPECT_EQ(parse_spacing("even"), std::nullopt);
+  EXPECT_EQ(parse_sigma_spacing(""), std::nullopt);
+  EXPECT_EQ(spacing_names(), "respaced, leading, linspace, trailing, lcm");
+  EXPECT_EQ(sigma_spacing_names(), "discrete, karras, exponential");
+}
+
+TEST(MakeLevels, RefusesWhatDoesNotFit) {
+  const auto refuses = [](const std::string& part, const char* solver, const char* steps,
+                          const SpacingOptions& options) {
+    expect_error(ErrorKind::usage, part, [&] { make_levels(solver, schedule(), steps, options); });
+  };
+  refuses("sampler 'flow_euler' is for rectified flows", "flow_euler", "10", {});
+  refuses("for the sampler 'plms'", "plms", "10", {});
+  for (const char* steps : {"0", "-1", "", "ten", "10,20", "ddim10", "1e3", "99999999999"})
+    refuses(concat("steps '", steps, "', expected a whole number"), "euler", steps, {});
+  refuses("steps '1001': at most 1000", "euler", "1001", {});
+  refuses("steps '1000': at most 999", "dpm++2m", "1000", {});
+  refuses("steps '51': at most 50", "lcm", "51", {});
+  refuses("1001 steps asked for", "ddim", "1001", {});
+  refuses("timestep 1000, but the model was trained with 1000", "pndm", "1000", {});
+  refuses("an offset of -1", "euler", "10", {.spacing = Spacing::leading, .offset = -1});
+  refuses("sampler 'pndm' takes no karras sigmas", "pndm", "10", {.sigmas = SigmaSpacing::karras});
+  refuses("sampler 'lcm' takes no exponential sigmas", "lcm", "4", {.sigmas = SigmaSpacing::exponential});
+  expect_error(ErrorKind::usage, "at least 50 timesteps, this one has 40",
+               [] { make_levels("lcm", NoiseSchedule::linear(1e-4, 2e-2, 40), "4", {}); });
+}
+
+TEST(FlowSchedule, RunsFromPureNoiseToClean) {
+  for (const double shift : {1.0, 3.0})
+    for (const int steps : {1, 2, 28}) {
+      const std::vector<NoiseLevel> levels = FlowSchedule{.shift = shift}.levels(steps);
+      ASSERT_EQ(std::ssize(levels), steps + 1);
+      EXPECT_EQ(levels[0], (NoiseLevel{1000, 0, 1}));
+      EXPECT_EQ(levels.back(), kClean);
+      for (int i = 0; i < steps; ++i) {
+        EXPECT_GT(levels[i].sigma, levels[i + 1].sigma);
+        EXPECT_EQ(levels[i].alpha, 1 - levels[i].sigma);
+        EXPECT_EQ(levels[i].t, 1000 * levels[i].sigma);
+      }
+    }
+  expect_error(ErrorKind::usage, "steps 0", [] { FlowSchedule{}.levels(0); });
+  expect_error(ErrorKind::usage, "steps 1001, expected 1 to 1000", [] { FlowSchedule{}.levels(1001); });
+  expect_error(ErrorKind::input, "shift 0", [] { FlowSchedule{.shift = 0}.levels(10); });
+}
+
+}  // namespace
+}  // namespace tstitch
