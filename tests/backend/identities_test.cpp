@@ -50,7 +50,8 @@ TEST_P(Identities, ThreadsDoNotChangeConvolutionsAndGroupNorms) {
   const Tensor x = random_tensor({2, 13, 9, 40}, 1, dtype()), w = random_tensor({70, 40, 3, 3}, 2, dtype()),
                c = random_tensor({40}, 3);
   expect_same_on_any_threads([&](Backend& backend) {
-    const Tensor norm = group_norm_scale_shift(backend, group_moments(backend, x, 8), c, c, 1e-6);
+    const Tensor moments = group_moments(backend, x, 8);
+    const Tensor norm = group_norm_scale_shift(backend, {&moments, 1}, c, c, 1e-6);
     return conv2d(backend, x, *backend.pack_conv2d(w, Tensor()),
                   {.pad_before = 1, .pad_after = 1, .norm = &norm, .act = Activation::silu}, Activation::none,
                   DType::f32);
@@ -80,6 +81,20 @@ TEST_P(Identities, StripsAndCompanyDoNotChangeAConvolution) {
         }
       }
     }
+  }
+}
+
+// A picture whose moments were taken in strips has the same norm.
+TEST_P(Identities, StripsDoNotChangeAGroupNorm) {
+  const Tensor x = random_tensor({1, 13, 9, 40}, 1, dtype()), c = random_tensor({40}, 3);
+  const Tensor rows = x.reshape({13, 9, 40});
+  for (const auto& backend : cpu_backends(dtype())) {
+    SCOPED_TRACE(backend->description());
+    const Tensor whole[] = {group_moments(*backend, x, 8)};
+    const Tensor strips[] = {group_moments(*backend, rows.slice(0, 5).reshape({1, 5, 9, 40}), 8),
+                             group_moments(*backend, rows.slice(5, 13).reshape({1, 8, 9, 40}), 8)};
+    expect_equal(group_norm_scale_shift(*backend, strips, c, c, 1e-6),
+                 group_norm_scale_shift(*backend, whole, c, c, 1e-6));
   }
 }
 

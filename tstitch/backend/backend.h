@@ -99,10 +99,10 @@ class Backend {
   // W: (M, C, k, k) f32 or bf16 on the host, b: (M) f32 or empty. Done once, at load.
   virtual std::unique_ptr<PackedConv2d> pack_conv2d(const Tensor& w, const Tensor& b) = 0;
 
-  // act(sum_{i, j, c} W[m, c, i, j] input[n, y stride + i, x stride + j, c] + b[m]), `input` as `path` says.
-  // x: (N, H, W, C) f32 or bf16. Returns (N, rows wanted, W', M) of type `out`.
-  virtual Tensor conv2d(const Tensor& x, const PackedConv2d& w, const Conv2dPath& path, Activation act,
-                        DType out) = 0;
+  // out = act(sum_{i, j, c} W[m, c, i, j] input[n, y stride + i, x stride + j, c] + b[m]), `input` as `path`
+  // says. x: (N, H, W, C) f32 or bf16, out: (N, rows wanted, W', M) f32 or bf16.
+  virtual void conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                      Activation act) = 0;
 
   // act(sum + the same), in place. sum: (N, rows wanted, W', M) f32 or bf16; act: none or relu.
   virtual void add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
@@ -113,10 +113,10 @@ class Backend {
   // W, C) f32 or bf16. Returns (N, H, groups, 2) f32.
   virtual Tensor group_moments(const Tensor& x, int64_t groups) = 0;
 
-  // The group norm of the picture with these moments as x scale + shift: scale = gamma / sqrt(variance +
-  // eps), shift = beta - mean scale. gamma and beta: (C) f32. Returns (N, 2, C) f32.
-  virtual Tensor group_norm_scale_shift(const Tensor& moments, const Tensor& gamma, const Tensor& beta,
-                                        double eps) = 0;
+  // The group norm of the picture whose strips have these moments, in order, as x scale + shift: scale =
+  // gamma / sqrt(variance + eps), shift = beta - mean scale. gamma and beta: (C) f32. Returns (N, 2, C) f32.
+  virtual Tensor group_norm_scale_shift(std::span<const Tensor> moments, const Tensor& gamma,
+                                        const Tensor& beta, double eps) = 0;
 
   // act(x norm[n, 0] + norm[n, 1]). x: (N, H, W, C) f32 or bf16, norm: (N, 2, C) f32. Returns (N, H, W, C)
   // of the compute type.
@@ -144,6 +144,7 @@ class Backend {
 
   // ---- elementwise (any shape, f32 unless said) --------------------------------------------------------
   virtual Tensor silu(const Tensor& x) = 0;
+  virtual Tensor clamp(const Tensor& x, double low, double high) = 0;
   virtual Tensor soft_clamp(const Tensor& x, double limit) = 0;  // limit tanh(x / limit)
   virtual Tensor cast(const Tensor& x, DType dtype) = 0;         // f32 <-> bf16
 

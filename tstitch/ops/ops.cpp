@@ -53,6 +53,10 @@ void expect_path(const char* op, const Tensor& x, const PackedConv2d& w, const C
                  path.output(x.extent(1), w.kernel()));
 }
 
+Shape output_of(const Tensor& x, const PackedConv2d& w, const Conv2dPath& path) {
+  return {x.extent(0), path.rows(x.extent(1), w.kernel()), path.output(x.extent(2), w.kernel()), w.outputs()};
+}
+
 }  // namespace
 
 Tensor linear(Backend& backend, const Tensor& x, const PackedLinear& w, Activation act, DType out) {
@@ -75,19 +79,26 @@ void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, co
 Tensor conv2d(Backend& backend, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
               Activation act, DType out) {
   expect_path("conv2d", x, w, path);
-  return backend.conv2d(x, w, path, act, out);
+  Tensor y(output_of(x, w, path), out, backend.memory());
+  backend.conv2d(y, x, w, path, act);
+  return y;
+}
+
+void conv2d_into(Backend& backend, Tensor& out, const Tensor& x, const PackedConv2d& w,
+                 const Conv2dPath& path, Activation act) {
+  expect_path("conv2d", x, w, path);
+  expect_compute_type("conv2d", "out", out);
+  expect_shape("conv2d", "out", out, output_of(x, w, path));
+  backend.conv2d(out, x, w, path, act);
 }
 
 void add_conv2d(Backend& backend, Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
                 Activation act) {
-  constexpr char kOp[] = "add_conv2d";
-  expect_path(kOp, x, w, path);
+  expect_path("add_conv2d", x, w, path);
   check_internal(act == Activation::none || act == Activation::relu, "[add_conv2d] activation ",
                  static_cast<int>(act));
-  expect_compute_type(kOp, "sum", sum);
-  expect_shape(
-      kOp, "sum", sum,
-      {x.extent(0), path.rows(x.extent(1), w.kernel()), path.output(x.extent(2), w.kernel()), w.outputs()});
+  expect_compute_type("add_conv2d", "sum", sum);
+  expect_shape("add_conv2d", "sum", sum, output_of(x, w, path));
   backend.add_conv2d(sum, x, w, path, act);
 }
 
@@ -99,17 +110,20 @@ Tensor group_moments(Backend& backend, const Tensor& x, int64_t groups) {
   return backend.group_moments(x, groups);
 }
 
-Tensor group_norm_scale_shift(Backend& backend, const Tensor& moments, const Tensor& gamma,
+Tensor group_norm_scale_shift(Backend& backend, std::span<const Tensor> moments, const Tensor& gamma,
                               const Tensor& beta, double eps) {
   constexpr char kOp[] = "group_norm_scale_shift";
   expect_rank(kOp, "gamma", gamma, 1);
   expect_type(kOp, "gamma", gamma, DType::f32);
   expect_f32(kOp, "beta", beta, gamma.shape());
-  expect_rank(kOp, "moments", moments, 4);
-  expect_f32(kOp, "moments", moments, moments.shape().with(3, 2));
-  check_internal(moments.is_contiguous() && gamma.elements() % moments.extent(2) == 0,
-                 "[group_norm_scale_shift] ", gamma.elements(), " channels and moments ",
-                 to_string(moments.shape()));
+  check_internal(!moments.empty(), "[group_norm_scale_shift] no moments");
+  for (const Tensor& strip : moments) {
+    expect_rank(kOp, "moments", strip, 4);
+    expect_f32(kOp, "moments", strip, moments[0].shape().with(1, strip.extent(1)).with(3, 2));
+    check_internal(strip.is_contiguous() && gamma.elements() % strip.extent(2) == 0,
+                   "[group_norm_scale_shift] ", gamma.elements(), " channels and moments ",
+                   to_string(strip.shape()));
+  }
   return backend.group_norm_scale_shift(moments, gamma, beta, eps);
 }
 
@@ -118,6 +132,12 @@ Tensor scale_shift(Backend& backend, const Tensor& x, const Tensor& norm, Activa
   expect_compute_type("scale_shift", "x", x);
   expect_f32("scale_shift", "norm", norm, {x.extent(0), 2, x.extent(3)});
   return backend.scale_shift(x, norm, act);
+}
+
+Tensor clamp(Backend& backend, const Tensor& x, double low, double high) {
+  expect_type("clamp", "x", x, DType::f32);
+  check_internal(low <= high, "[clamp] to ", low, "..", high);
+  return backend.clamp(x, low, high);
 }
 
 Tensor soft_clamp(Backend& backend, const Tensor& x, double limit) {

@@ -122,13 +122,9 @@ std::unique_ptr<PackedConv2d> CpuBackend::pack_conv2d(const Tensor& w, const Ten
   return cpu::make_conv2d(isa_, threads_, w.dtype() == compute_dtype_ ? w : cast(w, compute_dtype_), b);
 }
 
-Tensor CpuBackend::conv2d(const Tensor& x, const PackedConv2d& w, const Conv2dPath& path, Activation act,
-                          DType out) {
-  Tensor y(
-      {x.extent(0), path.rows(x.extent(1), w.kernel()), path.output(x.extent(2), w.kernel()), w.outputs()},
-      out);
-  dynamic_cast<const cpu::Conv2d&>(w).run(y, x, path, cpu::epilogue_of(act), threads_);
-  return y;
+void CpuBackend::conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                        Activation act) {
+  dynamic_cast<const cpu::Conv2d&>(w).run(out, x, path, cpu::epilogue_of(act), threads_);
 }
 
 void CpuBackend::add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
@@ -151,21 +147,26 @@ Tensor CpuBackend::group_moments(const Tensor& x, int64_t groups) {
   return moments;
 }
 
-Tensor CpuBackend::group_norm_scale_shift(const Tensor& moments, const Tensor& gamma, const Tensor& beta,
-                                          double eps) {
-  const int64_t N = moments.extent(0), H = moments.extent(1), groups = moments.extent(2);
+Tensor CpuBackend::group_norm_scale_shift(std::span<const Tensor> moments, const Tensor& gamma,
+                                          const Tensor& beta, double eps) {
+  const int64_t N = moments[0].extent(0), groups = moments[0].extent(2);
   const int64_t C = gamma.elements(), width = C / groups;
   Tensor norm({N, 2, C}, DType::f32);
   for (int64_t n = 0; n < N; ++n)
     for (int64_t g = 0; g < groups; ++g) {
+      double rows = 0, mean = 0, variance = 0;
+      const auto for_rows = [&](const auto& f) {
+        for (const Tensor& strip : moments)
+          for (int64_t y = 0; y < strip.extent(1); ++y) {
+            const float* m = strip.data<float>() + ((n * strip.extent(1) + y) * groups + g) * 2;
+            f(double{m[0]}, double{m[1]});
+          }
+      };
       // All rows have the same weight: the variance is the mean of theirs and the variance of their means.
-      const float* m = moments.data<float>() + (n * H * groups + g) * 2;
-      double mean = 0, variance = 0;
-      for (int64_t y = 0; y < H; ++y) mean += m[y * groups * 2];
-      mean /= static_cast<double>(H);
-      for (int64_t y = 0; y < H; ++y)
-        variance += m[y * groups * 2 + 1] + (m[y * groups * 2] - mean) * (m[y * groups * 2] - mean);
-      const double factor = 1 / std::sqrt(variance / static_cast<double>(H) + eps);
+      for_rows([&](double m, double) { mean += m, rows += 1; });
+      mean /= rows;
+      for_rows([&](double m, double v) { variance += v + (m - mean) * (m - mean); });
+      const double factor = 1 / std::sqrt(variance / rows + eps);
       for (int64_t c = g * width; c < (g + 1) * width; ++c) {
         const double scale = gamma.data<float>()[c] * factor;
         norm.data<float>()[n * 2 * C + c] = static_cast<float>(scale);
@@ -309,6 +310,14 @@ Tensor CpuBackend::silu(const Tensor& x) {
                     for (int64_t row = begin; row < end; ++row)
                       kernels_.silu(row_of(x, row), row_of(out, row), x.columns());
                   });
+  return out;
+}
+
+Tensor CpuBackend::clamp(const Tensor& x, double low, double high) {
+  Tensor out(x.shape(), DType::f32);
+  for (int64_t row = 0; row < x.rows(); ++row)
+    for (int64_t j = 0; j < x.columns(); ++j)
+      row_of(out, row)[j] = std::clamp(row_of(x, row)[j], static_cast<float>(low), static_cast<float>(high));
   return out;
 }
 

@@ -24,12 +24,12 @@ class CpuBackend final : public Backend {
   void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
                         const PackedLinear& w) override;
   std::unique_ptr<PackedConv2d> pack_conv2d(const Tensor& w, const Tensor& b) override;
-  Tensor conv2d(const Tensor& x, const PackedConv2d& w, const Conv2dPath& path, Activation act,
-                DType out) override;
+  void conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+              Activation act) override;
   void add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
                   Activation act) override;
   Tensor group_moments(const Tensor& x, int64_t groups) override;
-  Tensor group_norm_scale_shift(const Tensor& moments, const Tensor& gamma, const Tensor& beta,
+  Tensor group_norm_scale_shift(std::span<const Tensor> moments, const Tensor& gamma, const Tensor& beta,
                                 double eps) override;
   Tensor scale_shift(const Tensor& x, const Tensor& norm, Activation act) override;
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
@@ -38,6 +38,7 @@ class CpuBackend final : public Backend {
   Tensor gather(const Tensor& table, std::span<const int64_t> indices) override;
   Tensor timestep_embedding(std::span<const double> t, int64_t width) override;
   Tensor silu(const Tensor& x) override;
+  Tensor clamp(const Tensor& x, double low, double high) override;
   Tensor soft_clamp(const Tensor& x, double limit) override;
   Tensor cast(const Tensor& x, DType dtype) override;
   Tensor combine(std::span<const Term> terms, double offset) override;

@@ -139,13 +139,14 @@ std::unique_ptr<PackedConv2d> ReferenceBackend::pack_conv2d(const Tensor& w, con
   return std::make_unique<ReferenceConv2d>(cast(w, compute_dtype_), b ? cast(b, DType::f32) : Tensor());
 }
 
-Tensor ReferenceBackend::conv2d(const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
-                                Activation act, DType out) {
+void ReferenceBackend::conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                              Activation act) {
   const auto& conv = dynamic_cast<const ReferenceConv2d&>(w);
-  const int64_t H = path.rows(x.extent(1), w.kernel()), W = path.output(x.extent(2), w.kernel());
-  return generate({x.extent(0), H, W, w.outputs()}, out, [&](int64_t row, int64_t m) {
-    return apply(act, conv(x, path, row / (H * W), path.begin + row / W % H, row % W, m, compute_dtype_));
-  });
+  const int64_t H = out.extent(1), W = out.extent(2);
+  for (int64_t row = 0; row < out.rows(); ++row)
+    for (int64_t m = 0; m < out.columns(); ++m)
+      set(out, row, m,
+          apply(act, conv(x, path, row / (H * W), path.begin + row / W % H, row % W, m, compute_dtype_)));
 }
 
 void ReferenceBackend::add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
@@ -177,21 +178,24 @@ Tensor ReferenceBackend::group_moments(const Tensor& x, int64_t groups) {
   return moments;
 }
 
-Tensor ReferenceBackend::group_norm_scale_shift(const Tensor& moments, const Tensor& gamma,
+Tensor ReferenceBackend::group_norm_scale_shift(std::span<const Tensor> moments, const Tensor& gamma,
                                                 const Tensor& beta, double eps) {
-  const int64_t N = moments.extent(0), H = moments.extent(1), groups = moments.extent(2);
-  const int64_t C = gamma.elements();
+  const int64_t N = moments[0].extent(0), groups = moments[0].extent(2), C = gamma.elements();
   Tensor norm({N, 2, C}, DType::f32);
   for (int64_t n = 0; n < N; ++n)
     for (int64_t c = 0; c < C; ++c) {
       const int64_t g = c / (C / groups);
-      double mean = 0, square = 0;  // over rows that all have the same weight
-      for (int64_t y = 0; y < H; ++y) {
-        const double m = get(moments, (n * H + y) * groups + g, 0);
-        mean += m / static_cast<double>(H);
-        square += (m * m + get(moments, (n * H + y) * groups + g, 1)) / static_cast<double>(H);
-      }
-      const double scale = get(gamma, 0, c) / std::sqrt(square - mean * mean + eps);
+      double rows = 0, sum = 0, squares = 0;  // over rows that all have the same weight
+      for (const Tensor& strip : moments)
+        for (int64_t y = 0; y < strip.extent(1); ++y) {
+          const int64_t row = (n * strip.extent(1) + y) * groups + g;
+          const double mean = get(strip, row, 0);
+          rows += 1;
+          sum += mean;
+          squares += mean * mean + get(strip, row, 1);
+        }
+      const double mean = sum / rows;
+      const double scale = get(gamma, 0, c) / std::sqrt(squares / rows - mean * mean + eps);
       set(norm, 2 * n, c, scale);
       set(norm, 2 * n + 1, c, get(beta, 0, c) - mean * scale);
     }
@@ -272,6 +276,11 @@ Tensor ReferenceBackend::timestep_embedding(std::span<const double> t, int64_t w
 Tensor ReferenceBackend::silu(const Tensor& x) {
   return generate(x.shape(), DType::f32,
                   [&](int64_t row, int64_t j) { return apply(Activation::silu, get(x, row, j)); });
+}
+
+Tensor ReferenceBackend::clamp(const Tensor& x, double low, double high) {
+  return generate(x.shape(), DType::f32,
+                  [&](int64_t row, int64_t j) { return std::clamp(double{get(x, row, j)}, low, high); });
 }
 
 Tensor ReferenceBackend::soft_clamp(const Tensor& x, double limit) {
