@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "tstitch/backend/cpu/amx_gemm.h"
 #include "tstitch/backend/cpu/linear.h"
 #include "tstitch/backend/cpu/parallel.h"
 
@@ -30,6 +31,51 @@ class PanelConv2d final : public Conv2d {
  private:
   void multiply(const ConvJob& job, int64_t panel, int64_t count) const override {
     kernels_.conv(job, panel, count);
+  }
+};
+
+// By tiles: blocks of 16 or 32 pixels of one row of the output.
+template <class Tiles>
+class AmxConv2d final : public Conv2d {
+ public:
+  AmxConv2d(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b)
+      : Conv2d(kernels, w, b, kAmxColumns, kAmxStep) {
+    block_pixels_ = kAmxRows;
+    const Tensor matrix = as_matrix(w);
+    const int64_t K = matrix.columns();
+    panels_ = Tensor({divide_up(outputs_, kAmxColumns), K * kAmxColumns}, DType::bf16);
+    const auto* rows = reinterpret_cast<const uint16_t*>(matrix.bytes());
+    parallel_for(threads, panels_.extent(0), [&](int64_t panel, int) {
+      const int64_t row = panel * kAmxColumns;
+      amx_pack_panel(rows + row * K, K, std::min(kAmxColumns, outputs_ - row), K, panel_at(panel));
+    });
+  }
+
+ private:
+  uint16_t* panel_at(int64_t panel) const {
+    return reinterpret_cast<uint16_t*>(const_cast<std::byte*>(panels_.bytes())) + panel * panels_.columns();
+  }
+
+  void multiply(const ConvJob& job, int64_t panel, int64_t count) const override {
+    alignas(64) float sums[kAmxRows * kAmxColumns];
+    const int64_t column = panel * kAmxColumns, columns = std::min(kAmxColumns, outputs_ - column);
+    const int64_t steps = padded_inputs_ / kAmxStep, pixel = job.linear.x_stride;
+    const auto* strip = static_cast<const uint16_t*>(job.linear.x);
+    Tiles tiles;
+    for (int64_t p = 0; p < count;) {
+      const int64_t x = p % job.width, rows = std::min(kAmxRows, job.width - x);
+      const int64_t tile_rows = rows > 16 ? 32 : 16;
+      const uint16_t* corner = strip + (p / job.width * job.row_stride + x * pixel) * job.stride;
+      const uint16_t* weights = panel_at(panel);
+      amx_begin(tiles, tile_rows, {sums});
+      for (int64_t i = 0; i < kernel_; ++i)
+        for (int64_t j = 0; j < kernel_; ++j, weights += steps * kAmxStep * kAmxColumns)
+          amx_accumulate(tiles, corner + i * job.row_stride + j * pixel, job.stride * pixel, tile_rows,
+                         weights, steps, {});
+      amx_end(tiles, tile_rows, {sums});
+      kernels_.finish(job.linear, sums, kAmxColumns, p, rows, column, columns);
+      p += rows;
+    }
   }
 };
 
@@ -104,7 +150,9 @@ void Conv2d::run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue 
   rows = divide_up(H, std::max(divide_up(H, rows), std::min(H, divide_up(4 * threads, N))));
   const int64_t strips = divide_up(H, rows), panels = panels_.extent(0);
   const int64_t groups = std::min(panels, divide_up(4 * threads, N * strips));
-  const int64_t strip_bytes = divide_up(strip_rows(rows) * row_bytes, 64) * 64;
+  // A block that ends beyond its row reads on, and what it makes of that is dropped.
+  const int64_t beyond = (block_pixels_ - 1) * path.stride * pixel * size;
+  const int64_t strip_bytes = divide_up(strip_rows(rows) * row_bytes + beyond, 64) * 64;
   Tensor scratch({threads, strip_bytes}, DType::u8);
 
   Tensor biases = bias_;
@@ -141,6 +189,10 @@ void Conv2d::run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue 
 }
 
 std::unique_ptr<Conv2d> make_conv2d(const Isa& isa, int threads, const Tensor& w, const Tensor& b) {
+  if (w.dtype() == DType::bf16 && isa.multiplier == Multiplier::amx)
+    return std::make_unique<AmxConv2d<HardwareTiles>>(*isa.kernels, threads, w, b);
+  if (w.dtype() == DType::bf16 && isa.multiplier == Multiplier::amx_emulated)
+    return std::make_unique<AmxConv2d<EmulatedTiles>>(*isa.kernels, threads, w, b);
   return std::make_unique<PanelConv2d>(*isa.kernels, threads, w, b);
 }
 

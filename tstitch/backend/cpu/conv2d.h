@@ -31,8 +31,9 @@ class Conv2d : public PackedConv2d {
   const Kernels& kernels_;
   DType dtype_;
   int64_t inputs_, outputs_, kernel_, padded_inputs_, panel_columns_;
-  Tensor panels_;  // (panels, elements of a panel)
-  Tensor bias_;    // whole panels
+  int64_t block_pixels_ = 1;  // of a row of the output that multiply() may read together, past its end
+  Tensor panels_;             // (panels, elements of a panel)
+  Tensor bias_;               // whole panels
 
  private:
   // Rows first ... first + rows of the padded input of image n.
