@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
@@ -35,6 +36,13 @@ int64_t peak_bytes() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_maxrss * int64_t{1024};
+}
+
+// Of all threads.
+double processor_seconds() {
+  timespec time;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 std::unique_ptr<Autoencoder> load(Backend& backend, const std::string& weights, const std::string& encoder,
@@ -80,11 +88,13 @@ int measure(int argc, char** argv) {
 
   Tensor y;
   std::vector<double> seconds;
+  const double cpu_begin = processor_seconds();
   for (int i = 0; i < repeats; ++i) {
     const Stopwatch stopwatch;
     y = encode ? repeat(*backend, autoencoder->encode(x).mean, 1) : autoencoder->decode(x);
     seconds.push_back(stopwatch.seconds());
   }
+  const double cpu_seconds = (processor_seconds() - cpu_begin) / repeats;
   if (!output.empty()) write_npy(output, backend->download(to_channels_first(*backend, y)));
 
   std::ranges::sort(seconds);
@@ -93,9 +103,10 @@ int measure(int argc, char** argv) {
   const double flops =
       kl && !encode ? autoencoder_kl_decode_flops(kl->config(), x.extent(1), x.extent(2)) : 0;
   std::printf(
-      "{\"device\": \"%s\", \"ms\": %.1f, \"min_ms\": %.1f, \"gflop_per_s\": %.1f, \"loaded_mib\": %lld, "
+      "{\"device\": \"%s\", \"ms\": %.1f, \"min_ms\": %.1f, \"cpu_ms\": %.1f, \"gflop_per_s\": %.1f, "
+      "\"loaded_mib\": %lld, "
       "\"peak_mib\": %lld}\n",
-      backend->description().c_str(), 1e3 * median, 1e3 * seconds[0],
+      backend->description().c_str(), 1e3 * median, 1e3 * seconds[0], 1e3 * cpu_seconds,
       static_cast<double>(x.extent(0)) * flops / median * 1e-9, static_cast<long long>(loaded_bytes >> 20),
       static_cast<long long>(peak_bytes() >> 20));
   return 0;
