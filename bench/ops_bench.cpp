@@ -144,7 +144,7 @@ struct AttentionShape {
 };
 
 constexpr AttentionShape kAttentionShapes[] = {
-    {"XL", 2, 256, 16, 72}, {"S", 2, 256, 6, 64}, {"XL.512", 2, 1024, 16, 72}};
+    {"XL", 2, 256, 16, 72}, {"S", 2, 256, 6, 64}, {"XL.512", 2, 1024, 16, 72}, {"VAE.512", 1, 4096, 1, 512}};
 
 void attention_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads,
                      const AttentionShape& shape) {

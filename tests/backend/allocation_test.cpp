@@ -34,6 +34,8 @@ TEST(Allocation, ABlockAllocatesNothingTheSecondTime) {
       const Tensor m = random_tensor({N, D}, 4), c = random_tensor({N, 5}, 5),
                    image = random_tensor({N, 14, 14, 4}, 6);
       Tensor x = random_tensor({N, T, D}, 7);
+      const auto conv = b.pack_conv2d(random_tensor({4, 4, 3, 3}, 8), Tensor());
+      const Tensor gamma = random_tensor({4}, 9);
       const std::vector<int64_t> rows = {1, 0, 1};
       const std::vector<double> t = {3, 4};
 
@@ -46,6 +48,12 @@ TEST(Allocation, ABlockAllocatesNothingTheSecondTime) {
         combine(b, {{0.5, &image}, {0.5, &back}});
         add_noise(b, image, back, guide(b, image, back, 4, 3));
         to_channels_last(b, to_channels_first(b, repeat(b, image, 2)));
+        const Tensor moments = group_moments(b, image, 2);
+        const Tensor norm = group_norm_scale_shift(b, {&moments, 1}, gamma, gamma, 1e-6);
+        const Conv2dPath same = {.pad_before = 1, .pad_after = 1, .norm = &norm, .act = Activation::silu};
+        Tensor sum = scale_shift(b, image, norm);
+        add_conv2d(b, sum, conv2d(b, image, *conv, same, Activation::none, dtype), *conv, same);
+        clamp(b, soft_clamp(b, image, 3), -1, 1);
         gather(b, m, rows);
         timestep_embedding(b, t, 16);
         add_rows(b, x, x.slice(0, 1).reshape({T, D}));

@@ -46,6 +46,58 @@ TEST_P(Identities, ThreadsDoNotChangeNorms) {
   expect_same_on_any_threads([&](Backend& backend) { return modulated_norm(backend, x, m, m); });
 }
 
+TEST_P(Identities, ThreadsDoNotChangeConvolutionsAndGroupNorms) {
+  const Tensor x = random_tensor({2, 13, 9, 40}, 1, dtype()), w = random_tensor({70, 40, 3, 3}, 2, dtype()),
+               c = random_tensor({40}, 3);
+  expect_same_on_any_threads([&](Backend& backend) {
+    const Tensor moments = group_moments(backend, x, 8);
+    const Tensor norm = group_norm_scale_shift(backend, {&moments, 1}, c, c, 1e-6);
+    return conv2d(backend, x, *backend.pack_conv2d(w, Tensor()),
+                  {.pad_before = 1, .pad_after = 1, .norm = &norm, .act = Activation::silu}, Activation::none,
+                  DType::f32);
+  });
+}
+
+// Any strip of the rows of a picture alone; one picture alone.
+TEST_P(Identities, StripsAndCompanyDoNotChangeAConvolution) {
+  const Tensor x = random_tensor({2, 13, 9, 40}, 1, dtype()), w = random_tensor({70, 40, 3, 3}, 2, dtype());
+  for (const auto& backend : cpu_backends(dtype())) {
+    SCOPED_TRACE(backend->description());
+    const auto packed = backend->pack_conv2d(w, Tensor());
+    for (const bool upsample : {false, true}) {
+      const auto convolve = [&](const Tensor& images, int64_t begin, int64_t end) {
+        return conv2d(*backend, images, *packed,
+                      {.pad_before = 1, .pad_after = 1, .upsample = upsample, .begin = begin, .end = end},
+                      Activation::none, DType::f32);
+      };
+      const Tensor whole = convolve(x, 0, -1);
+      for (const int64_t n : {0, 1}) {
+        const Tensor image = whole.slice(n, n + 1);
+        const Tensor rows = image.reshape({image.extent(1), image.extent(2), 70});
+        for (const auto& [begin, end] : {std::array<int64_t, 2>{0, -1}, {0, 1}, {3, 8}, {12, 13}}) {
+          const Tensor strip = convolve(x.slice(n, n + 1), begin, end);
+          expect_equal(strip.reshape({strip.extent(1), strip.extent(2), 70}),
+                       rows.slice(begin, end < 0 ? rows.extent(0) : end));
+        }
+      }
+    }
+  }
+}
+
+// A picture whose moments were taken in strips has the same norm.
+TEST_P(Identities, StripsDoNotChangeAGroupNorm) {
+  const Tensor x = random_tensor({1, 13, 9, 40}, 1, dtype()), c = random_tensor({40}, 3);
+  const Tensor rows = x.reshape({13, 9, 40});
+  for (const auto& backend : cpu_backends(dtype())) {
+    SCOPED_TRACE(backend->description());
+    const Tensor whole[] = {group_moments(*backend, x, 8)};
+    const Tensor strips[] = {group_moments(*backend, rows.slice(0, 5).reshape({1, 5, 9, 40}), 8),
+                             group_moments(*backend, rows.slice(5, 13).reshape({1, 8, 9, 40}), 8)};
+    expect_equal(group_norm_scale_shift(*backend, strips, c, c, 1e-6),
+                 group_norm_scale_shift(*backend, whole, c, c, 1e-6));
+  }
+}
+
 // The first rows alone, as many as there are heights of a block of registers, and more.
 TEST_P(Identities, TheNumberOfRowsDoesNotChangeThem) {
   const Tensor x = random_tensor({40, 64}, 1, dtype()), w = random_tensor({40, 64}, 2, dtype());

@@ -85,7 +85,7 @@ TEST_P(Conformance, LinearWithoutBias) {
 TEST_P(Conformance, ActivationsOverTheirRange) {
   const Tensor x = random_tensor({64, 1}, 1, DType::f32, 30);
   const Tensor one = make_tensor<float>({1, 1}, std::vector{1.f});
-  for (const Activation act : {Activation::gelu_tanh, Activation::silu})
+  for (const Activation act : {Activation::gelu_tanh, Activation::silu, Activation::relu})
     expect_conforms({1e-6, 3e-6}, [&](Backend& backend) {
       return linear(backend, x, *backend.pack_linear(one, Tensor()), act, DType::f32);
     });
@@ -105,6 +105,114 @@ TEST_P(Conformance, AddGatedLinear) {
       return sum;
     });
   }
+}
+
+struct ConvCase {
+  int64_t N, H, W, C, M, k;
+  Conv2dPath path;
+};
+
+const ConvCase kConvCases[] = {
+    {1, 1, 1, 1, 1, 1, {}},
+    {2, 3, 5, 3, 7, 1, {}},
+    {1, 4, 4, 4, 4, 3, {.pad_before = 1, .pad_after = 1}},
+    {2, 9, 7, 3, 33, 3, {.pad_before = 1, .pad_after = 1}},
+    {1, 6, 17, 32, 3, 3, {.pad_before = 1, .pad_after = 1}},
+    {1, 5, 6, 17, 40, 3, {}},
+    {2, 8, 9, 20, 31, 3, {.stride = 2, .pad_after = 1}},
+    {1, 9, 8, 6, 5, 3, {.stride = 2, .pad_before = 1, .pad_after = 1}},
+    {1, 5, 3, 10, 34, 3, {.pad_before = 1, .pad_after = 1, .upsample = true}},
+    {1, 11, 12, 8, 9, 5, {.stride = 3, .pad_before = 2, .pad_after = 1}},
+    {1, 3, 4, 9, 12, 1, {.stride = 2}},
+    {1, 6, 5, 512, 64, 3, {.pad_before = 1, .pad_after = 1}},
+    {1, 2, 3, 1280, 33, 3, {.pad_before = 1, .pad_after = 1}},
+    {1, 16, 16, 64, 320, 3, {.pad_before = 1, .pad_after = 1}},
+};
+
+TEST_P(Conformance, Conv2d) {
+  uint32_t seed = 1;
+  for (const auto& [N, H, W, C, M, k, path_] : kConvCases) {
+    const Conv2dPath& path = path_;
+    SCOPED_TRACE(testing::Message() << N << " x " << H << " x " << W << " x " << C << " -> " << M
+                                    << ", kernel " << k << ", stride " << path.stride);
+    const Tensor x = random_tensor({N, H, W, C}, ++seed, dtype());
+    const Tensor w =
+        random_tensor({M, C, k, k}, ++seed, dtype(), 1 / std::sqrt(static_cast<double>(C * k * k)));
+    const Tensor b = random_tensor({M}, ++seed);
+    expect_conforms(sum_of(dtype()), [&](Backend& backend) {
+      return conv2d(backend, x, *backend.pack_conv2d(w, b), path, Activation::none, dtype());
+    });
+  }
+}
+
+TEST_P(Conformance, Conv2dOfTheNormalisedWithEveryTypeActivationAndStride) {
+  const Tensor w = random_tensor({37, 22, 3, 3}, 1, DType::f32, 0.07), b = random_tensor({37}, 2);
+  const Tensor norm = random_tensor({2, 2, 22}, 4), bias = with_strided_rows(random_tensor({2, 37}, 5), 37);
+  // An activated input that falls to the other side in bf16 moves a sum by 2^-9 of one of 200 terms.
+  const double sum = dtype() == DType::bf16 ? 4e-3 : kSum;
+  for (const DType in : {DType::f32, DType::bf16})
+    for (const DType out : {DType::f32, DType::bf16})
+      for (const Activation act :
+           {Activation::none, Activation::gelu_tanh, Activation::silu, Activation::relu})
+        for (const int64_t padding : {0, 5}) {
+          SCOPED_TRACE(testing::Message() << name_of(in) << " to " << name_of(out) << ", activation "
+                                          << static_cast<int>(act) << ", padding " << padding);
+          const Tensor x = with_strided_rows(random_tensor({2, 9, 6, 22}, 3, in), padding);
+          const Conv2dPath path = {
+              .pad_before = 1, .pad_after = 1, .norm = &norm, .act = act, .image_bias = &bias};
+          expect_conforms({sum, out == DType::bf16 ? kRounding : 2e-6}, [&](Backend& backend) {
+            return conv2d(backend, x, *backend.pack_conv2d(w, b), path, act, out);
+          });
+        }
+}
+
+TEST_P(Conformance, AddConv2d) {
+  const Tensor w = random_tensor({37, 22, 3, 3}, 1, dtype(), 0.07),
+               x = random_tensor({2, 9, 6, 22}, 2, dtype());
+  for (const DType type : {DType::f32, DType::bf16})
+    for (const Activation act : {Activation::none, Activation::relu}) {
+      const Tensor sum = random_tensor({2, 9, 6, 37}, 3, type);
+      expect_conforms(sum_of(type), [&](Backend& backend) {
+        Tensor y = repeat(backend, sum, 1);
+        add_conv2d(backend, y, x, *backend.pack_conv2d(w, Tensor()), {.pad_before = 1, .pad_after = 1}, act);
+        return y;
+      });
+    }
+}
+
+TEST_P(Conformance, GroupNorm) {
+  uint32_t seed = 1;
+  for (const auto& [N, H, W, C, groups] : {std::array<int64_t, 5>{1, 1, 1, 4, 1},
+                                           {2, 5, 3, 32, 32},
+                                           {1, 7, 9, 64, 32},
+                                           {2, 4, 6, 320, 32},
+                                           {1, 3, 200, 128, 32},
+                                           {1, 8, 8, 33, 3}}) {
+    const int64_t g = groups;
+    SCOPED_TRACE(testing::Message() << N << " x " << H << " x " << W << " x " << C);
+    Tensor x = random_tensor({N, H, W, C}, ++seed);
+    for (int64_t i = 0; i < x.elements(); ++i) x.data<float>()[i] += static_cast<float>(i % C % 7 * 10);
+    const Tensor gamma = random_tensor({C}, ++seed), beta = random_tensor({C}, ++seed);
+    for (const DType in : {DType::f32, DType::bf16}) {
+      const Tensor rows = with_strided_rows(in == DType::f32 ? x : ReferenceBackend().cast(x, in), 3);
+      expect_conforms({1e-5, 2e-5}, [&](Backend& backend) { return group_moments(backend, rows, g); });
+      const auto norm_of = [&](Backend& backend) {
+        const Tensor moments = group_moments(backend, rows, g);
+        return group_norm_scale_shift(backend, {&moments, 1}, gamma, beta, 1e-6);
+      };
+      expect_conforms({2e-4, 2e-5}, norm_of);
+      const Tensor norm = norm_of(*cpu_backends(dtype())[0]);
+      for (const Activation act : {Activation::none, Activation::silu})
+        expect_conforms({1e-5, dtype() == DType::bf16 ? kRounding : 1e-5},
+                        [&](Backend& backend) { return scale_shift(backend, rows, norm, act); });
+    }
+  }
+}
+
+TEST_P(Conformance, Clamp) {
+  const Tensor x = with_strided_rows(random_tensor({3, 40}, 1, DType::f32, 9), 2);
+  expect_conforms({1e-6, 1e-6}, [&](Backend& backend) { return soft_clamp(backend, x, 3); });
+  expect_conforms({1e-300, 0}, [&](Backend& backend) { return clamp(backend, x, -3, 5); });
 }
 
 struct AttentionCase {

@@ -23,6 +23,7 @@ enum class Activation : uint8_t {
   none,
   gelu_tanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
   silu,       // x / (1 + exp(-x))
+  relu,       // max(x, 0)
 };
 
 // A weight matrix W (M, K) and its bias b (M) in the layout its backend computes with.
@@ -32,6 +33,36 @@ class PackedLinear {
   virtual int64_t inputs() const = 0;   // K
   virtual int64_t outputs() const = 0;  // M
   virtual int64_t bytes() const = 0;    // held in memory
+};
+
+// The kernels W (M, C, k, k) of a convolution and its bias b (M) in the layout its backend computes with.
+class PackedConv2d {
+ public:
+  virtual ~PackedConv2d() = default;
+  virtual int64_t inputs() const = 0;   // C
+  virtual int64_t outputs() const = 0;  // M
+  virtual int64_t kernel() const = 0;   // k
+  virtual int64_t bytes() const = 0;    // held in memory
+};
+
+// How a convolution walks over its input x (N, H, W, C), and what it reads there: x itself, or the normalised
+// and activated x, which so never exists as a whole; each pixel once or as 2 x 2 pixels; zeros around.
+struct Conv2dPath {
+  int64_t stride = 1;
+  int64_t pad_before = 0, pad_after = 0;  // zeros above and to the left, below and to the right
+  bool upsample = false;                  // nearest, by 2
+  const Tensor* norm = nullptr;           // (N, 2, C): reads act(x norm[n, 0] + norm[n, 1])
+  Activation act = Activation::none;
+  const Tensor* image_bias = nullptr;  // (N, M) f32: added to the bias for image n
+  int64_t begin = 0, end = -1;         // the rows of the output wanted; end -1: to the last
+
+  // Extent of the whole output for an input of this extent, and the rows wanted of it.
+  int64_t output(int64_t extent, int64_t kernel) const {
+    return ((upsample ? 2 * extent : extent) + pad_before + pad_after - kernel) / stride + 1;
+  }
+  int64_t rows(int64_t height, int64_t kernel) const {
+    return (end < 0 ? output(height, kernel) : end) - begin;
+  }
 };
 
 // One term of Backend::combine.
@@ -64,6 +95,33 @@ class Backend {
   virtual void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
                                 const PackedLinear& w) = 0;
 
+  // ---- convolutions ------------------------------------------------------------------------------------
+  // W: (M, C, k, k) f32 or bf16 on the host, b: (M) f32 or empty. Done once, at load.
+  virtual std::unique_ptr<PackedConv2d> pack_conv2d(const Tensor& w, const Tensor& b) = 0;
+
+  // out = act(sum_{i, j, c} W[m, c, i, j] input[n, y stride + i, x stride + j, c] + b[m]), `input` as `path`
+  // says. x: (N, H, W, C) f32 or bf16, out: (N, rows wanted, W', M) f32 or bf16.
+  virtual void conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                      Activation act) = 0;
+
+  // act(sum + the same), in place. sum: (N, rows wanted, W', M) f32 or bf16; act: none or relu.
+  virtual void add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                          Activation act) = 0;
+
+  // ---- group norm: three parts, so that a picture can go through it in strips of rows -------------------
+  // Mean and variance of each of `groups` groups of neighbouring channels over each row of pixels. x: (N, H,
+  // W, C) f32 or bf16. Returns (N, H, groups, 2) f32.
+  virtual Tensor group_moments(const Tensor& x, int64_t groups) = 0;
+
+  // The group norm of the picture whose strips have these moments, in order, as x scale + shift: scale =
+  // gamma / sqrt(variance + eps), shift = beta - mean scale. gamma and beta: (C) f32. Returns (N, 2, C) f32.
+  virtual Tensor group_norm_scale_shift(std::span<const Tensor> moments, const Tensor& gamma,
+                                        const Tensor& beta, double eps) = 0;
+
+  // act(x norm[n, 0] + norm[n, 1]). x: (N, H, W, C) f32 or bf16, norm: (N, 2, C) f32. Returns (N, H, W, C)
+  // of the compute type.
+  virtual Tensor scale_shift(const Tensor& x, const Tensor& norm, Activation act) = 0;
+
   // ---- attention ---------------------------------------------------------------------------------------
   // softmax(q k^T / sqrt(d)) v for each head. q: (N, T, D), k and v: (N, S, D), rows may be strided; head h
   // owns columns h d .. (h + 1) d. Never stores the (T, S) scores of a head at once. Returns (N, T, D).
@@ -86,7 +144,9 @@ class Backend {
 
   // ---- elementwise (any shape, f32 unless said) --------------------------------------------------------
   virtual Tensor silu(const Tensor& x) = 0;
-  virtual Tensor cast(const Tensor& x, DType dtype) = 0;  // f32 <-> bf16
+  virtual Tensor clamp(const Tensor& x, double low, double high) = 0;
+  virtual Tensor soft_clamp(const Tensor& x, double limit) = 0;  // limit tanh(x / limit)
+  virtual Tensor cast(const Tensor& x, DType dtype) = 0;         // f32 <-> bf16
 
   // offset + sum_i factor_i x_i, each product and sum in f32 in the order given. Rows may be strided. At
   // most 8 terms.

@@ -25,6 +25,38 @@ void expect_f32(const char* op, const char* name, const Tensor& x, const Shape& 
   expect_shape(op, name, x, expected);
 }
 
+void expect_compute_type(const char* op, const char* name, const Tensor& x) {
+  check_internal(x.dtype() == DType::f32 || x.dtype() == DType::bf16, "[", op, "] ", name, " is ",
+                 name_of(x.dtype()), ", expected f32 or bf16");
+}
+
+void expect_path(const char* op, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path) {
+  expect_rank(op, "x", x, 4);
+  expect_compute_type(op, "x", x);
+  check_internal(x.columns() == w.inputs(), "[", op, "] x has ", x.columns(), " channels but the weight has ",
+                 w.inputs(), " inputs");
+  check_internal(path.stride > 0 && path.pad_before >= 0 && path.pad_after >= 0 &&
+                     path.pad_before + path.pad_after < w.kernel(),
+                 "[", op, "] stride ", path.stride, " and padding ", path.pad_before, " and ", path.pad_after,
+                 " for a kernel of ", w.kernel());
+  check_internal(!path.upsample || (path.stride == 1 && 2 * path.pad_before + 1 == w.kernel() &&
+                                    path.pad_after == path.pad_before),
+                 "[", op, "] upsampling is for convolutions that keep the size");
+  if (path.norm) expect_f32(op, "norm", *path.norm, {x.extent(0), 2, w.inputs()});
+  if (path.image_bias) expect_f32(op, "image_bias", *path.image_bias, {x.extent(0), w.outputs()});
+  for (const int i : {1, 2})
+    check_internal(path.output(x.extent(i), w.kernel()) > 0, "[", op, "] a kernel of ", w.kernel(), " on ",
+                   to_string(x.shape()));
+  check_internal(0 <= path.begin && path.rows(x.extent(1), w.kernel()) >= 0 &&
+                     path.end <= path.output(x.extent(1), w.kernel()),
+                 "[", op, "] rows ", path.begin, "..", path.end, " of ",
+                 path.output(x.extent(1), w.kernel()));
+}
+
+Shape output_of(const Tensor& x, const PackedConv2d& w, const Conv2dPath& path) {
+  return {x.extent(0), path.rows(x.extent(1), w.kernel()), path.output(x.extent(2), w.kernel()), w.outputs()};
+}
+
 }  // namespace
 
 Tensor linear(Backend& backend, const Tensor& x, const PackedLinear& w, Activation act, DType out) {
@@ -42,6 +74,76 @@ void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, co
   expect_f32(kOp, "residual", residual, {x.extent(0), x.extent(1), w.outputs()});
   expect_f32(kOp, "gate", gate, {x.extent(0), w.outputs()});
   backend.add_gated_linear(residual, gate, x, w);
+}
+
+Tensor conv2d(Backend& backend, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+              Activation act, DType out) {
+  expect_path("conv2d", x, w, path);
+  Tensor y(output_of(x, w, path), out, backend.memory());
+  backend.conv2d(y, x, w, path, act);
+  return y;
+}
+
+void conv2d_into(Backend& backend, Tensor& out, const Tensor& x, const PackedConv2d& w,
+                 const Conv2dPath& path, Activation act) {
+  expect_path("conv2d", x, w, path);
+  expect_compute_type("conv2d", "out", out);
+  expect_shape("conv2d", "out", out, output_of(x, w, path));
+  backend.conv2d(out, x, w, path, act);
+}
+
+void add_conv2d(Backend& backend, Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                Activation act) {
+  expect_path("add_conv2d", x, w, path);
+  check_internal(act == Activation::none || act == Activation::relu, "[add_conv2d] activation ",
+                 static_cast<int>(act));
+  expect_compute_type("add_conv2d", "sum", sum);
+  expect_shape("add_conv2d", "sum", sum, output_of(x, w, path));
+  backend.add_conv2d(sum, x, w, path, act);
+}
+
+Tensor group_moments(Backend& backend, const Tensor& x, int64_t groups) {
+  expect_rank("group_moments", "x", x, 4);
+  expect_compute_type("group_moments", "x", x);
+  check_internal(groups > 0 && x.columns() % groups == 0, "[group_moments] ", x.columns(),
+                 " channels do not divide into ", groups, " groups");
+  return backend.group_moments(x, groups);
+}
+
+Tensor group_norm_scale_shift(Backend& backend, std::span<const Tensor> moments, const Tensor& gamma,
+                              const Tensor& beta, double eps) {
+  constexpr char kOp[] = "group_norm_scale_shift";
+  expect_rank(kOp, "gamma", gamma, 1);
+  expect_type(kOp, "gamma", gamma, DType::f32);
+  expect_f32(kOp, "beta", beta, gamma.shape());
+  check_internal(!moments.empty(), "[group_norm_scale_shift] no moments");
+  for (const Tensor& strip : moments) {
+    expect_rank(kOp, "moments", strip, 4);
+    expect_f32(kOp, "moments", strip, moments[0].shape().with(1, strip.extent(1)).with(3, 2));
+    check_internal(strip.is_contiguous() && gamma.elements() % strip.extent(2) == 0,
+                   "[group_norm_scale_shift] ", gamma.elements(), " channels and moments ",
+                   to_string(strip.shape()));
+  }
+  return backend.group_norm_scale_shift(moments, gamma, beta, eps);
+}
+
+Tensor scale_shift(Backend& backend, const Tensor& x, const Tensor& norm, Activation act) {
+  expect_rank("scale_shift", "x", x, 4);
+  expect_compute_type("scale_shift", "x", x);
+  expect_f32("scale_shift", "norm", norm, {x.extent(0), 2, x.extent(3)});
+  return backend.scale_shift(x, norm, act);
+}
+
+Tensor clamp(Backend& backend, const Tensor& x, double low, double high) {
+  expect_type("clamp", "x", x, DType::f32);
+  check_internal(low <= high, "[clamp] to ", low, "..", high);
+  return backend.clamp(x, low, high);
+}
+
+Tensor soft_clamp(Backend& backend, const Tensor& x, double limit) {
+  expect_type("soft_clamp", "x", x, DType::f32);
+  check_internal(limit > 0, "[soft_clamp] limit ", limit);
+  return backend.soft_clamp(x, limit);
 }
 
 Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {

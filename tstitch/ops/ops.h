@@ -15,6 +15,18 @@ namespace tstitch {
 Tensor linear(Backend& backend, const Tensor& x, const PackedLinear& w, Activation act, DType out);
 void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, const Tensor& x,
                       const PackedLinear& w);
+Tensor conv2d(Backend& backend, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+              Activation act, DType out);
+void conv2d_into(Backend& backend, Tensor& out, const Tensor& x, const PackedConv2d& w,
+                 const Conv2dPath& path, Activation act = Activation::none);
+void add_conv2d(Backend& backend, Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                Activation act = Activation::none);
+Tensor group_moments(Backend& backend, const Tensor& x, int64_t groups);
+Tensor group_norm_scale_shift(Backend& backend, std::span<const Tensor> moments, const Tensor& gamma,
+                              const Tensor& beta, double eps);
+Tensor scale_shift(Backend& backend, const Tensor& x, const Tensor& norm, Activation act = Activation::none);
+Tensor clamp(Backend& backend, const Tensor& x, double low, double high);
+Tensor soft_clamp(Backend& backend, const Tensor& x, double limit);
 Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads);
 Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale,
                       double eps = 1e-6);

@@ -14,6 +14,7 @@ class Memory {
   virtual ~Memory() = default;
   virtual void* allocate(size_t bytes) = 0;  // throws Error{device} when there is none left
   virtual void deallocate(void* block, size_t bytes) noexcept = 0;  // bytes as given to allocate
+  virtual void trim() {}  // gives blocks that are cached and not in use back to the system
 };
 
 // Host memory that keeps freed blocks for the next request of the same size, so that the steady state
@@ -32,7 +33,7 @@ class CachingMemory final : public Memory {
   void deallocate(void* block, size_t bytes) noexcept override;
 
   Statistics statistics() const;
-  void trim();  // gives the cached blocks back to the system
+  void trim() override;
 
  private:
   // Blocks of one size.

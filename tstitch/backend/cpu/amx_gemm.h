@@ -29,29 +29,13 @@ struct AmxSums {
   bool add = false;
 };
 
-// x (rows, 32 steps) times the panel; `rows` is 16 or 32, x_stride in elements.
+// Tiles 0 to 3 += x (rows, 32 steps) times the panel; `rows` is 16 or 32, x_stride in elements.
 template <class Tiles>
-void amx_multiply(Tiles& tiles, const uint16_t* x, int64_t x_stride, int64_t rows, const uint16_t* panel,
-                  int64_t steps, AmxPrefetch prefetch, AmxSums out) {
+inline void amx_accumulate(Tiles& tiles, const uint16_t* x, int64_t x_stride, int64_t rows,
+                           const uint16_t* panel, int64_t steps, AmxPrefetch prefetch) {
   constexpr int64_t kTile = 16 * 32;  // elements of a tile of operands
-  const int64_t sums_stride = 4 * out.stride;
-  float *upper = out.sums, *lower = out.sums + 16 * out.stride;
   const int64_t stride = 2 * x_stride;
   const auto* next = static_cast<const char*>(prefetch.panel);
-  if (out.add) {
-    tiles.template load<0>(upper, sums_stride);
-    tiles.template load<1>(upper + 16, sums_stride);
-  } else {
-    tiles.template zero<0>();
-    tiles.template zero<1>();
-  }
-  if (out.add && rows == kAmxRows) {
-    tiles.template load<2>(lower, sums_stride);
-    tiles.template load<3>(lower + 16, sums_stride);
-  } else {
-    tiles.template zero<2>();
-    tiles.template zero<3>();
-  }
   for (int64_t step = 0; step < steps; ++step, x += kAmxStep, panel += 2 * kTile) {
     for (int64_t line = prefetch.first; line < prefetch.last; ++line)
       __builtin_prefetch(next + step * 4 * kTile + line * 64, 0, 2);
@@ -66,12 +50,48 @@ void amx_multiply(Tiles& tiles, const uint16_t* x, int64_t x_stride, int64_t row
       tiles.template multiply_add<3, 5, 7>();
     }
   }
-  tiles.template store<0>(upper, sums_stride);
-  tiles.template store<1>(upper + 16, sums_stride);
-  if (rows == kAmxRows) {
-    tiles.template store<2>(lower, sums_stride);
-    tiles.template store<3>(lower + 16, sums_stride);
+}
+
+// Sets tiles 0 to 3 to zero or to the sums there are; and stores them.
+template <class Tiles>
+inline void amx_begin(Tiles& tiles, int64_t rows, AmxSums out) {
+  const int64_t stride = 4 * out.stride;
+  const float *upper = out.sums, *lower = out.sums + 16 * out.stride;
+  if (out.add) {
+    tiles.template load<0>(upper, stride);
+    tiles.template load<1>(upper + 16, stride);
+  } else {
+    tiles.template zero<0>();
+    tiles.template zero<1>();
   }
+  if (out.add && rows == kAmxRows) {
+    tiles.template load<2>(lower, stride);
+    tiles.template load<3>(lower + 16, stride);
+  } else {
+    tiles.template zero<2>();
+    tiles.template zero<3>();
+  }
+}
+
+template <class Tiles>
+inline void amx_end(Tiles& tiles, int64_t rows, AmxSums out) {
+  const int64_t stride = 4 * out.stride;
+  float *upper = out.sums, *lower = out.sums + 16 * out.stride;
+  tiles.template store<0>(upper, stride);
+  tiles.template store<1>(upper + 16, stride);
+  if (rows == kAmxRows) {
+    tiles.template store<2>(lower, stride);
+    tiles.template store<3>(lower + 16, stride);
+  }
+}
+
+// x (rows, 32 steps) times the panel.
+template <class Tiles>
+void amx_multiply(Tiles& tiles, const uint16_t* x, int64_t x_stride, int64_t rows, const uint16_t* panel,
+                  int64_t steps, AmxPrefetch prefetch, AmxSums out) {
+  amx_begin(tiles, rows, out);
+  amx_accumulate(tiles, x, x_stride, rows, panel, steps, prefetch);
+  amx_end(tiles, rows, out);
 }
 
 // Rows of w (rows <= 32, columns) as one panel.

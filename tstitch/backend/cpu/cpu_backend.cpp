@@ -7,6 +7,7 @@
 #include "tstitch/backend/cpu/amx_attention.h"
 #include "tstitch/backend/cpu/amx_gemm.h"
 #include "tstitch/backend/cpu/amx_linear.h"
+#include "tstitch/backend/cpu/conv2d.h"
 #include "tstitch/backend/cpu/onednn_linear.h"
 #include "tstitch/backend/cpu/panel_linear.h"
 #include "tstitch/backend/cpu/parallel.h"
@@ -28,18 +29,6 @@ const float* row_of(const Tensor& x, int64_t row) { return x.data<float>() + row
 std::byte* raw_row(Tensor& x, int64_t row) { return x.bytes() + row * x.row_stride() * size_of(x.dtype()); }
 const std::byte* raw_row(const Tensor& x, int64_t row) {
   return x.bytes() + row * x.row_stride() * size_of(x.dtype());
-}
-
-cpu::Epilogue epilogue_of(Activation act) {
-  switch (act) {
-    case Activation::none:
-      return cpu::Epilogue::none;
-    case Activation::gelu_tanh:
-      return cpu::Epilogue::gelu_tanh;
-    case Activation::silu:
-      return cpu::Epilogue::silu;
-  }
-  return cpu::Epilogue::none;
 }
 
 }  // namespace
@@ -106,7 +95,7 @@ void CpuBackend::run_linear(cpu::LinearJob job, const Tensor& x, const PackedLin
 Tensor CpuBackend::linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) {
   Tensor y(x.shape().with(-1, w.outputs()), out);
   cpu::LinearJob job;
-  job.epilogue = epilogue_of(act);
+  job.epilogue = cpu::epilogue_of(act);
   job.out = y.bytes();
   job.out_stride = y.row_stride();
   job.out_bf16 = out == DType::bf16;
@@ -124,6 +113,88 @@ void CpuBackend::add_gated_linear(Tensor& residual, const Tensor& gate, const Te
   job.gate_stride = gate.row_stride();
   job.rows_per_gate = residual.extent(1);
   run_linear(job, x, w);
+}
+
+// ---- convolutions
+// ------------------------------------------------------------------------------------------
+
+std::unique_ptr<PackedConv2d> CpuBackend::pack_conv2d(const Tensor& w, const Tensor& b) {
+  return cpu::make_conv2d(isa_, threads_, w.dtype() == compute_dtype_ ? w : cast(w, compute_dtype_), b);
+}
+
+void CpuBackend::conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                        Activation act) {
+  dynamic_cast<const cpu::Conv2d&>(w).run(out, x, path, cpu::epilogue_of(act), threads_);
+}
+
+void CpuBackend::add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                            Activation act) {
+  dynamic_cast<const cpu::Conv2d&>(w).run(
+      sum, x, path, act == Activation::relu ? cpu::Epilogue::add_relu : cpu::Epilogue::add, threads_);
+}
+
+// ---- group norm
+// --------------------------------------------------------------------------------------------
+
+Tensor CpuBackend::group_moments(const Tensor& x, int64_t groups) {
+  const int64_t H = x.extent(1), W = x.extent(2), C = x.extent(3);
+  Tensor moments({x.extent(0), H, groups, 2}, DType::f32);
+  parallel_ranges(threads_, x.extent(0) * H, divide_up(kGrain, W * C), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      kernels_.group_moments(x.dtype() == DType::bf16, raw_row(x, row * W), x.row_stride(), W, C, groups,
+                             moments.data<float>() + row * groups * 2);
+  });
+  return moments;
+}
+
+Tensor CpuBackend::group_norm_scale_shift(std::span<const Tensor> moments, const Tensor& gamma,
+                                          const Tensor& beta, double eps) {
+  const int64_t N = moments[0].extent(0), groups = moments[0].extent(2);
+  const int64_t C = gamma.elements(), width = C / groups;
+  Tensor norm({N, 2, C}, DType::f32);
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t g = 0; g < groups; ++g) {
+      double rows = 0, mean = 0, variance = 0;
+      const auto for_rows = [&](const auto& f) {
+        for (const Tensor& strip : moments)
+          for (int64_t y = 0; y < strip.extent(1); ++y) {
+            const float* m = strip.data<float>() + ((n * strip.extent(1) + y) * groups + g) * 2;
+            f(double{m[0]}, double{m[1]});
+          }
+      };
+      // All rows have the same weight: the variance is the mean of theirs and the variance of their means.
+      for_rows([&](double m, double) { mean += m, rows += 1; });
+      mean /= rows;
+      for_rows([&](double m, double v) { variance += v + (m - mean) * (m - mean); });
+      const double factor = 1 / std::sqrt(variance / rows + eps);
+      for (int64_t c = g * width; c < (g + 1) * width; ++c) {
+        const double scale = gamma.data<float>()[c] * factor;
+        norm.data<float>()[n * 2 * C + c] = static_cast<float>(scale);
+        norm.data<float>()[(n * 2 + 1) * C + c] = static_cast<float>(beta.data<float>()[c] - mean * scale);
+      }
+    }
+  return norm;
+}
+
+Tensor CpuBackend::scale_shift(const Tensor& x, const Tensor& norm, Activation act) {
+  const int64_t C = x.columns(), pixels = x.extent(1) * x.extent(2);
+  Tensor out(x.shape(), compute_dtype_);
+  for (int64_t n = 0; n < x.extent(0); ++n)
+    parallel_ranges(threads_, pixels, divide_up(kGrain, C), [&](int64_t begin, int64_t end) {
+      kernels_.pixels({.x = raw_row(x, n * pixels + begin),
+                       .x_bf16 = x.dtype() == DType::bf16,
+                       .x_stride = x.row_stride(),
+                       .channels = C,
+                       .padded = C,
+                       .scale = norm.data<float>() + n * 2 * C,
+                       .shift = norm.data<float>() + (n * 2 + 1) * C,
+                       .act = cpu::epilogue_of(act),
+                       .to = raw_row(out, n * pixels + begin),
+                       .to_bf16 = compute_dtype_ == DType::bf16,
+                       .to_stride = C},
+                      end - begin);
+    });
+  return out;
 }
 
 // ---- attention
@@ -239,6 +310,22 @@ Tensor CpuBackend::silu(const Tensor& x) {
                     for (int64_t row = begin; row < end; ++row)
                       kernels_.silu(row_of(x, row), row_of(out, row), x.columns());
                   });
+  return out;
+}
+
+Tensor CpuBackend::clamp(const Tensor& x, double low, double high) {
+  Tensor out(x.shape(), DType::f32);
+  for (int64_t row = 0; row < x.rows(); ++row)
+    for (int64_t j = 0; j < x.columns(); ++j)
+      row_of(out, row)[j] = std::clamp(row_of(x, row)[j], static_cast<float>(low), static_cast<float>(high));
+  return out;
+}
+
+Tensor CpuBackend::soft_clamp(const Tensor& x, double limit) {
+  Tensor out(x.shape(), DType::f32);
+  const auto l = static_cast<float>(limit);
+  for (int64_t row = 0; row < x.rows(); ++row)
+    for (int64_t j = 0; j < x.columns(); ++j) row_of(out, row)[j] = l * std::tanh(row_of(x, row)[j] / l);
   return out;
 }
 

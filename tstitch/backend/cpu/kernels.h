@@ -12,9 +12,11 @@
 
 namespace tstitch::cpu {
 
-enum class Epilogue : uint8_t { none, gelu_tanh, silu, add_gated };
+enum class Epilogue : uint8_t { none, gelu_tanh, silu, relu, add, add_relu, add_gated };
 
-// out = act(x W^T + b) or, with add_gated, out += gate * (x W^T + b).
+// out = act(x W^T + b); with add and add_relu, out = act(out + x W^T + b); with add_gated, out += gate * (x
+// W^T
+// + b).
 struct LinearJob {
   bool bf16 = false;        // type of x and of the panels
   const void* x = nullptr;  // (rows, inputs), zero up to the end of the last unit
@@ -68,6 +70,29 @@ struct NormJob {
   bool out_bf16 = false;
 };
 
+// Pixels of channels: to = act(x scale + shift), then zeros up to `padded` channels.
+struct PixelJob {
+  const void* x = nullptr;
+  bool x_bf16 = false;
+  int64_t x_stride = 0;
+  int64_t repeats = 1;  // how often each pixel of x is written
+  int64_t channels = 0, padded = 0;
+  const float *scale = nullptr, *shift = nullptr;  // none: x itself
+  Epilogue act = Epilogue::none;
+  void* to = nullptr;
+  bool to_bf16 = false;
+  int64_t to_stride = 0;
+};
+
+// A convolution over a strip of rows of pixels that holds the zeros around them too. Output pixel p is in row
+// p / width, column p % width. Panels of `linear` are summed over [kernel row][kernel column][linear.inputs].
+struct ConvJob {
+  LinearJob linear;  // x: the strip, x_stride: from pixel to pixel; out: of pixel 0
+  int64_t kernel = 0, stride = 0;
+  int64_t row_stride = 0;  // of the strip
+  int64_t width = 0;       // of the output
+};
+
 struct Kernels {
   const char* name;
   int64_t panel_columns;
@@ -91,6 +116,14 @@ struct Kernels {
   void (*softmax_block)(const SoftmaxBlock&);
   void (*normalize)(const float* out, int64_t out_stride, const float* sum, int64_t rows, int64_t d, void* to,
                     int64_t to_stride);
+
+  // `count` pixels of x.
+  void (*pixels)(const PixelJob&, int64_t count);
+  // Output pixels 0..count of one panel.
+  void (*conv)(const ConvJob&, int64_t panel, int64_t count);
+  // Mean and variance of each group of channels over `count` pixels: (groups, 2).
+  void (*group_moments)(bool bf16, const void* x, int64_t x_stride, int64_t count, int64_t channels,
+                        int64_t groups, float* moments);
 
   void (*modulated_norm)(const NormJob&, int64_t rows);
   void (*silu)(const float* x, float* out, int64_t count);

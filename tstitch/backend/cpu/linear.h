@@ -25,6 +25,20 @@ class Linear : public PackedLinear {
   int64_t inputs_, outputs_;
 };
 
+inline Epilogue epilogue_of(Activation act) {
+  switch (act) {
+    case Activation::none:
+      return Epilogue::none;
+    case Activation::gelu_tanh:
+      return Epilogue::gelu_tanh;
+    case Activation::silu:
+      return Epilogue::silu;
+    case Activation::relu:
+      return Epilogue::relu;
+  }
+  return Epilogue::none;
+}
+
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // b, or zeros when there is none, with zeros up to `size` elements.

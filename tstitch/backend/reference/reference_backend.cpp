@@ -34,6 +34,8 @@ double apply(Activation act, double x) {
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
     case Activation::silu:
       return x / (1 + std::exp(-x));
+    case Activation::relu:
+      return std::max(x, 0.0);
   }
   return x;
 }
@@ -51,6 +53,42 @@ class ReferenceLinear final : public PackedLinear {
   double operator()(const Tensor& x, int64_t row, int64_t m) const {
     double sum = b_ ? get(b_, 0, m) : 0;
     for (int64_t k = 0; k < inputs(); ++k) sum += double{get(x, row, k)} * get(w_, m, k);
+    return sum;
+  }
+
+ private:
+  Tensor w_, b_;
+};
+
+class ReferenceConv2d final : public PackedConv2d {
+ public:
+  ReferenceConv2d(Tensor w, Tensor b) : w_(std::move(w)), b_(std::move(b)) {}
+  int64_t inputs() const override { return w_.extent(1); }
+  int64_t outputs() const override { return w_.extent(0); }
+  int64_t kernel() const override { return w_.extent(2); }
+  int64_t bytes() const override {
+    return w_.elements() * size_of(w_.dtype()) + (b_ ? b_.elements() * 4 : 0);
+  }
+
+  // Output (n, y, column, m) of the convolution of x.
+  double operator()(const Tensor& x, const Conv2dPath& path, int64_t n, int64_t y, int64_t column, int64_t m,
+                    DType compute) const {
+    const int64_t H = x.extent(1), W = x.extent(2), C = inputs(), k = kernel(), twice = path.upsample ? 2 : 1;
+    double sum = b_ ? get(b_, 0, m) : 0;
+    if (path.image_bias) sum += get(*path.image_bias, n, m);
+    for (int64_t i = 0; i < k; ++i)
+      for (int64_t j = 0; j < k; ++j) {
+        const int64_t row = y * path.stride + i - path.pad_before,
+                      pixel = column * path.stride + j - path.pad_before;
+        if (row < 0 || row >= twice * H || pixel < 0 || pixel >= twice * W) continue;
+        for (int64_t c = 0; c < C; ++c) {
+          double value = get(x, (n * H + row / twice) * W + pixel / twice, c);
+          if (path.norm) value = value * get(*path.norm, 2 * n, c) + get(*path.norm, 2 * n + 1, c);
+          const auto read = static_cast<float>(apply(path.act, value));
+          const float rounded = compute == DType::bf16 ? to_float(to_bfloat16(read)) : read;
+          sum += double{rounded} * get(w_, (m * C + c) * k + i, j);
+        }
+      }
     return sum;
   }
 
@@ -95,6 +133,81 @@ void ReferenceBackend::add_gated_linear(Tensor& residual, const Tensor& gate, co
   for (int64_t row = 0; row < residual.rows(); ++row)
     for (int64_t m = 0; m < w.outputs(); ++m)
       set(residual, row, m, get(residual, row, m) + get(gate, row / T, m) * linear(x_compute, row, m));
+}
+
+std::unique_ptr<PackedConv2d> ReferenceBackend::pack_conv2d(const Tensor& w, const Tensor& b) {
+  return std::make_unique<ReferenceConv2d>(cast(w, compute_dtype_), b ? cast(b, DType::f32) : Tensor());
+}
+
+void ReferenceBackend::conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                              Activation act) {
+  const auto& conv = dynamic_cast<const ReferenceConv2d&>(w);
+  const int64_t H = out.extent(1), W = out.extent(2);
+  for (int64_t row = 0; row < out.rows(); ++row)
+    for (int64_t m = 0; m < out.columns(); ++m)
+      set(out, row, m,
+          apply(act, conv(x, path, row / (H * W), path.begin + row / W % H, row % W, m, compute_dtype_)));
+}
+
+void ReferenceBackend::add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                                  Activation act) {
+  const auto& conv = dynamic_cast<const ReferenceConv2d&>(w);
+  const int64_t H = sum.extent(1), W = sum.extent(2);
+  for (int64_t row = 0; row < sum.rows(); ++row)
+    for (int64_t m = 0; m < sum.columns(); ++m)
+      set(sum, row, m,
+          apply(act, get(sum, row, m) +
+                         conv(x, path, row / (H * W), path.begin + row / W % H, row % W, m, compute_dtype_)));
+}
+
+Tensor ReferenceBackend::group_moments(const Tensor& x, int64_t groups) {
+  const int64_t W = x.extent(2), width = x.extent(3) / groups;
+  Tensor moments({x.extent(0), x.extent(1), groups, 2}, DType::f32);
+  for (int64_t row = 0; row < moments.rows(); ++row) {
+    const int64_t first = row / groups * W, g = row % groups;
+    double mean = 0, variance = 0;
+    for (int64_t pixel = first; pixel < first + W; ++pixel)
+      for (int64_t c = g * width; c < (g + 1) * width; ++c) mean += get(x, pixel, c);
+    mean /= static_cast<double>(W * width);
+    for (int64_t pixel = first; pixel < first + W; ++pixel)
+      for (int64_t c = g * width; c < (g + 1) * width; ++c)
+        variance += (get(x, pixel, c) - mean) * (get(x, pixel, c) - mean);
+    set(moments, row, 0, mean);
+    set(moments, row, 1, variance / static_cast<double>(W * width));
+  }
+  return moments;
+}
+
+Tensor ReferenceBackend::group_norm_scale_shift(std::span<const Tensor> moments, const Tensor& gamma,
+                                                const Tensor& beta, double eps) {
+  const int64_t N = moments[0].extent(0), groups = moments[0].extent(2), C = gamma.elements();
+  Tensor norm({N, 2, C}, DType::f32);
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t c = 0; c < C; ++c) {
+      const int64_t g = c / (C / groups);
+      double rows = 0, sum = 0, squares = 0;  // over rows that all have the same weight
+      for (const Tensor& strip : moments)
+        for (int64_t y = 0; y < strip.extent(1); ++y) {
+          const int64_t row = (n * strip.extent(1) + y) * groups + g;
+          const double mean = get(strip, row, 0);
+          rows += 1;
+          sum += mean;
+          squares += mean * mean + get(strip, row, 1);
+        }
+      const double mean = sum / rows;
+      const double scale = get(gamma, 0, c) / std::sqrt(squares / rows - mean * mean + eps);
+      set(norm, 2 * n, c, scale);
+      set(norm, 2 * n + 1, c, get(beta, 0, c) - mean * scale);
+    }
+  return norm;
+}
+
+Tensor ReferenceBackend::scale_shift(const Tensor& x, const Tensor& norm, Activation act) {
+  const int64_t pixels = x.extent(1) * x.extent(2);
+  return generate(x.shape(), compute_dtype_, [&](int64_t row, int64_t c) {
+    const int64_t n = row / pixels;
+    return apply(act, double{get(x, row, c)} * get(norm, 2 * n, c) + get(norm, 2 * n + 1, c));
+  });
 }
 
 Tensor ReferenceBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
@@ -163,6 +276,16 @@ Tensor ReferenceBackend::timestep_embedding(std::span<const double> t, int64_t w
 Tensor ReferenceBackend::silu(const Tensor& x) {
   return generate(x.shape(), DType::f32,
                   [&](int64_t row, int64_t j) { return apply(Activation::silu, get(x, row, j)); });
+}
+
+Tensor ReferenceBackend::clamp(const Tensor& x, double low, double high) {
+  return generate(x.shape(), DType::f32,
+                  [&](int64_t row, int64_t j) { return std::clamp(double{get(x, row, j)}, low, high); });
+}
+
+Tensor ReferenceBackend::soft_clamp(const Tensor& x, double limit) {
+  return generate(x.shape(), DType::f32,
+                  [&](int64_t row, int64_t j) { return limit * std::tanh(get(x, row, j) / limit); });
 }
 
 Tensor ReferenceBackend::cast(const Tensor& x, DType dtype) {

@@ -23,12 +23,23 @@ class ReferenceBackend final : public Backend {
   Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) override;
   void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
                         const PackedLinear& w) override;
+  std::unique_ptr<PackedConv2d> pack_conv2d(const Tensor& w, const Tensor& b) override;
+  void conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+              Activation act) override;
+  void add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
+                  Activation act) override;
+  Tensor group_moments(const Tensor& x, int64_t groups) override;
+  Tensor group_norm_scale_shift(std::span<const Tensor> moments, const Tensor& gamma, const Tensor& beta,
+                                double eps) override;
+  Tensor scale_shift(const Tensor& x, const Tensor& norm, Activation act) override;
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
   Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
   void add_rows(Tensor& x, const Tensor& y) override;
   Tensor gather(const Tensor& table, std::span<const int64_t> indices) override;
   Tensor timestep_embedding(std::span<const double> t, int64_t width) override;
   Tensor silu(const Tensor& x) override;
+  Tensor clamp(const Tensor& x, double low, double high) override;
+  Tensor soft_clamp(const Tensor& x, double limit) override;
   Tensor cast(const Tensor& x, DType dtype) override;
   Tensor combine(std::span<const Term> terms, double offset) override;
   Tensor add_noise(const Tensor& mean, const Tensor& log_variance, const Tensor& noise) override;

@@ -22,13 +22,10 @@ template <class T>
 constexpr int kBlockRows = sizeof(T) == 4 ? 6 : 4;
 #endif
 
-// c (rows, vectors kLanes) = a (rows, count units) times the panel, or += with `add`.
+// sums += a (rows, count units) times the panel.
 template <class T, int rows, int vectors>
-inline void multiply_block(const T* a, int64_t a_stride, const U* panel, int64_t count, float* c,
-                           int64_t c_stride, bool add) {
-  F sums[rows][vectors] = {};
-  const T* a_row[rows];
-  for (int r = 0; r < rows; ++r) a_row[r] = a + r * a_stride;
+[[gnu::always_inline]] inline void accumulate(F (&sums)[rows][vectors], const T* const* a_row, const U* panel,
+                                              int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     U b[vectors];
     for (int v = 0; v < vectors; ++v) b[v] = panel[i * vectors + v];
@@ -39,6 +36,16 @@ inline void multiply_block(const T* a, int64_t a_stride, const U* panel, int64_t
       for (int v = 0; v < vectors; ++v) sums[r][v] = multiply_add(sums[r][v], x, b[v], T{});
     }
   }
+}
+
+// c (rows, vectors kLanes) = a (rows, count units) times the panel, or += with `add`.
+template <class T, int rows, int vectors>
+inline void multiply_block(const T* a, int64_t a_stride, const U* panel, int64_t count, float* c,
+                           int64_t c_stride, bool add) {
+  F sums[rows][vectors] = {};
+  const T* a_row[rows];
+  for (int r = 0; r < rows; ++r) a_row[r] = a + r * a_stride;
+  accumulate<T, rows, vectors>(sums, a_row, panel, count);
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 2

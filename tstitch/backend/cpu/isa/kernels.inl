@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tstitch/backend/cpu/isa/attention.inl"
+#include "tstitch/backend/cpu/isa/conv.inl"
 #include "tstitch/backend/cpu/isa/linear.inl"
 #include "tstitch/backend/cpu/isa/peak.inl"
 #include "tstitch/backend/cpu/isa/rows.inl"
@@ -45,6 +46,26 @@ constexpr Kernels make_kernels(const char* name) {
           [](const float* out, int64_t out_stride, const float* sum, int64_t rows, int64_t d, void* to,
              int64_t to_stride) {
             normalize_rows(out, out_stride, sum, rows, d, static_cast<bf16*>(to), to_stride);
+          },
+      .pixels =
+          [](const PixelJob& job, int64_t count) {
+            const auto from = [&](auto x) {
+              using From = decltype(x);
+              job.to_bf16 ? pixels<From, bf16>(job, count) : pixels<From, f32>(job, count);
+            };
+            job.x_bf16 ? from(bf16{}) : from(f32{});
+          },
+      .conv =
+          [](const ConvJob& job, int64_t panel, int64_t count) {
+            job.linear.bf16 ? conv<bf16>(job, panel, count) : conv<f32>(job, panel, count);
+          },
+      .group_moments =
+          [](bool b, const void* x, int64_t x_stride, int64_t count, int64_t channels, int64_t groups,
+             float* moments) {
+            if (b)
+              group_moments(static_cast<const bf16*>(x), x_stride, count, channels, groups, moments);
+            else
+              group_moments(static_cast<const f32*>(x), x_stride, count, channels, groups, moments);
           },
       .modulated_norm =
           [](const NormJob& job, int64_t rows) {

@@ -17,6 +17,18 @@ inline void finish_rows(const LinearJob& job, const float* sums, int64_t sums_st
   }
 }
 
+// out = f(out + sums + bias)
+template <class Out, class Function>
+inline void add_rows(const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                     int64_t column, int64_t columns, const Function& f) {
+  const float* bias = job.bias + column;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* sum = sums + r * sums_stride;
+    Out* out = static_cast<Out*>(job.out) + (row + r) * job.out_stride + column;
+    for_row(columns, [&](auto get, auto put) { put(out, f(get(out) + (get(sum) + get(bias)))); });
+  }
+}
+
 inline void add_gated_rows(const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row,
                            int64_t rows, int64_t column, int64_t columns) {
   const float* bias = job.bias + column;
@@ -36,6 +48,12 @@ inline void finish(const LinearJob& job, const float* sums, int64_t sums_stride,
     else
       finish_rows<f32>(job, sums, sums_stride, row, rows, column, columns, f);
   };
+  const auto add_with = [&](auto f) {
+    if (job.out_bf16)
+      add_rows<bf16>(job, sums, sums_stride, row, rows, column, columns, f);
+    else
+      add_rows<f32>(job, sums, sums_stride, row, rows, column, columns, f);
+  };
   switch (job.epilogue) {
     case Epilogue::none:
       return with([](F x) { return x; });
@@ -43,6 +61,12 @@ inline void finish(const LinearJob& job, const float* sums, int64_t sums_stride,
       return with([](F x) { return gelu_tanh(x); });
     case Epilogue::silu:
       return with([](F x) { return silu(x); });
+    case Epilogue::relu:
+      return with([](F x) { return relu(x); });
+    case Epilogue::add:
+      return add_with([](F x) { return x; });
+    case Epilogue::add_relu:
+      return add_with([](F x) { return relu(x); });
     case Epilogue::add_gated:
       return add_gated_rows(job, sums, sums_stride, row, rows, column, columns);
   }

@@ -171,6 +171,8 @@ inline F exp2(F x) {
 // x / (1 + exp(-x))
 inline F silu(F x) { return x / (1.f + exp2(x * -1.44269504f)); }
 
+inline F relu(F x) { return max(F{}, x); }  // NaN stays NaN
+
 // 0.5 x (1 + tanh(y)) = x / (1 + exp(-2 y)), y = sqrt(2/pi) (x + 0.044715 x^3); log2(e) folded in.
 inline F gelu_tanh(F x) { return x / (1.f + exp2(x * fma(x * x, splat(-0.10294324f), splat(-2.30220820f)))); }
 

@@ -1,0 +1,120 @@
+// Convolutions of the CPU backend beside oneDNN's, as a fraction of what this machine can do: one thread, the
+// two in turns, each timed by the processor time it took.
+//
+//   conv_bench [repetitions]
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <dnnl.hpp>
+#include <functional>
+#include <vector>
+
+#include "tstitch/backend/cpu/cpu_backend.h"
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+namespace {
+
+double seconds_of(const std::function<void()>& f) {
+  const auto now = [] {
+    timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const double begin = now();
+  f();
+  return now() - begin;
+}
+
+double peak(const cpu::Kernels& kernels, bool bf16) {
+  constexpr int64_t kSteps = 1 << 18;
+  alignas(64) float out[16];
+  double best = 1e9;
+  for (int i = 0; i < 15; ++i) best = std::min(best, seconds_of([&] { kernels.peak(bf16, kSteps, out); }));
+  return static_cast<double>(kSteps * kernels.peak_flops(bf16)) / best;
+}
+
+struct Case {
+  int64_t size, inputs, outputs;
+};
+
+// The decoder of Stable Diffusion at 512 x 512, and a U-Net's levels.
+constexpr Case kCases[] = {{64, 512, 512}, {128, 512, 512}, {256, 256, 256},  {512, 128, 128}, {512, 128, 3},
+                           {64, 320, 320}, {32, 640, 640},  {16, 1280, 1280}, {8, 1280, 1280}, {64, 4, 512}};
+
+// 3 x 3 by oneDNN, in the layout it likes best, weights and activations converted beforehand.
+std::function<void()> onednn_conv(const Case& c, DType dtype) {
+  using namespace dnnl;
+  const auto type = dtype == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+  const auto any = memory::format_tag::any;
+  const engine cpu(engine::kind::cpu, 0);
+  const memory::desc x({1, c.inputs, c.size, c.size}, type, any), w({c.outputs, c.inputs, 3, 3}, type, any),
+      b({c.outputs}, memory::data_type::f32, memory::format_tag::a),
+      y({1, c.outputs, c.size, c.size}, type, any);
+  const convolution_forward::primitive_desc description(
+      {prop_kind::forward_inference, algorithm::convolution_direct, x, w, b, y, {1, 1}, {1, 1}, {1, 1}}, cpu);
+  const auto filled = [&](const memory::desc& desc) {
+    memory m(desc, cpu);
+    std::memset(m.get_data_handle(), 0, desc.get_size());
+    return m;
+  };
+  const convolution_forward conv(description);
+  const memory xm = filled(description.src_desc()), wm = filled(description.weights_desc()), bm = filled(b),
+               ym = filled(description.dst_desc());
+  return [=] {
+    stream s(cpu);
+    conv.execute(s, {{DNNL_ARG_SRC, xm}, {DNNL_ARG_WEIGHTS, wm}, {DNNL_ARG_BIAS, bm}, {DNNL_ARG_DST, ym}});
+    s.wait();
+  };
+}
+
+void compare(const Case& c, DType dtype, int repetitions) {
+  const cpu::Isa& isa = cpu::find_isa("");
+  CpuBackend backend(dtype, 1, isa);
+  Tensor w({c.outputs, c.inputs, 3, 3}, DType::f32), x({1, c.size, c.size, c.inputs}, DType::f32);
+  std::fill_n(w.data<float>(), w.elements(), 0.01f);
+  std::fill_n(x.data<float>(), x.elements(), 0.5f);
+  const auto packed = backend.pack_conv2d(w, Tensor());
+  x = cast(backend, x, dtype);
+  const Tensor norm = [&] {
+    Tensor ones({1, 2, c.inputs}, DType::f32);
+    std::fill_n(ones.data<float>(), ones.elements(), 1.f);
+    return ones;
+  }();
+  const Conv2dPath plain = {.pad_before = 1, .pad_after = 1},
+                   fused = {.pad_before = 1, .pad_after = 1, .norm = &norm, .act = Activation::silu};
+  const auto onednn = onednn_conv(c, dtype);
+  std::vector<double> ours, ours_fused, theirs;
+  for (int i = 0; i < repetitions; ++i) {
+    ours.push_back(seconds_of([&] { conv2d(backend, x, *packed, plain, Activation::none, dtype); }));
+    ours_fused.push_back(seconds_of([&] { conv2d(backend, x, *packed, fused, Activation::none, dtype); }));
+    theirs.push_back(seconds_of(onednn));
+  }
+  const double flops = 2. * 9 * static_cast<double>(c.size * c.size * c.inputs * c.outputs);
+  const double limit = peak(*isa.kernels, dtype == DType::bf16);
+  const auto print = [&](const char* name, std::vector<double>& seconds) {
+    std::ranges::sort(seconds);
+    const double rate = flops / seconds[seconds.size() / 2];
+    std::printf("  %s %6.1f GFLOP/s %5.1f %%", name, rate * 1e-9, 100 * rate / limit);
+  };
+  std::printf("%4lld^2 %4lld -> %4lld %-5s", static_cast<long long>(c.size), static_cast<long long>(c.inputs),
+              static_cast<long long>(c.outputs), std::string(name_of(dtype)).c_str());
+  print("ours", ours);
+  print("with norm and silu", ours_fused);
+  print("oneDNN", theirs);
+  std::printf("\n");
+}
+
+}  // namespace
+}  // namespace tstitch
+
+int main(int argc, char** argv) {
+  omp_set_num_threads(1);
+  for (const tstitch::DType dtype : {tstitch::DType::f32, tstitch::DType::bf16})
+    for (const auto& c : tstitch::kCases) tstitch::compare(c, dtype, argc > 1 ? std::atoi(argv[1]) : 5);
+}

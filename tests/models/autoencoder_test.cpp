@@ -1,0 +1,300 @@
+// Autoencoders against diffusers (tools/make_autoencoder_goldens.py), and what must be equal.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/golden.h"
+#include "tstitch/base/error.h"
+#include "tstitch/io/json.h"
+#include "tstitch/io/safetensors.h"
+#include "tstitch/models/autoencoder_keys.h"
+#include "tstitch/models/load_autoencoder.h"
+#include "tstitch/models/tiny_autoencoder.h"
+#include "tstitch/nn/random_weights.h"
+#include "tstitch/ops/ops.h"
+#include "tstitch/pipeline/model_info.h"
+
+namespace tstitch {
+namespace {
+
+constexpr uint64_t kSeed = 7;
+
+const AutoencoderKLConfig kSmall = {.block_out_channels = {32, 64}, .layers_per_block = 1};
+const AutoencoderKLConfig kWithAttention = {.latent_channels = 16,
+                                            .block_out_channels = {8, 16, 16},
+                                            .layers_per_block = 2,
+                                            .norm_num_groups = 4,
+                                            .attention_levels = {1},
+                                            .use_quant_conv = false,
+                                            .use_post_quant_conv = false};
+
+struct Precision {
+  const char* device;
+  const char* dtype;
+  double relative;
+};
+const Precision kPrecisions[] = {{"reference", "f32", 1e-5}, {"cpu", "f32", 1e-5}, {"cpu", "bf16", 3e-2}};
+
+Tensor uniform(Backend& backend, const char* name, const Shape& shape) {
+  return to_channels_last(backend, backend.upload(random_uniform(name, shape, std::sqrt(3.0), kSeed)));
+}
+
+double error_of(Backend& backend, const Tensor& x, const std::string& name) {
+  return relative_error(backend.download(to_channels_first(backend, x)), golden("autoencoder/" + name));
+}
+
+void expect_golden(Backend& backend, const Autoencoder& autoencoder, const std::string& name,
+                   double tolerance) {
+  const int64_t C = autoencoder.latent_channels(), f = autoencoder.factor();
+  EXPECT_LE(error_of(backend, autoencoder.decode(uniform(backend, "z", {2, C, 5, 6})), name + "_decode.npy"),
+            tolerance);
+  const LatentDistribution latents = autoencoder.encode(uniform(backend, "picture", {2, 3, 4 * f, 3 * f}));
+  EXPECT_LE(error_of(backend, repeat(backend, latents.mean, 1), name + "_mean.npy"), tolerance);
+  EXPECT_LE(error_of(backend, latents.log_variance, name + "_log_variance.npy"), tolerance);
+}
+
+TEST(AutoencoderKL, AgreesWithDiffusers) {
+  for (const auto& [device, dtype, tolerance] : kPrecisions) {
+    SCOPED_TRACE(testing::Message() << device << " " << dtype);
+    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    for (const auto& [name, config] : {std::pair{"kl", kSmall}, {"kl-attention", kWithAttention}})
+      expect_golden(*backend, AutoencoderKL(config, Weights(*backend, RandomWeights(name, kSeed))), name,
+                    tolerance);
+  }
+}
+
+// The random weights of "kl" under other names: stored name -> (diffusers' name, stored shape).
+class Renamed final : public WeightSource {
+ public:
+  using Names = std::map<std::string, std::pair<std::string, Shape>>;
+  explicit Renamed(Names names) : names_(std::move(names)) {}
+
+  std::optional<Shape> shape(const std::string& name) const override {
+    const auto found = names_.find(name);
+    return found == names_.end() ? std::nullopt : std::optional(found->second.second);
+  }
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
+    const auto found = names_.find(name);
+    check(found != names_.end(), ErrorKind::input, "no tensor \"", name, "\"");
+    check(expected == found->second.second, ErrorKind::input, "tensor \"", name, "\" has another shape");
+    return weights_.load(found->second.first, expected, dtype);
+  }
+
+ private:
+  Names names_;
+  RandomWeights weights_{"kl", kSeed};
+};
+
+Renamed::Names compvis_names(const std::string& prefix) {
+  const nlohmann::json list = parse_json_file(golden_path("autoencoder/compvis_names.json"));
+  Renamed::Names names;
+  for (const auto& [stored, name_and_shape] : list.items())
+    names[prefix + stored] = {name_and_shape[0], Shape(name_and_shape[1].get<std::vector<int64_t>>())};
+  return names;
+}
+
+// diffusers' names before and since 2023, with matrices.
+Renamed::Names diffusers_names(bool old) {
+  Renamed::Names names;
+  for (const auto& [stored, name_and_shape] : compvis_names("")) {
+    auto [name, shape] = name_and_shape;
+    if (name.find(".attentions.") != std::string::npos && shape.rank() == 4) shape = {shape[0], shape[1]};
+    std::string key = name;
+    if (old)
+      for (const auto& [from, to] : std::initializer_list<std::pair<std::string, std::string>>{
+               {"to_q", "query"}, {"to_k", "key"}, {"to_v", "value"}, {"to_out.0", "proj_attn"}})
+        if (const size_t at = key.find(from); at != std::string::npos) key.replace(at, from.size(), to);
+    names[key] = {name, shape};
+  }
+  return names;
+}
+
+TEST(AutoencoderKeys, EveryNamingIsRead) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  for (const Renamed::Names& names : {compvis_names(""), compvis_names("first_stage_model."),
+                                      diffusers_names(false), diffusers_names(true)}) {
+    SCOPED_TRACE(names.begin()->first);
+    const Renamed weights(names);
+    const auto autoencoder = load_autoencoder(*backend, weights);
+    EXPECT_EQ(dynamic_cast<const AutoencoderKL&>(*autoencoder).config(), kSmall);
+    expect_golden(*backend, *autoencoder, "kl", 1e-5);
+  }
+}
+
+TEST(AutoencoderKeys, HalvesAreReadAlone) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  for (const std::string half : {"decoder", "encoder"}) {
+    Renamed::Names names = compvis_names("");
+    std::erase_if(names, [&](const auto& entry) {
+      return entry.first.find("coder.") != std::string::npos && !entry.first.starts_with(half);
+    });
+    const auto autoencoder = load_autoencoder(*backend, Renamed(names));
+    EXPECT_EQ(autoencoder->can_decode(), half == "decoder");
+    EXPECT_EQ(autoencoder->can_encode(), half == "encoder");
+    EXPECT_EQ(autoencoder->latent_channels(), 4);
+    EXPECT_EQ(autoencoder->factor(), 2);
+  }
+}
+
+void expect_refused(const Renamed::Names& names, const std::string& expected) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 1});
+  try {
+    load_autoencoder(*backend, Renamed(names));
+    FAIL() << "nothing refused";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::input);
+    EXPECT_NE(std::string(e.what()).find(expected), std::string::npos) << e.what();
+  }
+}
+
+TEST(AutoencoderKeys, WhatIsMissingIsNamedAsStored) {
+  expect_refused({}, "not an autoencoder");
+  Renamed::Names names = compvis_names("first_stage_model.");
+  names.erase("first_stage_model.decoder.up.1.block.0.norm2.bias");
+  expect_refused(names, "first_stage_model.decoder.up.1.block.0.norm2.bias");
+}
+
+TEST(AutoencoderKL, PicturesThatDoNotDivideAreRefused) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 1});
+  const AutoencoderKL autoencoder(kSmall, Weights(*backend, RandomWeights("kl", kSeed)));
+  try {
+    autoencoder.encode(uniform(*backend, "picture", {1, 3, 4, 5}));
+    FAIL() << "nothing refused";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::usage);
+  }
+}
+
+// One picture alone and in company, on one thread and on three.
+TEST(AutoencoderKL, CompanyAndThreadsChangeNothing) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto one = make_backend({.dtype = dtype, .threads = 1}),
+               three = make_backend({.dtype = dtype, .threads = 3});
+    const AutoencoderKL alone(kSmall, Weights(*one, RandomWeights("kl", kSeed))),
+        together(kSmall, Weights(*three, RandomWeights("kl", kSeed)));
+    const Tensor z = uniform(*one, "z", {2, 4, 9, 7});
+    const Tensor a = alone.decode(z.slice(1, 2)), b = together.decode(z).slice(1, 2);
+    EXPECT_EQ(std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.elements() * 4)), 0) << dtype;
+  }
+}
+
+// A large level is made in strips: the same bits as whole.
+TEST(ResnetBlock, StripsOfAnUpsampledPictureChangeNothing) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto backend = make_backend({.dtype = dtype, .threads = 2});
+    const RandomWeights source("strips", kSeed);
+    const Weights weights(*backend, source);
+    const ResnetBlock block(weights / "resnet", 16, 8, 4);
+    const Conv2d upsample(weights / "upsample", 16, 16, 3);
+    for (const int64_t height : {1, 31, 32, 33, 70}) {
+      const Tensor x = uniform(*backend, "x", {1, 16, height, 5});
+      const Tensor whole = block.of_upsampled(x, upsample, INT64_MAX),
+                   strips = block.of_upsampled(x, upsample, 0);
+      ASSERT_EQ(whole.shape(), strips.shape());
+      EXPECT_EQ(std::memcmp(whole.bytes(), strips.bytes(),
+                            static_cast<size_t>(whole.elements() * size_of(whole.dtype()))),
+                0)
+          << dtype << ", " << height << " rows";
+    }
+  }
+}
+
+TEST(AutoencoderKL, FlopsOfADecodingAreWhatPyTorchCounts) {
+  // torch.utils.flop_counter over diffusers' AutoencoderKL with Stable Diffusion's configuration.
+  EXPECT_DOUBLE_EQ(autoencoder_kl_decode_flops({}, 32, 32), 622'187'282'432);
+  EXPECT_DOUBLE_EQ(autoencoder_kl_decode_flops({}, 64, 64), 2'514'518'933'504);
+}
+
+// The random weights of the golden tiny autoencoder, 12 channels wide; of its shapes those that tell it
+// apart.
+class TinyWeights final : public WeightSource {
+ public:
+  std::optional<Shape> shape(const std::string& name) const override {
+    const std::map<std::string, Shape> shapes = {{"0.weight", {12, 3, 3, 3}},
+                                                 {"14.weight", {4, 12, 3, 3}},
+                                                 {"14.bias", {4}},
+                                                 {"1.weight", {12, 4, 3, 3}},
+                                                 {"19.bias", {3}}};
+    const auto found = shapes.find(name);
+    return found == shapes.end() ? std::nullopt : std::optional(found->second);
+  }
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
+    return weights_.load(name, expected, dtype);
+  }
+
+ private:
+  RandomWeights weights_{"tiny", kSeed};
+};
+
+TEST(TinyAutoencoder, AgreesWithPyTorch) {
+  for (const auto& [device, dtype, tolerance] : kPrecisions) {
+    SCOPED_TRACE(testing::Message() << device << " " << dtype);
+    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    const TinyWeights weights;
+    const TinyAutoencoder autoencoder(*backend, &weights, &weights);
+    EXPECT_LE(error_of(*backend, autoencoder.decode(uniform(*backend, "z", {2, 4, 3, 5})), "tiny_decode.npy"),
+              tolerance);
+    EXPECT_LE(error_of(*backend, autoencoder.encode(uniform(*backend, "picture", {2, 3, 24, 16})).mean,
+                       "tiny_encode.npy"),
+              tolerance);
+  }
+}
+
+// A picture with what photographs have: a sky that fades, hills, a sun, and no noise. (1, 3, 256, 256) in
+// [-1, 1].
+Tensor landscape() {
+  constexpr int64_t kSide = 256;
+  Tensor picture({1, 3, kSide, kSide}, DType::f32);
+  const double colors[3][3] = {{0.1, 0.4, 0.9}, {1, 0.8, 0.3}, {0.2, 0.45, 0.15}};  // sky, sun, hills
+  for (int64_t c = 0; c < 3; ++c)
+    for (int64_t y = 0; y < kSide; ++y)
+      for (int64_t x = 0; x < kSide; ++x) {
+        const double u = static_cast<double>(x) / kSide, v = static_cast<double>(y) / kSide;
+        const auto edge = [](double distance) { return 1 / (1 + std::exp(-150 * distance)); };
+        const double sun = edge(0.12 - std::hypot(u - 0.7, v - 0.3)),
+                     hills = edge(v - 0.65 - 0.1 * std::sin(7 * u) - 0.03 * std::sin(23 * u));
+        double color = colors[0][c] * (1 - 0.5 * v) + 0.3 * v;
+        color += sun * (colors[1][c] - color);
+        color += hills * (colors[2][c] * (1.4 - 0.7 * v) - color);
+        picture.data<float>()[(c * kSide + y) * kSide + x] = static_cast<float>(2 * color - 1);
+      }
+  return picture;
+}
+
+// 10 log10 of 1 over the mean square error of pictures in [-1, 1] held to 8 bits.
+double psnr(const Tensor& a, const Tensor& b) {
+  double sum = 0;
+  for (int64_t i = 0; i < a.elements(); ++i) {
+    const auto bits = [](float x) { return std::round(std::clamp((x + 1.) / 2, 0., 1.) * 255) / 255; };
+    const double difference = bits(a.data<float>()[i]) - bits(b.data<float>()[i]);
+    sum += difference * difference;
+  }
+  return -10 * std::log10(sum / static_cast<double>(a.elements()));
+}
+
+// The published weights are not part of this project: TSTITCH_TAESD names a folder with
+// taesd_{encoder,decoder}.safetensors of github.com/madebyollin/taesd.
+TEST(TinyAutoencoder, ThePublishedOneGivesAPictureBack) {
+  const char* folder = std::getenv("TSTITCH_TAESD");
+  if (!folder) GTEST_SKIP() << "TSTITCH_TAESD names no folder with taesd_{encoder,decoder}.safetensors";
+  const TensorFile decoder = read_safetensors(concat(folder, "/taesd_decoder.safetensors")),
+                   encoder = read_safetensors(concat(folder, "/taesd_encoder.safetensors"));
+  const FileWeights decoder_weights(decoder), encoder_weights(encoder);
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto backend = make_backend({.dtype = dtype, .threads = 2});
+    const auto autoencoder = load_autoencoder(*backend, decoder_weights, {}, &encoder_weights);
+    const Tensor picture = landscape();
+    const LatentDistribution latents =
+        autoencoder->encode(to_channels_last(*backend, backend->upload(picture)));
+    EXPECT_EQ(latents.mean.shape(), Shape({1, 32, 32, 4}));
+    const Tensor back = backend->download(to_channels_first(*backend, autoencoder->decode(latents.mean)));
+    EXPECT_GE(psnr(back, picture), 27) << dtype;
+  }
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,199 @@
+#include "tstitch/backend/cpu/conv2d.h"
+
+#include <cstring>
+
+#include "tstitch/backend/cpu/amx_gemm.h"
+#include "tstitch/backend/cpu/linear.h"
+#include "tstitch/backend/cpu/parallel.h"
+
+namespace tstitch::cpu {
+namespace {
+
+constexpr int64_t kStripBytes = 1 << 20;  // stays in the L2 cache beside a panel
+
+// By the vector kernels.
+class PanelConv2d final : public Conv2d {
+ public:
+  PanelConv2d(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b)
+      : Conv2d(kernels, w, b, kernels.panel_columns, w.dtype() == DType::bf16 ? 2 : 1) {
+    const bool bf16 = dtype_ == DType::bf16;
+    const Tensor matrix = as_matrix(w);
+    const int64_t K = matrix.columns(), width = panel_columns_;
+    panels_ = Tensor({divide_up(outputs_, width), K * width}, dtype_);
+    parallel_for(threads, panels_.extent(0), [&](int64_t panel, int) {
+      const int64_t row = panel * width;
+      kernels_.pack_panel(bf16, matrix.bytes() + row * K * size_of(dtype_), K,
+                          std::min(width, outputs_ - row), K,
+                          panels_.bytes() + panel * K * width * size_of(dtype_));
+    });
+  }
+
+ private:
+  void multiply(const ConvJob& job, int64_t panel, int64_t count) const override {
+    kernels_.conv(job, panel, count);
+  }
+};
+
+// By tiles: blocks of 16 or 32 pixels of one row of the output.
+template <class Tiles>
+class AmxConv2d final : public Conv2d {
+ public:
+  AmxConv2d(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b)
+      : Conv2d(kernels, w, b, kAmxColumns, kAmxStep) {
+    block_pixels_ = kAmxRows;
+    const Tensor matrix = as_matrix(w);
+    const int64_t K = matrix.columns();
+    panels_ = Tensor({divide_up(outputs_, kAmxColumns), K * kAmxColumns}, DType::bf16);
+    const auto* rows = reinterpret_cast<const uint16_t*>(matrix.bytes());
+    parallel_for(threads, panels_.extent(0), [&](int64_t panel, int) {
+      const int64_t row = panel * kAmxColumns;
+      amx_pack_panel(rows + row * K, K, std::min(kAmxColumns, outputs_ - row), K, panel_at(panel));
+    });
+  }
+
+ private:
+  uint16_t* panel_at(int64_t panel) const {
+    return reinterpret_cast<uint16_t*>(const_cast<std::byte*>(panels_.bytes())) + panel * panels_.columns();
+  }
+
+  void multiply(const ConvJob& job, int64_t panel, int64_t count) const override {
+    alignas(64) float sums[kAmxRows * kAmxColumns];
+    const int64_t column = panel * kAmxColumns, columns = std::min(kAmxColumns, outputs_ - column);
+    const int64_t steps = padded_inputs_ / kAmxStep, pixel = job.linear.x_stride;
+    const auto* strip = static_cast<const uint16_t*>(job.linear.x);
+    Tiles tiles;
+    for (int64_t p = 0; p < count;) {
+      const int64_t x = p % job.width, rows = std::min(kAmxRows, job.width - x);
+      const int64_t tile_rows = rows > 16 ? 32 : 16;
+      const uint16_t* corner = strip + (p / job.width * job.row_stride + x * pixel) * job.stride;
+      const uint16_t* weights = panel_at(panel);
+      amx_begin(tiles, tile_rows, {sums});
+      for (int64_t i = 0; i < kernel_; ++i)
+        for (int64_t j = 0; j < kernel_; ++j, weights += steps * kAmxStep * kAmxColumns)
+          amx_accumulate(tiles, corner + i * job.row_stride + j * pixel, job.stride * pixel, tile_rows,
+                         weights, steps, {});
+      amx_end(tiles, tile_rows, {sums});
+      kernels_.finish(job.linear, sums, kAmxColumns, p, rows, column, columns);
+      p += rows;
+    }
+  }
+};
+
+}  // namespace
+
+Conv2d::Conv2d(const Kernels& kernels, const Tensor& w, const Tensor& b, int64_t panel_columns,
+               int64_t input_multiple)
+    : kernels_(kernels),
+      dtype_(w.dtype()),
+      inputs_(w.extent(1)),
+      outputs_(w.extent(0)),
+      kernel_(w.extent(2)),
+      padded_inputs_(divide_up(inputs_, input_multiple) * input_multiple),
+      panel_columns_(panel_columns),
+      bias_(padded_bias(b, divide_up(outputs_, panel_columns) * panel_columns)) {}
+
+Tensor Conv2d::as_matrix(const Tensor& w) const {
+  const int64_t taps = kernel_ * kernel_, size = size_of(dtype_);
+  Tensor matrix({outputs_, taps * padded_inputs_}, dtype_);
+  std::memset(matrix.bytes(), 0, static_cast<size_t>(matrix.elements() * size));
+  for (int64_t m = 0; m < outputs_; ++m)
+    for (int64_t c = 0; c < inputs_; ++c)
+      for (int64_t tap = 0; tap < taps; ++tap)
+        std::memcpy(matrix.bytes() + (m * matrix.columns() + tap * padded_inputs_ + c) * size,
+                    w.bytes() + ((m * inputs_ + c) * taps + tap) * size, static_cast<size_t>(size));
+  return matrix;
+}
+
+void Conv2d::fill_strip(std::byte* strip, int64_t pixel, int64_t columns, const Tensor& x, int64_t n,
+                        int64_t first, int64_t rows, const Conv2dPath& path) const {
+  const int64_t H = x.extent(1), W = x.extent(2), repeats = path.upsample ? 2 : 1;
+  const int64_t pixel_bytes = pixel * size_of(dtype_);
+  const int64_t read =
+      std::min(repeats * W, columns - path.pad_before);  // pixels of a row that are not zeros
+  const float* norm = path.norm ? path.norm->data<float>() + n * 2 * inputs_ : nullptr;
+  for (int64_t row = 0; row < rows; ++row, strip += columns * pixel_bytes) {
+    const int64_t y = first + row - path.pad_before;
+    const bool inside = 0 <= y && y < repeats * H;
+    const int64_t left = inside ? path.pad_before : columns;
+    std::memset(strip, 0, static_cast<size_t>(left * pixel_bytes));
+    if (!inside) continue;
+    const int64_t source = (n * H + y / repeats) * W * x.row_stride();
+    kernels_.pixels({.x = x.bytes() + source * size_of(x.dtype()),
+                     .x_bf16 = x.dtype() == DType::bf16,
+                     .x_stride = x.row_stride(),
+                     .repeats = repeats,
+                     .channels = inputs_,
+                     .padded = padded_inputs_,
+                     .scale = norm,
+                     .shift = norm ? norm + inputs_ : nullptr,
+                     .act = epilogue_of(path.act),
+                     .to = strip + left * pixel_bytes,
+                     .to_bf16 = dtype_ == DType::bf16,
+                     .to_stride = pixel},
+                    read / repeats);
+    const int64_t right = columns - left - read;
+    std::memset(strip + (left + read) * pixel_bytes, 0, static_cast<size_t>(right * pixel_bytes));
+  }
+}
+
+void Conv2d::run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue act, int threads) const {
+  if (out.elements() == 0) return;
+  const int64_t N = out.extent(0), H = out.extent(1), W = out.extent(2), size = size_of(dtype_);
+  const int64_t columns = (W - 1) * path.stride + kernel_;
+  // Pixels half pages apart would share few lines of the L1 cache (CpuBackend::operand).
+  const int64_t pixel = padded_inputs_ + (padded_inputs_ * size % 2048 == 0 ? 64 / size : 0);
+  const int64_t row_bytes = columns * pixel * size;
+  const auto strip_rows = [&](int64_t rows) { return (rows - 1) * path.stride + kernel_; };
+
+  // As many rows as the cache holds, fewer for all threads to have work; then panels are shared out too.
+  int64_t rows = std::max<int64_t>(1, (kStripBytes / row_bytes - kernel_) / path.stride + 1);
+  rows = divide_up(H, std::max(divide_up(H, rows), std::min(H, divide_up(4 * threads, N))));
+  const int64_t strips = divide_up(H, rows), panels = panels_.extent(0);
+  const int64_t groups = std::min(panels, divide_up(4 * threads, N * strips));
+  // A block that ends beyond its row reads on, and what it makes of that is dropped.
+  const int64_t beyond = (block_pixels_ - 1) * path.stride * pixel * size;
+  const int64_t strip_bytes = divide_up(strip_rows(rows) * row_bytes + beyond, 64) * 64;
+  Tensor scratch({threads, strip_bytes}, DType::u8);
+
+  Tensor biases = bias_;
+  if (path.image_bias) {
+    biases = Tensor({N, bias_.elements()}, DType::f32);
+    for (int64_t n = 0; n < N; ++n)
+      for (int64_t m = 0; m < bias_.elements(); ++m)
+        biases.data<float>()[n * bias_.elements() + m] =
+            bias_.data<float>()[m] +
+            (m < outputs_ ? path.image_bias->data<float>()[n * path.image_bias->row_stride() + m] : 0.f);
+  }
+
+  parallel_for(threads, N * strips * groups, [&](int64_t item, int thread) {
+    const int64_t group = item % groups, strip = item / groups % strips, n = item / groups / strips;
+    const int64_t begin = strip * rows, end = std::min(H, begin + rows);
+    std::byte* mine = scratch.bytes() + thread * strip_bytes;
+    fill_strip(mine, pixel, columns, x, n, (path.begin + begin) * path.stride, strip_rows(end - begin), path);
+
+    ConvJob job = {.kernel = kernel_, .stride = path.stride, .row_stride = columns * pixel, .width = W};
+    job.linear = {.bf16 = dtype_ == DType::bf16,
+                  .x = mine,
+                  .x_stride = pixel,
+                  .inputs = padded_inputs_,
+                  .outputs = outputs_,
+                  .panels = panels_.bytes(),
+                  .bias = biases.data<float>() + (path.image_bias ? n * bias_.elements() : 0),
+                  .epilogue = act,
+                  .out = out.bytes() + (n * H + begin) * W * out.row_stride() * size_of(out.dtype()),
+                  .out_stride = out.row_stride(),
+                  .out_bf16 = out.dtype() == DType::bf16};
+    for (int64_t panel = group * panels / groups; panel < (group + 1) * panels / groups; ++panel)
+      multiply(job, panel, (end - begin) * W);
+  });
+}
+
+std::unique_ptr<Conv2d> make_conv2d(const Isa& isa, int threads, const Tensor& w, const Tensor& b) {
+  if (w.dtype() == DType::bf16 && isa.multiplier == Multiplier::amx)
+    return std::make_unique<AmxConv2d<HardwareTiles>>(*isa.kernels, threads, w, b);
+  if (w.dtype() == DType::bf16 && isa.multiplier == Multiplier::amx_emulated)
+    return std::make_unique<AmxConv2d<EmulatedTiles>>(*isa.kernels, threads, w, b);
+  return std::make_unique<PanelConv2d>(*isa.kernels, threads, w, b);
+}
+
+}  // namespace tstitch::cpu

@@ -1,0 +1,46 @@
+// Convolutions. A strip of rows of the input is normalised, activated and surrounded by zeros in memory of
+// the thread, small enough for its caches; its products with the panels of the weight need no other copy.
+#pragma once
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/backend/cpu/isa.h"
+
+namespace tstitch::cpu {
+
+class Conv2d : public PackedConv2d {
+ public:
+  int64_t inputs() const override { return inputs_; }
+  int64_t outputs() const override { return outputs_; }
+  int64_t kernel() const override { return kernel_; }
+  int64_t bytes() const override { return panels_.elements() * size_of(dtype_) + bias_.elements() * 4; }
+
+  // out (N, rows wanted, W', M) = the convolution, or with what is there by the epilogue `act`.
+  void run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue act, int threads) const;
+
+ protected:
+  // w: (M, C, k, k) of the type to compute with; inputs are padded with zeros to a multiple of
+  // `input_multiple`.
+  Conv2d(const Kernels& kernels, const Tensor& w, const Tensor& b, int64_t panel_columns,
+         int64_t input_multiple);
+
+  // The rows (outputs) of w as (M, k k C'), C' the padded inputs.
+  Tensor as_matrix(const Tensor& w) const;
+  // Output pixels 0..count of one panel.
+  virtual void multiply(const ConvJob& job, int64_t panel, int64_t count) const = 0;
+
+  const Kernels& kernels_;
+  DType dtype_;
+  int64_t inputs_, outputs_, kernel_, padded_inputs_, panel_columns_;
+  int64_t block_pixels_ = 1;  // of a row of the output that multiply() may read together, past its end
+  Tensor panels_;             // (panels, elements of a panel)
+  Tensor bias_;               // whole panels
+
+ private:
+  // Rows first ... first + rows of the padded input of image n.
+  void fill_strip(std::byte* strip, int64_t pixel, int64_t columns, const Tensor& x, int64_t n, int64_t first,
+                  int64_t rows, const Conv2dPath& path) const;
+};
+
+std::unique_ptr<Conv2d> make_conv2d(const Isa& isa, int threads, const Tensor& w, const Tensor& b);
+
+}  // namespace tstitch::cpu

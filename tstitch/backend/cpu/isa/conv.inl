@@ -1,0 +1,118 @@
+// Convolutions as products whose rows lie in the picture: the sum of an output runs over the pixels under the
+// kernel, row by row, without a copy of each pixel's surroundings.
+#pragma once
+
+#include "tstitch/backend/cpu/isa/linear.inl"
+
+namespace tstitch::cpu::TSTITCH_ISA {
+
+// to = f(x scale + shift), or f(x).
+template <class From, class To, class Function>
+inline void convert_pixels(const PixelJob& job, int64_t count, const Function& f) {
+  for (int64_t i = 0; i < count; ++i) {
+    const From* x = static_cast<const From*>(job.x) + i * job.x_stride;
+    To* to = static_cast<To*>(job.to) + i * job.repeats * job.to_stride;
+    if (job.scale)
+      for_row(job.channels,
+              [&](auto get, auto put) { put(to, f(fma(get(x), get(job.scale), get(job.shift)))); });
+    else
+      for_row(job.channels, [&](auto get, auto put) { put(to, f(get(x))); });
+    for (int64_t j = job.channels; j < job.padded; ++j) to[j] = To{};
+    for (int64_t r = 1; r < job.repeats; ++r)
+      __builtin_memcpy(to + r * job.to_stride, to, static_cast<size_t>(job.padded) * sizeof(To));
+  }
+}
+
+template <class From, class To>
+void pixels(const PixelJob& job, int64_t count) {
+  switch (job.act) {
+    case Epilogue::silu:
+      return convert_pixels<From, To>(job, count, [](F x) { return silu(x); });
+    case Epilogue::relu:
+      return convert_pixels<From, To>(job, count, [](F x) { return relu(x); });
+    case Epilogue::gelu_tanh:
+      return convert_pixels<From, To>(job, count, [](F x) { return gelu_tanh(x); });
+    default:
+      return convert_pixels<From, To>(job, count, [](F x) { return x; });
+  }
+}
+
+// sums (rows, vectors kLanes) of the output pixels whose upper left input pixels are `corners`.
+template <class T, int rows, int vectors>
+inline void convolve_block(const ConvJob& job, const T* const* corners, const U* panel, float* sums_out) {
+  F sums[rows][vectors] = {};
+  const int64_t count = units<T>(job.linear.inputs);
+  for (int64_t y = 0; y < job.kernel; ++y)
+    for (int64_t x = 0; x < job.kernel; ++x, panel += count * vectors) {
+      const T* a_row[rows];
+      for (int r = 0; r < rows; ++r) a_row[r] = corners[r] + y * job.row_stride + x * job.linear.x_stride;
+      accumulate<T, rows, vectors>(sums, a_row, panel, count);
+    }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) store(sums_out + (r * vectors + v) * kLanes, sums[r][v]);
+}
+
+// The same with the number of rows known at run time.
+template <class T, int vectors, int rows = kBlockRows<T>>
+inline void convolve_rows(int64_t actual, const ConvJob& job, const T* const* corners, const U* panel,
+                          float* sums) {
+  if (actual == rows)
+    convolve_block<T, rows, vectors>(job, corners, panel, sums);
+  else if constexpr (rows > 1)
+    convolve_rows<T, vectors, rows - 1>(actual, job, corners, panel, sums);
+}
+
+template <class T>
+void conv(const ConvJob& job, int64_t panel, int64_t count) {
+  alignas(64) float sums[kBlockRows<T> * kPanelColumns];
+  const int64_t column = panel * kPanelColumns, columns = min(kPanelColumns, job.linear.outputs - column);
+  const U* b = static_cast<const U*>(job.linear.panels) +
+               panel * job.kernel * job.kernel * units<T>(job.linear.inputs) * kPanelVectors;
+  for (int64_t p = 0; p < count; p += kBlockRows<T>) {
+    const int64_t rows = min(kBlockRows<T>, count - p);
+    const T* corners[kBlockRows<T>];
+    for (int64_t r = 0; r < rows; ++r)
+      corners[r] = static_cast<const T*>(job.linear.x) + (p + r) / job.width * job.stride * job.row_stride +
+                   (p + r) % job.width * job.stride * job.linear.x_stride;
+    convolve_rows<T, kPanelVectors>(rows, job, corners, b, sums);
+    finish(job.linear, sums, kPanelColumns, p, rows, column, columns);
+  }
+}
+
+// Sums of each channel about its first pixel, so that a large mean costs no digits; then the channels of a
+// group together.
+template <class T>
+void group_moments(const T* x, int64_t x_stride, int64_t count, int64_t channels, int64_t groups,
+                   float* moments) {
+  const int64_t width = channels / groups;
+  const auto n = static_cast<float>(count);
+  for (int64_t g = 0; g < groups; ++g) moments[2 * g] = moments[2 * g + 1] = 0;
+  for (int64_t first = 0; first < channels; first += kLanes) {
+    const int64_t lanes = min(kLanes, channels - first);
+    const auto get = [&](int64_t i) {
+      const T* p = x + i * x_stride + first;
+      return lanes == kLanes ? load(p) : load_some(p, lanes);
+    };
+    const F pivot = get(0);
+    F sum = {}, squares = {};
+    for (int64_t i = 0; i < count; ++i) {
+      const F y = get(i) - pivot;
+      sum += y;
+      squares = fma(y, y, squares);
+    }
+    const F shift = sum / n, mean = pivot + shift, variance = squares / n - shift * shift;
+    for (int64_t j = 0; j < lanes; ++j) {
+      const int64_t g = (first + j) / width, in_group = (first + j) % width;
+      // Welford's update (Technometrics 4, 1962), every channel of equal weight.
+      float* m = moments + 2 * g;
+      const float difference = mean[j] - m[0];
+      m[0] += difference / static_cast<float>(in_group + 1);
+      m[1] += variance[j] + difference * (mean[j] - m[0]);
+    }
+  }
+  for (int64_t g = 0; g < groups; ++g) moments[2 * g + 1] /= static_cast<float>(width);
+}
+
+}  // namespace tstitch::cpu::TSTITCH_ISA
