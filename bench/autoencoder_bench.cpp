@@ -25,7 +25,7 @@
 #include "tstitch/models/load_autoencoder.h"
 #include "tstitch/nn/random_weights.h"
 #include "tstitch/ops/ops.h"
-#include "tstitch/pipeline/model_info.h"
+#include "tstitch/pipeline/file_weights.h"
 
 namespace tstitch {
 namespace {

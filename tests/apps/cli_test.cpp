@@ -333,10 +333,6 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"exclude"}, {"sample", "--ratio", "0.5", "--switch-step", "3"});
   expect_refused(2, {"two models"}, {"sample", "--ratio", "0.5", "-m", "fashion-s"});
   expect_refused(2, {"--switch-rule", "foo", "dit, ldm"}, {"sample", "--switch-rule", "foo"});
-  expect_refused(2, {"euler", "ddim, ddpm"}, {"sample", "--solver", "euler"});
-  expect_refused(2, {"--rng", "cuda", "torch-cuda"}, {"sample", "--rng", "cuda"});
-}
-
   expect_refused(2, {"plms", "ddim, ddpm"}, {"sample", "--solver", "plms"});
   expect_refused(2, {"flow_euler", "rectified flows"}, {"sample", "--sampler", "flow_euler"});
   expect_refused(2, {"--scheduler", "beta", "discrete, karras"}, {"sample", "--scheduler", "beta"});

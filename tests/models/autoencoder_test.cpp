@@ -16,7 +16,7 @@
 #include "tstitch/models/tiny_autoencoder.h"
 #include "tstitch/nn/random_weights.h"
 #include "tstitch/ops/ops.h"
-#include "tstitch/pipeline/model_info.h"
+#include "tstitch/pipeline/file_weights.h"
 
 namespace tstitch {
 namespace {

@@ -9,6 +9,7 @@
 #include "tstitch/io/safetensors.h"
 #include "tstitch/io/sharded.h"
 #include "tstitch/pipeline/diffusers_dit.h"
+#include "tstitch/pipeline/file_weights.h"
 #include "tstitch/pipeline/model_config.h"
 
 namespace tstitch {
@@ -28,25 +29,6 @@ std::string name_of(const ModelFiles& files) {
   if (files.path == files.weights) return path.stem().string();
   return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
 }
-
-// The weights of a file that names them as the models do.
-class FileWeights final : public WeightSource {
- public:
-  explicit FileWeights(const TensorFile& file) : file_(&file) {}
-
-  std::optional<Shape> shape(const std::string& name) const override {
-    const auto found = file_->tensors().find(name);
-    if (found == file_->tensors().end() || found->second.shape.size() > Shape::kMaxRank) return std::nullopt;
-    return Shape(found->second.shape);
-  }
-
-  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
-    return file_->load(name, expected, dtype);
-  }
-
- private:
-  const TensorFile* file_;
-};
 
 std::string shape_text(const ModelInfo& info) {
   const DiTConfig& c = info.config;
