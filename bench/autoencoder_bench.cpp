@@ -8,8 +8,6 @@
 //                     [--output F.npy] [--dtype bf16] [--threads 0] [--repeats 3]
 //
 // Arrays are NCHW: latents as the decoder takes them; pictures in [-1, 1]; encoded latents are the mean.
-#include <sys/resource.h>
-
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -17,6 +15,8 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
+#include <string>
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
@@ -32,10 +32,12 @@ namespace {
 
 constexpr uint64_t kSeed = 7;
 
-int64_t peak_bytes() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * int64_t{1024};
+// The most memory this program has held. (getrusage would count what its parent held when it forked.)
+int64_t peak_mib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) >> 10;
+  return 0;
 }
 
 // Of all threads.
@@ -84,7 +86,7 @@ int measure(int argc, char** argv) {
   const Tensor x = to_channels_last(
       *backend,
       backend->upload(input.empty() ? random_uniform("z", shape, std::sqrt(3.0), kSeed) : read_npy(input)));
-  const int64_t loaded_bytes = peak_bytes();
+  const int64_t loaded_mib = peak_mib();
 
   Tensor y;
   std::vector<double> seconds;
@@ -107,8 +109,8 @@ int measure(int argc, char** argv) {
       "\"loaded_mib\": %lld, "
       "\"peak_mib\": %lld}\n",
       backend->description().c_str(), 1e3 * median, 1e3 * seconds[0], 1e3 * cpu_seconds,
-      static_cast<double>(x.extent(0)) * flops / median * 1e-9, static_cast<long long>(loaded_bytes >> 20),
-      static_cast<long long>(peak_bytes() >> 20));
+      static_cast<double>(x.extent(0)) * flops / median * 1e-9, static_cast<long long>(loaded_mib),
+      static_cast<long long>(peak_mib()));
   return 0;
 }
 

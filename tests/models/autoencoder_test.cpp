@@ -182,6 +182,16 @@ TEST(AutoencoderKL, CompanyAndThreadsChangeNothing) {
   }
 }
 
+TEST(AutoencoderKL, TheSecondDecodingTakesNoMemoryFromTheSystem) {
+  const auto backend = make_backend({.dtype = "bf16", .threads = 2});
+  const AutoencoderKL autoencoder(kWithAttention, Weights(*backend, RandomWeights("kl", kSeed)));
+  const Tensor z = uniform(*backend, "z", {2, 16, 9, 7});
+  autoencoder.decode(z);
+  const int64_t before = host_memory().statistics().system_allocations;
+  autoencoder.decode(z);
+  EXPECT_EQ(host_memory().statistics().system_allocations, before);
+}
+
 // A large level is made in strips: the same bits as whole.
 TEST(ResnetBlock, StripsOfAnUpsampledPictureChangeNothing) {
   for (const char* dtype : {"f32", "bf16"}) {

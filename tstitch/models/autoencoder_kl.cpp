@@ -11,9 +11,11 @@ namespace {
 constexpr double kEps = 1e-6;  // of every group norm
 constexpr double kLowestLogVariance = -30, kHighestLogVariance = 20;
 
-// Upsampled pictures above this are made in strips of kStripRows. Also, what a level leaves in the cache of
-// the memory is of no use to the next one, whose pictures are larger: above this it is given back.
-constexpr int64_t kLargeBytes = int64_t{256} << 20;
+// What a level leaves in the cache of the memory is of no use to the next, whose pictures are larger: above
+// this many bytes of one it is given back.
+constexpr int64_t kTrimmedPicture = int64_t{256} << 20;
+
+// Of an upsampled picture that is made in strips.
 constexpr int64_t kStripRows = 64;
 
 // Rows begin ... end of a picture (1, H, W, C), as a view.
@@ -256,8 +258,7 @@ Tensor AutoencoderLevel::operator()(Tensor x) const {
 void AutoencoderHalf::operator()(Tensor& out, const Tensor& image) const {
   Tensor x = conv_in(first_quant ? (*first_quant)(image, {}) : image, same());
   for (const AutoencoderLevel& level : levels) {
-    // What a level leaves in the cache of the memory is of no use to the next, whose pictures are larger.
-    if (4 * x.elements() * size_of(x.dtype()) > kLargePicture) backend->memory().trim();
+    if (4 * x.elements() * size_of(x.dtype()) > kTrimmedPicture) backend->memory().trim();
     x = level(std::move(x));
   }
   const Tensor norm = norm_out(x);

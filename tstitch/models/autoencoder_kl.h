@@ -50,7 +50,7 @@ AutoencoderKLConfig infer_autoencoder_kl_config(const WeightSource& weights);
 double autoencoder_kl_decode_flops(const AutoencoderKLConfig& config, int64_t height, int64_t width);
 
 // Bytes of a picture inside the network above which memory counts more than time.
-inline constexpr int64_t kLargePicture = int64_t{256} << 20;
+inline constexpr int64_t kLargePicture = int64_t{512} << 20;
 
 // x + conv2(silu(norm2(conv1(silu(norm1(x)))))), with a 1 x 1 convolution of x where the channels change.
 class ResnetBlock {

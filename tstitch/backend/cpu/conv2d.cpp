@@ -17,7 +17,7 @@ class PanelConv2d final : public Conv2d {
   PanelConv2d(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b)
       : Conv2d(kernels, w, b, kernels.panel_columns, w.dtype() == DType::bf16 ? 2 : 1) {
     const bool bf16 = dtype_ == DType::bf16;
-    const Tensor matrix = as_matrix(w);
+    const Tensor matrix = as_matrix(w, threads);
     const int64_t K = matrix.columns(), width = panel_columns_;
     panels_ = Tensor({divide_up(outputs_, width), K * width}, dtype_);
     parallel_for(threads, panels_.extent(0), [&](int64_t panel, int) {
@@ -41,7 +41,7 @@ class AmxConv2d final : public Conv2d {
   AmxConv2d(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b)
       : Conv2d(kernels, w, b, kAmxColumns, kAmxStep) {
     block_pixels_ = kAmxRows;
-    const Tensor matrix = as_matrix(w);
+    const Tensor matrix = as_matrix(w, threads);
     const int64_t K = matrix.columns();
     panels_ = Tensor({divide_up(outputs_, kAmxColumns), K * kAmxColumns}, DType::bf16);
     const auto* rows = reinterpret_cast<const uint16_t*>(matrix.bytes());
@@ -92,15 +92,16 @@ Conv2d::Conv2d(const Kernels& kernels, const Tensor& w, const Tensor& b, int64_t
       panel_columns_(panel_columns),
       bias_(padded_bias(b, divide_up(outputs_, panel_columns) * panel_columns)) {}
 
-Tensor Conv2d::as_matrix(const Tensor& w) const {
+Tensor Conv2d::as_matrix(const Tensor& w, int threads) const {
   const int64_t taps = kernel_ * kernel_, size = size_of(dtype_);
   Tensor matrix({outputs_, taps * padded_inputs_}, dtype_);
   std::memset(matrix.bytes(), 0, static_cast<size_t>(matrix.elements() * size));
-  for (int64_t m = 0; m < outputs_; ++m)
+  parallel_for(threads, outputs_, [&](int64_t m, int) {
     for (int64_t c = 0; c < inputs_; ++c)
       for (int64_t tap = 0; tap < taps; ++tap)
         std::memcpy(matrix.bytes() + (m * matrix.columns() + tap * padded_inputs_ + c) * size,
                     w.bytes() + ((m * inputs_ + c) * taps + tap) * size, static_cast<size_t>(size));
+  });
   return matrix;
 }
 

@@ -24,7 +24,7 @@ class Conv2d : public PackedConv2d {
          int64_t input_multiple);
 
   // The rows (outputs) of w as (M, k k C'), C' the padded inputs.
-  Tensor as_matrix(const Tensor& w) const;
+  Tensor as_matrix(const Tensor& w, int threads) const;
   // Output pixels 0..count of one panel.
   virtual void multiply(const ConvJob& job, int64_t panel, int64_t count) const = 0;
 
