@@ -1,8 +1,10 @@
 #include "tstitch/io/tensor_file.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
+#include "tstitch/base/crc32.h"
 #include "tstitch/io/convert.h"
 #include "tstitch/io/extents.h"
 #include "tstitch/io/refuse.h"
@@ -32,7 +34,31 @@ std::string similar_names(const std::string& name, const TensorFile::Tensors& te
   return text;
 }
 
+// The elements of a tensor with strides, in row-major order.
+std::vector<std::byte> dense_elements(const TensorInfo& info) {
+  const auto size = static_cast<size_t>(size_of(*info.dtype));
+  const size_t rank = info.shape.size();
+  const auto elements = static_cast<size_t>(*checked_elements(info.shape));
+  std::vector<std::byte> dense(elements * size);
+  std::vector<int64_t> index(rank);
+  int64_t from = 0;
+  for (size_t i = 0; i < elements; ++i) {
+    std::memcpy(dense.data() + i * size, info.bytes.data() + static_cast<size_t>(from) * size, size);
+    for (size_t axis = rank; axis-- > 0; index[axis] = 0) {
+      from += info.strides[axis];
+      if (++index[axis] < info.shape[axis]) break;
+      from -= info.strides[axis] * info.shape[axis];
+    }
+  }
+  return dense;
+}
+
 }  // namespace
+
+bool ChecksummedBytes::intact() const {
+  if (known_intact_) return true;
+  return known_intact_ = crc32(bytes_) == crc32_;
+}
 
 TensorFile::TensorFile(std::string path, std::shared_ptr<const MappedFile> file, Tensors tensors,
                        Metadata metadata)
@@ -53,18 +79,24 @@ const TensorInfo& TensorFile::find(const std::string& name) const {
 Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dtype) const {
   check_internal(dtype == DType::f32 || dtype == DType::bf16, "weights asked for as ", name_of(dtype));
   const TensorInfo& info = find(name);
+  if (!info.dtype || !is_floating(*info.dtype))
+    refuse(path_, info.dtype_code, "tensor \"", printable(name), "\": type ", info.dtype_name,
+           ", expected F32, BF16, F16 or F64");
   if (!std::ranges::equal(info.shape, expected.extents()))
     refuse(path_, "MODEL_SHAPE", "tensor \"", printable(name), "\": shape ", extents_text(info.shape),
            ", expected ", to_string(expected));
-  if (!info.dtype || !is_floating(*info.dtype))
-    refuse(path_, "ST_DTYPE_UNSUPPORTED", "tensor \"", printable(name), "\": type ", info.dtype_name,
-           ", expected F32, BF16, F16 or F64");
 
   // Before, because a page beyond the end of a shortened file cannot be touched; after, because what was
   // copied may be half of the old file and half of the new one.
   if (file_) file_->verify_unchanged();
+  if (info.record && !info.record->intact())
+    refuse(path_, "ZIP_CRC", "tensor \"", printable(name),
+           "\": its bytes do not have the CRC-32 that the archive states: a damaged file");
+  std::vector<std::byte> dense;
+  if (!info.strides.empty()) dense = dense_elements(info);
   Tensor tensor(expected, dtype);
-  const int64_t non_finite = convert_elements(info.bytes, *info.dtype, tensor);
+  const int64_t non_finite = convert_elements(
+      info.strides.empty() ? info.bytes : std::span<const std::byte>(dense), *info.dtype, tensor);
   if (file_) file_->verify_unchanged();
   if (non_finite)
     refuse(path_, "MODEL_NONFINITE", "tensor \"", printable(name), "\": ", non_finite, " of ",

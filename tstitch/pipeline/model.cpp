@@ -1,20 +1,20 @@
 #include "tstitch/pipeline/model.h"
 
 #include "tstitch/base/clock.h"
-#include "tstitch/io/safetensors.h"
+#include "tstitch/io/checkpoint.h"
 #include "tstitch/nn/random_weights.h"
 
 namespace tstitch {
 
 std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths) {
   std::vector<ModelInfo> infos;
-  for (const std::string& path : paths) infos.push_back(read_model_info(read_safetensors(path)));
+  for (const std::string& path : paths) infos.push_back(read_model_info(open_checkpoint(path)));
   return infos;
 }
 
 Model load_model(const ModelInfo& info, Backend& backend) {
   const Stopwatch stopwatch;
-  const TensorFile file = read_safetensors(info.path);
+  const TensorFile file = open_checkpoint(info.path);
   const FileWeights weights(file);
   Model model{.info = info, .network = std::make_unique<DiT>(info.config, Weights(backend, weights))};
   model.load_seconds = stopwatch.seconds();
