@@ -92,13 +92,13 @@ class TorchFileReader {
     const ZipEntry& program = *find_entry(zip_, folder_ + "data.pkl");
     const Pickle pickle(checked(program), where_);
     TorchTensors tensors(zip_, folder_, bytes_.size(), where_);
+    collect(find_weights(pickle.root()), tensors);
     // Also what no weight needs: a file that is wrong somewhere is not to be trusted anywhere.
     for (size_t i = 0; i < pickle.objects(); ++i) {
       const PickleObject object = pickle.object(i);
       if (object.is_persistent()) tensors.check_storage(object);
-      if (TorchTensors::is_tensor(object)) tensors.tensor(object);
+      if (TorchTensors::is_tensor(object)) tensors.tensor(object, std::nullopt);
     }
-    collect(find_weights(pickle.root()), tensors);
     return {std::move(tensors_), std::move(metadata_)};
   }
 
@@ -238,7 +238,7 @@ class TorchFileReader {
       if (name.size() > kMaxTensorNameBytes)
         refuse(where_, "PT_NAME", "a tensor name of ", name.size(), " bytes, expected at most ",
                kMaxTensorNameBytes);
-      if (!tensors_.emplace(name, tensors.tensor(value)).second)
+      if (!tensors_.emplace(name, tensors.tensor(value, name)).second)
         refuse(where_, "MODEL_DUPLICATE", "two tensors \"", printable(std::string(name)), "\"");
     });
     std::string path;

@@ -132,19 +132,20 @@ bool TorchTensors::is_tensor(const PickleObject& object) {
 
 void TorchTensors::refuse_argument(const PickleObject& object, const char* what, const char* expected) const {
   const bool opaque = object.is_call() || object.is_global();
-  refuse(where_, opaque ? "PKL_UNSUPPORTED_GLOBAL" : "PKL_TYPE", what, " of a tensor is ",
-         object.description(), ", expected ", expected);
+  refuse_tensor(opaque ? "PKL_UNSUPPORTED_GLOBAL" : "PKL_TYPE", what, " is ", object.description(),
+                ", expected ", expected);
 }
 
-TensorInfo TorchTensors::tensor(const PickleObject& call) {
+TensorInfo TorchTensors::tensor(const PickleObject& call, std::optional<std::string_view> name) {
+  subject_ = name ? concat("tensor \"", printable(std::string(*name)), "\": ") : "a tensor without name: ";
   PickleObject function = call.callable(), arguments = call.arguments();
   for (int wrappers = 0; wrappers <= kMaxWrappers; ++wrappers) {
     if (!function.is_global()) refuse_argument(function, "the function", "a name");
     const Rebuild* rebuild = find_rebuild(function);
     if (!rebuild) return unreadable("what " + function.full_name() + " gives");
     if (arguments.size() < rebuild->least || arguments.size() > rebuild->most)
-      refuse(where_, "PKL_TYPE", function.full_name(), " with ", arguments.size(), " arguments, expected ",
-             rebuild->least, rebuild->most > rebuild->least ? " or one more" : "");
+      refuse_tensor("PKL_TYPE", function.full_name(), " with ", arguments.size(), " arguments, expected ",
+                    rebuild->least, rebuild->most > rebuild->least ? " or one more" : "");
     const auto elements = arguments.elements();
     const std::vector<PickleObject> a(elements.begin(), elements.end());
     switch (rebuild->kind) {
@@ -230,20 +231,21 @@ TensorInfo TorchTensors::strided(const Storage& storage, const TorchType& type, 
   const std::vector<int64_t> shape = extents(shape_object, "the shape"),
                              strides = extents(strides_object, "the strides");
   if (shape.size() != strides.size())
-    refuse(where_, "PT_SHAPE", "a shape of ", shape.size(), " dimensions with ", strides.size(), " strides");
+    refuse_tensor("PT_SHAPE", "a shape of ", shape.size(), " dimensions with ", strides.size(), " strides");
   const std::optional<int64_t> elements = checked_elements(shape);
   const std::optional<int64_t> bytes = elements ? checked_mul(*elements, type.bytes) : std::nullopt;
-  if (!bytes) refuse(where_, "PT_SHAPE", "shape ", extents_text(shape), " x ", type.name, " overflows");
+  if (!bytes) refuse_tensor("PT_SHAPE", "shape ", extents_text(shape), " x ", type.name, " overflows");
 
   const int64_t first = integer(offset, "the offset");
   const auto available = static_cast<int64_t>(storage.bytes.size()) / type.bytes;
   const std::optional<int64_t> end = *elements ? reach(first, shape, strides) : first;
   if (first < 0 || !end || *end > available)
-    refuse(where_, "PT_VIEW_RANGE", "a view of shape ", extents_text(shape), ", strides ",
-           extents_text(strides), " and offset ", first, " into a storage of ", available, " elements");
+    refuse_tensor("PT_VIEW_RANGE", "a view of shape ", extents_text(shape), ", strides ",
+                  extents_text(strides), " and offset ", first, " into a storage of ", available,
+                  " elements");
   if (*bytes > expansion_limit_)
-    refuse(where_, "RES_LIMIT", "a view of shape ", extents_text(shape), " x ", type.name, " repeats ",
-           available, " elements to ", *bytes, " bytes, expected at most ", expansion_limit_);
+    refuse_tensor("RES_LIMIT", "a view of shape ", extents_text(shape), " x ", type.name, " repeats ",
+                  available, " elements to ", *bytes, " bytes, expected at most ", expansion_limit_);
 
   return {.dtype_name = std::string(type.name),
           .dtype = type.read_as,
@@ -260,12 +262,11 @@ std::vector<int64_t> TorchTensors::extents(const PickleObject& object, const cha
     return extents(*object.arguments().elements().begin(), what);
   if (!object.is_tuple()) refuse_argument(object, what, "a tuple");
   if (object.size() > kMaxRank)
-    refuse(where_, "PT_SHAPE", what, " of a tensor has ", object.size(), " elements, expected at most ",
-           kMaxRank);
+    refuse_tensor("PT_SHAPE", what, " has ", object.size(), " elements, expected at most ", kMaxRank);
   std::vector<int64_t> values;
   for (const PickleObject element : object.elements()) {
     values.push_back(integer(element, what));
-    if (values.back() < 0) refuse(where_, "PT_SHAPE", what, " of a tensor holds ", values.back());
+    if (values.back() < 0) refuse_tensor("PT_SHAPE", what, " holds ", values.back());
   }
   return values;
 }
@@ -273,7 +274,7 @@ std::vector<int64_t> TorchTensors::extents(const PickleObject& object, const cha
 int64_t TorchTensors::integer(const PickleObject& object, const char* what) const {
   if (const std::optional<int64_t> value = object.integer()) return *value;
   if (object.is_number())
-    refuse(where_, "PKL_INT_RANGE", what, " of a tensor holds a number that is no integer of 64 bits");
+    refuse_tensor("PKL_INT_RANGE", what, " holds a number that is no integer of 64 bits");
   refuse_argument(object, what, "an integer");
 }
 

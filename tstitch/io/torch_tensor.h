@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tstitch/io/pickle.h"
+#include "tstitch/io/refuse.h"
 #include "tstitch/io/tensor_file.h"
 #include "tstitch/io/zip.h"
 
@@ -35,9 +36,9 @@ class TorchTensors {
   static bool is_tensor(const PickleObject& object);
 
   // Such a call's tensor: bytes in the archive, not read yet. A tensor that is no plain array in memory comes
-  // without dtype, and with the code of its refusal. Throws Error{input} with a code (PT1-PT9, PK3, PK4, PK11
-  // and PK15) when anything is out of range, of the wrong type or missing.
-  TensorInfo tensor(const PickleObject& call);
+  // without dtype, and with the code of its refusal. `name` is for messages. Throws Error{input} with a code
+  // (PT1-PT9, PK3, PK4, PK11 and PK15) when anything is out of range, of the wrong type or missing.
+  TensorInfo tensor(const PickleObject& call, std::optional<std::string_view> name);
 
   // The same checks for a persistent object.
   void check_storage(const PickleObject& persistent) { storage(persistent); }
@@ -56,12 +57,17 @@ class TorchTensors {
                      const PickleObject& shape, const PickleObject& strides) const;
   std::vector<int64_t> extents(const PickleObject& object, const char* what) const;
   int64_t integer(const PickleObject& object, const char* what) const;
+  template <class... Parts>
+  [[noreturn]] void refuse_tensor(const char* code, const Parts&... parts) const {
+    refuse(where_, code, subject_, parts...);
+  }
   [[noreturn]] void refuse_argument(const PickleObject& object, const char* what, const char* expected) const;
 
   const std::vector<ZipEntry>& zip_;
   std::string folder_;
   int64_t expansion_limit_;
   const std::string& where_;
+  std::string subject_;  // the tensor that is looked at
   std::map<std::string, Storage, std::less<>> storages_;
 };
 
