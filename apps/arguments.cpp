@@ -10,6 +10,7 @@
 #include "tstitch/io/npy.h"
 #include "tstitch/pipeline/assets.h"
 #include "tstitch/pipeline/class_names.h"
+#include "tstitch/pipeline/model.h"
 
 namespace tstitch {
 namespace {
@@ -49,12 +50,26 @@ void add_common_options(CLI::App& command, Arguments& a) {
   const std::string models = "Models", trajectory = "Trajectory", images = "Images", run = "Run";
 
   command
-      .add_option("-m,--model", a.models,
-                  "A model file (.safetensors) or demo model (fashion-s, fashion-b, fashion-l);"
-                  " repeat it in order of use, small first. Default: fashion-s, fashion-l")
+      .add_option(
+          "-m,--model", a.models,
+          "A checkpoint (.safetensors, .pt, .ckpt, .bin), a folder of diffusers, or a demo model (fashion-s,"
+          " fashion-b, fashion-l); repeat it in order of use, small first. Default: fashion-s, fashion-l")
       ->group(models);
   command.add_option("--small,--s-ckpt", a.small, "The first of two models")->group(models);
   command.add_option("--large,--xl-ckpt", a.large, "The second of two models")->group(models);
+  command
+      .add_option(
+          "--weights", a.weights,
+          "Of training checkpoints: ema (their running average), model (what was trained), or auto: ema"
+          " where there is one")
+      ->capture_default_str()
+      ->group(models);
+  command
+      .add_option("--vae", a.vae,
+                  "The autoencoder that makes pictures of latents: a file (AutoencoderKL or TAESD) or "
+                  "diffusers' folder."
+                  " Default: what comes with the last model")
+      ->group(models);
 
   command
       .add_option("--switch-rule", a.switch_rule,
@@ -175,6 +190,10 @@ std::vector<std::string> model_paths(const Arguments& a) {
   if (names.empty()) return builtin_models();
   for (std::string& name : names) name = resolve_model(name);
   return names;
+}
+
+std::vector<ModelInfo> read_models(const Arguments& a) {
+  return read_model_infos(model_paths(a), parse_weight_choice(a.weights));
 }
 
 SampleOptions sample_options(const Arguments& a, const std::vector<ModelInfo>& models) {

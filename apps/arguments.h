@@ -14,6 +14,8 @@ namespace tstitch {
 struct Arguments {
   std::vector<std::string> models;
   std::string small, large;
+  std::string weights = "auto";
+  std::string vae;
   std::optional<double> ratio;
   std::string switch_rule, scheduler, spacing;
   std::string classes;
@@ -33,6 +35,8 @@ void add_sample_options(CLI::App& command, Arguments& arguments);
 
 // The files of the models in order of use: --model, or --small and --large, or the demo family.
 std::vector<std::string> model_paths(const Arguments& arguments);
+
+std::vector<ModelInfo> read_models(const Arguments& arguments);  // of model_paths
 
 // The options as the library takes them; reads --init-latent and --noise. Throws Error{usage} for values that
 // contradict each other. models: the models in order of use; the last one says what classes are called.

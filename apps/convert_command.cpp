@@ -8,6 +8,7 @@
 #include "apps/output.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
+#include "tstitch/io/checkpoint.h"
 #include "tstitch/io/convert_checkpoint.h"
 #include "tstitch/io/safetensors.h"
 #include "tstitch/pipeline/assets.h"
@@ -30,14 +31,6 @@ std::optional<DType> parse_target(const std::string& name) {
   return dtype;
 }
 
-TensorFile open_input(const std::string& path, const std::string& weights) {
-  check(weights == "auto" || weights == "ema" || weights == "model", ErrorKind::usage, "--weights is \"",
-        printable(weights), "\", expected auto, ema or model");
-  check(weights != "ema", ErrorKind::input, "\"", printable(path),
-        "\" holds one set of weights, not known to be an average");
-  return read_safetensors(path);
-}
-
 // "BF16, F32", megabytes
 std::string describe(const TensorFile& file) {
   std::set<std::string> types;
@@ -58,7 +51,7 @@ int convert_command(const ConvertArguments& a) {
   const std::optional<DType> dtype = parse_target(a.dtype);
   check(a.output.ends_with(".safetensors"), ErrorKind::usage, "the output is \"", printable(a.output),
         "\", expected a name that ends in .safetensors");
-  const TensorFile file = open_input(input, a.weights);
+  const TensorFile file = open_checkpoint(input, parse_weight_choice(a.weights));
   std::error_code ignored;
   check(!std::filesystem::equivalent(input, a.output, ignored), ErrorKind::usage, "\"", printable(a.output),
         "\" is the input itself");

@@ -52,9 +52,9 @@ void check_output(const std::string& path) {
   check_output_file(path);
 }
 
-std::vector<std::string> write_images(const std::string& path, const RunResult& result, const Plan& plan,
+std::vector<std::string> write_images(const std::string& path, const Tensor& pictures, const Plan& plan,
                                       const std::vector<ModelInfo>& models, int64_t images_per_class) {
-  const std::vector<Image> images = decode_pixels(result.latents);
+  const std::vector<Image> images = decode_pixels(pictures);
   if (!is_folder(path)) {
     const bool single = images.size() == 1;
     const Image picture =

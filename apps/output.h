@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "tstitch/pipeline/plan.h"
-#include "tstitch/pipeline/run.h"
 
 namespace tstitch {
 
@@ -13,9 +12,9 @@ namespace tstitch {
 void check_output(const std::string& path);
 void check_output_file(const std::string& path);  // any file
 
-// Writes the images as a grid into a .png, or one by one into a folder as 000000.png ... Returns what was
-// written.
-std::vector<std::string> write_images(const std::string& path, const RunResult& result, const Plan& plan,
+// Writes pictures, (N, C, H, W) in [-1, 1], as a grid into a .png, or one by one into a folder as 000000.png
+// ... Returns what was written.
+std::vector<std::string> write_images(const std::string& path, const Tensor& pictures, const Plan& plan,
                                       const std::vector<ModelInfo>& models, int64_t images_per_class);
 
 }  // namespace tstitch

@@ -14,11 +14,9 @@ namespace {
 
 // Decides where pictures go; nowhere when only latents are wanted or the latents cannot be shown.
 std::string picture_output(const Arguments& a, const ModelInfo& model) {
-  if (model.pixels) return !a.output.empty() || !a.save_latent.empty() ? a.output : "output.png";
-  check(a.output.empty() && (a.dry_run || !a.save_latent.empty()), ErrorKind::usage, "the latents of ",
-        model.name,
-        " need a decoder, which this version does not have: use --save-latent FILE.npy instead of --output");
-  return "";
+  if (a.output.empty() && (!a.save_latent.empty() || a.dry_run)) return "";
+  check_decodable(a, model);
+  return a.output.empty() ? "output.png" : a.output;
 }
 
 void print_steps(const Plan& plan, const std::vector<ModelInfo>& infos) {
@@ -29,7 +27,7 @@ void print_steps(const Plan& plan, const std::vector<ModelInfo>& infos) {
 }
 
 int sample_command(const Arguments& a) {
-  const std::vector<ModelInfo> infos = read_model_infos(model_paths(a));
+  const std::vector<ModelInfo> infos = read_models(a);
   const Plan plan = make_plan(infos, sample_options(a, infos));
   const std::string output = picture_output(a, infos.back());
   if (!output.empty()) check_output(output);
@@ -46,7 +44,7 @@ int sample_command(const Arguments& a) {
   }
   std::vector<bool> used;
   for (size_t i = 0; i < infos.size(); ++i) used.push_back(plan.trajectory.steps_of(static_cast<int>(i)) > 0);
-  if (session.load(used) == kInterrupted) return report_interrupted();
+  if (session.load(used, !output.empty() && !a.dry_run) == kInterrupted) return report_interrupted();
 
   if (a.dry_run) {
     const double seconds = session.estimate(plan);
@@ -58,7 +56,7 @@ int sample_command(const Arguments& a) {
     return kDone;
   }
 
-  const RunResult result = session.run(plan, Show::bar_or_lines);
+  RunResult result = session.run(plan, Show::bar_or_lines);
   if (result.cancelled) return report_interrupted();
 
   std::vector<std::string> outputs;
@@ -67,8 +65,8 @@ int sample_command(const Arguments& a) {
     outputs.push_back(a.save_latent);
   }
   if (!output.empty())
-    for (const std::string& path :
-         write_images(output, result, plan, infos, a.sample.random_classes ? 1 : a.sample.batch_count))
+    for (const std::string& path : write_images(output, session.pictures(result), plan, infos,
+                                                a.sample.random_classes ? 1 : a.sample.batch_count))
       outputs.push_back(path);
 
   if (a.json) {

@@ -4,15 +4,23 @@
 
 #include "apps/commands.h"
 #include "apps/interrupt.h"
+#include "tstitch/base/clock.h"
+#include "tstitch/base/error.h"
+#include "tstitch/pipeline/decoder.h"
 
 namespace tstitch {
 
 Session::Session(const Arguments& arguments, const std::vector<ModelInfo>& infos)
-    : quiet_(arguments.quiet || arguments.json), backend_(make_backend(arguments.backend)) {
+    : quiet_(arguments.quiet || arguments.json),
+      vae_(vae_path(arguments, infos.back())),
+      backend_(make_backend(arguments.backend)) {
   for (const ModelInfo& info : infos) models_.push_back({.info = info, .network = nullptr});
 }
 
-int Session::load(const std::vector<bool>& used) {
+int Session::load(const std::vector<bool>& used, bool with_decoder) {
+  // First, so that one that does not fit is known before the long part.
+  if (with_decoder && !models_.back().info.pixels)
+    decoder_ = load_decoder(*backend_, vae_, models_.back().info);
   for (size_t i = 0; i < models_.size(); ++i) {
     if (used[i]) models_[i] = load_model(models_[i].info, *backend_);
     if (interrupted()) return kInterrupted;
@@ -28,6 +36,14 @@ void Session::warm_up(const Plan& plan) {
 RunResult Session::run(const Plan& plan, Show show) {
   ProgressBar progress(names(), quiet_ ? Show::nothing : show);
   return tstitch::run(*backend_, models_, plan, progress);
+}
+
+Tensor Session::pictures(RunResult& result) {
+  if (!decoder_) return result.latents;
+  const Stopwatch stopwatch;
+  Tensor pictures = decode(*backend_, *decoder_, result.latents);
+  result.decode_seconds = stopwatch.seconds();
+  return pictures;
 }
 
 double Session::estimate(const Plan& plan) {
@@ -50,13 +66,28 @@ void Session::print_times(const RunResult& result) const {
                   static_cast<long long>(time.evaluations),
                   1e3 * time.seconds / static_cast<double>(time.evaluations), time.seconds);
   }
-  std::printf("loading %.2f s, sampling %.2f s\n", load_seconds, result.seconds);
+  std::printf("loading %.2f s, sampling %.2f s", load_seconds, result.seconds);
+  if (result.decode_seconds > 0) std::printf(", decoding %.2f s", result.decode_seconds);
+  std::printf("\n");
 }
 
 std::vector<std::string> Session::names() const {
   std::vector<std::string> names;
   for (const Model& model : models_) names.push_back(model.info.name);
   return names;
+}
+
+std::string vae_path(const Arguments& arguments, const ModelInfo& model) {
+  return arguments.vae.empty() ? model.files.vae : arguments.vae;
+}
+
+void check_decodable(const Arguments& arguments, const ModelInfo& model) {
+  check(
+      model.pixels || !vae_path(arguments, model).empty(), ErrorKind::usage, "the latents of ", model.name,
+      " need an autoencoder to become pictures: name it with --vae, or use --save-latent FILE.npy instead of"
+      " --output");
+  check(!model.pixels || arguments.vae.empty(), ErrorKind::usage, model.name,
+        " makes pictures itself and takes no --vae");
 }
 
 int report_interrupted() {

@@ -7,6 +7,7 @@
 #include "apps/arguments.h"
 #include "apps/progress_bar.h"
 #include "tstitch/backend/backend.h"
+#include "tstitch/models/autoencoder.h"
 #include "tstitch/pipeline/model.h"
 #include "tstitch/pipeline/plan.h"
 #include "tstitch/pipeline/run.h"
@@ -21,11 +22,14 @@ class Session {
   Backend& backend() { return *backend_; }
   const std::vector<Model>& models() const { return models_; }
 
-  // Loads the models that are used. Returns kDone, or kInterrupted when a signal came.
-  int load(const std::vector<bool>& used);
+  // Loads the models that are used, and the decoder where the last one's latents are no pictures. Returns
+  // kDone, or kInterrupted when a signal came.
+  int load(const std::vector<bool>& used, bool with_decoder);
   void warm_up(
       const Plan& plan);  // one evaluation of each loaded model, so that no run pays for fresh memory
   RunResult run(const Plan& plan, Show show);
+  // The result's latents as pictures, (N, 1 or 3, H, W) in [-1, 1]; notes the time that took.
+  Tensor pictures(RunResult& result);
   double estimate(const Plan& plan);  // seconds of a run, from timed evaluations of each model
   void print_times(const RunResult& result) const;
 
@@ -33,9 +37,16 @@ class Session {
   std::vector<std::string> names() const;
 
   bool quiet_;
+  std::string vae_;
+  std::unique_ptr<Autoencoder> decoder_;
   std::unique_ptr<Backend> backend_;
   std::vector<Model> models_;
 };
+
+// The autoencoder for the model's latents: --vae, or what came with the model; "" when there is none.
+std::string vae_path(const Arguments& arguments, const ModelInfo& model);
+// Throws Error{usage} when pictures cannot be made of the model's latents.
+void check_decodable(const Arguments& arguments, const ModelInfo& model);
 
 // Says that nothing was written, and gives the exit code.
 int report_interrupted();

@@ -48,10 +48,9 @@ std::vector<std::string> row_labels(const Plan& plan, const ModelInfo& model) {
 }
 
 int sweep_command(const SweepArguments& a) {
-  const std::vector<ModelInfo> infos = read_model_infos(model_paths(a));
+  const std::vector<ModelInfo> infos = read_models(a);
   const std::vector<Plan> plans = make_plans(a, infos);
-  check(infos.back().pixels, ErrorKind::usage, "the latents of ", infos.back().name,
-        " need a decoder, which this version does not have, and sweep draws pictures");
+  check_decodable(a, infos.back());
   const std::string output = a.output.empty() ? "sweep.png" : a.output;
   check(output.ends_with(".png"), ErrorKind::usage, "--output is \"", printable(output),
         "\", expected a name that ends in .png");
@@ -66,7 +65,7 @@ int sweep_command(const SweepArguments& a) {
   if (talk)
     std::printf("%s, %lld images\n%s\n", session.backend().description().c_str(),
                 static_cast<long long>(first.images()), title.c_str());
-  if (session.load({true, true}) == kInterrupted) return report_interrupted();
+  if (session.load({true, true}, true) == kInterrupted) return report_interrupted();
   session.warm_up(first);
 
   Figure figure{.title = title, .row_labels = row_labels(first, infos.back()), .columns = {}};
@@ -76,12 +75,12 @@ int sweep_command(const SweepArguments& a) {
                 "time", "speed-up");
   double unstitched = 0;  // seconds of the first ratio
   for (size_t i = 0; i < plans.size(); ++i) {
-    const RunResult result = session.run(plans[i], Show::bar);
+    RunResult result = session.run(plans[i], Show::bar);
     if (result.cancelled) return report_interrupted();
     if (i == 0) unstitched = result.seconds;
     figure.columns.push_back({.label = format("%g", a.ratios[i]),
                               .note = format("%.2f s", result.seconds),
-                              .images = decode_pixels(result.latents)});
+                              .images = decode_pixels(session.pictures(result))});
     points.push_back(nlohmann::ordered_json::parse(
         json_report(plans[i], session.models(), result, session.backend().description(), {})));
     points.back()["ratio"] = a.ratios[i];

@@ -16,9 +16,14 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
     if (c.input_size % c.patch_size || c.hidden_size % c.num_heads || dit_parameters(c) <= 0) abort();
   });
   expect_input_error([&] {
-    BetaSchedule betas;
-    read_scheduler_config(parse_json(text, "fuzz"), "fuzz", betas);
-    if (betas.timesteps < 1) abort();
+    ModelInfo info;
+    read_scheduler_config(parse_json(text, "fuzz"), "fuzz", info);
+    if (info.betas.timesteps < 1) abort();
+  });
+  expect_input_error([&] {
+    AutoencoderKLConfig config;
+    read_autoencoder_config(parse_json(text, "fuzz"), "fuzz", config);
+    if (!(config.scaling_factor > 0) || config.norm_num_groups < 1) abort();
   });
   return 0;
 }

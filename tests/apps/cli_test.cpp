@@ -188,6 +188,20 @@ TEST_F(Cli, TorchNoiseEqualsTheSameNoiseFromFiles) {
   EXPECT_NE(read(path("a.png")).find("RNG: torch"), std::string::npos);
 }
 
+TEST_F(Cli, AFolderOfDiffusersBecomesPictures) {
+  const std::string folder = std::string(TSTITCH_SOURCE_DIR) + "/tests/golden/dit_pipeline";
+  const Outcome outcome =
+      run({"sample", "-m", folder, "--class", "crane,0", "--steps", "4", "--json", "-o", "a.png"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(outcome.out);
+  EXPECT_GT(report["decode_ms"], 0);
+  EXPECT_EQ(report["class_names"], (std::vector<std::string>{"crane", "tench"}));
+  EXPECT_TRUE(fs::exists(path("a.png")));
+  expect_refused(2, {"--vae"}, {"sample", "-m", folder + "/transformer", "-o", "b.png"});
+  expect_refused(2, {"takes no --vae"}, {"sample", "--vae", folder + "/vae"});
+  expect_refused(2, {"--weights", "auto, ema or model"}, {"sample", "--weights", "best"});
+}
+
 TEST_F(Cli, ClassesGoByNumberOrName) {
   const Outcome outcome =
       run({"sample", "--steps", "1", "--class", "ankle boot, 8,T-shirt/top", "--json", "-o", "a.png"});
@@ -224,7 +238,7 @@ TEST_F(Cli, SpacingSchedulerAndResetChangeTheImage) {
   };
   const auto usual = report({});
   EXPECT_EQ(usual["solver_reset"], false);
-  EXPECT_EQ(usual["trajectory"]["timesteps"], (std::vector<double>{999, 833, 666, 500, 333, 167}));
+  EXPECT_EQ(usual["trajectory"]["timesteps"], (std::vector<double>{999, 832, 666, 500, 333, 166}));
   const auto trailing = report({"--spacing", "trailing"});
   EXPECT_EQ(trailing["trajectory"]["timesteps"], (std::vector<double>{999, 832, 666, 499, 332, 166}));
   const auto karras = report({"--scheduler", "karras"}), reset = report({"--solver-reset"});

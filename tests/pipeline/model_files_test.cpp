@@ -9,6 +9,7 @@
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/ops/ops.h"
+#include "tstitch/pipeline/decoder.h"
 #include "tstitch/pipeline/dit_network.h"
 #include "tstitch/pipeline/model.h"
 
@@ -99,7 +100,9 @@ TEST_F(ModelFilesTest, BrokenFoldersAreRefused) {
   write("model_index.json", "{,}");
   expect_refused("JSON_SYNTAX");
   fs::remove(folder_ / "model_index.json");
-  expect_refused("[DF_LAYOUT] no model_index.json and no weights in this folder; looked for diffusion_pytorch_model.safetensors");
+  expect_refused(
+      "[DF_LAYOUT] no model_index.json and no weights in this folder; looked for "
+      "diffusion_pytorch_model.safetensors");
 }
 
 TEST_F(ModelFilesTest, AMissingComponentIsNamed) {
@@ -148,9 +151,54 @@ TEST_F(ModelFilesTest, BrokenShardsAreRefused) {
   expect_refused("SHARD_INDEX");
 }
 
-TEST_F(ModelFilesTest, OtherPredictionsAreRefused) {
-  replace("scheduler/scheduler_config.json", "epsilon", "sample");
-  expect_refused("\"prediction_type\" is \"sample\", expected one of \"epsilon\"");
+TEST_F(ModelFilesTest, ThePredictionComesFromTheScheduler) {
+  const fs::path scheduler = "scheduler/scheduler_config.json";
+  replace(scheduler, "epsilon", "v_prediction");
+  EXPECT_EQ(read_model_info(folder_.string()).prediction, Parameterization::v);
+  EXPECT_EQ(stitch_obstacles(read_model_info(folder_.string()), read_model_info(kGolden.string())),
+            std::vector<std::string>{"what they predict differ: v and eps"});
+  replace(scheduler, "v_prediction", "sample");
+  EXPECT_EQ(read_model_info(folder_.string()).prediction, Parameterization::x0);
+  replace(scheduler, "\"sample\"", "\"score\"");
+  expect_refused(
+      "\"prediction_type\" is \"score\", expected one of \"epsilon\", \"sample\", \"v_prediction\"");
+}
+
+TEST_F(ModelFilesTest, TheFoldersDecoderAnswersAsDiffusers) {
+  const auto backend = make_backend({.dtype = "f32"});
+  const ModelInfo info = read_model_info(folder_.string());
+  EXPECT_EQ(info.pixels_per_latent, 2);  // this one has two levels, not the four of the published ones
+  const Tensor pictures =
+      decode(*backend, *load_decoder(*backend, info.files.vae, info), golden("dit_pipeline/x.npy"));
+  EXPECT_LE(relative_error(pictures, golden("dit_pipeline/decoded.npy")), 1e-5);
+}
+
+TEST_F(ModelFilesTest, BrokenAutoencodersAreRefused) {
+  ModelInfo published = read_model_info(folder_.string());
+  published.pixels_per_latent = 8;
+  const auto refused = [&](const std::string& part) {
+    try {
+      load_decoder(*make_backend({.dtype = "f32"}), (folder_ / "vae").string(), published);
+      ADD_FAILURE() << "accepted, expected " << part;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::input) << e.what();
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+    }
+  };
+  refused("pictures 2 times as wide");
+  const fs::path config = "vae/config.json";
+  const std::string good = read(config);
+  replace(config, "\"norm_num_groups\": 4", "\"norm_num_groups\": 0");
+  refused("\"norm_num_groups\" is 0");
+  write(config, good);
+  replace(config, "\"norm_num_groups\": 4", "\"norm_num_groups\": 3");
+  refused("does not divide 8 channels");
+  write(config, good);
+  replace(config, "\"scaling_factor\": 0.18215", "\"scaling_factor\": 0");
+  refused("\"scaling_factor\" is 0");
+  fs::remove_all(folder_ / "vae");
+  fs::create_directory(folder_ / "vae");
+  refused("DF_LAYOUT");
 }
 
 }  // namespace

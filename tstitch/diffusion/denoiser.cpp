@@ -8,6 +8,11 @@
 
 namespace tstitch {
 
+std::string_view name_of(Parameterization parameterization) {
+  constexpr std::string_view kNames[] = {"eps", "v", "x0", "flow"};
+  return kNames[static_cast<size_t>(parameterization)];
+}
+
 Tensor x0_from_eps(Backend& backend, const Tensor& x, const Tensor& eps, const NoiseLevel& level) {
   return combine(backend, {{1 / level.alpha, &x}, {-level.sigma / level.alpha, &eps}});
 }

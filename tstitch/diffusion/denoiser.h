@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "tstitch/backend/backend.h"
 #include "tstitch/diffusion/noise_schedule.h"
@@ -52,6 +53,8 @@ enum class Parameterization {
   x0,    // the clean latent ("sample")
   flow,  // the velocity eps - x0 on the levels of a rectified flow (Liu et al. 2022, arXiv 2209.03003)
 };
+
+std::string_view name_of(Parameterization parameterization);  // "eps", "v", "x0", "flow"
 
 // A network's output as a prediction. When it has 2C columns, the second half is the learned variance.
 class NetworkDenoiser final : public Denoiser {

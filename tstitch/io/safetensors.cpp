@@ -351,11 +351,14 @@ std::string_view stored_name(DType dtype) {
   return std::ranges::find(kStoredTypes, std::optional(dtype), &StoredType::dtype)->name;
 }
 
-TensorFile read_safetensors(const std::string& path) {
-  auto file = std::make_shared<const MappedFile>(path);
-  TensorFile tensors = parse(file->bytes(), path, file);
+TensorFile read_safetensors(std::shared_ptr<const MappedFile> file) {
+  TensorFile tensors = parse(file->bytes(), file->path(), file);
   file->verify_unchanged();
   return tensors;
+}
+
+TensorFile read_safetensors(const std::string& path) {
+  return read_safetensors(std::make_shared<const MappedFile>(path));
 }
 
 TensorFile parse_safetensors(std::span<const std::byte> bytes, const std::string& name) {

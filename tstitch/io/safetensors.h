@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@ namespace tstitch {
 // Maps the file and checks all of its header against its size; no element is read. Throws Error{input} with a
 // code (robustness table ST1-ST27, listed in tests/hostile/safetensors) for everything that is not exactly
 // right. Limits of our own: 1,000,000 tensors, 64 dimensions, names of 4096 bytes, 16 MiB of metadata.
+TensorFile read_safetensors(std::shared_ptr<const MappedFile> file);
 TensorFile read_safetensors(const std::string& path);
 
 // The same for bytes in memory, which must outlive the result; `name` stands for the path in messages.

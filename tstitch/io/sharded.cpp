@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "tstitch/io/checkpoint.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
-#include "tstitch/io/safetensors.h"
 
 namespace tstitch {
 namespace {
@@ -42,7 +42,7 @@ TensorFile read_sharded(const std::string& index_path) {
   TensorFile::Tensors tensors;
   TensorFile::Metadata metadata;
   for (const auto& [name, promised] : read_index(index_path)) {
-    const TensorFile shard = read_safetensors((fs::path(index_path).parent_path() / name).string());
+    const TensorFile shard = open_checkpoint((fs::path(index_path).parent_path() / name).string());
     for (const std::string& tensor : promised) {
       const auto found = shard.tensors().find(tensor);
       if (found == shard.tensors().end())

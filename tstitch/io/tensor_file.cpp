@@ -1,8 +1,10 @@
 #include "tstitch/io/tensor_file.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
+#include "tstitch/base/crc32.h"
 #include "tstitch/io/convert.h"
 #include "tstitch/io/extents.h"
 #include "tstitch/io/refuse.h"
@@ -32,7 +34,31 @@ std::string similar_names(const std::string& name, const TensorFile::Tensors& te
   return text;
 }
 
+// The elements of a tensor with strides, in row-major order.
+std::vector<std::byte> dense_elements(const TensorInfo& info) {
+  const auto size = static_cast<size_t>(size_of(*info.dtype));
+  const size_t rank = info.shape.size();
+  const auto elements = static_cast<size_t>(*checked_elements(info.shape));
+  std::vector<std::byte> dense(elements * size);
+  std::vector<int64_t> index(rank);
+  int64_t from = 0;
+  for (size_t i = 0; i < elements; ++i) {
+    std::memcpy(dense.data() + i * size, info.bytes.data() + static_cast<size_t>(from) * size, size);
+    for (size_t axis = rank; axis-- > 0; index[axis] = 0) {
+      from += info.strides[axis];
+      if (++index[axis] < info.shape[axis]) break;
+      from -= info.strides[axis] * info.shape[axis];
+    }
+  }
+  return dense;
+}
+
 }  // namespace
+
+bool ChecksummedBytes::intact() const {
+  if (known_intact_) return true;
+  return known_intact_ = crc32(bytes_) == crc32_;
+}
 
 TensorFile::TensorFile(std::string path, Tensors tensors, Metadata metadata)
     : path_(std::move(path)), tensors_(std::move(tensors)), metadata_(std::move(metadata)) {}
@@ -57,7 +83,13 @@ void TensorFile::read(const std::string& name, FunctionRef<void(std::span<const 
   // Before, because a page beyond the end of a shortened file cannot be touched; after, because what was
   // copied may be half of the old file and half of the new one.
   if (info.file) info.file->verify_unchanged();
-  take(info.bytes);
+  if (info.record && !info.record->intact())
+    refuse(path_, "ZIP_CRC", "tensor \"", printable(name),
+           "\": its bytes do not have the CRC-32 that the archive states: a damaged file");
+  if (info.strides.empty())
+    take(info.bytes);
+  else
+    take(dense_elements(info));
   if (info.file) {
     info.file->verify_unchanged();
     info.file->release(info.bytes);
@@ -67,12 +99,12 @@ void TensorFile::read(const std::string& name, FunctionRef<void(std::span<const 
 Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dtype) const {
   check_internal(dtype == DType::f32 || dtype == DType::bf16, "weights asked for as ", name_of(dtype));
   const TensorInfo& info = find(name);
+  if (!info.dtype || !is_floating(*info.dtype))
+    refuse(path_, info.dtype_code, "tensor \"", printable(name), "\": type ", info.dtype_name,
+           ", expected F32, BF16, F16 or F64");
   if (!std::ranges::equal(info.shape, expected.extents()))
     refuse(path_, "MODEL_SHAPE", "tensor \"", printable(name), "\": shape ", extents_text(info.shape),
            ", expected ", to_string(expected));
-  if (!info.dtype || !is_floating(*info.dtype))
-    refuse(path_, "ST_DTYPE_UNSUPPORTED", "tensor \"", printable(name), "\": type ", info.dtype_name,
-           ", expected F32, BF16, F16 or F64");
 
   Tensor tensor(expected, dtype);
   int64_t non_finite = 0;

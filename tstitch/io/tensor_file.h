@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -17,17 +18,34 @@
 
 namespace tstitch {
 
+// A part of a file of which the file states the CRC-32. Tensors may share one.
+class ChecksummedBytes {
+ public:
+  ChecksummedBytes(std::span<const std::byte> bytes, uint32_t crc32) : bytes_(bytes), crc32_(crc32) {}
+  bool intact() const;  // reads the bytes, once
+
+ private:
+  std::span<const std::byte> bytes_;
+  uint32_t crc32_;
+  mutable std::atomic<bool> known_intact_ = false;
+};
+
 // A tensor in a file: as many bytes as shape and type need, at any address.
 struct TensorInfo {
-  std::string dtype_name;      // as the file writes it: "F32", "F8_E4M3"
+  std::string dtype_name;      // of the safetensors format: "F32", "F8_E4M3"
   std::optional<DType> dtype;  // nothing for a legal type that we do not read
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
   std::shared_ptr<const MappedFile> file = nullptr;  // that holds them; null when the caller keeps them alive
+  // In elements, each >= 0, when the elements are not dense in row-major order; `bytes` then reach from the
+  // first to the last of them.
+  std::vector<int64_t> strides = {};
+  std::shared_ptr<const ChecksummedBytes> record = {};  // what load() verifies; may be null
+  const char* dtype_code = "ST_DTYPE_UNSUPPORTED";      // of the refusal when its type is not what we read
 };
 
-// Named tensors and text of a checkpoint, whatever its format. Made by the readers (safetensors.h), which
-// have checked every size; the elements are read only by load().
+// Named tensors and text of a checkpoint, whatever its format. Made by the readers (checkpoint.h),
+// which have checked every size; the elements are read only by load().
 class TensorFile {
  public:
   using Tensors = std::map<std::string, TensorInfo>;
@@ -47,7 +65,8 @@ class TensorFile {
   //
   // Throws Error{input} with the tensor's name when it is missing (and lists similar names), when its shape
   // is not `expected`, its type is none of F32, BF16, F16, F64, an element is NaN, infinite or too large for
-  // `dtype`, or the file has changed since it was opened.
+  // `dtype`, its bytes do not have the checksum that the file states, or the file has changed since it was
+  // opened.
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const;
 
   // Gives `take` the elements of one of the tensors as the file stores them, row-major. Throws Error{input}

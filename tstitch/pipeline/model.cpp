@@ -5,15 +5,15 @@
 
 namespace tstitch {
 
-std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths) {
+std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths, WeightChoice weights) {
   std::vector<ModelInfo> infos;
-  for (const std::string& path : paths) infos.push_back(read_model_info(path));
+  for (const std::string& path : paths) infos.push_back(read_model_info(path, weights));
   return infos;
 }
 
 Model load_model(const ModelInfo& info, Backend& backend) {
   const Stopwatch stopwatch;
-  const TensorFile file = open_weights(info.files);
+  const TensorFile file = open_weights(info.files, info.weights);
   const auto weights = official_weights(file);
   Model model{.info = info, .network = std::make_unique<DiT>(info.config, Weights(backend, *weights))};
   model.load_seconds = stopwatch.seconds();

@@ -17,7 +17,8 @@ struct Model {
 };
 
 // The information of every file, in order.
-std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths);
+std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths,
+                                        WeightChoice weights = WeightChoice::automatic);
 
 // Loads the weights onto the backend. Throws Error{input} when the file's tensors do not fit its
 // configuration or hold numbers that are not finite.

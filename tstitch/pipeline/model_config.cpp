@@ -1,5 +1,6 @@
 #include "tstitch/pipeline/model_config.h"
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
@@ -20,6 +21,17 @@ void check_sizes(const DiTConfig& c, const std::string& where) {
         " does not divide into ", c.num_heads, " heads");
   check(c.hidden_size % 4 == 0, ErrorKind::input, where, ": hidden_size is ", c.hidden_size,
         ", expected a multiple of 4");
+}
+
+using Predictions = std::map<std::string, Parameterization>;
+
+void read_prediction(const ConfigReader& reader, const char* key, const Predictions& known,
+                     Parameterization& prediction) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : known) names.push_back(name);
+  std::string name;
+  reader.read(key, name, names);
+  if (!name.empty()) prediction = known.at(name);
 }
 
 // Our own configuration (assets/README.md).
@@ -47,8 +59,13 @@ void read_own_config(const json& object, const std::string& where, ModelInfo& in
   reader.read("timesteps", timesteps, 1, 1'000'000);
   info.betas.timesteps = static_cast<int>(timesteps);
 
+  read_prediction(reader, "prediction",
+                  {{"eps", Parameterization::eps}, {"v", Parameterization::v}, {"x0", Parameterization::x0}},
+                  info.prediction);
+
   reader.read("latent", latent);
   info.pixels = latent.starts_with("pixels");
+  if (info.pixels) info.pixels_per_latent = 1;
   check(!info.pixels || c.in_channels == 1 || c.in_channels == 3, ErrorKind::input, where, ": pixels of ",
         c.in_channels, " channels, expected 1 or 3");
   reader.read("classes", info.classes);
@@ -66,16 +83,40 @@ void read_model_config(const json& object, const std::string& where, ModelInfo& 
   check_sizes(info.config, where);
 }
 
-void read_scheduler_config(const json& object, const std::string& where, BetaSchedule& betas) {
+void read_scheduler_config(const json& object, const std::string& where, ModelInfo& info) {
   const ConfigReader reader(object, where);
+  BetaSchedule& betas = info.betas;
   int64_t timesteps = betas.timesteps;
-  std::string prediction = "epsilon";
   reader.read("beta_schedule", betas.kind, kBetaSchedules);
   reader.read("beta_start", betas.start, 0, 1);
   reader.read("beta_end", betas.end, 0, 1);
   reader.read("num_train_timesteps", timesteps, 1, 1'000'000);
-  reader.read("prediction_type", prediction, {"epsilon"});
   betas.timesteps = static_cast<int>(timesteps);
+  read_prediction(reader, "prediction_type",
+                  {{"epsilon", Parameterization::eps},
+                   {"v_prediction", Parameterization::v},
+                   {"sample", Parameterization::x0}},
+                  info.prediction);
+}
+
+int64_t autoencoder_factor(const json& object, const std::string& where) {
+  std::vector<int64_t> levels;
+  ConfigReader(object, where).read("block_out_channels", levels, 1, 65536);
+  check(levels.size() <= 16, ErrorKind::input, where, ": \"block_out_channels\" has ", levels.size(),
+        " levels, expected at most 16");
+  return levels.empty() ? 8 : int64_t{1} << (levels.size() - 1);
+}
+
+void read_autoencoder_config(const json& object, const std::string& where, AutoencoderKLConfig& config) {
+  const ConfigReader reader(object, where);
+  std::string class_name = "AutoencoderKL";
+  reader.read("_class_name", class_name, {"AutoencoderKL"});
+  reader.read("norm_num_groups", config.norm_num_groups, 1, 1024);
+  reader.read("scaling_factor", config.scaling_factor, 1e-6, 1e6);
+  reader.read("shift_factor", config.shift_factor, -1e6, 1e6);
+  for (const int64_t channels : config.block_out_channels)
+    check(channels % config.norm_num_groups == 0, ErrorKind::input, where, ": \"norm_num_groups\" is ",
+          config.norm_num_groups, ", which does not divide ", channels, " channels");
 }
 
 }  // namespace tstitch

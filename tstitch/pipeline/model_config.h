@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "tstitch/models/autoencoder_kl.h"
 #include "tstitch/pipeline/model_info.h"
 
 namespace tstitch {
@@ -13,8 +14,15 @@ namespace tstitch {
 // what is of the wrong type, out of range or contradicts itself.
 void read_model_config(const nlohmann::json& object, const std::string& where, ModelInfo& info);
 
-// scheduler_config.json of diffusers, for what the training fixed: its betas. How to sample is the user's
-// choice.
-void read_scheduler_config(const nlohmann::json& object, const std::string& where, BetaSchedule& betas);
+// scheduler_config.json of diffusers, for what the training fixed: its betas and what is predicted. How to
+// sample is the user's choice.
+void read_scheduler_config(const nlohmann::json& object, const std::string& where, ModelInfo& info);
+
+// How many pixels a side of a latent becomes, by vae/config.json of diffusers.
+int64_t autoencoder_factor(const nlohmann::json& object, const std::string& where);
+
+// vae/config.json of diffusers: what the shapes of an AutoencoderKL do not show.
+void read_autoencoder_config(const nlohmann::json& object, const std::string& where,
+                             AutoencoderKLConfig& config);
 
 }  // namespace tstitch

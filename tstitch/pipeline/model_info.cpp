@@ -6,7 +6,6 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
-#include "tstitch/io/safetensors.h"
 #include "tstitch/io/sharded.h"
 #include "tstitch/pipeline/diffusers_dit.h"
 #include "tstitch/pipeline/file_weights.h"
@@ -43,9 +42,9 @@ NoiseSchedule BetaSchedule::schedule() const {
                                    : NoiseSchedule::cosine(timesteps);
 }
 
-TensorFile open_weights(const ModelFiles& files) {
+TensorFile open_weights(const ModelFiles& files, WeightChoice weights) {
   return files.weights.ends_with(".index.json") ? read_sharded(files.weights)
-                                                : read_safetensors(files.weights);
+                                                : open_checkpoint(files.weights, weights);
 }
 
 std::unique_ptr<WeightSource> official_weights(const TensorFile& file) {
@@ -53,11 +52,12 @@ std::unique_ptr<WeightSource> official_weights(const TensorFile& file) {
   return std::make_unique<FileWeights>(file);
 }
 
-ModelInfo read_model_info(const std::string& path) {
+ModelInfo read_model_info(const std::string& path, WeightChoice weights) {
   ModelInfo info;
   info.path = path;
   info.files = find_model_files(path);
-  const TensorFile file = open_weights(info.files);
+  info.weights = weights;
+  const TensorFile file = open_weights(info.files, weights);
   info.dtypes = dtypes_of(file);
   for (const auto& [name, tensor] : file.tensors())
     info.file_bytes += static_cast<int64_t>(tensor.bytes.size());
@@ -71,7 +71,10 @@ ModelInfo read_model_info(const std::string& path) {
     info.config = infer_dit_config(*official_weights(file));
   }
   if (!info.files.scheduler.empty())
-    read_scheduler_config(parse_json_file(info.files.scheduler), info.files.scheduler, info.betas);
+    read_scheduler_config(parse_json_file(info.files.scheduler), info.files.scheduler, info);
+  if (const std::string config = info.files.vae + "/config.json";
+      !info.files.vae.empty() && std::filesystem::exists(config))
+    info.pixels_per_latent = autoencoder_factor(parse_json_file(config), config);
   if (std::ssize(info.files.classes) == info.config.num_classes) info.classes = info.files.classes;
   if (info.name.empty()) info.name = printable(name_of(info.files));
   info.betas.schedule();  // throws for numbers that are no schedule
@@ -87,6 +90,7 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
   differ(std::string(a.pixels ? "pixels" : "encoded"), std::string(b.pixels ? "pixels" : "encoded"),
          "their latents");
   differ(a.config.num_classes, b.config.num_classes, "their numbers of classes");
+  differ(name_of(a.prediction), name_of(b.prediction), "what they predict");
   differ(a.betas.kind, b.betas.kind, "their noise schedules");
   differ(a.betas.start, b.betas.start, "the first betas of their noise schedules");
   differ(a.betas.end, b.betas.end, "the last betas of their noise schedules");

@@ -69,11 +69,11 @@ std::vector<int64_t> image_classes(const SampleOptions& options, const DiTConfig
 
 int64_t latent_side(const char* option, std::optional<int64_t> pixels, const ModelInfo& model) {
   if (!pixels) return model.config.input_size;
-  const int64_t unit = model.pixels_per_latent() * model.config.patch_size;
-  check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent() <= kLargestSide,
+  const int64_t unit = model.pixels_per_latent * model.config.patch_size;
+  check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent <= kLargestSide,
         ErrorKind::usage, option, " is ", *pixels, ", expected a multiple of ", unit, " up to ",
-        kLargestSide * model.pixels_per_latent());
-  return *pixels / model.pixels_per_latent();
+        kLargestSide * model.pixels_per_latent);
+  return *pixels / model.pixels_per_latent;
 }
 
 int64_t guided_channels(const SampleOptions& options, int64_t channels) {

@@ -117,7 +117,8 @@ std::string json_report(const Plan& plan, std::span<const Model> models, const R
     entry["ms_per_evaluation"] = evaluations ? milliseconds(seconds / static_cast<double>(evaluations)) : 0.0;
   }
   report["sample_ms"] = milliseconds(result.seconds);
-  report["total_ms"] = milliseconds(load_seconds(models) + result.seconds);
+  if (result.decode_seconds > 0) report["decode_ms"] = milliseconds(result.decode_seconds);
+  report["total_ms"] = milliseconds(load_seconds(models) + result.seconds + result.decode_seconds);
   report["peak_memory_bytes"] = peak_memory_bytes();
   report["latents_hash"] = hash_of(result.latents);
   report["outputs"] = outputs;
@@ -151,7 +152,7 @@ std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std:
                    segment.first + segment.count, ")");
     if (segment.first > 0) switches += concat(switches.empty() ? "" : "/", segment.first);
   }
-  const int64_t unit = models.back().pixels_per_latent();
+  const int64_t unit = models.back().pixels_per_latent;
   std::string parameters = concat(subject, "\nSteps: ", plan.trajectory.size(), ", Sampler: ", sampler,
                                   ", CFG scale: ", plan.cfg_scale, ", Seed: ", plan.seed, ", RNG: ", plan.rng,
                                   ", Size: ", plan.width * unit, "x", plan.height * unit, ", Model: ", used);

@@ -21,7 +21,8 @@ std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, co
   const size_t images = classes.size();
   if (plan.guided()) classes.resize(2 * images, model.info.config.null_class());
   auto denoiser = std::make_unique<NetworkDenoiser>(
-      backend, std::make_unique<DiTNetwork>(*model.network, std::move(classes), plan.height, plan.width));
+      backend, std::make_unique<DiTNetwork>(*model.network, std::move(classes), plan.height, plan.width),
+      model.info.prediction);
   if (!plan.guided()) return denoiser;
   return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
 }

@@ -34,7 +34,8 @@ struct ModelTime {
 struct RunResult {
   Tensor latents;  // (N, C, H, W) f32 on the host
   std::vector<ModelTime> models;
-  double seconds = 0;  // wall time of the sampling
+  double seconds = 0;         // wall time of the sampling
+  double decode_seconds = 0;  // and of the decoding, where there was one
   bool cancelled = false;
 };
 

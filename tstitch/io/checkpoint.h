@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "tstitch/io/tensor_file.h"
+#include "tstitch/io/torch_file.h"
+
+namespace tstitch {
+
+// "auto", "ema" or "model"; Error{usage} for anything else.
+WeightChoice parse_weight_choice(const std::string& name);
+
+// Opens a checkpoint of any format that we read, safetensors or PyTorch's. What it is its content says, not
+// its name. Throws Error{input} as the readers of these formats do, and says what the file is when it is
+// none of them. A safetensors file holds one set of weights: it is refused when `which` asks for the average
+// and no name in it begins with "model_ema." (LDM).
+TensorFile open_checkpoint(const std::string& path, WeightChoice which = WeightChoice::automatic);
+
+}  // namespace tstitch

@@ -1,0 +1,64 @@
+#include "tstitch/pipeline/decoder.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tstitch/base/error.h"
+#include "tstitch/io/json.h"
+#include "tstitch/models/autoencoder_keys.h"
+#include "tstitch/models/load_autoencoder.h"
+#include "tstitch/ops/ops.h"
+#include "tstitch/pipeline/file_weights.h"
+#include "tstitch/pipeline/model_config.h"
+
+namespace tstitch {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What weights and configuration there are at a path.
+ModelFiles find_decoder(const std::string& path) {
+  std::error_code ignored;
+  const fs::path tiny = fs::path(path) / "taesd_decoder.safetensors";
+  return find_model_files(fs::is_regular_file(tiny, ignored) ? tiny.string() : path);
+}
+
+}  // namespace
+
+std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& path, const ModelInfo& model) {
+  const ModelFiles files = find_decoder(path);
+  const TensorFile file = open_weights(files, WeightChoice::automatic);
+  const FileWeights weights(file);
+  std::optional<AutoencoderKLConfig> config;
+  if (AutoencoderKeys::recognises(weights)) {
+    config = infer_autoencoder_kl_config(AutoencoderKeys(weights));
+    if (!files.config.empty()) read_autoencoder_config(parse_json_file(files.config), files.config, *config);
+    config->encoder = false;
+  }
+  auto autoencoder = load_autoencoder(backend, weights, config);
+  const int64_t channels = model.config.in_channels;
+  check(autoencoder->can_decode(), ErrorKind::input, "\"", printable(path), "\" has no decoder");
+  check(autoencoder->latent_channels() == channels && autoencoder->factor() == model.pixels_per_latent,
+        ErrorKind::input, "\"", printable(path), "\" decodes latents of ", autoencoder->latent_channels(),
+        " channels to pictures ", autoencoder->factor(), " times as wide, but those of ", model.name,
+        " have ", channels, " channels and need ", model.pixels_per_latent);
+  return autoencoder;
+}
+
+Tensor decode(Backend& backend, const Autoencoder& autoencoder, const Tensor& latents) {
+  const int64_t N = latents.extent(0), f = autoencoder.factor();
+  Tensor pictures({N, 3, f * latents.extent(2), f * latents.extent(3)}, DType::f32);
+  const int64_t size = pictures.elements() / N;
+  for (int64_t i = 0; i < N; ++i) {
+    const Tensor z = to_channels_last(backend, backend.upload(latents.slice(i, i + 1)));
+    const Tensor scaled =
+        combine(backend, {{1 / autoencoder.scaling_factor(), &z}}, autoencoder.shift_factor());
+    const Tensor picture = backend.download(to_channels_first(backend, autoencoder.decode(scaled)));
+    std::copy_n(picture.data<float>(), size, pictures.data<float>() + i * size);
+  }
+  return pictures;
+}
+
+}  // namespace tstitch
