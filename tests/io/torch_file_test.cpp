@@ -203,8 +203,8 @@ void expect_pickle(const std::string& inserted, const std::string& code, const s
 }
 
 TEST(TorchFile, PK7_PK16_TheLimitsOfAPickle) {
-  expect_pickle(repeated("N0", 30 << 20), "");
-  expect_pickle(repeated("N0", 32 << 20), "PKL_LIMIT", "bytes, expected at most");
+  expect_pickle(repeated("N0", 23 << 20), "");
+  expect_pickle(repeated("N0", 24 << 20), "PKL_LIMIT", "bytes, expected at most");
   expect_pickle(repeated("]0", 3'000'000), "PKL_LIMIT", "2000000 objects");
   expect_pickle(repeated("N", 1'000'001), "PKL_LIMIT", "on the stack");
   expect_pickle(

@@ -70,6 +70,8 @@ constexpr Rebuild kRebuilds[] = {
     {Rebuild::subclass, "torch._tensor", "_rebuild_from_type_v2", 4, 4},
 };
 
+static_assert(std::size(kRebuilds) <= 8, "a bit each in TorchTensors::checked_");
+
 const Rebuild* find_rebuild(const PickleObject& function) {
   const auto* found =
       std::ranges::find_if(kRebuilds, [&](const Rebuild& r) { return function.is_global(r.module, r.name); });
@@ -134,6 +136,19 @@ void TorchTensors::refuse_argument(const PickleObject& object, const char* what,
   const bool opaque = object.is_call() || object.is_global();
   refuse_tensor(opaque ? "PKL_UNSUPPORTED_GLOBAL" : "PKL_TYPE", what, " is ", object.description(),
                 ", expected ", expected);
+}
+
+void TorchTensors::check(const PickleObject& object) {
+  if (object.is_persistent()) storage(object);
+  const Rebuild* rebuild = is_tensor(object) ? find_rebuild(object.callable()) : nullptr;
+  if (!rebuild) return;
+  // A few bytes of a pickle ask for one more tensor of the same arguments.
+  const size_t arguments = object.arguments().index();
+  if (arguments >= checked_.size()) checked_.resize(arguments + 1);
+  const auto bit = static_cast<uint8_t>(1 << (rebuild - kRebuilds));
+  if (checked_[arguments] & bit) return;
+  checked_[arguments] |= bit;
+  tensor(object, std::nullopt);
 }
 
 TensorInfo TorchTensors::tensor(const PickleObject& call, std::optional<std::string_view> name) {
