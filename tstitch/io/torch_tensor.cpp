@@ -251,7 +251,8 @@ TensorInfo TorchTensors::strided(const Storage& storage, const TorchType& type, 
   const std::optional<int64_t> bytes = elements ? checked_mul(*elements, type.bytes) : std::nullopt;
   if (!bytes) refuse_tensor("PT_SHAPE", "shape ", extents_text(shape), " x ", type.name, " overflows");
 
-  const int64_t first = integer(offset, "the offset");
+  // Without elements the offset says nothing; PyTorch lets it lie behind the end.
+  const int64_t named = integer(offset, "the offset"), first = *elements || named < 0 ? named : 0;
   const auto available = static_cast<int64_t>(storage.bytes.size()) / type.bytes;
   const std::optional<int64_t> end = *elements ? reach(first, shape, strides) : first;
   if (first < 0 || !end || *end > available)
