@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Writes tests/golden/torch: small checkpoints as torch.save writes them, each with the tensors it must give as safetensors.
 
-    make_torch_files.py [FOLDER]        # default: tests/golden/torch
+    make_torch_files.py                          # into tests/golden/torch
+    make_torch_files.py --random 500 FOLDER      # random ones for TSTITCH_TORCH_FILES=FOLDER io_test
 """
 import argparse
 import pathlib
-import sys
 from collections import OrderedDict, defaultdict
+from random import Random
 
 import numpy as np
 import torch
@@ -147,11 +148,59 @@ CASES = {
     **{f"protocol{protocol}": with_protocol(protocol) for protocol in (1, 2, 3, 4, 5)},
 }
 
+
+
+def random_view(random):
+    """A random part of a random tensor, seen in a random way."""
+    dtype = random.choice([torch.float32, torch.float32, torch.float16, torch.bfloat16, torch.float64])
+    view = torch.randn([random.randint(1, 5) for _ in range(random.randint(0, 5))], dtype=torch.float64).to(dtype)
+    for _ in range(random.randint(0, 4)):
+        axis = random.randrange(view.dim()) if view.dim() else None
+        change = random.randrange(6)
+        if axis is None:
+            view = view.expand(random.randint(0, 3)) if change == 0 else view
+        elif change == 0:
+            view = view.permute(random.sample(range(view.dim()), view.dim()))
+        elif change == 1:
+            view = view.narrow(axis, random.randrange(view.shape[axis] + 1), 0) if random.random() < 0.1 else view.select(axis, -1) if view.shape[axis] else view
+        elif change == 2:
+            view = view[(slice(None),) * axis + (slice(random.randrange(3), None, random.randint(1, 3)),)]
+        elif change == 3 and view.dim() < 6:
+            view = view.unsqueeze(axis)
+        elif change == 4 and view.shape[axis]:
+            view = view.unfold(axis, random.randint(1, view.shape[axis]), random.randint(1, 2)) if view.dim() < 6 else view
+        elif change == 5 and view.shape[axis] == 1:
+            view = view.expand([random.randint(1, 4) if i == axis else -1 for i in range(view.dim())])
+    return torch.nn.Parameter(view) if random.random() < 0.3 else view
+
+
+def random_case(seed):
+    random = Random(seed)
+    torch.manual_seed(seed)
+
+    def case():
+        tensors = (OrderedDict if random.random() < 0.5 else dict)()
+        for i in range(random.randint(1, 30)):
+            shared = random.choice(list(tensors.values())) if tensors and random.random() < 0.2 else None
+            tensors[f"layers.{i}.{random.choice(['weight', 'bias', 'ä', ''])}"] = random_view(random) if shared is None else shared
+        content = tensors
+        for key in random.sample(["state_dict", "model", "ema", "params", "net", "module"], random.randint(0, 3)):
+            content = {"epoch": seed, key: content, "args": argparse.Namespace(x=[1.5, "y"]), "rng": torch.get_rng_state()[:16] if key == "ema" else None}
+        return content, tensors, dict(pickle_protocol=random.choice([1, 2, 2, 2, 3, 4, 5]))
+
+    return case
+
+
 if __name__ == "__main__":
-    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?", type=pathlib.Path, default=FOLDER)
+    parser.add_argument("--random", type=int)
+    options = parser.parse_args()
+    folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
-    for name, case in CASES.items():
-        content, expected, *options = case()
-        torch.save(content, folder / f"{name}.pt", **(options[0] if options else {}))
+    cases = CASES if options.random is None else {f"random{seed}": random_case(seed) for seed in range(options.random)}
+    for name, case in cases.items():
+        content, expected, *saving = case()
+        torch.save(content, folder / f"{name}.pt", **(saving[0] if saving else {}))
         tensors = {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in expected.items()}
         save_file(tensors, folder / f"{name}.safetensors")

@@ -464,7 +464,7 @@ CASES = {
     "PT3_offset_2^63": ("PT_VIEW_RANGE", weights(tensor(offset=2**63 - 1))),
     "PT3_wraps": ("PT_VIEW_RANGE", weights(tensor(shape=(3, 3), strides=(2**62, 2**62)))),
     "PT3_wraps_sum": ("PT_VIEW_RANGE", weights(tensor(offset=2**62, shape=(2, 2), strides=(2**62, 2**62)))),
-    "PT3_empty_beyond": ("PT_VIEW_RANGE", weights(tensor(offset=7, shape=(0,), strides=(1,)))),
+    "PT3_empty_before": ("PT_VIEW_RANGE", weights(tensor(offset=-1, shape=(0,), strides=(1,)))),
     # PT4: shapes
     "PT4_negative_stride": ("PT_SHAPE", weights(tensor(offset=5, shape=(2,), strides=(-1,)))),
     "PT4_counts_differ": ("PT_SHAPE", weights(tensor(strides=(1,)))),
@@ -484,6 +484,7 @@ CASES = {
     "PT6_good_tied": ("accepted", checkpoint(program(dictionary(("v", tensor()), ("w", tensor()))))),
     "PT7_good_empty": ("accepted", weights(tensor(storage(count=0), shape=(0,), strides=(1,)), content=b"")),
     "PT7_good_scalar": ("accepted", weights(tensor(offset=5, shape=(), strides=()))),
+    "PT7_good_empty_behind_end": ("accepted", weights(tensor(offset=7, shape=(0,), strides=(1,)))),
     "PT7_good_empty_at_end": ("accepted", weights(tensor(offset=6, shape=(2, 0), strides=(1, 1)))),
     # PT8: types
     "PT8_complex": ("PT_DTYPE", weights(tensor(storage("torch.ComplexFloatStorage", count=3), shape=(3,), strides=(1,)))),

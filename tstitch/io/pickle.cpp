@@ -11,7 +11,7 @@
 namespace tstitch {
 namespace {
 
-constexpr size_t kMaxBytes = 64 << 20;
+constexpr size_t kMaxBytes = 48 << 20;
 constexpr size_t kMaxObjects = 2'000'000;  // and elements
 constexpr size_t kMaxMemo = 2'000'000;
 constexpr size_t kMaxStack = 1'000'000;

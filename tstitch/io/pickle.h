@@ -23,10 +23,10 @@ class Pickle {
  public:
   // Runs the program; `bytes` must outlive the result. Throws Error{input} with a code (robustness table PK1
   // and PK4-PK17, listed in tests/hostile/torch) for everything that is not a whole program of protocol 0 to
-  // 5, and for names that no checkpoint needs and attacks use (pickle_names.h). Limits of our own: 64 MiB of
+  // 5, and for names that no checkpoint needs and attacks use (pickle_names.h). Limits of our own: 48 MiB of
   // program, 2 million objects and as many elements of lists, tuples, dicts and sets, memo indices below 2
-  // million, 1 million values on the stack, 1000 levels. They bound the memory to about 60 MiB and the time
-  // to about half a second.
+  // million, 1 million values on the stack, 1000 levels. They bound the memory beside the program to about 60
+  // MiB and the time to less than a second.
   Pickle(std::span<const std::byte> bytes, const std::string& where);
 
   PickleObject root() const;

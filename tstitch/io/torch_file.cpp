@@ -94,11 +94,7 @@ class TorchFileReader {
     TorchTensors tensors(zip_, folder_, bytes_.size(), where_);
     collect(find_weights(pickle.root()), tensors);
     // Also what no weight needs: a file that is wrong somewhere is not to be trusted anywhere.
-    for (size_t i = 0; i < pickle.objects(); ++i) {
-      const PickleObject object = pickle.object(i);
-      if (object.is_persistent()) tensors.check_storage(object);
-      if (TorchTensors::is_tensor(object)) tensors.tensor(object, std::nullopt);
-    }
+    for (size_t i = 0; i < pickle.objects(); ++i) tensors.check(pickle.object(i));
     return {std::move(tensors_), std::move(metadata_)};
   }
 

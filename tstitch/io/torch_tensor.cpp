@@ -70,6 +70,8 @@ constexpr Rebuild kRebuilds[] = {
     {Rebuild::subclass, "torch._tensor", "_rebuild_from_type_v2", 4, 4},
 };
 
+static_assert(std::size(kRebuilds) <= 8, "a bit each in TorchTensors::checked_");
+
 const Rebuild* find_rebuild(const PickleObject& function) {
   const auto* found =
       std::ranges::find_if(kRebuilds, [&](const Rebuild& r) { return function.is_global(r.module, r.name); });
@@ -134,6 +136,19 @@ void TorchTensors::refuse_argument(const PickleObject& object, const char* what,
   const bool opaque = object.is_call() || object.is_global();
   refuse_tensor(opaque ? "PKL_UNSUPPORTED_GLOBAL" : "PKL_TYPE", what, " is ", object.description(),
                 ", expected ", expected);
+}
+
+void TorchTensors::check(const PickleObject& object) {
+  if (object.is_persistent()) storage(object);
+  const Rebuild* rebuild = is_tensor(object) ? find_rebuild(object.callable()) : nullptr;
+  if (!rebuild) return;
+  // A few bytes of a pickle ask for one more tensor of the same arguments.
+  const size_t arguments = object.arguments().index();
+  if (arguments >= checked_.size()) checked_.resize(arguments + 1);
+  const auto bit = static_cast<uint8_t>(1 << (rebuild - kRebuilds));
+  if (checked_[arguments] & bit) return;
+  checked_[arguments] |= bit;
+  tensor(object, std::nullopt);
 }
 
 TensorInfo TorchTensors::tensor(const PickleObject& call, std::optional<std::string_view> name) {
@@ -236,7 +251,8 @@ TensorInfo TorchTensors::strided(const Storage& storage, const TorchType& type, 
   const std::optional<int64_t> bytes = elements ? checked_mul(*elements, type.bytes) : std::nullopt;
   if (!bytes) refuse_tensor("PT_SHAPE", "shape ", extents_text(shape), " x ", type.name, " overflows");
 
-  const int64_t first = integer(offset, "the offset");
+  // Without elements the offset says nothing; PyTorch lets it lie behind the end.
+  const int64_t named = integer(offset, "the offset"), first = *elements || named < 0 ? named : 0;
   const auto available = static_cast<int64_t>(storage.bytes.size()) / type.bytes;
   const std::optional<int64_t> end = *elements ? reach(first, shape, strides) : first;
   if (first < 0 || !end || *end > available)

@@ -40,8 +40,8 @@ class TorchTensors {
   // (PT1-PT9, PK3, PK4, PK11 and PK15) when anything is out of range, of the wrong type or missing.
   TensorInfo tensor(const PickleObject& call, std::optional<std::string_view> name);
 
-  // The same checks for a persistent object.
-  void check_storage(const PickleObject& persistent) { storage(persistent); }
+  // The same checks of any object of a pickle, whether or not its tensor or storage is needed.
+  void check(const PickleObject& object);
 
  private:
   struct Storage {
@@ -69,6 +69,7 @@ class TorchTensors {
   const std::string& where_;
   std::string subject_;  // the tensor that is looked at
   std::map<std::string, Storage, std::less<>> storages_;
+  std::vector<uint8_t> checked_;  // by arguments: the functions, a bit each, that check() has seen them with
 };
 
 }  // namespace tstitch
