@@ -152,6 +152,25 @@ TEST(Solvers, FlowEulerMovesAlongTheVelocity) {
   expect_near(run("flow_euler", levels, gaussian), expected, 1e-6);
 }
 
+// Where the network is asked so low that c_skip and c_out matter: at t = 0 it must be the identity.
+TEST(Solvers, LcmIsTheIdentityAtTheEnd) {
+  const auto lcm = make_solver(backend(), "lcm", {});
+  const Tensor x = some_x(1), x0 = some_x(2);
+  for (const double t : {0.0, 0.05, 1.0}) {
+    const std::vector<float> found = values_of(lcm->step(
+        [&](const Tensor&, const NoiseLevel&) {
+          return Prediction{x0, x0, {}};
+        },
+        x, {.index = 0, .level = {t, 0.99, std::sqrt(1 - 0.99 * 0.99)}, .next = kClean, .denoiser = 0},
+        [] { return Tensor(); }));
+    const double squares = 100 * t * t + 0.25;
+    for (size_t i = 0; i < found.size(); ++i)
+      EXPECT_NEAR(found[i],
+                  0.25 / squares * x.data<float>()[i] + 10 * t / std::sqrt(squares) * x0.data<float>()[i],
+                  1e-6);
+  }
+}
+
 // ---- history
 // -----------------------------------------------------------------------------------------------
 
