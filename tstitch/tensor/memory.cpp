@@ -1,5 +1,7 @@
 #include "tstitch/tensor/memory.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -16,6 +18,16 @@ size_t rounded(size_t bytes) {
   return std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
 }
 
+// Large blocks in pages of 2 MiB where the system has them: weights are touched in a fraction of the time, and
+// products over them miss fewer translations. Only a hint, so nobody asks whether it was taken.
+void* system_allocate(size_t size) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  if (size < 2 * kHugePage) return std::aligned_alloc(kAlignment, size);
+  void* block = std::aligned_alloc(kHugePage, size);
+  if (block != nullptr) madvise(block, size / kHugePage * kHugePage, MADV_HUGEPAGE);
+  return block;
+}
+
 }  // namespace
 
 CachingMemory::~CachingMemory() { trim(); }
@@ -30,10 +42,10 @@ void* CachingMemory::allocate(size_t bytes) {
     bin.free.pop_back();
   } else {
     bin.free.reserve(std::bit_ceil(bin.blocks + 1));
-    block = std::aligned_alloc(kAlignment, size);
+    block = system_allocate(size);
     if (block == nullptr) {
       release_cached();
-      block = std::aligned_alloc(kAlignment, size);
+      block = system_allocate(size);
     }
     check(block != nullptr, ErrorKind::device, "out of memory: ", size >> 20,
           " MiB could not be had beside the ", statistics_.bytes_reserved >> 20, " MiB already in use");
