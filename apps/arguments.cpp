@@ -74,10 +74,11 @@ void add_common_options(CLI::App& command, Arguments& a) {
   command
       .add_option("--switch-rule", a.switch_rule,
                   "How a share becomes steps: dit, ldm, step, lcm (the reference's own"
-                  " comparisons) or round (the paper's text). Default: dit")
+                  " comparisons) or round (the paper's text). Default: the model's, dit for a DiT")
       ->group(trajectory);
-  command.add_option("--sampler,--sampling-method,--solver", a.sample.sampler, "One of: " + solver_names())
-      ->capture_default_str()
+  command
+      .add_option("--sampler,--sampling-method,--solver", a.sample.sampler,
+                  "One of: " + solver_names() + ". Default: the model's, ddim for a DiT")
       ->group(trajectory);
   command
       .add_option("--steps,--num-sampling-steps", a.sample.steps,
@@ -93,17 +94,15 @@ void add_common_options(CLI::App& command, Arguments& a) {
       .add_option("--spacing", a.spacing,
                   "Which timesteps: " + spacing_names() + ". Default: the sampler's, see docs/solvers.md")
       ->group(trajectory);
-  command.add_option("--eta", a.sample.solver.eta, "Noise of DDIM, 0 ... 1")
-      ->capture_default_str()
+  command.add_option("--eta", a.sample.eta, "Noise of DDIM, 0 ... 1. Default: the model's, 0 for a DiT")
       ->group(trajectory);
   command
-      .add_flag("--solver-reset", a.sample.solver.reset_at_switch,
+      .add_flag("--solver-reset", a.sample.solver_reset,
                 "Multistep samplers forget the steps of the model before when the next takes over")
       ->group(trajectory);
   command
       .add_option("--cfg-scale", a.sample.cfg_scale,
-                  "Classifier-free guidance, 1 = none. Default: 4, or what the model"
-                  " recommends")
+                  "Classifier-free guidance, 1 = none. Default: the model's, 4 for a DiT")
       ->group(trajectory);
   command
       .add_option("--cfg-channels", a.cfg_channels,

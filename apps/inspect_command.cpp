@@ -5,7 +5,6 @@
 
 #include "apps/commands.h"
 #include "tstitch/base/error.h"
-#include "tstitch/models/dit.h"
 #include "tstitch/pipeline/assets.h"
 #include "tstitch/pipeline/class_names.h"
 #include "tstitch/pipeline/model.h"
@@ -18,62 +17,76 @@ struct InspectArguments {
   bool json = false;
 };
 
+// Of one evaluation of one image.
+double gflop(const ModelInfo& info) { return info.architecture->flops(info.side, info.side) / 1e9; }
+
 nlohmann::ordered_json to_json(const ModelInfo& info) {
-  const DiTConfig& c = info.config;
   const ClassNames names(info);
   std::vector<std::string> classes;
-  for (int64_t i = 0; names.known() && i < c.num_classes; ++i) classes.push_back(names.usual(i));
-  return {{"path", info.path},
-          {"name", info.name},
-          {"architecture", dit_name(c)},
-          {"parameters", dit_parameters(c)},
-          {"gflop_per_evaluation", dit_flops(c, c.input_size, c.input_size) / 1e9},
-          {"dtypes", info.dtypes},
-          {"bytes", info.file_bytes},
-          {"latent_shape", {c.in_channels, c.input_size, c.input_size}},
-          {"pixels", info.pixels},
-          {"patch_size", c.patch_size},
-          {"hidden_size", c.hidden_size},
-          {"depth", c.depth},
-          {"num_heads", c.num_heads},
-          {"mlp_ratio", c.mlp_ratio},
-          {"num_classes", c.num_classes},
-          {"learn_sigma", c.learn_sigma},
-          {"betas",
-           {{"kind", info.betas.kind},
-            {"start", info.betas.start},
-            {"end", info.betas.end},
-            {"timesteps", info.betas.timesteps}}},
-          {"classes", classes}};
+  for (int64_t i = 0; names.known() && i < info.num_classes; ++i) classes.push_back(names.usual(i));
+  nlohmann::ordered_json json = {{"path", info.path},
+                                 {"name", info.name},
+                                 {"architecture", info.architecture->name()},
+                                 {"parameters", info.architecture->parameters()},
+                                 {"gflop_per_evaluation", gflop(info)},
+                                 {"dtypes", info.dtypes},
+                                 {"bytes", info.file_bytes},
+                                 {"latent_shape", {info.channels, info.side, info.side}},
+                                 {"pixels", info.pixels}};
+  json.update(info.architecture->details());
+  json["num_classes"] = info.num_classes;
+  json["context_width"] = info.context_width;
+  json["prediction"] = name_of(info.prediction);
+  json["betas"] = {{"kind", info.noise.kind}, {"timesteps", info.noise.timesteps}};
+  if (info.noise.flow()) {
+    json["betas"]["shift"] = info.noise.shift;
+  } else {
+    json["betas"]["start"] = info.noise.start;
+    json["betas"]["end"] = info.noise.end;
+  }
+  json["classes"] = classes;
+  return json;
 }
 
-void print(const ModelInfo& info) {
-  const DiTConfig& c = info.config;
-  std::printf("%s\n", info.path.c_str());
-  std::printf("  name            %s\n", info.name.c_str());
-  std::printf("  architecture    %s: width %lld, depth %lld, %lld heads, patch %lld%s\n", dit_name(c).c_str(),
-              static_cast<long long>(c.hidden_size), static_cast<long long>(c.depth),
-              static_cast<long long>(c.num_heads), static_cast<long long>(c.patch_size),
-              c.learn_sigma ? ", learned variance" : "");
-  std::printf("  parameters      %.2f M\n", static_cast<double>(dit_parameters(c)) / 1e6);
-  std::printf("  stored          %s, %.1f MB\n", info.dtypes.c_str(),
-              static_cast<double>(info.file_bytes) / 1e6);
-  std::printf("  evaluation      %.3f GFLOP for one image, twice that with guidance\n",
-              dit_flops(c, c.input_size, c.input_size) / 1e9);
-  std::printf("  latents         %lld x %lld x %lld%s\n", static_cast<long long>(c.in_channels),
-              static_cast<long long>(c.input_size), static_cast<long long>(c.input_size),
-              info.pixels ? ", pixels in [-1, 1]" : ", of an autoencoder");
-  std::printf("  noise schedule  %s, %g ... %g, %d timesteps\n", info.betas.kind.c_str(), info.betas.start,
-              info.betas.end, info.betas.timesteps);
-  std::printf("  classes         %lld", static_cast<long long>(c.num_classes));
+void print_classes(const ModelInfo& info) {
+  std::printf("  classes         %lld", static_cast<long long>(info.num_classes));
   const ClassNames names(info);
   if (names.known()) {
     constexpr int64_t kShown = 10;
-    for (int64_t i = 0; i < std::min(kShown, c.num_classes); ++i)
+    for (int64_t i = 0; i < std::min(kShown, info.num_classes); ++i)
       std::printf("%s%s", i ? ", " : ": ", names.numbered(i).c_str());
-    if (c.num_classes > kShown) std::printf(", ... (--json lists all)");
+    if (info.num_classes > kShown) std::printf(", ... (--json lists all)");
   }
   std::printf("\n");
+}
+
+void print(const ModelInfo& info) {
+  std::printf("%s\n", info.path.c_str());
+  std::printf("  name            %s\n", info.name.c_str());
+  std::printf("  architecture    %s:", info.architecture->name().c_str());
+  const nlohmann::ordered_json details = info.architecture->details();
+  const char* separator = " ";
+  for (const auto& [key, value] : details.items()) {
+    std::printf("%s%s %s", separator, key.c_str(), value.dump().c_str());
+    separator = ", ";
+  }
+  std::printf("\n  parameters      %.2f M\n", static_cast<double>(info.architecture->parameters()) / 1e6);
+  std::printf("  stored          %s, %.1f MB\n", info.dtypes.c_str(),
+              static_cast<double>(info.file_bytes) / 1e6);
+  std::printf("  evaluation      %.3f GFLOP for one image, twice that with guidance\n", gflop(info));
+  std::printf("  latents         %lld x %lld x %lld%s\n", static_cast<long long>(info.channels),
+              static_cast<long long>(info.side), static_cast<long long>(info.side),
+              info.pixels ? ", pixels in [-1, 1]" : ", of an autoencoder");
+  const TrainingNoise& noise = info.noise;
+  if (noise.flow())
+    std::printf("  noise           rectified flow, shift %g, %d timesteps\n", noise.shift, noise.timesteps);
+  else
+    std::printf("  noise           %s betas, %g ... %g, %d timesteps; predicts %s\n", noise.kind.c_str(),
+                noise.start, noise.end, noise.timesteps, std::string(name_of(info.prediction)).c_str());
+  if (info.num_classes) print_classes(info);
+  if (info.context_width)
+    std::printf("  text            encoded as %lld numbers a token\n",
+                static_cast<long long>(info.context_width));
 }
 
 // Every pair that can take turns, and why the others cannot.

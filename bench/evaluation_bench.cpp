@@ -44,7 +44,8 @@ int measure(int argc, char** argv) {
                                              .classes = std::vector<int64_t>(static_cast<size_t>(batch), 207),
                                              .batch_size = batch});
   const double seconds = time_evaluation(*backend, model, plan, repeats);
-  const double flops = 2 * static_cast<double>(batch) * dit_flops(model.info.config, plan.height, plan.width);
+  const double flops =
+      2 * static_cast<double>(batch) * model.info.architecture->flops(plan.height, plan.width);
   std::printf(
       "{\"model\": \"%s\", \"images\": %lld, \"device\": \"%s\", \"ms\": %.3f, \"gflop_per_s\": %.1f}\n",
       name.c_str(), static_cast<long long>(batch), backend->description().c_str(), 1e3 * seconds,

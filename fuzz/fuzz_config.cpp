@@ -4,6 +4,7 @@
 
 #include "fuzz/expect_input_error.h"
 #include "tstitch/io/json.h"
+#include "tstitch/pipeline/dit_architecture.h"
 #include "tstitch/pipeline/model_config.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
@@ -12,13 +13,13 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   expect_input_error([&] {
     ModelInfo info;
     read_model_config(parse_json(text, "fuzz"), "fuzz", info);
-    const DiTConfig& c = info.config;
+    const DiTConfig& c = dynamic_cast<const DiTArchitecture&>(*info.architecture).config();
     if (c.input_size % c.patch_size || c.hidden_size % c.num_heads || dit_parameters(c) <= 0) abort();
   });
   expect_input_error([&] {
     ModelInfo info;
     read_scheduler_config(parse_json(text, "fuzz"), "fuzz", info);
-    if (info.betas.timesteps < 1) abort();
+    if (info.noise.timesteps < 1) abort();
   });
   expect_input_error([&] {
     AutoencoderKLConfig config;

@@ -89,8 +89,8 @@ TEST_P(Stitching, EveryDenoiserServesWhatTheTrajectorySays) {
     EXPECT_EQ(first.asked, levels_asked(trajectory, *rule, 0));
     EXPECT_EQ(second.asked, levels_asked(trajectory, *rule, 1));
     if (solver != "heun") {
-      EXPECT_EQ(first.asked, trajectory.levels_of(0));
-      EXPECT_EQ(second.asked, trajectory.levels_of(1));
+      EXPECT_EQ(std::ssize(first.asked), trajectory.steps_of(0));
+      EXPECT_EQ(std::ssize(second.asked), trajectory.steps_of(1));
     }
     EXPECT_EQ(first.prepared, first.asked);
     EXPECT_EQ(second.prepared, second.asked);

@@ -48,8 +48,6 @@ TEST(Trajectory, CountsWhatEveryDenoiserServes) {
   EXPECT_EQ(trajectory.steps_of(1), 0);
   EXPECT_EQ(trajectory.steps_of(2), 3);
   EXPECT_EQ(trajectory.segments(), (std::vector<Segment>{{0, 0, 2}, {2, 2, 3}, {0, 5, 1}}));
-  ASSERT_EQ(trajectory.levels_of(2).size(), 3u);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(trajectory.levels_of(2)[i], trajectory[2 + i].level);
 }
 
 TEST(Trajectory, DescribesItself) {

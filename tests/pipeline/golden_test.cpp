@@ -48,7 +48,7 @@ double error_of_case(const nlohmann::json& c, const nlohmann::json& configs, con
   }
   SampleOptions options{.sampler = c["sampler"],
                         .steps = "10",
-                        .solver = {.eta = c["eta"]},
+                        .eta = c["eta"].get<double>(),
                         .cfg_scale = c["cfg_scale"].get<double>(),
                         .cfg_channels = c["cfg_channels"].get<int64_t>(),
                         .classes = c["classes"]};
@@ -56,7 +56,7 @@ double error_of_case(const nlohmann::json& c, const nlohmann::json& configs, con
   if (!c["ratio"].is_null()) options.fractions = {c["ratio"], 1 - c["ratio"].get<double>()};
   if (!c["fractions"].is_null()) options.fractions = c["fractions"].get<std::vector<double>>();
 
-  const DiTConfig& config = infos[0].config;
+  const DiTConfig config = config_of(configs[c["models"][0]]);
   options.given.initial = input("x_T", {2, config.in_channels, config.input_size, config.input_size});
   if (c["noise"])
     options.given.steps = input("noise", {10, 2, config.in_channels, config.input_size, config.input_size});

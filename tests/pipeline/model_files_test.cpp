@@ -8,10 +8,14 @@
 
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
+#include "tstitch/io/safetensors.h"
+#include "tstitch/io/sharded.h"
 #include "tstitch/ops/ops.h"
 #include "tstitch/pipeline/decoder.h"
-#include "tstitch/pipeline/dit_network.h"
+#include "tstitch/pipeline/dit_architecture.h"
 #include "tstitch/pipeline/model.h"
+#include "tstitch/pipeline/plan.h"
+#include "tstitch/pipeline/run.h"
 
 namespace tstitch {
 namespace {
@@ -59,9 +63,9 @@ TEST_F(ModelFilesTest, AFolderOfDiffusersAnswersAsDiffusers) {
   const auto backend = make_backend({.dtype = "f32"});
   for (const fs::path& path : {folder_, folder_ / "transformer"}) {
     const Model model = load_model(read_model_info(path.string()), *backend);
-    const DiTNetwork network(*model.network, {2, 3}, 8, 8);
+    const auto network = model.network->bind({.subjects = {2, 3}, .images = {0, 1}, .contexts = {}}, 8, 8);
     const Tensor x = to_channels_last(*backend, backend->upload(golden("dit_pipeline/x.npy")));
-    const Tensor out = backend->download(to_channels_first(*backend, network(x, 501)));
+    const Tensor out = backend->download(to_channels_first(*backend, (*network)(x, 501)));
     EXPECT_LE(relative_error(out, golden("dit_pipeline/forward.npy")), 1e-5);
   }
 }
@@ -69,15 +73,16 @@ TEST_F(ModelFilesTest, AFolderOfDiffusersAnswersAsDiffusers) {
 TEST_F(ModelFilesTest, TheFolderSaysWhatTheModelIs) {
   const ModelInfo info = read_model_info(folder_.string() + "/");
   EXPECT_EQ(info.name, folder_.filename());
-  EXPECT_EQ(info.config, (DiTConfig{.input_size = 8,
-                                    .patch_size = 2,
-                                    .in_channels = 4,
-                                    .hidden_size = 16,
-                                    .depth = 2,
-                                    .num_heads = 2,
-                                    .num_classes = 3,
-                                    .learn_sigma = true}));
-  EXPECT_EQ(info.betas, BetaSchedule{});
+  EXPECT_EQ(dynamic_cast<const DiTArchitecture&>(*info.architecture).config(),
+            (DiTConfig{.input_size = 8,
+                       .patch_size = 2,
+                       .in_channels = 4,
+                       .hidden_size = 16,
+                       .depth = 2,
+                       .num_heads = 2,
+                       .num_classes = 3,
+                       .learn_sigma = true}));
+  EXPECT_EQ(info.noise, TrainingNoise{});
   EXPECT_EQ(info.classes, (std::vector<std::string>{"tench, Tinca tinca", "goldfish", "crane"}));
   EXPECT_EQ(info.files.vae, (folder_ / "vae").string());
   EXPECT_FALSE(info.pixels);
@@ -87,7 +92,8 @@ TEST_F(ModelFilesTest, TheScheduleComesFromTheScheduler) {
   write(
       "scheduler/scheduler_config.json",
       R"({"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195, "num_train_timesteps": 500})");
-  EXPECT_EQ(read_model_info(folder_.string()).betas, (BetaSchedule{"scaled_linear", 0.0015, 0.0195, 500}));
+  EXPECT_EQ(read_model_info(folder_.string()).noise,
+            (TrainingNoise{"scaled_linear", 0.0015, 0.0195, 1, 500}));
 }
 
 TEST_F(ModelFilesTest, BrokenFoldersAreRefused) {
@@ -130,7 +136,7 @@ TEST_F(ModelFilesTest, BrokenConfigurationsAreRefused) {
   refused("\"attention_head_dim\": 8", "\"attention_head_dim\": 16", "MODEL_SHAPE");
   write(config, good);
   replace(config, "\"in_channels\": 4", "\"in_channels\": 4.0");  // as Python may write it
-  EXPECT_EQ(read_model_info(folder_.string()).config.in_channels, 4);
+  EXPECT_EQ(read_model_info(folder_.string()).channels, 4);
 }
 
 TEST_F(ModelFilesTest, BrokenShardsAreRefused) {
@@ -171,6 +177,56 @@ TEST_F(ModelFilesTest, TheFoldersDecoderAnswersAsDiffusers) {
   const Tensor pictures =
       decode(*backend, *load_decoder(*backend, info.files.vae, info), golden("dit_pipeline/x.npy"));
   EXPECT_LE(relative_error(pictures, golden("dit_pipeline/decoded.npy")), 1e-5);
+}
+
+TEST_F(ModelFilesTest, ACheckpointMayHoldItsAutoencoder) {
+  const auto backend = make_backend({.dtype = "f32"});
+  std::map<std::string, Tensor> tensors;
+  const auto add = [&](const std::string& index, const std::string& prefix) {
+    const TensorFile file = read_sharded((folder_ / index).string());
+    for (const auto& [name, info] : file.tensors())
+      tensors[prefix + name] = file.load(name, Shape(info.shape), DType::f32);
+  };
+  add("vae/diffusion_pytorch_model.safetensors.index.json", "first_stage_model.");
+  add("transformer/diffusion_pytorch_model.safetensors.index.json", "");
+  fs::create_directory(folder_ / "single");
+  const std::string path = (folder_ / "single" / "all.safetensors").string();
+  write_safetensors(path, tensors, {});
+  fs::copy(folder_ / "transformer" / "config.json", folder_ / "single" / "config.json");
+
+  ModelInfo info = read_model_info(path);
+  EXPECT_EQ(info.files.vae, path);
+  info.pixels_per_latent = 2;
+  const auto decoder = load_decoder(*backend, info.files.vae, info);
+  EXPECT_EQ(decoder->scaling_factor(), 0.18215);
+  info.latent_scale.reset();
+  EXPECT_THROW(load_decoder(*backend, info.files.vae, info), Error);
+}
+
+TEST_F(ModelFilesTest, AFlowIsSampledAsAFlow) {
+  const fs::path scheduler = "scheduler/scheduler_config.json";
+  write(scheduler,
+        R"({"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3})");
+  const ModelInfo info = read_model_info(folder_.string());
+  EXPECT_EQ(info.noise.kind, "flow");
+  EXPECT_EQ(info.prediction, Parameterization::flow);
+  const Plan plan = make_plan({info, info}, {.fractions = {0.4, 0.6}, .steps = "10"});
+  EXPECT_EQ(plan.sampler, "flow_euler");
+  EXPECT_EQ(plan.trajectory.steps_of(0), 4);
+  EXPECT_EQ(plan.trajectory[0].level, (NoiseLevel{1000, 0, 1}));
+  EXPECT_EQ(plan.trajectory[9].next, kClean);
+  EXPECT_FALSE(stitch_obstacles(info, read_model_info(kGolden.string())).empty());
+  for (const SampleOptions& options : {SampleOptions{.sampler = "ddim"}, SampleOptions{.steps = "1001"},
+                                       SampleOptions{.spacing = {.spacing = Spacing::leading}}})
+    EXPECT_THROW(make_plan({info}, options), Error);
+
+  const auto backend = make_backend({.dtype = "f32"});
+  std::vector<Model> models;
+  models.push_back(load_model(info, *backend));
+  RunObserver silent;
+  const Tensor latents =
+      run(*backend, models, make_plan({info}, {.steps = "3", .classes = {1}}), silent).latents;
+  EXPECT_EQ(latents.shape(), Shape({1, info.channels, info.side, info.side}));
 }
 
 TEST_F(ModelFilesTest, BrokenAutoencodersAreRefused) {

@@ -9,12 +9,17 @@
 #include "tstitch/base/error.h"
 #include "tstitch/io/safetensors.h"
 #include "tstitch/pipeline/assets.h"
+#include "tstitch/pipeline/dit_architecture.h"
 #include "tstitch/pipeline/model.h"
 
 namespace tstitch {
 namespace {
 
 namespace fs = std::filesystem;
+
+const DiTConfig& config_of(const ModelInfo& info) {
+  return dynamic_cast<const DiTArchitecture&>(*info.architecture).config();
+}
 
 class ModelInfoTest : public testing::Test {
  protected:
@@ -48,6 +53,20 @@ class ModelInfoTest : public testing::Test {
   fs::path folder_;
 };
 
+TEST_F(ModelInfoTest, ARectifiedFlowSaysSoTwice) {
+  const std::string sizes =
+      R"("input_size": 8, "hidden_size": 64, "depth": 1, "num_heads": 4, "num_classes": 2)";
+  const ModelInfo info =
+      read_model_info(file_with("{" + sizes + R"(, "betas": "flow", "prediction": "flow", "shift": 3})"));
+  EXPECT_TRUE(info.noise.flow());
+  EXPECT_EQ(info.noise.shift, 3);
+  EXPECT_EQ(info.defaults.sampler, "flow_euler");
+  EXPECT_EQ(info.defaults.switch_rule, SwitchRule::round);
+  expect_refused("{" + sizes + R"(, "betas": "flow", "prediction": "eps"})", "a rectified flow has both");
+  expect_refused("{" + sizes + R"(, "prediction": "flow"})", "a rectified flow has both");
+  expect_refused("{" + sizes + R"(, "betas": "flow", "shift": 0})", "\"shift\" is 0");
+}
+
 TEST_F(ModelInfoTest, MetadataDescribesTheModel) {
   const ModelInfo info = read_model_info(file_with(
       R"({"architecture": "DiT", "input_size": 28, "patch_size": 4, "in_channels": 1, "hidden_size": 64, "depth": 6,
@@ -55,16 +74,16 @@ TEST_F(ModelInfoTest, MetadataDescribesTheModel) {
           "beta_end": 0.012, "timesteps": 500, "latent": "pixels in [-1,1]", "classes": ["a", "b"], "name": "n",
           "cfg_scale": 2})"));
   EXPECT_EQ(info.name, "n");
-  EXPECT_EQ(info.config.hidden_size, 64);
-  EXPECT_EQ(info.betas, (BetaSchedule{"scaled_linear", 0.001, 0.012, 500}));
+  EXPECT_EQ(config_of(info).hidden_size, 64);
+  EXPECT_EQ(info.noise, (TrainingNoise{"scaled_linear", 0.001, 0.012, 1, 500}));
   EXPECT_TRUE(info.pixels);
   EXPECT_EQ(info.classes, (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(info.cfg_scale, 2);
+  EXPECT_EQ(info.defaults.cfg_scale, 2);
 }
 
 TEST_F(ModelInfoTest, ConfigJsonBesideTheFileServesToo) {
   std::ofstream(folder_ / "config.json") << R"({"hidden_size": 96, "num_heads": 3})";
-  EXPECT_EQ(read_model_info(file_with("")).config.hidden_size, 96);
+  EXPECT_EQ(config_of(read_model_info(file_with(""))).hidden_size, 96);
 }
 
 TEST_F(ModelInfoTest, BadValuesAreRefusedByKey) {
@@ -104,7 +123,7 @@ TEST(Assets, TheDemoFamilyCanBeStitched) {
     EXPECT_TRUE(stitch_obstacles(infos[0], info).empty());
     EXPECT_EQ(info.classes.size(), 10u);
   }
-  EXPECT_LT(dit_parameters(infos[0].config) * 8, dit_parameters(infos[2].config));
+  EXPECT_LT(infos[0].architecture->parameters() * 8, infos[2].architecture->parameters());
 }
 
 }  // namespace

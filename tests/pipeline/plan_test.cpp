@@ -6,12 +6,15 @@
 #include <set>
 
 #include "tstitch/base/error.h"
+#include "tstitch/pipeline/dit_architecture.h"
 
 namespace tstitch {
 namespace {
 
 ModelInfo model(const std::string& name) {
-  return {.path = name, .name = name, .config = {.patch_size = 2}, .dtypes = "F32"};
+  ModelInfo info{.path = name, .name = name};
+  describe_dit(info, {.patch_size = 2});
+  return info;
 }
 
 const std::vector<ModelInfo> kPair = {model("small"), model("large")};
@@ -39,10 +42,8 @@ TEST(Plan, DefaultsAreTheReferences) {
 }
 
 TEST(Plan, PixelModelsGuideAllTheirChannels) {
-  ModelInfo pixels = model("pixels");
-  pixels.config.in_channels = 1;
-  pixels.config.num_classes = 3;
-  pixels.pixels = true;
+  ModelInfo pixels{.path = "pixels", .name = "pixels", .pixels_per_latent = 1, .pixels = true};
+  describe_dit(pixels, {.in_channels = 1, .num_classes = 3});
   const Plan plan = make_plan({pixels}, {.batch_count = 2});
   EXPECT_EQ(plan.cfg_channels, 1);
   EXPECT_EQ(plan.classes, (std::vector<int64_t>{0, 0, 1, 1, 2, 2}));
@@ -78,7 +79,7 @@ TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
   expect_refused(usage, "1001", kPair, {.steps = "1001"});
   expect_refused(usage, "--rng \"cuda\" is not known, expected one of: philox, torch, torch-cuda", kPair,
                  {.rng = "cuda"});
-  expect_refused(usage, "--eta", kPair, {.solver = {.eta = 1.5}});
+  expect_refused(usage, "--eta", kPair, {.eta = 1.5});
   expect_refused(usage, "--cfg-scale", kPair, {.cfg_scale = std::nan("")});
   expect_refused(usage, "--cfg-channels", kPair, {.cfg_channels = 5});
   expect_refused(usage, "--class 1000", kPair, {.classes = {1000}});
@@ -95,13 +96,13 @@ TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
 
 TEST(Plan, ModelsThatDoNotFitAreRefusedWithBothNames) {
   ModelInfo other = model("other");
-  other.config.input_size = 64;
+  other.side = 64;
   expect_refused(ErrorKind::input, "4 x 32 x 32 and 4 x 64 x 64", {kPair[0], other}, {});
   other = model("other");
-  other.config.num_classes = 10;
+  other.num_classes = 10;
   expect_refused(ErrorKind::input, "1000 and 10", {kPair[0], other}, {});
   other = model("other");
-  other.betas.end = 0.012;
+  other.noise.end = 0.012;
   expect_refused(ErrorKind::input, "\"small\" and \"other\" cannot be stitched", {kPair[0], other}, {});
   EXPECT_TRUE(stitch_obstacles(kPair[0], kPair[1]).empty());
 }

@@ -54,7 +54,8 @@ struct Rule {
   bool whole_range = false;     // Karras and exponential span the schedule, not the chosen timesteps
   Rounding karras = exact, exponential = exact;  // of the timestep of a ratio
   bool second_twice = false;
-  bool ends_clean = true;  // else at the level of t = 0
+  bool ends_clean = true;      // else at the level of t = 0
+  bool may_end_noisy = false;  // the options decide
 };
 
 constexpr Rule sigma_space(std::string_view solver, Spacing spacing) {
@@ -69,21 +70,23 @@ constexpr Rule multistep(std::string_view solver) {
           .exponential = down};
 }
 
-constexpr std::array<Rule, 10> kRules = {{{.solver = "ddim", .spacing = Spacing::respaced},
-                                          {.solver = "ddpm", .spacing = Spacing::respaced},
-                                          {.solver = "pndm",
-                                           .spacing = Spacing::leading,
-                                           .offset = 1,
-                                           .any_sigmas = false,
-                                           .second_twice = true,
-                                           .ends_clean = false},
-                                          sigma_space("euler", Spacing::linspace),
-                                          sigma_space("euler_a", Spacing::linspace),
-                                          sigma_space("heun", Spacing::trailing),
-                                          multistep("dpm++2m"),
-                                          multistep("dpm++2m_sde"),
-                                          multistep("unipc"),
-                                          {.solver = "lcm", .spacing = Spacing::lcm, .any_sigmas = false}}};
+constexpr std::array<Rule, 10> kRules = {
+    {{.solver = "ddim", .spacing = Spacing::respaced, .may_end_noisy = true},
+     {.solver = "ddpm", .spacing = Spacing::respaced},
+     {.solver = "pndm",
+      .spacing = Spacing::leading,
+      .offset = 1,
+      .any_sigmas = false,
+      .second_twice = true,
+      .ends_clean = false,
+      .may_end_noisy = true},
+     sigma_space("euler", Spacing::linspace),
+     sigma_space("euler_a", Spacing::linspace),
+     sigma_space("heun", Spacing::trailing),
+     multistep("dpm++2m"),
+     multistep("dpm++2m_sde"),
+     multistep("unipc"),
+     {.solver = "lcm", .spacing = Spacing::lcm, .any_sigmas = false}}};
 
 const Rule& rule_of(std::string_view solver) {
   check(solver != "flow_euler", ErrorKind::usage,
@@ -99,14 +102,14 @@ const Rule& rule_of(std::string_view solver) {
 
 constexpr int kLcmTimesteps = 50;  // "original_inference_steps"
 
-int parse_steps(std::string_view text, Spacing spacing, int most) {
+// `where`: what allows no more, "with the spacing leading".
+int parse_steps(std::string_view text, const std::string& where, int most) {
   int steps = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), steps);
   const std::string shown = printable(std::string(text));
   check(error == std::errc() && end == text.data() + text.size() && steps >= 1, ErrorKind::usage, "steps '",
-        shown, "', expected a whole number of at least 1 with the spacing ", name_of(spacing));
-  check(steps <= most, ErrorKind::usage, "steps '", shown, "': at most ", most, " with the spacing ",
-        name_of(spacing));
+        shown, "', expected a whole number of at least 1 ", where);
+  check(steps <= most, ErrorKind::usage, "steps '", shown, "': at most ", most, " ", where);
   return steps;
 }
 
@@ -147,6 +150,7 @@ std::vector<double> lcm(int T, int kept) {
 std::vector<double> timesteps_of(const Rule& rule, std::string_view steps, const SpacingOptions& options,
                                  int T) {
   const Spacing spacing = options.spacing.value_or(rule.spacing);
+  const std::string where = concat("with the spacing ", name_of(spacing));
   const int extra = rule.one_more ? 1 : 0;
   switch (spacing) {
     case Spacing::respaced: {
@@ -154,19 +158,19 @@ std::vector<double> timesteps_of(const Rule& rule, std::string_view steps, const
       return {ascending.rbegin(), ascending.rend()};
     }
     case Spacing::leading: {
-      const int kept = parse_steps(steps, spacing, T - extra);
+      const int kept = parse_steps(steps, where, T - extra);
       return leading(T, kept + extra, kept, options.offset.value_or(rule.offset));
     }
     case Spacing::linspace: {
-      const int kept = parse_steps(steps, spacing, T - extra);
+      const int kept = parse_steps(steps, where, T - extra);
       return linspace(T - 1, kept + extra, kept, rule.linspace);
     }
     case Spacing::trailing:
-      return trailing(T, parse_steps(steps, spacing, T));
+      return trailing(T, parse_steps(steps, where, T));
     case Spacing::lcm:
       check(T >= kLcmTimesteps, ErrorKind::usage, "the spacing lcm needs a model trained with at least ",
             kLcmTimesteps, " timesteps, this one has ", T);
-      return lcm(T, parse_steps(steps, spacing, kLcmTimesteps));
+      return lcm(T, parse_steps(steps, where, kLcmTimesteps));
   }
   fail(ErrorKind::internal, "unknown spacing ", static_cast<int>(spacing));
 }
@@ -229,8 +233,13 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
       levels.push_back(level_of_ratio(round(schedule.timestep_of_ratio(ratio)), ratio));
   }
   if (rule.second_twice && levels.size() > 1) levels.insert(levels.begin() + 1, levels[1]);
-  levels.push_back(rule.ends_clean ? kClean : schedule.level(0));
+  const bool ends_clean = rule.may_end_noisy ? options.ends_clean.value_or(rule.ends_clean) : rule.ends_clean;
+  levels.push_back(ends_clean ? kClean : schedule.level(0));
   return levels;
+}
+
+std::vector<NoiseLevel> make_levels(const FlowSchedule& schedule, std::string_view steps) {
+  return schedule.levels(parse_steps(steps, "for a rectified flow", schedule.train_timesteps));
 }
 
 }  // namespace tstitch

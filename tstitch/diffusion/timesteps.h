@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tstitch/diffusion/flow_schedule.h"
 #include "tstitch/diffusion/noise_schedule.h"
 
 namespace tstitch {
@@ -41,8 +42,10 @@ std::string sigma_spacing_names();
 struct SpacingOptions {
   std::optional<Spacing> spacing;  // default: the solver's, see below
   SigmaSpacing sigmas = SigmaSpacing::discrete;
-  std::optional<int> offset;  // added to the timesteps of `leading` ("steps_offset"), >= 0; default: the
-                              // solver's
+  std::optional<int> offset;       // added to the timesteps of `leading` ("steps_offset"), >= 0; default: the
+                                   // solver's
+  std::optional<bool> ends_clean;  // of ddim and pndm, else at the level of t = 0 ("set_alpha_to_one");
+                                   // default: the solver's
 };
 
 // The N + 1 levels of a trajectory, decreasing. Defaults, and how the steps are placed:
@@ -67,5 +70,8 @@ struct SpacingOptions {
 // flow_euler, whose levels are FlowSchedule's (flow_schedule.h).
 std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule& schedule,
                                     std::string_view steps, const SpacingOptions& options);
+
+// Those of a rectified flow, for flow_euler. steps: a number; Error{usage} unless it is 1 ... T.
+std::vector<NoiseLevel> make_levels(const FlowSchedule& schedule, std::string_view steps);
 
 }  // namespace tstitch

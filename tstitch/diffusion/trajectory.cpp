@@ -45,13 +45,6 @@ int Trajectory::steps_of(int denoiser) const {
   return static_cast<int>(std::ranges::count(steps_, denoiser, &Step::denoiser));
 }
 
-std::vector<NoiseLevel> Trajectory::levels_of(int denoiser) const {
-  std::vector<NoiseLevel> levels;
-  for (const Step& step : steps_)
-    if (step.denoiser == denoiser) levels.push_back(step.level);
-  return levels;
-}
-
 std::string Trajectory::describe(std::span<const std::string> names) const {
   std::string text;
   for (const auto& [denoiser, first, count] : segments()) {

@@ -42,10 +42,9 @@ class Trajectory {
   auto begin() const { return steps_.begin(); }
   auto end() const { return steps_.end(); }
 
-  std::vector<int> assignment() const;                    // the denoiser of every step
-  std::vector<Segment> segments() const;                  // the steps, grouped in order
-  int steps_of(int denoiser) const;                       // how many it serves
-  std::vector<NoiseLevel> levels_of(int denoiser) const;  // and at which levels
+  std::vector<int> assignment() const;    // the denoiser of every step
+  std::vector<Segment> segments() const;  // the steps, grouped in order
+  int steps_of(int denoiser) const;       // how many it serves
 
   // "small: steps 1-40, large: 41-100": every segment in order, steps counted from 1; then the models that
   // serve no step, "large: no step". names: one for each denoiser.

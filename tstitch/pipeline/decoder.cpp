@@ -34,11 +34,19 @@ std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& p
   std::optional<AutoencoderKLConfig> config;
   if (AutoencoderKeys::recognises(weights)) {
     config = infer_autoencoder_kl_config(AutoencoderKeys(weights));
-    if (!files.config.empty()) read_autoencoder_config(parse_json_file(files.config), files.config, *config);
+    // Beside a checkpoint of everything lies the configuration of its network.
+    const bool described = !files.config.empty() && path != model.files.weights;
+    check(described || model.latent_scale, ErrorKind::input, "\"", printable(path),
+          "\" has no config.json that says by what latents of ", model.channels,
+          " channels are scaled (\"scaling_factor\", \"shift_factor\")");
+    if (described)
+      read_autoencoder_config(parse_json_file(files.config), files.config, *config);
+    else
+      config->scaling_factor = *model.latent_scale;
     config->encoder = false;
   }
   auto autoencoder = load_autoencoder(backend, weights, config);
-  const int64_t channels = model.config.in_channels;
+  const int64_t channels = model.channels;
   check(autoencoder->can_decode(), ErrorKind::input, "\"", printable(path), "\" has no decoder");
   check(autoencoder->latent_channels() == channels && autoencoder->factor() == model.pixels_per_latent,
         ErrorKind::input, "\"", printable(path), "\" decodes latents of ", autoencoder->latent_channels(),

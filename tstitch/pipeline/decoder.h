@@ -11,13 +11,13 @@
 namespace tstitch {
 
 // The decoder at `path`: a checkpoint of an AutoencoderKL or a tiny autoencoder
-// (tstitch/models/load_autoencoder.h), or a folder with one and perhaps diffusers' config.json. Throws
-// Error{input} when it is none, lacks a decoder, or does not fit the model's latents.
+// (tstitch/models/load_autoencoder.h), or a folder with one and perhaps diffusers' config.json; also the
+// model's own checkpoint where that holds everything. Throws Error{input} when it is none, lacks a decoder,
+// does not fit the model's latents, or nothing says how these are scaled.
 std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& path, const ModelInfo& model);
 
 // latents: (N, C, h, w) f32 on the host, as the diffusion model leaves them. Returns the pictures, (N, 3, H,
-// W) f32 on the host, about
-// [-1, 1]. One image after the other, so that memory does not depend on N.
+// W) f32 on the host, about [-1, 1]. One image after the other, so that memory does not depend on N.
 Tensor decode(Backend& backend, const Autoencoder& autoencoder, const Tensor& latents);
 
 }  // namespace tstitch

@@ -2,6 +2,7 @@
 
 #include "tstitch/base/clock.h"
 #include "tstitch/nn/random_weights.h"
+#include "tstitch/pipeline/dit_architecture.h"
 
 namespace tstitch {
 
@@ -14,8 +15,8 @@ std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths, W
 Model load_model(const ModelInfo& info, Backend& backend) {
   const Stopwatch stopwatch;
   const TensorFile file = open_weights(info.files, info.weights);
-  const auto weights = official_weights(file);
-  Model model{.info = info, .network = std::make_unique<DiT>(info.config, Weights(backend, *weights))};
+  const auto weights = info.architecture->weights(file);
+  Model model{.info = info, .network = info.architecture->load(backend, *weights)};
   model.load_seconds = stopwatch.seconds();
   return model;
 }
@@ -25,8 +26,8 @@ Model random_model(const DiTConfig& config, const std::string& tag, uint64_t see
   const RandomWeights weights(tag, seed);
   Model model;
   model.info.path = model.info.name = tag;
-  model.info.config = config;
-  model.network = std::make_unique<DiT>(config, Weights(backend, weights));
+  describe_dit(model.info, config);
+  model.network = model.info.architecture->load(backend, weights);
   model.load_seconds = stopwatch.seconds();
   return model;
 }

@@ -6,13 +6,14 @@
 
 #include "tstitch/backend/backend.h"
 #include "tstitch/models/dit.h"
+#include "tstitch/pipeline/architecture.h"
 #include "tstitch/pipeline/model_info.h"
 
 namespace tstitch {
 
 struct Model {
   ModelInfo info;
-  std::unique_ptr<DiT> network;
+  std::unique_ptr<LoadedNetwork> network;
   double load_seconds = 0;
 };
 

@@ -6,6 +6,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/pipeline/config_reader.h"
 #include "tstitch/pipeline/diffusers_dit.h"
+#include "tstitch/pipeline/dit_architecture.h"
 
 namespace tstitch {
 namespace {
@@ -13,6 +14,16 @@ namespace {
 using nlohmann::json;
 
 const std::vector<std::string> kBetaSchedules = {"linear", "scaled_linear", "squaredcos_cap_v2"};
+const std::vector<std::string> kNoiseKinds = {"linear", "scaled_linear", "squaredcos_cap_v2", "flow"};
+
+// What a rectified flow is sampled with. Its shifted timesteps are no shares of the steps, so shares are
+// rounded as the paper's text says.
+void describe_flow(ModelInfo& info) {
+  info.noise.kind = "flow";
+  info.prediction = Parameterization::flow;
+  info.defaults.sampler = "flow_euler";
+  info.defaults.switch_rule = SwitchRule::round;
+}
 
 void check_sizes(const DiTConfig& c, const std::string& where) {
   check(c.input_size % c.patch_size == 0, ErrorKind::input, where, ": latents of ", c.input_size,
@@ -40,7 +51,7 @@ void read_own_config(const json& object, const std::string& where, ModelInfo& in
   std::string architecture = "DiT", latent;
   reader.read("architecture", architecture, {"DiT"});
 
-  DiTConfig& c = info.config;
+  DiTConfig c;
   reader.read("input_size", c.input_size, 1, 4096);
   reader.read("patch_size", c.patch_size, 1, 64);
   reader.read("in_channels", c.in_channels, 1, 256);
@@ -51,17 +62,25 @@ void read_own_config(const json& object, const std::string& where, ModelInfo& in
   reader.read("num_classes", c.num_classes, 1, 10'000'000);
   reader.read("learn_sigma", c.learn_sigma);
   check_sizes(c, where);
+  describe_dit(info, c);
 
-  int64_t timesteps = info.betas.timesteps;
-  reader.read("betas", info.betas.kind, kBetaSchedules);
-  reader.read("beta_start", info.betas.start, 0, 1);
-  reader.read("beta_end", info.betas.end, 0, 1);
+  int64_t timesteps = info.noise.timesteps;
+  reader.read("betas", info.noise.kind, kNoiseKinds);
+  reader.read("beta_start", info.noise.start, 0, 1);
+  reader.read("beta_end", info.noise.end, 0, 1);
+  reader.read("shift", info.noise.shift, 1e-3, 1e3);
   reader.read("timesteps", timesteps, 1, 1'000'000);
-  info.betas.timesteps = static_cast<int>(timesteps);
-
+  info.noise.timesteps = static_cast<int>(timesteps);
+  if (info.noise.flow()) describe_flow(info);
   read_prediction(reader, "prediction",
-                  {{"eps", Parameterization::eps}, {"v", Parameterization::v}, {"x0", Parameterization::x0}},
+                  {{"eps", Parameterization::eps},
+                   {"v", Parameterization::v},
+                   {"x0", Parameterization::x0},
+                   {"flow", Parameterization::flow}},
                   info.prediction);
+  check(info.noise.flow() == (info.prediction == Parameterization::flow), ErrorKind::input, where,
+        ": \"betas\" is \"", info.noise.kind, "\" but \"prediction\" is \"", name_of(info.prediction),
+        "\": a rectified flow has both \"flow\"");
 
   reader.read("latent", latent);
   info.pixels = latent.starts_with("pixels");
@@ -72,21 +91,31 @@ void read_own_config(const json& object, const std::string& where, ModelInfo& in
   check(info.classes.empty() || static_cast<int64_t>(info.classes.size()) == c.num_classes, ErrorKind::input,
         where, ": ", info.classes.size(), " class names for ", c.num_classes, " classes");
   reader.read("name", info.name);
-  reader.read("cfg_scale", info.cfg_scale, 0, 100);
+  reader.read("cfg_scale", info.defaults.cfg_scale, 0, 100);
 }
 
 }  // namespace
 
 void read_model_config(const json& object, const std::string& where, ModelInfo& info) {
   if (!object.is_object() || !object.contains("_class_name")) return read_own_config(object, where, info);
-  info.config = read_diffusers_dit_config(object, where);
-  check_sizes(info.config, where);
+  const DiTConfig config = read_diffusers_dit_config(object, where);
+  check_sizes(config, where);
+  describe_dit(info, config);
 }
 
 void read_scheduler_config(const json& object, const std::string& where, ModelInfo& info) {
   const ConfigReader reader(object, where);
-  BetaSchedule& betas = info.betas;
+  std::string class_name;
+  reader.read("_class_name", class_name);
+  TrainingNoise& betas = info.noise;
   int64_t timesteps = betas.timesteps;
+  if (class_name == "FlowMatchEulerDiscreteScheduler") {
+    describe_flow(info);
+    reader.read("num_train_timesteps", timesteps, 1, 1'000'000);
+    reader.read("shift", betas.shift, 1e-3, 1e3);
+    betas.timesteps = static_cast<int>(timesteps);
+    return;
+  }
   reader.read("beta_schedule", betas.kind, kBetaSchedules);
   reader.read("beta_start", betas.start, 0, 1);
   reader.read("beta_end", betas.end, 0, 1);

@@ -7,7 +7,8 @@
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/sharded.h"
-#include "tstitch/pipeline/diffusers_dit.h"
+#include "tstitch/models/autoencoder_keys.h"
+#include "tstitch/pipeline/dit_architecture.h"
 #include "tstitch/pipeline/file_weights.h"
 #include "tstitch/pipeline/model_config.h"
 
@@ -30,13 +31,13 @@ std::string name_of(const ModelFiles& files) {
 }
 
 std::string shape_text(const ModelInfo& info) {
-  const DiTConfig& c = info.config;
-  return concat(c.in_channels, " x ", c.input_size, " x ", c.input_size);
+  return concat(info.channels, " x ", info.side, " x ", info.side);
 }
 
 }  // namespace
 
-NoiseSchedule BetaSchedule::schedule() const {
+NoiseSchedule TrainingNoise::betas() const {
+  check(!flow(), ErrorKind::internal, "the betas of a rectified flow, which has none");
   return kind == "linear"          ? NoiseSchedule::linear(start, end, timesteps)
          : kind == "scaled_linear" ? NoiseSchedule::scaled_linear(start, end, timesteps)
                                    : NoiseSchedule::cosine(timesteps);
@@ -45,11 +46,6 @@ NoiseSchedule BetaSchedule::schedule() const {
 TensorFile open_weights(const ModelFiles& files, WeightChoice weights) {
   return files.weights.ends_with(".index.json") ? read_sharded(files.weights)
                                                 : open_checkpoint(files.weights, weights);
-}
-
-std::unique_ptr<WeightSource> official_weights(const TensorFile& file) {
-  if (is_diffusers_dit(file)) return std::make_unique<DiffusersDiTWeights>(file);
-  return std::make_unique<FileWeights>(file);
 }
 
 ModelInfo read_model_info(const std::string& path, WeightChoice weights) {
@@ -68,16 +64,18 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights) {
   } else if (!info.files.config.empty()) {
     read_model_config(parse_json_file(info.files.config), info.files.config, info);
   } else {
-    info.config = infer_dit_config(*official_weights(file));
+    describe_dit(info, infer_dit_config(*DiTArchitecture({}).weights(file)));
   }
   if (!info.files.scheduler.empty())
     read_scheduler_config(parse_json_file(info.files.scheduler), info.files.scheduler, info);
+  if (info.files.vae.empty() && AutoencoderKeys::recognises(FileWeights(file)))
+    info.files.vae = info.files.weights;
   if (const std::string config = info.files.vae + "/config.json";
       !info.files.vae.empty() && std::filesystem::exists(config))
     info.pixels_per_latent = autoencoder_factor(parse_json_file(config), config);
-  if (std::ssize(info.files.classes) == info.config.num_classes) info.classes = info.files.classes;
+  if (std::ssize(info.files.classes) == info.num_classes) info.classes = info.files.classes;
   if (info.name.empty()) info.name = printable(name_of(info.files));
-  info.betas.schedule();  // throws for numbers that are no schedule
+  if (!info.noise.flow()) info.noise.betas();  // throws for numbers that are no schedule
   return info;
 }
 
@@ -89,12 +87,13 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
   differ(shape_text(a), shape_text(b), "their latents (channels x height x width)");
   differ(std::string(a.pixels ? "pixels" : "encoded"), std::string(b.pixels ? "pixels" : "encoded"),
          "their latents");
-  differ(a.config.num_classes, b.config.num_classes, "their numbers of classes");
+  differ(a.num_classes, b.num_classes, "their numbers of classes");
+  differ(a.context_width, b.context_width, "the widths of their text encodings");
   differ(name_of(a.prediction), name_of(b.prediction), "what they predict");
-  differ(a.betas.kind, b.betas.kind, "their noise schedules");
-  differ(a.betas.start, b.betas.start, "the first betas of their noise schedules");
-  differ(a.betas.end, b.betas.end, "the last betas of their noise schedules");
-  differ(a.betas.timesteps, b.betas.timesteps, "their numbers of training timesteps");
+  differ(a.noise.kind, b.noise.kind, "their noise schedules");
+  differ(a.noise.start, b.noise.start, "the first betas of their noise schedules");
+  differ(a.noise.end, b.noise.end, "the last betas of their noise schedules");
+  differ(a.noise.timesteps, b.noise.timesteps, "their numbers of training timesteps");
   if (!a.classes.empty() && !b.classes.empty() && a.classes != b.classes)
     obstacles.push_back("the names of their classes differ");
   return obstacles;

@@ -22,8 +22,8 @@ void check_stitchable(const std::vector<ModelInfo>& models) {
   }
 }
 
-std::vector<int> assign(const SampleOptions& options, size_t models, std::span<const double> timesteps,
-                        int train_timesteps) {
+std::vector<int> assign(const SampleOptions& options, SwitchRule rule, size_t models,
+                        std::span<const double> timesteps, int train_timesteps) {
   if (!options.switch_steps.empty()) {
     check(options.switch_steps.size() + 1 == models, ErrorKind::usage, "--switch-step names ",
           options.switch_steps.size(), " switches, expected ", models - 1, " for ", models, " models");
@@ -34,10 +34,10 @@ std::vector<int> assign(const SampleOptions& options, size_t models, std::span<c
     fractions = models == 2 ? std::vector<double>{0.4, 0.6}
                             : std::vector<double>(models, 1.0 / static_cast<double>(models));
   check(fractions.size() == models, ErrorKind::usage, fractions.size(), " fractions for ", models, " models");
-  return assign_steps(options.switch_rule, fractions, timesteps, train_timesteps);
+  return assign_steps(rule, fractions, timesteps, train_timesteps);
 }
 
-std::vector<int64_t> image_classes(const SampleOptions& options, const DiTConfig& config) {
+std::vector<int64_t> image_classes(const SampleOptions& options, int64_t num_classes) {
   check(1 <= options.batch_count && options.batch_count <= kMostImages, ErrorKind::usage, "--batch-count is ",
         options.batch_count, ", expected 1 ... ", kMostImages);
   std::vector<int64_t> classes;
@@ -47,41 +47,63 @@ std::vector<int64_t> image_classes(const SampleOptions& options, const DiTConfig
       const PhiloxBlock block =
           philox({0, ~0u, static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32)}, options.seed);
       classes.push_back(
-          static_cast<int64_t>((uint64_t{block[0]} * static_cast<uint64_t>(config.num_classes)) >> 32));
+          static_cast<int64_t>((uint64_t{block[0]} * static_cast<uint64_t>(num_classes)) >> 32));
     }
     return classes;
   }
   std::vector<int64_t> asked = options.classes;
-  if (asked.empty() && config.num_classes == 1000) asked = {207, 360, 387, 974, 88, 979, 417, 279};
+  if (asked.empty() && num_classes == 1000) asked = {207, 360, 387, 974, 88, 979, 417, 279};
   if (asked.empty()) {
-    asked.resize(static_cast<size_t>(config.num_classes));
+    asked.resize(static_cast<size_t>(num_classes));
     std::iota(asked.begin(), asked.end(), int64_t{0});
   }
   check(static_cast<int64_t>(asked.size()) * options.batch_count <= kMostImages, ErrorKind::usage,
         "more than ", kMostImages, " images at once");
   for (const int64_t c : asked) {
-    check(0 <= c && c < config.num_classes, ErrorKind::usage, "--class ", c,
-          " is not a class of this model, expected 0 ... ", config.num_classes - 1);
+    check(0 <= c && c < num_classes, ErrorKind::usage, "--class ", c,
+          " is not a class of this model, expected 0 ... ", num_classes - 1);
     classes.insert(classes.end(), static_cast<size_t>(options.batch_count), c);
   }
   return classes;
 }
 
 int64_t latent_side(const char* option, std::optional<int64_t> pixels, const ModelInfo& model) {
-  if (!pixels) return model.config.input_size;
-  const int64_t unit = model.pixels_per_latent * model.config.patch_size;
+  if (!pixels) return model.side;
+  const int64_t unit = model.pixels_per_latent * model.architecture->unit();
   check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent <= kLargestSide,
         ErrorKind::usage, option, " is ", *pixels, ", expected a multiple of ", unit, " up to ",
         kLargestSide * model.pixels_per_latent);
   return *pixels / model.pixels_per_latent;
 }
 
-int64_t guided_channels(const SampleOptions& options, int64_t channels) {
-  // The reference guides 3 of the 4 latent channels (tstitch/diffusion/guidance.h).
-  const int64_t asked = options.cfg_channels.value_or(channels == 4 ? 3 : 0);
-  check(0 <= asked && asked <= channels, ErrorKind::usage, "--cfg-channels is ", asked,
-        ", but the latents have ", channels, " channels");
-  return asked == 0 ? channels : asked;
+int64_t guided_channels(const SampleOptions& options, const ModelInfo& model) {
+  const int64_t asked = options.cfg_channels.value_or(model.defaults.cfg_channels);
+  check(0 <= asked && asked <= model.channels, ErrorKind::usage, "--cfg-channels is ", asked,
+        ", but the latents have ", model.channels, " channels");
+  return asked == 0 ? model.channels : asked;
+}
+
+// What the user, else the model's scheduler, else the model's reference says about the spacing.
+SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& defaults,
+                          std::string_view sampler) {
+  SpacingOptions spacing = options.spacing;
+  if (!spacing.spacing) spacing.spacing = defaults.spacing.spacing;
+  if (!spacing.spacing && (sampler == "ddim" || sampler == "ddpm")) spacing.spacing = defaults.ddim_spacing;
+  if (!spacing.offset) spacing.offset = defaults.spacing.offset;
+  spacing.ends_clean = defaults.spacing.ends_clean;
+  return spacing;
+}
+
+std::vector<NoiseLevel> levels_of(const ModelInfo& model, const std::string& sampler,
+                                  const SampleOptions& options) {
+  const TrainingNoise& noise = model.noise;
+  if (!noise.flow())
+    return make_levels(sampler, noise.betas(), options.steps, spacing_of(options, model.defaults, sampler));
+  check(sampler == "flow_euler", ErrorKind::usage, "sampler '", printable(sampler), "' for ", model.name,
+        ", which is a rectified flow: expected flow_euler");
+  check(!options.spacing.spacing && options.spacing.sigmas == SigmaSpacing::discrete, ErrorKind::usage,
+        "--spacing and --scheduler are for models with betas, and ", model.name, " is a rectified flow");
+  return make_levels(FlowSchedule{.shift = noise.shift, .train_timesteps = noise.timesteps}, options.steps);
 }
 
 void check_given(const GivenLatents& given, const Plan& plan) {
@@ -103,34 +125,34 @@ void check_given(const GivenLatents& given, const Plan& plan) {
 Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& options) {
   check_stitchable(models);
   const ModelInfo& model = models.back();
-  const NoiseSchedule schedule = model.betas.schedule();
-  check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
+  const std::string sampler = options.sampler.empty() ? model.defaults.sampler : options.sampler;
+  check(is_solver(sampler), ErrorKind::usage, "--sampler \"", printable(sampler),
         "\" is not known, expected one of: ", solver_names());
-  const std::vector<NoiseLevel> levels =
-      make_levels(options.sampler, schedule, options.steps, options.spacing);
+  const std::vector<NoiseLevel> levels = levels_of(model, sampler, options);
   std::vector<double> timesteps;  // of the steps: the last level is where they end
   for (size_t i = 0; i + 1 < levels.size(); ++i) timesteps.push_back(levels[i].t);
-  const auto assignment = assign(options, models.size(), timesteps, schedule.train_timesteps());
-  check(0 <= options.solver.eta && options.solver.eta <= 1, ErrorKind::usage, "--eta is ", options.solver.eta,
-        ", expected 0 ... 1");
+  const auto assignment = assign(options, options.switch_rule.value_or(model.defaults.switch_rule),
+                                 models.size(), timesteps, model.noise.timesteps);
+  const double eta = options.eta.value_or(model.defaults.eta);
+  check(0 <= eta && eta <= 1, ErrorKind::usage, "--eta is ", eta, ", expected 0 ... 1");
   check(is_noise(options.rng), ErrorKind::usage, "--rng \"", printable(options.rng),
         "\" is not known, expected one of: ", noise_names());
-  const double cfg_scale = options.cfg_scale.value_or(model.cfg_scale);
+  const double cfg_scale = options.cfg_scale.value_or(model.defaults.cfg_scale);
   check(std::isfinite(cfg_scale) && std::abs(cfg_scale) <= 1000, ErrorKind::usage, "--cfg-scale is ",
         cfg_scale, ", expected a number up to 1000");
   check(1 <= options.batch_size && options.batch_size <= 4096, ErrorKind::usage, "--batch-size is ",
         options.batch_size, ", expected 1 ... 4096");
 
   Plan plan = {.trajectory = Trajectory(levels, assignment),
-               .sampler = options.sampler,
-               .solver = options.solver,
+               .sampler = sampler,
+               .solver = {.eta = eta, .reset_at_switch = options.solver_reset},
                .cfg_scale = cfg_scale,
-               .cfg_channels = guided_channels(options, model.config.in_channels),
-               .classes = image_classes(options, model.config),
+               .cfg_channels = guided_channels(options, model),
+               .classes = image_classes(options, model.num_classes),
                .batch_size = options.batch_size,
                .seed = options.seed,
                .rng = options.rng,
-               .channels = model.config.in_channels,
+               .channels = model.channels,
                .height = latent_side("--height", options.height, model),
                .width = latent_side("--width", options.width, model),
                .given = options.given};

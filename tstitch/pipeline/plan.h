@@ -21,14 +21,15 @@ struct SampleOptions {
   // takes over. Both empty: 0.4 for the first of two models, equal shares of more.
   std::vector<double> fractions;
   std::vector<int> switch_steps;
-  SwitchRule switch_rule = SwitchRule::dit;
+  std::optional<SwitchRule> switch_rule;  // default: the last model's, like the three below
 
-  std::string sampler = "ddim";
-  std::string steps = "50";  // see make_levels
-  SpacingOptions spacing;    // which levels they visit
-  SolverOptions solver;
-  std::optional<double> cfg_scale;      // 1: no guidance; default: the last model's
-  std::optional<int64_t> cfg_channels;  // 0: all; default: 3 of 4 as Meta's DiT code, else all
+  std::string sampler;
+  std::string steps = "50";             // see make_levels
+  SpacingOptions spacing;               // which levels they visit
+  std::optional<double> eta;            // DDIM: 0 deterministic ... 1 as much noise as DDPM
+  bool solver_reset = false;            // see SolverOptions::reset_at_switch
+  std::optional<double> cfg_scale;      // 1: no guidance
+  std::optional<int64_t> cfg_channels;  // 0: all
 
   std::vector<int64_t> classes;  // empty: the reference's eight for ImageNet models, else every class
   bool random_classes = false;   // one class per image, drawn from the seed

@@ -60,7 +60,7 @@ ordered_json plan_json(const Plan& plan, std::span<const Model> models, const st
     names.push_back(info.name);
     entries.push_back({{"name", info.name},
                        {"path", info.path},
-                       {"parameters", dit_parameters(info.config)},
+                       {"parameters", info.architecture->parameters()},
                        {"steps", plan.trajectory.steps_of(static_cast<int>(i))},
                        {"load_ms", milliseconds(models[i].load_seconds)}});
   }

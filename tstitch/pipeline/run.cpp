@@ -10,19 +10,32 @@
 #include "tstitch/diffusion/guidance.h"
 #include "tstitch/diffusion/sample.h"
 #include "tstitch/ops/ops.h"
-#include "tstitch/pipeline/dit_network.h"
 
 namespace tstitch {
 namespace {
 
-// The model as a denoiser of images of these classes: guidance doubles the batch, [classes; null].
+// What the images first ... first + count - 1 of the run show.
+Conditions conditions_of(const Plan& plan, int64_t first, int64_t count) {
+  Conditions conditions{.subjects = {plan.classes.begin() + first, plan.classes.begin() + first + count},
+                        .images = std::vector<uint64_t>(static_cast<size_t>(count)),
+                        .seed = plan.seed,
+                        .contexts = {}};
+  std::iota(conditions.images.begin(), conditions.images.end(), static_cast<uint64_t>(first));
+  return conditions;
+}
+
+// The model as a denoiser of images under these conditions: guidance doubles the batch, [conditions; null].
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
-                                        std::vector<int64_t> classes) {
-  const size_t images = classes.size();
-  if (plan.guided()) classes.resize(2 * images, model.info.config.null_class());
+                                        Conditions conditions) {
+  if (plan.guided()) {
+    const size_t images = conditions.images.size();
+    conditions.subjects.resize(2 * images, Conditions::kNull);
+    conditions.images.resize(2 * images);
+    std::copy_n(conditions.images.begin(), images,
+                conditions.images.begin() + static_cast<ptrdiff_t>(images));
+  }
   auto denoiser = std::make_unique<NetworkDenoiser>(
-      backend, std::make_unique<DiTNetwork>(*model.network, std::move(classes), plan.height, plan.width),
-      model.info.prediction);
+      backend, model.network->bind(conditions, plan.height, plan.width), model.info.prediction);
   if (!plan.guided()) return denoiser;
   return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
 }
@@ -85,13 +98,13 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
   for (int64_t batch = 0; batch < batches && !result.cancelled; ++batch) {
     const int64_t first = batch * plan.batch_size;
     const int64_t count = std::min(plan.batch_size, plan.images() - first);
-    const std::vector<int64_t> classes(plan.classes.begin() + first, plan.classes.begin() + first + count);
+    const Conditions conditions = conditions_of(plan, first, count);
 
     std::vector<std::unique_ptr<Denoiser>> denoisers(models.size());
     std::vector<Denoiser*> pointers(models.size());
     for (size_t i = 0; i < models.size(); ++i) {
       if (plan.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
-      denoisers[i] = make_denoiser(backend, models[i], plan, classes);
+      denoisers[i] = make_denoiser(backend, models[i], plan, conditions);
       pointers[i] = denoisers[i].get();
     }
 
@@ -117,8 +130,7 @@ int64_t evaluations(Backend& backend, const Plan& plan, int model) {
 
 double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats) {
   const int64_t count = std::min(plan.batch_size, plan.images());
-  const std::vector<int64_t> classes(plan.classes.begin(), plan.classes.begin() + count);
-  const auto denoiser = make_denoiser(backend, model, plan, classes);
+  const auto denoiser = make_denoiser(backend, model, plan, conditions_of(plan, 0, count));
   const Tensor x = noise_of(backend, plan, 0, count)->initial();
   const NoiseLevel level = plan.trajectory[0].level;
   denoiser->prepare({&level, 1});

@@ -1,0 +1,52 @@
+// What the pipeline must know of a kind of network: before its weights are loaded, and once they are.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/diffusion/denoiser.h"
+#include "tstitch/io/tensor_file.h"
+#include "tstitch/nn/weights.h"
+
+namespace tstitch {
+
+// What the images of a batch are to show, row by row.
+struct Conditions {
+  static constexpr int64_t kNull = -1;  // nothing in particular: the other half of the batch under guidance
+
+  std::vector<int64_t> subjects;  // the number of a class or of a prompt, or kNull
+  std::vector<uint64_t> images;   // which image of the run each row is,
+  uint64_t seed = 0;              // and the seed of the run: for what is random in a condition
+  Tensor contexts;  // of P prompts and then of the negative one: (P + 1, S, width) f32; or empty
+};
+
+// A network with its weights on a device.
+class LoadedNetwork {
+ public:
+  virtual ~LoadedNetwork() = default;
+  // F(x, t) for a batch of latents of height x width; must not outlive this. Throws Error{usage} for sizes
+  // the network cannot take.
+  virtual std::unique_ptr<Network> bind(const Conditions& conditions, int64_t height,
+                                        int64_t width) const = 0;
+};
+
+// A kind of network and its sizes.
+class Architecture {
+ public:
+  virtual ~Architecture() = default;
+  virtual std::string name() const = 0;                // "DiT-XL/2"
+  virtual nlohmann::ordered_json details() const = 0;  // its sizes by name
+  virtual int64_t parameters() const = 0;
+  virtual double flops(int64_t height, int64_t width) const = 0;  // of one evaluation of one latent
+  virtual int64_t unit() const = 0;  // of which the sides of a latent are multiples
+  // The file's tensors under the names that `load` asks for; `file` must outlive them.
+  virtual std::unique_ptr<WeightSource> weights(const TensorFile& file) const = 0;
+  // Throws Error{input} naming the tensor when a weight is missing, misshapen or not finite.
+  virtual std::unique_ptr<LoadedNetwork> load(Backend& backend, const WeightSource& weights) const = 0;
+};
+
+}  // namespace tstitch
