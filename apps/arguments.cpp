@@ -10,6 +10,7 @@
 #include "tstitch/io/npy.h"
 #include "tstitch/pipeline/assets.h"
 #include "tstitch/pipeline/class_names.h"
+#include "tstitch/pipeline/init_image.h"
 #include "tstitch/pipeline/model.h"
 
 namespace tstitch {
@@ -132,6 +133,14 @@ void add_common_options(CLI::App& command, Arguments& a) {
   command.add_option("-W,--width", a.sample.width, "Width in pixels. Default: the model's")->group(images);
   command.add_option("-H,--height", a.sample.height, "Height in pixels. Default: the model's")->group(images);
   command.add_option("--image-size", a.image_size, "Width and height")->group(images);
+  command
+      .add_option("-i,--init-image", a.init_image,
+                  "Start from this picture (.png) instead of noise; scaled and cut to --width and --height")
+      ->group(images);
+  command
+      .add_option("--strength", a.strength,
+                  "How much of the trajectory the initial picture passes, more than 0 ... 1. Default: 0.75")
+      ->group(images);
   command.add_option("--init-latent", a.init_latent, "Start from these latents: .npy, (N,C,H,W)")
       ->group(images);
   command.add_option("--noise", a.noise, "Use this noise at the steps: .npy, (steps,N,C,H,W)")->group(images);
@@ -238,6 +247,15 @@ SampleOptions sample_options(const Arguments& a, const std::vector<ModelInfo>& m
     check(!options.width && !options.height, ErrorKind::usage, "--image-size excludes --width and --height");
     options.width = options.height = a.image_size;
   }
+  check(!a.strength || !a.init_image.empty(), ErrorKind::usage,
+        "--strength says how far to leave an initial picture: name it with --init-image");
+  if (a.strength) {
+    check(0 < *a.strength && *a.strength <= 1, ErrorKind::usage, "--strength is ", *a.strength,
+          ", expected more than 0 and at most 1");
+    options.strength = *a.strength;
+  }
+  if (!a.init_image.empty())
+    options.init_image = read_init_image(a.init_image, models.back(), options.width, options.height);
   if (!a.init_latent.empty()) options.given.initial = read_npy(a.init_latent);
   if (!a.noise.empty()) options.given.steps = read_npy(a.noise);
   return options;

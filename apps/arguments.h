@@ -22,7 +22,8 @@ struct Arguments {
   std::string seed = "0";
   std::optional<int64_t> image_size;
   std::string cfg_channels;
-  std::string init_latent, noise, save_latent;
+  std::string init_image, init_latent, noise, save_latent;
+  std::optional<double> strength;
   std::string output;
   bool dry_run = false, json = false, quiet = false, verbose = false;
   SampleOptions sample;

@@ -31,6 +31,7 @@ int sample_command(const Arguments& a) {
   const Plan plan = make_plan(infos, sample_options(a, infos));
   const std::string output = picture_output(a, infos.back());
   if (!output.empty()) check_output(output);
+  if (plan.init_image) check_decodable(a, infos.back());
   if (!a.save_latent.empty()) check_output_file(a.save_latent);
 
   Session session(a, infos);
@@ -42,9 +43,7 @@ int sample_command(const Arguments& a) {
     if (a.verbose) print_steps(plan, infos);
     std::fflush(stdout);
   }
-  std::vector<bool> used;
-  for (size_t i = 0; i < infos.size(); ++i) used.push_back(plan.trajectory.steps_of(static_cast<int>(i)) > 0);
-  if (session.load(used, !output.empty() && !a.dry_run) == kInterrupted) return report_interrupted();
+  if (session.load({&plan, 1}, !output.empty() && !a.dry_run) == kInterrupted) return report_interrupted();
 
   if (a.dry_run) {
     const double seconds = session.estimate(plan);

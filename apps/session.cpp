@@ -1,5 +1,6 @@
 #include "apps/session.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "apps/commands.h"
@@ -17,12 +18,19 @@ Session::Session(const Arguments& arguments, const std::vector<ModelInfo>& infos
   for (const ModelInfo& info : infos) models_.push_back({.info = info, .network = nullptr});
 }
 
-int Session::load(const std::vector<bool>& used, bool with_decoder) {
+int Session::load(std::span<const Plan> plans, bool with_decoder) {
   // First, so that one that does not fit is known before the long part.
-  if (with_decoder && !models_.back().info.pixels)
-    decoder_ = load_decoder(*backend_, vae_, models_.back().info);
+  const ModelInfo& last = models_.back().info;
+  const Plan& plan = plans.front();
+  const bool from_picture = static_cast<bool>(plan.init_image);
+  if ((with_decoder || from_picture) && !last.pixels)
+    decoder_ = load_decoder(*backend_, vae_, last, from_picture);
+  if (from_picture)
+    inputs_.init_latent = decoder_ ? encode(*backend_, *decoder_, plan.init_image)
+                                   : plan.init_image.reshape({1, plan.channels, plan.height, plan.width});
   for (size_t i = 0; i < models_.size(); ++i) {
-    if (used[i]) models_[i] = load_model(models_[i].info, *backend_);
+    const auto uses = [&](const Plan& p) { return p.trajectory.steps_of(static_cast<int>(i)) > 0; };
+    if (std::ranges::any_of(plans, uses)) models_[i] = load_model(models_[i].info, *backend_);
     if (interrupted()) return kInterrupted;
   }
   return kDone;
@@ -30,12 +38,12 @@ int Session::load(const std::vector<bool>& used, bool with_decoder) {
 
 void Session::warm_up(const Plan& plan) {
   for (const Model& model : models_)
-    if (model.network) time_evaluation(*backend_, model, plan, 1);
+    if (model.network) time_evaluation(*backend_, model, plan, 1, inputs_);
 }
 
 RunResult Session::run(const Plan& plan, Show show) {
   ProgressBar progress(names(), quiet_ ? Show::nothing : show);
-  return tstitch::run(*backend_, models_, plan, progress);
+  return tstitch::run(*backend_, models_, plan, progress, inputs_);
 }
 
 Tensor Session::pictures(RunResult& result) {
@@ -51,7 +59,7 @@ double Session::estimate(const Plan& plan) {
   double seconds = 0;
   for (size_t i = 0; i < models_.size(); ++i)
     if (models_[i].network)
-      seconds += time_evaluation(*backend_, models_[i], plan, 3) * batches *
+      seconds += time_evaluation(*backend_, models_[i], plan, 3, inputs_) * batches *
                  static_cast<double>(evaluations(*backend_, plan, static_cast<int>(i)));
   return seconds;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,9 +23,10 @@ class Session {
   Backend& backend() { return *backend_; }
   const std::vector<Model>& models() const { return models_; }
 
-  // Loads the models that are used, and the decoder where the last one's latents are no pictures. Returns
-  // kDone, or kInterrupted when a signal came.
-  int load(const std::vector<bool>& used, bool with_decoder);
+  // Loads the models that the plans use, and the autoencoder where the last one's latents are no pictures and
+  // pictures come in or go out. The plans differ in their trajectories only. Returns kDone, or kInterrupted
+  // when a signal came.
+  int load(std::span<const Plan> plans, bool with_decoder);
   void warm_up(
       const Plan& plan);  // one evaluation of each loaded model, so that no run pays for fresh memory
   RunResult run(const Plan& plan, Show show);
@@ -39,6 +41,7 @@ class Session {
   bool quiet_;
   std::string vae_;
   std::unique_ptr<Autoencoder> decoder_;
+  RunInputs inputs_;
   std::unique_ptr<Backend> backend_;
   std::vector<Model> models_;
 };

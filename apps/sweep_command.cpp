@@ -65,7 +65,7 @@ int sweep_command(const SweepArguments& a) {
   if (talk)
     std::printf("%s, %lld images\n%s\n", session.backend().description().c_str(),
                 static_cast<long long>(first.images()), title.c_str());
-  if (session.load({true, true}, true) == kInterrupted) return report_interrupted();
+  if (session.load(plans, true) == kInterrupted) return report_interrupted();
   session.warm_up(first);
 
   Figure figure{.title = title, .row_labels = row_labels(first, infos.back()), .columns = {}};

@@ -132,6 +132,24 @@ TEST_F(Cli, TheJsonReportSaysWhatRan) {
   EXPECT_NE(hash("4"), report["latents_hash"]);
 }
 
+TEST_F(Cli, APictureIsAStart) {
+  ASSERT_EQ(run({"sample", "--steps", "10", "--class", "1", "-o", "a.png", "-q"}).code, 0);
+  const auto size_of_result = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"sample", "-i", "a.png", "--steps", "10", "--class", "8", "-o", "b.png"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Outcome outcome = run(all);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    const Image image = read_png(path("b.png").string());
+    return std::pair(image.width, image.height);
+  };
+  EXPECT_EQ(size_of_result({}), std::pair(28, 28));
+  EXPECT_EQ(size_of_result({"--strength", "0.3", "-W", "56", "-H", "32"}), std::pair(56, 32));
+  EXPECT_EQ(run({"sample", "-i", "a.png", "--strength", "0"}).code, 2);
+  EXPECT_EQ(run({"sample", "--strength", "0.5"}).code, 2);
+  EXPECT_EQ(run({"sample", "-i", "missing.png"}).code, 3);
+  EXPECT_EQ(run({"sample", "-i", "a.png", "-W", "3"}).code, 2);
+}
+
 TEST_F(Cli, AModelThatNoStepUsesIsSaidSo) {
   const Outcome outcome = run(quick({"--ratio", "1", "-o", "a.png"}));
   EXPECT_NE(outcome.out.find("fashion-l: no step"), std::string::npos) << outcome.out;

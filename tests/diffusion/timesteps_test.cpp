@@ -39,6 +39,17 @@ TEST(MakeLevels, DdimAndDdpmAreTheDiTCodes) {
   }
 }
 
+// Of 50 steps a strength of 0.75 takes the last 37, as diffusers' pipelines count.
+TEST(MakeLevels, AStrengthKeepsTheLastSteps) {
+  const Timesteps all = timesteps("ddim", "50");
+  EXPECT_EQ(timesteps("ddim", "50", {.strength = 0.75}), Timesteps(all.begin() + 13, all.end()));
+  EXPECT_EQ(timesteps("ddim", "50", {.strength = 1}), all);
+  EXPECT_EQ(timesteps("pndm", "4", {.strength = 0.5}), (Timesteps{251, 1, 1}));
+  EXPECT_EQ(make_levels(FlowSchedule{}, "10", 0.35).size(), 4u);
+  for (const double strength : {0.0, -1.0, 1.01, 0.019, std::nan("")})
+    expect_error(ErrorKind::usage, "strength", [&] { timesteps("ddim", "50", {.strength = strength}); });
+}
+
 // 51 evaluations for 50 steps, the second timestep twice, and an end that is not quite clean.
 TEST(MakeLevels, PndmIsStableDiffusions) {
   const Timesteps fifty = timesteps("pndm", "50");

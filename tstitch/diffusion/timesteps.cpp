@@ -175,6 +175,15 @@ std::vector<double> timesteps_of(const Rule& rule, std::string_view steps, const
   fail(ErrorKind::internal, "unknown spacing ", static_cast<int>(spacing));
 }
 
+// The last int(strength N) of N levels.
+void keep_last(std::vector<NoiseLevel>& levels, double strength) {
+  check(0 < strength && strength <= 1, ErrorKind::usage, "a strength of ", strength,
+        ", expected more than 0 and at most 1");
+  const auto kept = static_cast<std::ptrdiff_t>(static_cast<double>(levels.size()) * strength);
+  check(kept > 0, ErrorKind::usage, "a strength of ", strength, " leaves none of ", levels.size(), " steps");
+  levels.erase(levels.begin(), levels.end() - kept);
+}
+
 // ---- sigmas
 // ------------------------------------------------------------------------------------------------
 
@@ -232,14 +241,20 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
     for (const double ratio : ratios_of(options.sigmas, highest, lowest, static_cast<int>(timesteps.size())))
       levels.push_back(level_of_ratio(round(schedule.timestep_of_ratio(ratio)), ratio));
   }
+  keep_last(levels, options.strength);
   if (rule.second_twice && levels.size() > 1) levels.insert(levels.begin() + 1, levels[1]);
   const bool ends_clean = rule.may_end_noisy ? options.ends_clean.value_or(rule.ends_clean) : rule.ends_clean;
   levels.push_back(ends_clean ? kClean : schedule.level(0));
   return levels;
 }
 
-std::vector<NoiseLevel> make_levels(const FlowSchedule& schedule, std::string_view steps) {
-  return schedule.levels(parse_steps(steps, "for a rectified flow", schedule.train_timesteps));
+std::vector<NoiseLevel> make_levels(const FlowSchedule& schedule, std::string_view steps, double strength) {
+  std::vector<NoiseLevel> levels =
+      schedule.levels(parse_steps(steps, "for a rectified flow", schedule.train_timesteps));
+  levels.pop_back();
+  keep_last(levels, strength);
+  levels.push_back(kClean);
+  return levels;
 }
 
 }  // namespace tstitch

@@ -42,8 +42,10 @@ std::string sigma_spacing_names();
 struct SpacingOptions {
   std::optional<Spacing> spacing;  // default: the solver's, see below
   SigmaSpacing sigmas = SigmaSpacing::discrete;
-  std::optional<int> offset;       // added to the timesteps of `leading` ("steps_offset"), >= 0; default: the
-                                   // solver's
+  std::optional<int> offset;  // added to the timesteps of `leading` ("steps_offset"), >= 0; default: the
+                              // solver's
+  double strength = 1;  // share of the steps that are taken, the last ones: what an initial picture that is
+                        // not to be lost altogether needs (Meng et al. 2021, arXiv 2108.01073)
   std::optional<bool> ends_clean;  // of ddim and pndm, else at the level of t = 0 ("set_alpha_to_one");
                                    // default: the solver's
 };
@@ -64,6 +66,7 @@ struct SpacingOptions {
 //                                       and the network is told t rounded to nearest or down
 //   lcm                       lcm
 //
+// A strength leaves the last int(strength N) of N steps; Error{usage} unless it is in (0, 1] and leaves one.
 // `respaced` places the same timesteps for all of them. pndm needs equal steps and lcm the timesteps of its
 // training: both take only discrete sigmas. steps: see respaced_timesteps; other spacings than respaced take
 // a number only. Throws Error{usage} for an unknown solver, for steps or an offset that do not fit T, and for
@@ -72,6 +75,6 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
                                     std::string_view steps, const SpacingOptions& options);
 
 // Those of a rectified flow, for flow_euler. steps: a number; Error{usage} unless it is 1 ... T.
-std::vector<NoiseLevel> make_levels(const FlowSchedule& schedule, std::string_view steps);
+std::vector<NoiseLevel> make_levels(const FlowSchedule& schedule, std::string_view steps, double strength);
 
 }  // namespace tstitch

@@ -27,7 +27,8 @@ ModelFiles find_decoder(const std::string& path) {
 
 }  // namespace
 
-std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& path, const ModelInfo& model) {
+std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& path, const ModelInfo& model,
+                                          bool with_encoder) {
   const ModelFiles files = find_decoder(path);
   const TensorFile file = open_weights(files, WeightChoice::automatic);
   const FileWeights weights(file);
@@ -43,11 +44,21 @@ std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& p
       read_autoencoder_config(parse_json_file(files.config), files.config, *config);
     else
       config->scaling_factor = *model.latent_scale;
-    config->encoder = false;
+    config->encoder = with_encoder;
   }
-  auto autoencoder = load_autoencoder(backend, weights, config);
+  // The halves of a tiny autoencoder are files of their own.
+  const fs::path tiny = fs::path(files.weights).replace_filename("taesd_encoder.safetensors");
+  std::error_code ignored;
+  std::optional<TensorFile> tiny_file;
+  if (with_encoder && !config && fs::is_regular_file(tiny, ignored))
+    tiny_file = open_checkpoint(tiny.string(), WeightChoice::automatic);
+  std::optional<FileWeights> tiny_weights;
+  if (tiny_file) tiny_weights.emplace(*tiny_file);
+  auto autoencoder = load_autoencoder(backend, weights, config, tiny_weights ? &*tiny_weights : nullptr);
   const int64_t channels = model.channels;
   check(autoencoder->can_decode(), ErrorKind::input, "\"", printable(path), "\" has no decoder");
+  check(!with_encoder || autoencoder->can_encode(), ErrorKind::input, "\"", printable(path),
+        "\" has no encoder, which an initial picture needs");
   check(autoencoder->latent_channels() == channels && autoencoder->factor() == model.pixels_per_latent,
         ErrorKind::input, "\"", printable(path), "\" decodes latents of ", autoencoder->latent_channels(),
         " channels to pictures ", autoencoder->factor(), " times as wide, but those of ", model.name,
@@ -67,6 +78,14 @@ Tensor decode(Backend& backend, const Autoencoder& autoencoder, const Tensor& la
     std::copy_n(picture.data<float>(), size, pictures.data<float>() + i * size);
   }
   return pictures;
+}
+
+Tensor encode(Backend& backend, const Autoencoder& autoencoder, const Tensor& picture) {
+  const Tensor batch = picture.reshape({1, picture.extent(0), picture.extent(1), picture.extent(2)});
+  const Tensor mean = autoencoder.encode(to_channels_last(backend, backend.upload(batch))).mean;
+  const double scale = autoencoder.scaling_factor();
+  return backend.download(
+      to_channels_first(backend, combine(backend, {{scale, &mean}}, -scale * autoencoder.shift_factor())));
 }
 
 }  // namespace tstitch

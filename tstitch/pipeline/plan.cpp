@@ -67,8 +67,10 @@ std::vector<int64_t> image_classes(const SampleOptions& options, int64_t num_cla
   return classes;
 }
 
-int64_t latent_side(const char* option, std::optional<int64_t> pixels, const ModelInfo& model) {
-  if (!pixels) return model.side;
+int64_t latent_side(const char* option, std::optional<int64_t> pixels, const Tensor& init_image, int axis,
+                    const ModelInfo& model) {
+  if (!pixels && !init_image) return model.side;
+  if (!pixels) pixels = init_image.extent(axis);
   const int64_t unit = model.pixels_per_latent * model.architecture->unit();
   check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent <= kLargestSide,
         ErrorKind::usage, option, " is ", *pixels, ", expected a multiple of ", unit, " up to ",
@@ -95,15 +97,19 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
 }
 
 std::vector<NoiseLevel> levels_of(const ModelInfo& model, const std::string& sampler,
-                                  const SampleOptions& options) {
+                                  const SampleOptions& options, double strength) {
   const TrainingNoise& noise = model.noise;
-  if (!noise.flow())
-    return make_levels(sampler, noise.betas(), options.steps, spacing_of(options, model.defaults, sampler));
+  if (!noise.flow()) {
+    SpacingOptions spacing = spacing_of(options, model.defaults, sampler);
+    spacing.strength = strength;
+    return make_levels(sampler, noise.betas(), options.steps, spacing);
+  }
   check(sampler == "flow_euler", ErrorKind::usage, "sampler '", printable(sampler), "' for ", model.name,
         ", which is a rectified flow: expected flow_euler");
   check(!options.spacing.spacing && options.spacing.sigmas == SigmaSpacing::discrete, ErrorKind::usage,
         "--spacing and --scheduler are for models with betas, and ", model.name, " is a rectified flow");
-  return make_levels(FlowSchedule{.shift = noise.shift, .train_timesteps = noise.timesteps}, options.steps);
+  return make_levels(FlowSchedule{.shift = noise.shift, .train_timesteps = noise.timesteps}, options.steps,
+                     strength);
 }
 
 void check_given(const GivenLatents& given, const Plan& plan) {
@@ -120,6 +126,15 @@ void check_given(const GivenLatents& given, const Plan& plan) {
   }
 }
 
+void check_init_image(const Plan& plan, const ModelInfo& model) {
+  if (!plan.init_image) return;
+  const Shape expected = {model.pixels ? plan.channels : 3, plan.height * model.pixels_per_latent,
+                          plan.width * model.pixels_per_latent};
+  check(plan.init_image.shape() == expected, ErrorKind::usage, "the initial picture is ",
+        to_string(plan.init_image.shape()), ", expected ", to_string(expected), " (channels, height, width)");
+  check(!plan.given.initial, ErrorKind::usage, "an initial picture and an initial latent exclude each other");
+}
+
 }  // namespace
 
 Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& options) {
@@ -128,11 +143,15 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
   const std::string sampler = options.sampler.empty() ? model.defaults.sampler : options.sampler;
   check(is_solver(sampler), ErrorKind::usage, "--sampler \"", printable(sampler),
         "\" is not known, expected one of: ", solver_names());
-  const std::vector<NoiseLevel> levels = levels_of(model, sampler, options);
+  std::vector<NoiseLevel> levels = levels_of(model, sampler, options, 1);
   std::vector<double> timesteps;  // of the steps: the last level is where they end
   for (size_t i = 0; i + 1 < levels.size(); ++i) timesteps.push_back(levels[i].t);
-  const auto assignment = assign(options, options.switch_rule.value_or(model.defaults.switch_rule),
-                                 models.size(), timesteps, model.noise.timesteps);
+  std::vector<int> assignment = assign(options, options.switch_rule.value_or(model.defaults.switch_rule),
+                                       models.size(), timesteps, model.noise.timesteps);
+  if (options.init_image) {
+    levels = levels_of(model, sampler, options, options.strength);
+    assignment.erase(assignment.begin(), assignment.end() - (std::ssize(levels) - 1));
+  }
   const double eta = options.eta.value_or(model.defaults.eta);
   check(0 <= eta && eta <= 1, ErrorKind::usage, "--eta is ", eta, ", expected 0 ... 1");
   check(is_noise(options.rng), ErrorKind::usage, "--rng \"", printable(options.rng),
@@ -153,10 +172,12 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
                .seed = options.seed,
                .rng = options.rng,
                .channels = model.channels,
-               .height = latent_side("--height", options.height, model),
-               .width = latent_side("--width", options.width, model),
-               .given = options.given};
+               .height = latent_side("--height", options.height, options.init_image, 1, model),
+               .width = latent_side("--width", options.width, options.init_image, 2, model),
+               .given = options.given,
+               .init_image = options.init_image};
   check_given(plan.given, plan);
+  check_init_image(plan, model);
   return plan;
 }
 

@@ -40,6 +40,11 @@ struct SampleOptions {
   std::optional<int64_t> width, height;  // of the images in pixels; default: the training size
 
   GivenLatents given;  // instead of noise from the seed
+
+  // Start from a picture, (3 or 1, H, W) in [-1, 1], with as much noise as the share `strength` of the steps
+  // takes away; sizes default to the picture's. Which model serves a step is decided as if all were taken.
+  Tensor init_image;
+  double strength = 0.75;
 };
 
 struct Plan {
@@ -54,6 +59,7 @@ struct Plan {
   std::string rng;
   int64_t channels, height, width;  // of the latents
   GivenLatents given;
+  Tensor init_image;  // (channels of a picture, H, W) of the size of the images; or empty
 
   int64_t images() const { return static_cast<int64_t>(classes.size()); }
   bool guided() const { return cfg_scale != 1; }

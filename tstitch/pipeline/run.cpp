@@ -15,11 +15,11 @@ namespace tstitch {
 namespace {
 
 // What the images first ... first + count - 1 of the run show.
-Conditions conditions_of(const Plan& plan, int64_t first, int64_t count) {
+Conditions conditions_of(const Plan& plan, const RunInputs& inputs, int64_t first, int64_t count) {
   Conditions conditions{.subjects = {plan.classes.begin() + first, plan.classes.begin() + first + count},
                         .images = std::vector<uint64_t>(static_cast<size_t>(count)),
                         .seed = plan.seed,
-                        .contexts = {}};
+                        .contexts = inputs.contexts};
   std::iota(conditions.images.begin(), conditions.images.end(), static_cast<uint64_t>(first));
   return conditions;
 }
@@ -49,6 +49,16 @@ std::unique_ptr<NoiseSource> noise_of(Backend& backend, const Plan& plan, int64_
   if (!plan.given.initial && !plan.given.steps) return drawn;
   return std::make_unique<GivenNoise>(backend, plan.given, first,
                                       Shape{count, plan.channels, plan.height, plan.width}, std::move(drawn));
+}
+
+// x at the trajectory's first level: noise, or the initial picture under noise (q(x_t | x_0)).
+Tensor start_of(Backend& backend, const Plan& plan, const RunInputs& inputs, NoiseSource& noise) {
+  Tensor x = noise.initial();
+  if (!inputs.init_latent) return x;
+  const Tensor clean =
+      repeat(backend, to_channels_last(backend, backend.upload(inputs.init_latent)), x.extent(0));
+  const NoiseLevel& level = plan.trajectory[0].level;
+  return combine(backend, {{level.alpha, &clean}, {level.sigma, &x}});
 }
 
 // Times the steps and passes them on.
@@ -88,7 +98,8 @@ void check_finite(const Tensor& latents, int64_t first) {
 
 }  // namespace
 
-RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer) {
+RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer,
+              const RunInputs& inputs) {
   const Stopwatch stopwatch;
   RunResult result{.latents = Tensor({plan.images(), plan.channels, plan.height, plan.width}, DType::f32),
                    .models = std::vector<ModelTime>(models.size())};
@@ -98,7 +109,7 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
   for (int64_t batch = 0; batch < batches && !result.cancelled; ++batch) {
     const int64_t first = batch * plan.batch_size;
     const int64_t count = std::min(plan.batch_size, plan.images() - first);
-    const Conditions conditions = conditions_of(plan, first, count);
+    const Conditions conditions = conditions_of(plan, inputs, first, count);
 
     std::vector<std::unique_ptr<Denoiser>> denoisers(models.size());
     std::vector<Denoiser*> pointers(models.size());
@@ -112,7 +123,8 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
     BatchObserver steps(
         observer, result, *solver,
         {.batch = batch, .batches = batches, .step = 0, .steps = plan.trajectory.size(), .model = 0});
-    const Sampled sampled = sample(plan.trajectory, pointers, *solver, *noise, noise->initial(), &steps);
+    const Sampled sampled =
+        sample(plan.trajectory, pointers, *solver, *noise, start_of(backend, plan, inputs, *noise), &steps);
     result.cancelled = sampled.cancelled;
 
     const Tensor latents = backend.download(to_channels_first(backend, sampled.x));
@@ -128,9 +140,10 @@ int64_t evaluations(Backend& backend, const Plan& plan, int model) {
   return std::ssize(levels_asked(plan.trajectory, *make_solver(backend, plan.sampler, plan.solver), model));
 }
 
-double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats) {
+double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats,
+                       const RunInputs& inputs) {
   const int64_t count = std::min(plan.batch_size, plan.images());
-  const auto denoiser = make_denoiser(backend, model, plan, conditions_of(plan, 0, count));
+  const auto denoiser = make_denoiser(backend, model, plan, conditions_of(plan, inputs, 0, count));
   const Tensor x = noise_of(backend, plan, 0, count)->initial();
   const NoiseLevel level = plan.trajectory[0].level;
   denoiser->prepare({&level, 1});

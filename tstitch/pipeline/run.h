@@ -39,15 +39,23 @@ struct RunResult {
   bool cancelled = false;
 };
 
+// What a run takes from networks that are not stitched. Host or device tensors, f32; empty where not needed.
+struct RunInputs {
+  Tensor contexts;     // of the prompts, see Conditions
+  Tensor init_latent;  // (1, C, H, W) on the host: the plan's initial picture as a clean latent
+};
+
 // models: one per denoiser of the trajectory; those that serve no step may be without a network.
 // Throws Error{input} when a result is not finite, naming the image.
-RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer);
+RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer,
+              const RunInputs& inputs = {});
 
 // How often `model` is evaluated for one batch of the plan.
 int64_t evaluations(Backend& backend, const Plan& plan, int model);
 
 // Seconds of one evaluation of `model` on a batch of the plan, guidance included: the median of `repeats`,
 // after one that pays for fresh memory.
-double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats);
+double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats,
+                       const RunInputs& inputs = {});
 
 }  // namespace tstitch
