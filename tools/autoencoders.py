@@ -1,6 +1,6 @@
 """Autoencoders with random_weights.py's weights: diffusers', and the tiny one written from its description."""
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny
+from diffusers import AutoencoderKL, AutoencoderTiny, VQModel
 from torch import nn
 
 import random_weights
@@ -8,11 +8,23 @@ import random_weights
 
 def kl(tag, **config):
     """diffusers' AutoencoderKL; `attention_levels` as in tstitch's configuration."""
+    return random_weights.fill(AutoencoderKL(in_channels=3, out_channels=3, act_fn="silu", **with_block_types(config)), tag)
+
+
+def vq(tag, **config):
+    """diffusers' VQModel, the same network with a codebook; its latents are not scaled."""
+    config = with_block_types(config)
+    config.update(num_vq_embeddings=config.pop("codebook_size"), mid_block_add_attention=True)
+    return random_weights.fill(VQModel(in_channels=3, out_channels=3, act_fn="silu", **config), tag)
+
+
+def with_block_types(config):
+    config = dict(config)
     levels = len(config["block_out_channels"])
     attention = config.pop("attention_levels", ())
     config["down_block_types"] = ["AttnDownEncoderBlock2D" if i in attention else "DownEncoderBlock2D" for i in range(levels)]
     config["up_block_types"] = ["AttnUpDecoderBlock2D" if i in attention else "UpDecoderBlock2D" for i in reversed(range(levels))]
-    return random_weights.fill(AutoencoderKL(in_channels=3, out_channels=3, act_fn="silu", **config), tag)
+    return config
 
 
 SD = dict(latent_channels=4, block_out_channels=[128, 256, 512, 512], layers_per_block=2, norm_num_groups=32)

@@ -22,6 +22,7 @@ CASES = {
     "kl-attention": dict(latent_channels=16, block_out_channels=[8, 16, 16], layers_per_block=2, norm_num_groups=4, attention_levels=[1],
                          use_quant_conv=False, use_post_quant_conv=False),
 }
+VQ = dict(latent_channels=4, block_out_channels=[16, 32], layers_per_block=1, norm_num_groups=8, attention_levels=[1], codebook_size=97)
 TINY = dict(width=12, channels=4)
 
 
@@ -44,6 +45,10 @@ def main():
         save(tag + "_decode", model.decode(z).sample)
         save(tag + "_mean", posterior.mean)
         save(tag + "_log_variance", posterior.logvar)
+
+    model = autoencoders.vq("vq", **VQ)
+    save("vq_decode", model.decode(uniform("z", (2, 4, 5, 6))).sample)
+    save("vq_mean", model.encode(uniform("picture", (2, 3, 8, 6))).latents)
 
     # The same tensors under their first names, attention as 1 x 1 convolutions.
     model, levels = autoencoders.kl("kl", **CASES["kl"]), len(CASES["kl"]["block_out_channels"])

@@ -280,6 +280,18 @@ TEST_P(Conformance, Gather) {
   expect_conforms({1e-300, 0}, [&](Backend& backend) { return gather(backend, table, rows); });
 }
 
+TEST_P(Conformance, NearestRows) {
+  const Tensor table = with_strided_rows(random_tensor({301, 4}, 1), 2);
+  const Tensor x = with_strided_rows(random_tensor({2, 5, 7, 4}, 2), 3);
+  expect_conforms({1e-300, 0}, [&](Backend& backend) { return nearest_rows(backend, x, table); });
+  Tensor ends({2, 1}, DType::f32), middle({1, 1}, DType::f32);  // as far from the one as from the other
+  ends.data<float>()[0] = 1;
+  ends.data<float>()[1] = -1;
+  middle.data<float>()[0] = 0;
+  expect_conforms({1e-300, 0}, [&](Backend& backend) { return nearest_rows(backend, middle, ends); });
+  EXPECT_EQ(*nearest_rows(*make_backend({.device = "reference"}), middle, ends).data<float>(), 1);
+}
+
 TEST_P(Conformance, TimestepEmbedding) {
   const std::vector<double> t = {0, 1, 13.5, 999};
   expect_conforms({1e-6, 0}, [&](Backend& backend) { return timestep_embedding(backend, t, 256); });

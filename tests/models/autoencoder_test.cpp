@@ -67,6 +67,23 @@ TEST(AutoencoderKL, AgreesWithDiffusers) {
   }
 }
 
+TEST(AutoencoderKL, WithACodebookAgreesWithVQModel) {
+  const AutoencoderKLConfig config = {.block_out_channels = {16, 32},
+                                      .layers_per_block = 1,
+                                      .norm_num_groups = 8,
+                                      .attention_levels = {1},
+                                      .codebook_size = 97};
+  for (const auto& [device, dtype, tolerance] : kPrecisions) {
+    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    const AutoencoderKL autoencoder(config, Weights(*backend, RandomWeights("vq", kSeed)));
+    EXPECT_LE(error_of(*backend, autoencoder.decode(uniform(*backend, "z", {2, 4, 5, 6})), "vq_decode.npy"),
+              tolerance);
+    const LatentDistribution latents = autoencoder.encode(uniform(*backend, "picture", {2, 3, 8, 6}));
+    EXPECT_FALSE(latents.log_variance);
+    EXPECT_LE(error_of(*backend, latents.mean, "vq_mean.npy"), tolerance);
+  }
+}
+
 // The random weights of "kl" under other names: stored name -> (diffusers' name, stored shape).
 class Renamed final : public WeightSource {
  public:

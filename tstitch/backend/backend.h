@@ -138,6 +138,10 @@ class Backend {
   // Rows `indices[i]` of the table (R, D) f32. Returns (indices.size(), D) f32.
   virtual Tensor gather(const Tensor& table, std::span<const int64_t> indices) = 0;
 
+  // The row of the table (R, C) f32 nearest to each row of x, (..., C) f32, by squared distance, the first of
+  // equals. Returns (..., C) f32.
+  virtual Tensor nearest_rows(const Tensor& x, const Tensor& table) = 0;
+
   // Sinusoidal embedding of timesteps: [cos(t f_i) | sin(t f_i)], f_i = 10000^(-i / (D/2)), i < D/2, in f32
   // as in the DiT reference. Returns (t.size(), D) f32.
   virtual Tensor timestep_embedding(std::span<const double> t, int64_t width) = 0;

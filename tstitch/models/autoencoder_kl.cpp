@@ -66,7 +66,8 @@ AutoencoderLevel middle_of(const Weights& weights, const AutoencoderKLConfig& co
 
 AutoencoderHalf encoder_of(const AutoencoderKLConfig& config, const Weights& all) {
   const Weights weights = all / "encoder";
-  const int64_t L = config.levels(), deepest = config.block_out_channels.back(), C = config.latent_channels;
+  const int64_t L = config.levels(), deepest = config.block_out_channels.back();
+  const int64_t outputs = (config.codebook_size ? 1 : 2) * config.latent_channels;  // else mean, log variance
   std::vector<AutoencoderLevel> levels;
   for (int64_t i = 0; i < L; ++i) {
     const Weights block = weights / concat("down_blocks.", i);
@@ -82,8 +83,8 @@ AutoencoderHalf encoder_of(const AutoencoderKLConfig& config, const Weights& all
       .conv_in = Conv2d(weights / "conv_in", 3, config.channels(0), 3),
       .levels = std::move(levels),
       .norm_out = GroupNorm(weights / "conv_norm_out", deepest, config.norm_num_groups, kEps),
-      .conv_out = Conv2d(weights / "conv_out", deepest, 2 * C, 3)};
-  if (config.use_quant_conv) half.last_quant.emplace(all / "quant_conv", 2 * C, 2 * C, 1);
+      .conv_out = Conv2d(weights / "conv_out", deepest, outputs, 3)};
+  if (config.use_quant_conv) half.last_quant.emplace(all / "quant_conv", outputs, outputs, 1);
   return half;
 }
 
@@ -129,8 +130,11 @@ AutoencoderKLConfig infer_autoencoder_kl_config(const WeightSource& weights) {
   config.encoder = has("encoder.conv_in.weight");
   const std::string half = config.decoder ? "decoder" : "encoder",
                     blocks = half + (config.decoder ? ".up_blocks." : ".down_blocks.");
-  config.latent_channels = config.decoder ? extent_of(weights, "decoder.conv_in.weight", 4, 1)
-                                          : extent_of(weights, "encoder.conv_out.weight", 4, 0) / 2;
+  if (const std::string codebook = "quantize.embedding.weight"; has(codebook))
+    config.codebook_size = extent_of(weights, codebook, 2, 0);
+  config.latent_channels =
+      config.decoder ? extent_of(weights, "decoder.conv_in.weight", 4, 1)
+                     : extent_of(weights, "encoder.conv_out.weight", 4, 0) / (config.codebook_size ? 1 : 2);
   config.mid_block_add_attention = has(half + ".mid_block.attentions.0.to_q.weight");
   config.use_quant_conv = has("quant_conv.weight");
   config.use_post_quant_conv = has("post_quant_conv.weight");
@@ -272,6 +276,9 @@ AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const Weights& w
     : config_(config), backend_(&weights.backend()) {
   if (config.encoder) encoder_.emplace(encoder_of(config, weights));
   if (config.decoder) decoder_.emplace(decoder_of(config, weights));
+  if (config.decoder && config.codebook_size)
+    codebook_ = backend_->upload(
+        (weights / "quantize.embedding").load("weight", {config.codebook_size, config.latent_channels}));
 }
 
 Tensor AutoencoderKL::decode(const Tensor& z) const {
@@ -281,7 +288,8 @@ Tensor AutoencoderKL::decode(const Tensor& z) const {
   Tensor pictures({N, factor() * z.extent(1), factor() * z.extent(2), 3}, DType::f32, backend_->memory());
   for (int64_t n = 0; n < N; ++n) {
     Tensor picture = pictures.slice(n, n + 1);
-    (*decoder_)(picture, z.slice(n, n + 1));
+    const Tensor latent = z.slice(n, n + 1);
+    (*decoder_)(picture, codebook_ ? nearest_rows(*backend_, latent, codebook_) : latent);
   }
   return pictures;
 }
@@ -292,11 +300,13 @@ LatentDistribution AutoencoderKL::encode(const Tensor& pictures) const {
   const int64_t N = pictures.extent(0), H = pictures.extent(1), W = pictures.extent(2), f = factor();
   check(H % f == 0 && W % f == 0, ErrorKind::usage, "pictures of ", W, " x ", H,
         " pixels cannot be encoded: expected multiples of ", f);
-  Tensor moments({N, H / f, W / f, 2 * latent_channels()}, DType::f32, backend_->memory());
+  const int64_t outputs = (config_.codebook_size ? 1 : 2) * latent_channels();
+  Tensor moments({N, H / f, W / f, outputs}, DType::f32, backend_->memory());
   for (int64_t n = 0; n < N; ++n) {
     Tensor latent = moments.slice(n, n + 1);
     (*encoder_)(latent, pictures.slice(n, n + 1));
   }
+  if (config_.codebook_size) return {moments, {}};
   const auto [mean, log_variance] = chunk<2>(moments);
   return {mean, clamp(*backend_, log_variance, kLowestLogVariance, kHighestLogVariance)};
 }

@@ -30,6 +30,9 @@ struct AutoencoderKLConfig {
   bool mid_block_add_attention = true;
   std::vector<int64_t> attention_levels = {};  // with attention after every resnet
   bool use_quant_conv = true, use_post_quant_conv = true;
+  // Entries of the codebook, the nearest of which replaces each latent before it is decoded: a VQGAN (Esser
+  // et al. 2021, arXiv 2012.09841), whose encoder gives latents instead of distributions. 0: none.
+  int64_t codebook_size = 0;
   double scaling_factor = 0.18215;  // Stable Diffusion 1 and 2
   double shift_factor = 0;
   bool encoder = true, decoder = true;  // which halves to load
@@ -132,6 +135,7 @@ class AutoencoderKL final : public Autoencoder {
   AutoencoderKLConfig config_;
   Backend* backend_;
   std::optional<AutoencoderHalf> encoder_, decoder_;
+  Tensor codebook_;  // (codebook_size, C), or empty
 };
 
 }  // namespace tstitch

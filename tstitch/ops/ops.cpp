@@ -183,6 +183,15 @@ Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> in
   return backend.gather(table, indices);
 }
 
+Tensor nearest_rows(Backend& backend, const Tensor& x, const Tensor& table) {
+  expect_type("nearest_rows", "x", x, DType::f32);
+  expect_type("nearest_rows", "table", table, DType::f32);
+  expect_rank("nearest_rows", "table", table, 2);
+  check_internal(table.extent(0) > 0 && table.columns() == x.columns(), "[nearest_rows] a table ",
+                 to_string(table.shape()), " for rows of ", x.columns());
+  return backend.nearest_rows(x, table);
+}
+
 Tensor timestep_embedding(Backend& backend, std::span<const double> t, int64_t width) {
   check_internal(width > 0 && width % 2 == 0, "[timestep_embedding] odd width ", width);
   return backend.timestep_embedding(t, width);

@@ -32,6 +32,7 @@ Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, co
                       double eps = 1e-6);
 void add_rows(Backend& backend, Tensor& x, const Tensor& y);
 Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> indices);
+Tensor nearest_rows(Backend& backend, const Tensor& x, const Tensor& table);
 Tensor timestep_embedding(Backend& backend, std::span<const double> t, int64_t width);
 Tensor silu(Backend& backend, const Tensor& x);
 Tensor cast(Backend& backend, const Tensor& x, DType dtype);

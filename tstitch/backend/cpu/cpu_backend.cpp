@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "tstitch/backend/cpu/amx_attention.h"
 #include "tstitch/backend/cpu/amx_gemm.h"
@@ -283,6 +284,26 @@ Tensor CpuBackend::gather(const Tensor& table, std::span<const int64_t> indices)
   Tensor out({static_cast<int64_t>(indices.size()), table.columns()}, DType::f32);
   for (size_t i = 0; i < indices.size(); ++i)
     std::copy_n(row_of(table, indices[i]), table.columns(), row_of(out, static_cast<int64_t>(i)));
+  return out;
+}
+
+Tensor CpuBackend::nearest_rows(const Tensor& x, const Tensor& table) {
+  Tensor out(x.shape(), DType::f32);
+  parallel_for(threads_, x.rows(), [&](int64_t row, int) {
+    const float* from = row_of(x, row);
+    const float* nearest = nullptr;
+    float least = std::numeric_limits<float>::infinity();
+    for (int64_t entry = 0; entry < table.rows(); ++entry) {
+      const float* candidate = row_of(table, entry);
+      float sum = 0;
+      for (int64_t j = 0; j < x.columns(); ++j) sum += (from[j] - candidate[j]) * (from[j] - candidate[j]);
+      if (nearest == nullptr || sum < least) {
+        least = sum;
+        nearest = candidate;
+      }
+    }
+    std::copy_n(nearest, x.columns(), row_of(out, row));
+  });
   return out;
 }
 

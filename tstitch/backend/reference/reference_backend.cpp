@@ -263,6 +263,23 @@ Tensor ReferenceBackend::gather(const Tensor& table, std::span<const int64_t> in
                   [&](int64_t row, int64_t j) { return get(table, indices[row], j); });
 }
 
+Tensor ReferenceBackend::nearest_rows(const Tensor& x, const Tensor& table) {
+  const auto distance = [&](int64_t row, int64_t entry) {
+    float sum = 0;
+    for (int64_t j = 0; j < x.columns(); ++j) {
+      const float difference = get(x, row, j) - get(table, entry, j);
+      sum += difference * difference;
+    }
+    return sum;
+  };
+  std::vector<int64_t> nearest(static_cast<size_t>(x.rows()), 0);
+  for (int64_t row = 0; row < x.rows(); ++row)
+    for (int64_t entry = 1; entry < table.rows(); ++entry)
+      if (distance(row, entry) < distance(row, nearest[row])) nearest[row] = entry;
+  return generate(x.shape(), DType::f32,
+                  [&](int64_t row, int64_t j) { return get(table, nearest[row], j); });
+}
+
 Tensor ReferenceBackend::timestep_embedding(std::span<const double> t, int64_t width) {
   const int64_t half = width / 2;
   return generate({static_cast<int64_t>(t.size()), width}, DType::f32, [&](int64_t row, int64_t j) {

@@ -36,6 +36,7 @@ class ReferenceBackend final : public Backend {
   Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
   void add_rows(Tensor& x, const Tensor& y) override;
   Tensor gather(const Tensor& table, std::span<const int64_t> indices) override;
+  Tensor nearest_rows(const Tensor& x, const Tensor& table) override;
   Tensor timestep_embedding(std::span<const double> t, int64_t width) override;
   Tensor silu(const Tensor& x) override;
   Tensor clamp(const Tensor& x, double low, double high) override;
