@@ -136,6 +136,18 @@ TEST(TorchFile, AnAverageThatIsNotThere) {
     EXPECT_TRUE(open_checkpoint(golden_file(name), WeightChoice::ema).tensors().contains("model_ema.decay"));
 }
 
+// A name may be a key, and names may be long (found by fuzz_pickle).
+TEST(TorchFile, LongKeysMakeNoLongMessage) {
+  std::string names;
+  for (char c = 'a'; c < 'g'; ++c) names += "ctorch._utils\n" + std::string(300, c) + "\nK\1";
+  expect_refused([&] { parse(checkpoint(good_pickle("", names)), WeightChoice::ema); }, "PT_NO_WEIGHTS");
+  try {
+    parse(checkpoint(good_pickle("", names)), WeightChoice::ema);
+  } catch (const Error& e) {
+    EXPECT_LE(std::string_view(e.what()).size(), 500u);
+  }
+}
+
 TEST(TorchFile, WhatIsNoTensorIsCounted) {
   const TensorFile file = parse(checkpoint(good_pickle("", "K\1K\2" + text("step") + "K\1")));
   EXPECT_EQ(file.tensors().size(), 1u);

@@ -212,11 +212,12 @@ class TorchFileReader {
 
   static std::string keys_text(const PickleObject& dict) {
     constexpr int kShown = 6;
+    constexpr size_t kLongest = 240;
     std::string text;
     int shown = 0;
     for_each_item(dict, [&](const PickleObject& key, const PickleObject&) {
-      if (++shown > kShown) return;
-      if (shown > 1) text += ", ";
+      if (shown == kShown || text.size() > kLongest) return void(shown = kShown + 1);
+      if (++shown > 1) text += ", ";
       text += key.text() ? concat("\"", printable(std::string(key.text()->substr(0, 40)), 40), "\"")
                          : key.description();
     });
