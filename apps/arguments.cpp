@@ -115,7 +115,15 @@ void add_common_options(CLI::App& command, Arguments& a) {
                   "Class numbers or names, one image each (207,otter), or random. Default:"
                   " eight of ImageNet, or every class of the model")
       ->group(images);
-  command.add_option("-b,--batch-count,--num-fid-samples", a.sample.batch_count, "Images per class")
+  command
+      .add_option("-p,--prompt", a.sample.prompts,
+                  "What to draw, for models of text; repeat it for one image each. (word:1.2) weighs a word")
+      ->take_all()
+      ->group(images);
+  command.add_option("-n,--negative-prompt", a.sample.negative_prompt, "What guidance leads away from")
+      ->group(images);
+  command
+      .add_option("-b,--batch-count,--num-fid-samples", a.sample.batch_count, "Images per class or prompt")
       ->capture_default_str()
       ->group(images);
   command.add_option("--batch-size,--per-proc-batch-size", a.sample.batch_size, "Images sampled at once")

@@ -37,7 +37,10 @@ class Cli : public testing::Test {
     char name[] = "/tmp/tstitch_cli_XXXXXX";
     folder_ = mkdtemp(name);
   }
-  void TearDown() override { fs::remove_all(folder_); }
+  void TearDown() override {
+    fs::remove_all(folder_);
+    for (const char* stream : {"out", "err"}) fs::remove(log(stream));
+  }
 
   fs::path path(const std::string& name) const { return folder_ / name; }
 

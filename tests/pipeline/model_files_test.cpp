@@ -97,8 +97,8 @@ TEST_F(ModelFilesTest, TheScheduleComesFromTheScheduler) {
 }
 
 TEST_F(ModelFilesTest, BrokenFoldersAreRefused) {
-  replace("model_index.json", "DiTPipeline", "StableDiffusionPipeline");
-  expect_refused("[DF_CLASS] \"_class_name\" is \"StableDiffusionPipeline\", expected \"DiTPipeline\"");
+  replace("model_index.json", "DiTPipeline", "FluxPipeline");
+  expect_refused("[DF_CLASS] \"_class_name\" is \"FluxPipeline\", expected one of \"DiTPipeline\", ");
   write("model_index.json", "[]");
   expect_refused("DF_CLASS");
   write("model_index.json", R"({"_class_name": 3})");

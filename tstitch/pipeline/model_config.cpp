@@ -34,6 +34,35 @@ void check_sizes(const DiTConfig& c, const std::string& where) {
         ", expected a multiple of 4");
 }
 
+// diffusers' schedulers by our names.
+const std::map<std::string, std::string> kSamplers = {{"DDIMScheduler", "ddim"},
+                                                      {"DDPMScheduler", "ddpm"},
+                                                      {"PNDMScheduler", "pndm"},
+                                                      {"EulerDiscreteScheduler", "euler"},
+                                                      {"EulerAncestralDiscreteScheduler", "euler_a"},
+                                                      {"HeunDiscreteScheduler", "heun"},
+                                                      {"DPMSolverMultistepScheduler", "dpm++2m"},
+                                                      {"UniPCMultistepScheduler", "unipc"},
+                                                      {"LCMScheduler", "lcm"}};
+
+// How diffusers' pipelines would sample. Unknown schedulers leave our default.
+void read_sampling(const ConfigReader& reader, const std::string& class_name, SamplingDefaults& defaults) {
+  if (const auto sampler = kSamplers.find(class_name); sampler != kSamplers.end())
+    defaults.sampler = sampler->second;
+  defaults.ddim_spacing = Spacing::leading;
+  int64_t offset = 0;
+  bool ends_clean = true, karras = false;
+  std::string spacing;
+  reader.read("steps_offset", offset, 0, 1'000'000);
+  reader.read("set_alpha_to_one", ends_clean);
+  reader.read("use_karras_sigmas", karras);
+  reader.read("timestep_spacing", spacing, {"leading", "linspace", "trailing"});
+  defaults.spacing.offset = static_cast<int>(offset);
+  defaults.spacing.ends_clean = ends_clean;
+  if (karras) defaults.spacing.sigmas = SigmaSpacing::karras;
+  if (!spacing.empty()) defaults.spacing.spacing = parse_spacing(spacing);
+}
+
 using Predictions = std::map<std::string, Parameterization>;
 
 void read_prediction(const ConfigReader& reader, const char* key, const Predictions& known,
@@ -126,6 +155,8 @@ void read_scheduler_config(const json& object, const std::string& where, ModelIn
                    {"v_prediction", Parameterization::v},
                    {"sample", Parameterization::x0}},
                   info.prediction);
+  // A DiT is sampled as Meta's code does, whatever its folder says.
+  if (info.context_width) read_sampling(reader, class_name, info.defaults);
 }
 
 int64_t autoencoder_factor(const json& object, const std::string& where) {

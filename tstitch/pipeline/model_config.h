@@ -14,8 +14,8 @@ namespace tstitch {
 // what is of the wrong type, out of range or contradicts itself.
 void read_model_config(const nlohmann::json& object, const std::string& where, ModelInfo& info);
 
-// scheduler_config.json of diffusers, for what the training fixed: its betas and what is predicted. How to
-// sample is the user's choice.
+// scheduler_config.json of diffusers: betas and what is predicted, which the training fixed, and how the
+// pipeline samples unless the user says otherwise.
 void read_scheduler_config(const nlohmann::json& object, const std::string& where, ModelInfo& info);
 
 // How many pixels a side of a latent becomes, by vae/config.json of diffusers.

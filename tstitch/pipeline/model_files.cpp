@@ -1,5 +1,6 @@
 #include "tstitch/pipeline/model_files.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -30,6 +31,14 @@ std::string existing(const fs::path& path) {
   return fs::exists(path, ignored) ? path.string() : "";
 }
 
+// diffusers' pipelines, and the folders of their networks.
+struct Pipeline {
+  std::string_view class_name, network;
+};
+constexpr std::array<Pipeline, 3> kPipelines = {{{"DiTPipeline", "transformer"},
+                                                 {"StableDiffusionPipeline", "unet"},
+                                                 {"StableDiffusionImg2ImgPipeline", "unet"}}};
+
 // The folder of one network: configuration and weights.
 void find_network(const fs::path& folder, ModelFiles& files) {
   files.weights = find_weights(folder.string());
@@ -55,16 +64,26 @@ void find_pipeline(const fs::path& folder, const std::string& index_path, ModelF
   const json index = parse_json_file(index_path);
   if (!index.is_object()) refuse(index_path, "DF_CLASS", "expected a JSON object");
   const auto name = index.find("_class_name");
-  if (name == index.end() || *name != "DiTPipeline")
+  const auto known = std::ranges::find_if(kPipelines, [&](const Pipeline& pipeline) {
+    return name != index.end() && *name == std::string(pipeline.class_name);
+  });
+  if (known == kPipelines.end()) {
+    std::string expected;
+    for (const Pipeline& pipeline : kPipelines)
+      expected += concat(expected.empty() ? "\"" : ", \"", pipeline.class_name, "\"");
     refuse(index_path, "DF_CLASS", "\"_class_name\" is ",
            name == index.end() ? "missing"
                                : printable(name->dump(-1, ' ', true, json::error_handler_t::replace), 60),
-           ", expected \"DiTPipeline\"");
+           ", expected one of ", expected);
+  }
   std::error_code ignored;
-  if (!fs::is_directory(folder / "transformer", ignored))
-    refuse(folder.string(), "DF_LAYOUT", "no folder \"transformer\", which model_index.json promises");
-  find_network(folder / "transformer", files);
+  const fs::path network = folder / known->network;
+  if (!fs::is_directory(network, ignored))
+    refuse(folder.string(), "DF_LAYOUT", "no folder \"", known->network,
+           "\", which model_index.json promises");
+  find_network(network, files);
   files.scheduler = existing(folder / "scheduler" / "scheduler_config.json");
+  files.text_encoder = existing(folder / "text_encoder");
   files.vae = existing(folder / "vae");
   files.classes = class_names(index);
 }

@@ -11,6 +11,7 @@ struct ModelFiles {
   std::string weights;               // the tensors, or the index of their shards (*.index.json)
   std::string config;                // config.json beside them
   std::string scheduler;             // scheduler/scheduler_config.json
+  std::string text_encoder;          // its folder, or `weights` when these hold it too
   std::string vae;                   // the folder of the autoencoder, or `weights` when these hold it too
   std::vector<std::string> classes;  // names, from id2label of model_index.json
 };

@@ -37,11 +37,31 @@ std::vector<int> assign(const SampleOptions& options, SwitchRule rule, size_t mo
   return assign_steps(rule, fractions, timesteps, train_timesteps);
 }
 
-std::vector<int64_t> image_classes(const SampleOptions& options, int64_t num_classes) {
-  check(1 <= options.batch_count && options.batch_count <= kMostImages, ErrorKind::usage, "--batch-count is ",
-        options.batch_count, ", expected 1 ... ", kMostImages);
-  std::vector<int64_t> classes;
+// Each of `asked` as often as the options say.
+std::vector<int64_t> repeated(const SampleOptions& options, const std::vector<int64_t>& asked) {
+  check(std::ssize(asked) * options.batch_count <= kMostImages, ErrorKind::usage, "more than ", kMostImages,
+        " images at once");
+  std::vector<int64_t> all;
+  for (const int64_t one : asked) all.insert(all.end(), static_cast<size_t>(options.batch_count), one);
+  return all;
+}
+
+std::vector<int64_t> image_prompts(const SampleOptions& options, const ModelInfo& model) {
+  check(options.classes.empty() && !options.random_classes, ErrorKind::usage, model.name,
+        " draws what a text says and has no classes: expected --prompt instead of --class");
+  check(!options.prompts.empty(), ErrorKind::usage, model.name,
+        " draws what a text says: name it with --prompt");
+  std::vector<int64_t> asked(options.prompts.size());
+  std::iota(asked.begin(), asked.end(), int64_t{0});
+  return repeated(options, asked);
+}
+
+std::vector<int64_t> image_classes(const SampleOptions& options, const ModelInfo& model) {
+  const int64_t num_classes = model.num_classes;
+  check(options.prompts.empty() && options.negative_prompt.empty(), ErrorKind::usage, model.name,
+        " draws classes and understands no text: expected --class instead of a prompt");
   if (options.random_classes) {
+    std::vector<int64_t> classes;
     for (uint64_t i = 0; i < static_cast<uint64_t>(options.batch_count); ++i) {
       // The purpose ~0 keeps this stream apart from the noise's (tstitch/diffusion/noise.h).
       const PhiloxBlock block =
@@ -57,14 +77,10 @@ std::vector<int64_t> image_classes(const SampleOptions& options, int64_t num_cla
     asked.resize(static_cast<size_t>(num_classes));
     std::iota(asked.begin(), asked.end(), int64_t{0});
   }
-  check(static_cast<int64_t>(asked.size()) * options.batch_count <= kMostImages, ErrorKind::usage,
-        "more than ", kMostImages, " images at once");
-  for (const int64_t c : asked) {
+  for (const int64_t c : asked)
     check(0 <= c && c < num_classes, ErrorKind::usage, "--class ", c,
           " is not a class of this model, expected 0 ... ", num_classes - 1);
-    classes.insert(classes.end(), static_cast<size_t>(options.batch_count), c);
-  }
-  return classes;
+  return repeated(options, asked);
 }
 
 int64_t latent_side(const char* option, std::optional<int64_t> pixels, const Tensor& init_image, int axis,
@@ -162,12 +178,17 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
   check(1 <= options.batch_size && options.batch_size <= 4096, ErrorKind::usage, "--batch-size is ",
         options.batch_size, ", expected 1 ... 4096");
 
+  check(1 <= options.batch_count && options.batch_count <= kMostImages, ErrorKind::usage, "--batch-count is ",
+        options.batch_count, ", expected 1 ... ", kMostImages);
+
   Plan plan = {.trajectory = Trajectory(levels, assignment),
                .sampler = sampler,
                .solver = {.eta = eta, .reset_at_switch = options.solver_reset},
                .cfg_scale = cfg_scale,
                .cfg_channels = guided_channels(options, model),
-               .classes = image_classes(options, model.num_classes),
+               .classes = model.context_width ? image_prompts(options, model) : image_classes(options, model),
+               .prompts = options.prompts,
+               .negative_prompt = options.negative_prompt,
                .batch_size = options.batch_size,
                .seed = options.seed,
                .rng = options.rng,

@@ -31,10 +31,14 @@ struct SampleOptions {
   std::optional<double> cfg_scale;      // 1: no guidance
   std::optional<int64_t> cfg_channels;  // 0: all
 
+  // Of models for classes:
   std::vector<int64_t> classes;  // empty: the reference's eight for ImageNet models, else every class
   bool random_classes = false;   // one class per image, drawn from the seed
-  int64_t batch_count = 1;       // images per class; with random_classes, images
-  int64_t batch_size = 8;        // images sampled at once
+  // Of models for text, as UTF-8:
+  std::vector<std::string> prompts;
+  std::string negative_prompt;  // what guidance leads away from
+  int64_t batch_count = 1;      // images per class or prompt; with random_classes, images
+  int64_t batch_size = 8;       // images sampled at once
   uint64_t seed = 0;
   std::string rng = "philox";            // where the noise comes from, see make_noise
   std::optional<int64_t> width, height;  // of the images in pixels; default: the training size
@@ -52,8 +56,10 @@ struct Plan {
   std::string sampler;
   SolverOptions solver;
   double cfg_scale;
-  int64_t cfg_channels;          // guided ones
-  std::vector<int64_t> classes;  // of every image
+  int64_t cfg_channels;              // guided ones
+  std::vector<int64_t> classes;      // of every image: its class, or the index of its prompt
+  std::vector<std::string> prompts;  // none for models of classes
+  std::string negative_prompt;
   int64_t batch_size;
   uint64_t seed;
   std::string rng;

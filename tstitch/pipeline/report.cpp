@@ -64,26 +64,44 @@ ordered_json plan_json(const Plan& plan, std::span<const Model> models, const st
                        {"steps", plan.trajectory.steps_of(static_cast<int>(i))},
                        {"load_ms", milliseconds(models[i].load_seconds)}});
   }
-  const ClassNames known_names(models.back().info);
-  std::vector<std::string> class_names;
-  for (const int64_t c : plan.classes) class_names.push_back(known_names.usual(c));
-  return {{"version", kVersion},
-          {"device", device},
-          {"trajectory", trajectory_json(plan, names)},
-          {"models", entries},
-          {"images", plan.images()},
-          {"batch_size", plan.batch_size},
-          {"classes", plan.classes},
-          {"class_names", class_names},
-          {"sampler", plan.sampler},
-          {"eta", plan.solver.eta},
-          {"solver_reset", plan.solver.reset_at_switch},
-          {"cfg_scale", plan.cfg_scale},
-          {"cfg_channels", plan.cfg_channels},
-          {"seed", plan.seed},
-          {"rng", plan.rng},
-          {"latent_shape", {plan.images(), plan.channels, plan.height, plan.width}},
-          {"load_ms", milliseconds(load_seconds(models))}};
+  ordered_json json = {{"version", kVersion},
+                       {"device", device},
+                       {"trajectory", trajectory_json(plan, names)},
+                       {"models", entries},
+                       {"images", plan.images()},
+                       {"batch_size", plan.batch_size},
+                       {"sampler", plan.sampler},
+                       {"eta", plan.solver.eta},
+                       {"solver_reset", plan.solver.reset_at_switch},
+                       {"cfg_scale", plan.cfg_scale},
+                       {"cfg_channels", plan.cfg_channels},
+                       {"seed", plan.seed},
+                       {"rng", plan.rng},
+                       {"latent_shape", {plan.images(), plan.channels, plan.height, plan.width}},
+                       {"load_ms", milliseconds(load_seconds(models))}};
+  if (!plan.prompts.empty()) {
+    json["prompts"] = plan.prompts;
+    json["negative_prompt"] = plan.negative_prompt;
+    json["prompt_of_image"] = plan.classes;
+  } else {
+    const ClassNames class_names(models.back().info);
+    json["classes"] = plan.classes;
+    for (const int64_t c : plan.classes) json["class_names"].push_back(class_names.usual(c));
+  }
+  return json;
+}
+
+// What the images show, or one of them.
+std::vector<std::string> subjects(const Plan& plan, const ModelInfo& model, int64_t image) {
+  if (!plan.prompts.empty())
+    return image < 0
+               ? plan.prompts
+               : std::vector{plan.prompts[static_cast<size_t>(plan.classes[static_cast<size_t>(image)])]};
+  const ClassNames names(model);
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < plan.classes.size(); ++i)
+    if (image < 0 || i == static_cast<size_t>(image)) texts.push_back(names.numbered(plan.classes[i]));
+  return texts;
 }
 
 }  // namespace
@@ -134,13 +152,10 @@ std::string json_estimate(const Plan& plan, std::span<const Model> models, const
 
 std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std::span<const ModelInfo> models,
                                                           int64_t image) {
-  const ClassNames class_names(models.back());
   std::string subject;
-  if (image >= 0) {
-    subject = class_names.numbered(plan.classes[static_cast<size_t>(image)]);
-  } else {
-    for (const int64_t c : plan.classes) subject += (subject.empty() ? "" : ", ") + class_names.numbered(c);
-  }
+  for (const std::string& text : subjects(plan, models.back(), image))
+    subject += (subject.empty() ? "" : ", ") + text;
+  if (!plan.negative_prompt.empty()) subject += "\nNegative prompt: " + plan.negative_prompt;
   std::string sampler = plan.sampler;
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
 
