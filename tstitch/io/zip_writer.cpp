@@ -34,10 +34,11 @@ std::string zip64_field(const std::string& values) {
 
 }  // namespace
 
-void ZipWriter::begin(const std::string& name, uint64_t size) {
+void ZipWriter::begin(const std::string& name, uint64_t size, const std::string& extra) {
   end_entry();
   open_ = true;
   name_ = name;
+  extra_ = extra;
   offset_ = static_cast<uint64_t>(file_.size());
   size_ = left_ = size;
   crc_ = 0;
@@ -45,7 +46,7 @@ void ZipWriter::begin(const std::string& name, uint64_t size) {
   std::string sizes;
   if (wide(size))
     for (int i = 0; i < 2; ++i) put(sizes, size);
-  const std::string extra = zip64_field(sizes);
+  const std::string fields = extra + zip64_field(sizes);
   std::string header = "PK\3\4";
   put(header, wide(size) ? kVersion45 : kVersion20);
   for (const uint16_t field :
@@ -54,8 +55,8 @@ void ZipWriter::begin(const std::string& name, uint64_t size) {
   put(header, uint32_t{0});  // end_entry() knows the checksum
   for (int i = 0; i < 2; ++i) put(header, narrow(size));
   put(header, static_cast<uint16_t>(name.size()));
-  put(header, static_cast<uint16_t>(extra.size()));
-  file_.write(bytes_of(header + name + extra));
+  put(header, static_cast<uint16_t>(fields.size()));
+  file_.write(bytes_of(header + name + fields));
 }
 
 void ZipWriter::write(std::span<const std::byte> bytes) {
@@ -76,18 +77,18 @@ void ZipWriter::end_entry() {
   if (wide(size_))
     for (int i = 0; i < 2; ++i) put(values, size_);
   if (wide(offset_)) put(values, offset_);
-  const std::string extra = zip64_field(values);
-  const uint16_t version = extra.empty() ? kVersion20 : kVersion45;
+  const std::string fields = extra_ + zip64_field(values);
+  const uint16_t version = values.empty() ? kVersion20 : kVersion45;
   directory_ += "PK\1\2";
   for (const uint16_t field : {version, version, uint16_t{0}, uint16_t{0}, uint16_t{0}, kFirstDay})
     put(directory_, field);
   put(directory_, crc_);
   for (int i = 0; i < 2; ++i) put(directory_, narrow(size_));
   put(directory_, static_cast<uint16_t>(name_.size()));
-  put(directory_, static_cast<uint16_t>(extra.size()));
+  put(directory_, static_cast<uint16_t>(fields.size()));
   directory_ += std::string(10, '\0');  // comment, disk, attributes
   put(directory_, narrow(offset_));
-  directory_ += name_ + extra;
+  directory_ += name_ + fields;
 }
 
 void ZipWriter::finish() {

@@ -18,8 +18,9 @@ class ZipWriter {
   explicit ZipWriter(AtomicFile& file, uint64_t zip64_from = 0xffffffff)
       : file_(file), zip64_from_(zip64_from) {}
 
-  // The next entry: size bytes follow by write().
-  void begin(const std::string& name, uint64_t size);
+  // The next entry: size bytes follow by write(). extra: fields of its headers that readers skip, each with
+  // its own identifier and length [APPNOTE 4.5].
+  void begin(const std::string& name, uint64_t size, const std::string& extra = "");
   void write(std::span<const std::byte> bytes);
   void finish();  // after the last entry
 
@@ -37,7 +38,7 @@ class ZipWriter {
 
   // The open entry.
   bool open_ = false;
-  std::string name_;
+  std::string name_, extra_;
   uint64_t offset_ = 0, size_ = 0, left_ = 0;
   uint32_t crc_ = 0;
 };
