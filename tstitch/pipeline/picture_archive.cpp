@@ -157,6 +157,14 @@ void pack_archive(const std::string& folder, const RunManifest& manifest, const 
   sync_folder(fs::absolute(path).parent_path().string());
 }
 
+RunManifest pack_finished_run(const std::string& folder, const std::string& path) {
+  const RunManifest manifest = read_manifest(folder);
+  const FileLock door = close_run(folder);
+  pack_archive(folder, manifest, path);
+  remove_run(folder);
+  return manifest;
+}
+
 PictureArchive::PictureArchive(const std::string& path, const Plan& plan, const RunManifest& manifest,
                                const Rank& rank, bool resume)
     : path_(path), plan_(plan), manifest_(manifest), rank_(rank), block_(block_of(rank, plan.images())) {

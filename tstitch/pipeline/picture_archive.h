@@ -46,4 +46,8 @@ std::string parts_of(const std::string& archive);
 // naming the images that are missing; shards stay.
 void pack_archive(const std::string& folder, const RunManifest& manifest, const std::string& path);
 
+// The same for a run of several ranks, whose folder it removes then. Throws Error{usage} when one is still at
+// work, Error{input} when there is no run. Returns what it packed.
+RunManifest pack_finished_run(const std::string& folder, const std::string& path);
+
 }  // namespace tstitch

@@ -95,8 +95,7 @@ void RunFolder::remove() {
   std::error_code ignored;
   if (!fs::exists(path_, ignored)) return;  // another rank has
   const FileLock door = open_door(path_);
-  fs::remove(in(path_, kManifest), ignored);  // first: from now on the rest is waste
-  fs::remove_all(path_, ignored);
+  remove_run(path_);
 }
 
 void RunFolder::check_resume(bool resume, const Rank& rank, bool has_done) const {
@@ -116,8 +115,16 @@ RunManifest read_manifest(const std::string& folder) {
   return RunManifest(text, path);
 }
 
-void check_nobody_at_work(const std::string& folder) {
+FileLock close_run(const std::string& folder) {
+  FileLock door = open_door(folder);
   check_at_work(folder, [](const std::string&) { return true; });
+  return door;
+}
+
+void remove_run(const std::string& folder) {
+  std::error_code ignored;
+  fs::remove(in(folder, kManifest), ignored);  // first: from now on the rest is waste
+  fs::remove_all(folder, ignored);
 }
 
 }  // namespace tstitch

@@ -44,7 +44,9 @@ class RunFolder {
 // The manifest of the run in a folder. Throws Error{input} when there is none.
 RunManifest read_manifest(const std::string& folder);
 
-// Throws Error{usage} naming the process when a rank is at work in the folder.
-void check_nobody_at_work(const std::string& folder);
+// Keeps ranks from joining while the lock lives. Throws Error{usage} naming the process when one is at work.
+FileLock close_run(const std::string& folder);
+
+void remove_run(const std::string& folder);  // by who has closed it
 
 }  // namespace tstitch
