@@ -123,7 +123,8 @@ void add_common_options(CLI::App& command, Arguments& a) {
   command.add_option("-n,--negative-prompt", a.sample.negative_prompt, "What guidance leads away from")
       ->group(images);
   command
-      .add_option("-b,--batch-count,--num-fid-samples", a.sample.batch_count, "Images per class or prompt")
+      .add_option("-b,--batch-count", a.sample.batch_count,
+                  "Images per class or prompt; of --class random, images")
       ->capture_default_str()
       ->group(images);
   command.add_option("--batch-size,--per-proc-batch-size", a.sample.batch_size, "Images sampled at once")
@@ -185,13 +186,23 @@ void add_sample_options(CLI::App& command, Arguments& a) {
       ->group(trajectory);
   command.add_option("--save-latent", a.save_latent, "Write the final latents: .npy, f32 (N,C,H,W)")
       ->group("Images");
+  command.add_option("--num-fid-samples", a.fid_samples, "The same as --class random -b N")->group("Images");
+  command.add_flag("--resume", a.resume, "Continue a run into a .npz or a folder/, or begin it")
+      ->group("Run");
+  command
+      .add_option(
+          "--rank", a.rank,
+          "Which of the processes that share the images this is, 0 ... W-1. Default: as mpirun, srun or"
+          " torchrun say, else the only one")
+      ->group("Run");
+  command.add_option("--world-size", a.world_size, "How many processes share the images")->group("Run");
   command.add_flag("--dry-run", a.dry_run, "Print the trajectory and the estimated time, sample nothing")
       ->group("Run");
   command.add_flag("-v,--verbose", a.verbose, "Print every step of the trajectory")->group("Run");
   command.get_option("--output")
       ->description(
-          "A .png file (a grid when there are several images) or a folder/ for one file"
-          " per image. Default: output.png");
+          "A .png file (a grid when there are several images), a folder/ for one .png per image, or a .npz"
+          " (arr_0: uint8 NHWC, arr_1: classes). Default: output.png");
 }
 
 std::vector<std::string> model_paths(const Arguments& a) {
@@ -251,6 +262,12 @@ SampleOptions sample_options(const Arguments& a, const std::vector<ModelInfo>& m
     options.random_classes = true;
   else if (!a.classes.empty())
     options.classes = parse_classes(a.classes, models.back());
+  if (a.fid_samples) {
+    check(a.classes.empty() || options.random_classes, ErrorKind::usage,
+          "--num-fid-samples draws the classes: use --batch-count with --class");
+    options.random_classes = true;
+    options.batch_count = *a.fid_samples;
+  }
   if (a.image_size) {
     check(!options.width && !options.height, ErrorKind::usage, "--image-size excludes --width and --height");
     options.width = options.height = a.image_size;

@@ -20,11 +20,13 @@ struct Arguments {
   std::string switch_rule, scheduler, spacing;
   std::string classes;
   std::string seed = "0";
-  std::optional<int64_t> image_size;
+  std::optional<int64_t> image_size, fid_samples;
   std::string cfg_channels;
   std::string init_image, init_latent, noise, save_latent;
   std::optional<double> strength;
   std::string output;
+  std::optional<int64_t> rank, world_size;
+  bool resume = false;
   bool dry_run = false, json = false, quiet = false, verbose = false;
   SampleOptions sample;
   BackendOptions backend;

@@ -21,6 +21,10 @@ void catch_interrupts() {
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // A file that may not grow is an error of the write, as a full disk is; a reader of our output that goes
+  // away is none of a run's business.
+  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
 }
 
 bool interrupted() { return signals > 0; }

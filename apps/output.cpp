@@ -2,12 +2,13 @@
 
 #include <unistd.h>
 
-#include <cstdio>
 #include <filesystem>
 
+#include "apps/session.h"
 #include "tstitch/base/error.h"
-#include "tstitch/pipeline/images.h"
-#include "tstitch/pipeline/report.h"
+#include "tstitch/pipeline/picture_archive.h"
+#include "tstitch/pipeline/picture_folder.h"
+#include "tstitch/pipeline/picture_grid.h"
 
 namespace tstitch {
 namespace fs = std::filesystem;
@@ -47,32 +48,28 @@ void check_output(const std::string& path) {
     while (!fs::exists(existing, ignored) && existing.has_relative_path()) existing = existing.parent_path();
     return check_writable_folder(existing, path);
   }
-  check(path.ends_with(".png"), ErrorKind::usage, "--output is \"", printable(path),
-        "\", expected a name that ends in .png, or a folder/");
+  check(path.ends_with(".png") || path.ends_with(".npz"), ErrorKind::usage, "--output is \"", printable(path),
+        "\", expected a name that ends in .png or .npz, or a folder/");
   check_output_file(path);
 }
 
-std::vector<std::string> write_images(const std::string& path, const Tensor& pictures, const Plan& plan,
-                                      const std::vector<ModelInfo>& models, int64_t images_per_class) {
-  const std::vector<Image> images = decode_pixels(pictures);
-  if (!is_folder(path)) {
-    const bool single = images.size() == 1;
-    const Image picture =
-        single ? images[0] : make_grid(images, grid_columns(plan.images(), images_per_class));
-    write_png(path, picture, png_text(plan, models, single ? 0 : -1));
-    return {path};
+bool is_resumable(const std::string& path) { return is_folder(path) || path.ends_with(".npz"); }
+
+std::unique_ptr<PictureOutput> open_output(const std::string& path, const Arguments& a, const Rank& rank,
+                                           const Plan& plan, const std::vector<ModelInfo>& models,
+                                           const Backend& backend) {
+  if (!is_resumable(path)) {
+    check(!a.resume, ErrorKind::usage, "--resume continues runs into a .npz or a folder/, but \"",
+          printable(path), "\" is one picture, which is written at the end");
+    check(rank.count == 1, ErrorKind::usage, rank.count, " ranks (", rank.source, ") cannot share \"",
+          printable(path),
+          "\", which is one picture: use a .npz or a folder/, or say --rank 0 --world-size 1");
+    return std::make_unique<PictureGrid>(path, plan, models,
+                                         a.sample.random_classes ? 1 : a.sample.batch_count);
   }
-  std::error_code error;
-  fs::create_directories(path, error);
-  check(!error, ErrorKind::device, "cannot make the folder \"", printable(path), "\": ", error.message());
-  std::vector<std::string> written;
-  for (size_t i = 0; i < images.size(); ++i) {
-    char name[32];
-    std::snprintf(name, sizeof name, "%06zu.png", i);
-    written.push_back((fs::path(path) / name).string());
-    write_png(written.back(), images[i], png_text(plan, models, static_cast<int64_t>(i)));
-  }
-  return written;
+  const RunManifest manifest(plan, models, models.back().pixels ? "" : vae_path(a, models.back()), backend);
+  if (is_folder(path)) return std::make_unique<PictureFolder>(path, plan, models, manifest, rank, a.resume);
+  return std::make_unique<PictureArchive>(path, plan, manifest, rank, a.resume);
 }
 
 }  // namespace tstitch

@@ -1,20 +1,28 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "apps/arguments.h"
+#include "tstitch/pipeline/picture_output.h"
 #include "tstitch/pipeline/plan.h"
+#include "tstitch/pipeline/rank.h"
 
 namespace tstitch {
 
 // Throws before any work is done for what writing would refuse later: Error{usage} for a name that is neither
-// a .png nor a folder, Error{device} when its folder is missing or not writable.
+// a .png, a .npz, nor a folder, Error{device} when its folder is missing or not writable.
 void check_output(const std::string& path);
 void check_output_file(const std::string& path);  // any file
 
-// Writes pictures, (N, C, H, W) in [-1, 1], as a grid into a .png, or one by one into a folder as 000000.png
-// ... Returns what was written.
-std::vector<std::string> write_images(const std::string& path, const Tensor& pictures, const Plan& plan,
-                                      const std::vector<ModelInfo>& models, int64_t images_per_class);
+// Whether a run into it can be continued and shared by ranks: folders and .npz files.
+bool is_resumable(const std::string& path);
+
+// The output of that name, with what an earlier run has left there. Everything given must outlive it. Throws
+// Error{usage} for --resume or ranks where the output is a single picture.
+std::unique_ptr<PictureOutput> open_output(const std::string& path, const Arguments& arguments,
+                                           const Rank& rank, const Plan& plan,
+                                           const std::vector<ModelInfo>& models, const Backend& backend);
 
 }  // namespace tstitch

@@ -1,5 +1,7 @@
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
+#include <optional>
 
 #include "apps/arguments.h"
 #include "apps/commands.h"
@@ -7,6 +9,7 @@
 #include "apps/session.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/npy.h"
+#include "tstitch/pipeline/rank.h"
 #include "tstitch/pipeline/report.h"
 
 namespace tstitch {
@@ -26,24 +29,45 @@ void print_steps(const Plan& plan, const std::vector<ModelInfo>& infos) {
                 step.level.sigma, infos[static_cast<size_t>(step.denoiser)].name.c_str());
 }
 
+// A name each for a few files, the folder for many.
+void print_outputs(const std::vector<std::string>& outputs, const std::string& folder) {
+  constexpr size_t kFew = 16;
+  if (outputs.size() > kFew)
+    std::printf("wrote %zu pictures to %s\n", outputs.size(), folder.c_str());
+  else
+    for (const std::string& path : outputs) std::printf("wrote %s\n", path.c_str());
+}
+
 int sample_command(const Arguments& a) {
   const std::vector<ModelInfo> infos = read_models(a);
   const Plan plan = make_plan(infos, sample_options(a, infos));
-  const std::string output = picture_output(a, infos.back());
-  if (!output.empty()) check_output(output);
+  const std::string path = picture_output(a, infos.back());
+  if (!path.empty()) check_output(path);
   if (plan.init_image) check_decodable(a, infos.back());
   if (!a.save_latent.empty()) check_output_file(a.save_latent);
+  const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
+  check(a.save_latent.empty() || (!a.resume && rank.count == 1), ErrorKind::usage,
+        "--save-latent keeps the latents of all images and goes with neither --resume nor several ranks (",
+        rank.source, ")");
 
   Session session(a, infos);
+  std::unique_ptr<PictureOutput> output;
+  if (!path.empty() && !a.dry_run) output = open_output(path, a, rank, plan, infos, session.backend());
   if (!a.json && !a.quiet) {
     std::printf("%s, %s, %lld image%s, seed %llu\n", session.backend().description().c_str(),
                 plan.sampler.c_str(), static_cast<long long>(plan.images()), plan.images() == 1 ? "" : "s",
                 static_cast<unsigned long long>(plan.seed));
+    if (rank.count > 1)
+      std::printf("rank %lld of %lld (%s): images %s\n", static_cast<long long>(rank.index),
+                  static_cast<long long>(rank.count), rank.source.c_str(),
+                  to_string({block_of(rank, plan.images())}).c_str());
+    if (output && total(output->missing()) < block_of(rank, plan.images()).count)
+      std::printf("%lld images are left to sample\n", static_cast<long long>(total(output->missing())));
     std::printf("%s\n", describe(plan, infos).c_str());
     if (a.verbose) print_steps(plan, infos);
     std::fflush(stdout);
   }
-  if (session.load({&plan, 1}, !output.empty() && !a.dry_run) == kInterrupted) return report_interrupted();
+  if (session.load({&plan, 1}, output != nullptr) == kInterrupted) return report_interrupted();
 
   if (a.dry_run) {
     const double seconds = session.estimate(plan);
@@ -55,18 +79,25 @@ int sample_command(const Arguments& a) {
     return kDone;
   }
 
-  RunResult result = session.run(plan, Show::bar_or_lines);
-  if (result.cancelled) return report_interrupted();
-
+  std::optional<KeepLatents> latents;
+  if (!a.save_latent.empty()) latents.emplace(plan);
+  RunResult result;
   std::vector<std::string> outputs;
-  if (!a.save_latent.empty()) {
-    write_npy(a.save_latent, result.latents);
-    outputs.push_back(a.save_latent);
+  try {
+    result = session.sample(plan, output.get(), latents ? &*latents : nullptr,
+                            is_resumable(path) ? Show::images : Show::bar_or_lines);
+    if (result.cancelled) return report_interrupted(output ? output->kept() : "");
+    if (latents) {
+      write_npy(a.save_latent, latents->latents());
+      outputs.push_back(a.save_latent);
+    }
+    if (output)
+      for (const std::string& file : output->finish()) outputs.push_back(file);
+  } catch (const Error& error) {
+    const std::string kept = output ? output->kept() : "";
+    if (kept.empty()) throw;
+    fail(error.kind(), error.what(), "; ", kept);
   }
-  if (!output.empty())
-    for (const std::string& path : write_images(output, session.pictures(result), plan, infos,
-                                                a.sample.random_classes ? 1 : a.sample.batch_count))
-      outputs.push_back(path);
 
   if (a.json) {
     std::printf(
@@ -74,7 +105,8 @@ int sample_command(const Arguments& a) {
         json_report(plan, session.models(), result, session.backend().description(), outputs).c_str());
   } else if (!a.quiet) {
     session.print_times(result);
-    for (const std::string& path : outputs) std::printf("wrote %s\n", path.c_str());
+    print_outputs(outputs, path);
+    if (output && !output->next_step().empty()) std::printf("%s\n", output->next_step().c_str());
   }
   return kDone;
 }

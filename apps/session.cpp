@@ -8,6 +8,7 @@
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
 #include "tstitch/pipeline/decoder.h"
+#include "tstitch/pipeline/images.h"
 
 namespace tstitch {
 
@@ -46,11 +47,33 @@ RunResult Session::run(const Plan& plan, Show show) {
   return tstitch::run(*backend_, models_, plan, progress, inputs_);
 }
 
-Tensor Session::pictures(RunResult& result) {
-  if (!decoder_) return result.latents;
+Tensor Session::pictures(RunResult& result) { return decoded(result.latents, result.decode_seconds); }
+
+RunResult Session::sample(const Plan& plan, PictureOutput* output, BatchSink* latents, Show show) {
+  struct Sink final : BatchSink {
+    Sink(Session& s, PictureOutput* o, BatchSink* l) : session(s), pictures(o), keep(l) {}
+    void take(IndexRange images, const Tensor& batch) override {
+      if (keep) keep->take(images, batch);
+      if (pictures) pictures->add(images.first, decode_pixels(session.decoded(batch, decode_seconds)));
+    }
+    Session& session;
+    PictureOutput* pictures;
+    BatchSink* keep;
+    double decode_seconds = 0;
+  } sink(*this, output, latents);
+  const std::vector<IndexRange> images =
+      output ? output->missing() : std::vector<IndexRange>{{0, plan.images()}};
+  ProgressBar progress(names(), quiet_ ? Show::nothing : show);
+  RunResult result = tstitch::run(*backend_, models_, plan, images, progress, sink, inputs_);
+  result.decode_seconds = sink.decode_seconds;
+  return result;
+}
+
+Tensor Session::decoded(const Tensor& latents, double& seconds) {
+  if (!decoder_) return latents;
   const Stopwatch stopwatch;
-  Tensor pictures = decode(*backend_, *decoder_, result.latents);
-  result.decode_seconds = stopwatch.seconds();
+  Tensor pictures = decode(*backend_, *decoder_, latents);
+  seconds += stopwatch.seconds();
   return pictures;
 }
 
@@ -98,8 +121,8 @@ void check_decodable(const Arguments& arguments, const ModelInfo& model) {
         " makes pictures itself and takes no --vae");
 }
 
-int report_interrupted() {
-  std::fputs("tstitch: interrupted: nothing was written\n", stderr);
+int report_interrupted(const std::string& kept) {
+  std::fprintf(stderr, "tstitch: interrupted: %s\n", kept.empty() ? "nothing was written" : kept.c_str());
   return kInterrupted;
 }
 

@@ -10,6 +10,7 @@
 #include "tstitch/backend/backend.h"
 #include "tstitch/models/autoencoder.h"
 #include "tstitch/pipeline/model.h"
+#include "tstitch/pipeline/picture_output.h"
 #include "tstitch/pipeline/plan.h"
 #include "tstitch/pipeline/run.h"
 
@@ -32,11 +33,15 @@ class Session {
   RunResult run(const Plan& plan, Show show);
   // The result's latents as pictures, (N, 1 or 3, H, W) in [-1, 1]; notes the time that took.
   Tensor pictures(RunResult& result);
+  // Samples what the output lacks, or without output all images, batch by batch: pictures into `output`,
+  // latents into `latents`; either may be null.
+  RunResult sample(const Plan& plan, PictureOutput* output, BatchSink* latents, Show show);
   double estimate(const Plan& plan);  // seconds of a run, from timed evaluations of each model
   void print_times(const RunResult& result) const;
 
  private:
   std::vector<std::string> names() const;
+  Tensor decoded(const Tensor& latents, double& seconds);
 
   bool quiet_;
   std::string vae_;
@@ -51,7 +56,7 @@ std::string vae_path(const Arguments& arguments, const ModelInfo& model);
 // Throws Error{usage} when pictures cannot be made of the model's latents.
 void check_decodable(const Arguments& arguments, const ModelInfo& model);
 
-// Says that nothing was written, and gives the exit code.
-int report_interrupted();
+// Says what was kept, "" for nothing, and gives the exit code.
+int report_interrupted(const std::string& kept = "");
 
 }  // namespace tstitch

@@ -1,14 +1,10 @@
 // The program as a user meets it: what it prints, its exit codes (0 done, 2 usage, 3 input refused, 4 device,
 // 130 interrupted), and that nothing is left behind when it refuses.
-#include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "tests/apps/cli.h"
 
-#include <filesystem>
-#include <fstream>
+#include <signal.h>
+
 #include <nlohmann/json.hpp>
-#include <set>
 #include <thread>
 
 #include "tests/support/golden.h"
@@ -18,81 +14,6 @@
 
 namespace tstitch {
 namespace {
-
-namespace fs = std::filesystem;
-
-std::string read(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-class Cli : public testing::Test {
- protected:
-  void SetUp() override {
-    char name[] = "/tmp/tstitch_cli_XXXXXX";
-    folder_ = mkdtemp(name);
-  }
-  void TearDown() override {
-    fs::remove_all(folder_);
-    for (const char* stream : {"out", "err"}) fs::remove(log(stream));
-  }
-
-  fs::path path(const std::string& name) const { return folder_ / name; }
-
-  // Starts the program inside the folder, with its output in files beside it.
-  pid_t start(const std::vector<std::string>& arguments) const {
-    const pid_t child = fork();
-    if (child != 0) return child;
-    if (chdir(folder_.c_str()) != 0 || !freopen(log("out").c_str(), "w", stdout) ||
-        !freopen(log("err").c_str(), "w", stderr))
-      _exit(99);
-    std::vector<char*> argv = {const_cast<char*>(TSTITCH_PROGRAM)};
-    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    execv(argv[0], argv.data());
-    _exit(99);
-  }
-
-  Outcome wait(pid_t child) const {
-    int status = 0;
-    waitpid(child, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read(log("out")), read(log("err"))};
-  }
-
-  Outcome run(const std::vector<std::string>& arguments) const { return wait(start(arguments)); }
-
-  // The program must refuse with this code, in one line that holds every part, and leave no file.
-  void expect_refused(int code, const std::vector<std::string>& parts,
-                      const std::vector<std::string>& arguments) const {
-    const auto before = files();
-    const Outcome outcome = run(arguments);
-    std::string command;
-    for (const std::string& argument : arguments) command += argument + " ";
-    EXPECT_EQ(outcome.code, code) << command << "\n" << outcome.err;
-    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << command << "\n" << outcome.err;
-    EXPECT_TRUE(outcome.err.starts_with("tstitch: error: ")) << outcome.err;
-    EXPECT_LE(outcome.err.size(), 600u) << outcome.err;
-    for (const std::string& part : parts)
-      EXPECT_NE(outcome.err.find(part), std::string::npos) << command << "\n" << outcome.err;
-    EXPECT_EQ(files(), before) << command;
-  }
-
-  std::set<std::string> files() const {
-    std::set<std::string> names;
-    for (const auto& entry : fs::recursive_directory_iterator(folder_)) names.insert(entry.path().string());
-    return names;
-  }
-
- private:
-  std::string log(const std::string& name) const { return folder_.string() + "." + name; }
-
-  fs::path folder_;
-};
 
 const std::vector<std::string> kQuick = {"sample", "--steps", "4", "--class", "0,5"};
 

@@ -76,6 +76,8 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string description() const = 0;  // e.g. "cpu: avx512_bf16, 2 threads, bf16"
+  // Of the description what decides the bits of its results, e.g. "cpu: avx512_bf16, bf16".
+  virtual std::string arithmetic() const { return description(); }
   virtual DType compute_dtype() const = 0;      // f32 or bf16
   virtual Memory& memory() = 0;
 

@@ -19,14 +19,15 @@ namespace fs = std::filesystem;
 
 // Short whatever the file is called, so that a name of 255 bytes works; hidden, so that "*" does not match
 // it.
-std::string temporary_name(const fs::path& target) {
+std::string temporary_name(const fs::path& folder) {
   static std::atomic<unsigned> counter = 0;
-  return (target.parent_path() / concat(".tstitch-", getpid(), "-", ++counter, ".tmp")).string();
+  return (folder / concat(".tstitch-", getpid(), "-", ++counter, ".tmp")).string();
 }
 
 }  // namespace
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
+AtomicFile::AtomicFile(const std::string& path, const std::string& temporary_folder)
+    : path_(path), target_(path) {
   std::error_code error;
   if (fs::is_symlink(path, error)) {
     const fs::path behind = fs::canonical(path, error);
@@ -40,10 +41,11 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path), target_(path) {
          " of that name exists");
 
   do {  // the kernel applies the umask, which mkstemp would not
-    temporary_ = temporary_name(target_);
+    temporary_ = temporary_name(temporary_folder.empty() ? fs::path(target_).parent_path()
+                                                         : fs::path(temporary_folder));
     descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && (errno == EINTR || errno == EEXIST));
-  if (descriptor_ < 0) fail_with(errno);
+  if (descriptor_ < 0) fail_writing(path_, errno);
 }
 
 AtomicFile::~AtomicFile() {
@@ -56,29 +58,49 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     // At most 1 GiB at once: Linux writes no more than 2^31 bytes in one call.
     const ssize_t written =
         ::write(descriptor_, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
-    if (written < 0 && errno != EINTR) fail_with(errno);
+    if (written < 0 && errno != EINTR) fail_writing(path_, errno);
     if (written <= 0) continue;
     bytes = bytes.subspan(static_cast<size_t>(written));
     size_ += written;
   }
 }
 
+void AtomicFile::write_at(int64_t offset, std::span<const std::byte> bytes) {
+  check_internal(offset + std::ssize(bytes) <= size_, "replacing bytes behind the end of a file");
+  while (!bytes.empty()) {
+    const ssize_t written = pwrite(descriptor_, bytes.data(), bytes.size(), offset);
+    if (written < 0 && errno != EINTR) fail_writing(path_, errno);
+    if (written <= 0) continue;
+    bytes = bytes.subspan(static_cast<size_t>(written));
+    offset += written;
+  }
+}
+
 void AtomicFile::commit() {
   // Without fsync a crash soon after may leave the new name with no content.
-  if (fsync(descriptor_) != 0) fail_with(errno);
+  if (fsync(descriptor_) != 0) fail_writing(path_, errno);
   const int closed = close(descriptor_);
   descriptor_ = -1;
-  if (closed != 0) fail_with(errno);
-  if (rename(temporary_.c_str(), target_.c_str()) != 0) fail_with(errno);
+  if (closed != 0) fail_writing(path_, errno);
+  if (rename(temporary_.c_str(), target_.c_str()) != 0) fail_writing(path_, errno);
   temporary_.clear();
 }
 
-void AtomicFile::fail_with(int error) const {
+void fail_writing(const std::string& path, int error) {
   const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
   const std::string reason =
       error == ENOENT ? "there is no such folder" : std::generic_category().message(error);
-  fail(ErrorKind::device, shown_path(path_), ": [", full ? "IO_NO_SPACE" : "IO_WRITE",
+  fail(ErrorKind::device, shown_path(path), ": [", full ? "IO_NO_SPACE" : "IO_WRITE",
        "] cannot be written: ", reason);
+}
+
+void sync_folder(const std::string& folder) {
+  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) fail_writing(folder, errno);
+  const int error = fsync(descriptor) == 0 ? 0 : errno;
+  close(descriptor);
+  // Some network file systems know no fsync of folders.
+  if (error != 0 && error != EINVAL) fail_writing(folder, error);
 }
 
 void write_file(const std::string& path, std::span<const std::byte> bytes) {

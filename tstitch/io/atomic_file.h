@@ -11,28 +11,36 @@ namespace tstitch {
 // takes the name at commit(). Until then a file of that name stays as it was.
 //
 // Every error is Error{device}: no such folder, no permission, something other than a file in the way, disk
-// full.
+// full (fail_writing).
 class AtomicFile {
  public:
-  // A symbolic link to a file keeps pointing to it: the file it points to is replaced.
-  explicit AtomicFile(const std::string& path);
+  // A symbolic link to a file keeps pointing to it: the file it points to is replaced. temporary_folder:
+  // where the temporary file lies, on the same file system; by default beside the target.
+  explicit AtomicFile(const std::string& path, const std::string& temporary_folder = "");
   ~AtomicFile();  // without commit() removes the temporary file
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
+  // Replaces bytes written before, for what is known only later.
+  void write_at(int64_t offset, std::span<const std::byte> bytes);
   int64_t size() const { return size_; }  // bytes written so far
   void commit();                          // once, after the last write
 
  private:
-  [[noreturn]] void fail_with(int error) const;
-
   std::string path_;       // as the caller named it
   std::string target_;     // behind symbolic links
   std::string temporary_;  // empty once committed
   int descriptor_ = -1;
   int64_t size_ = 0;
 };
+
+// Throws Error{device} for what the system's error number says: "path: [IO_NO_SPACE] ..." where space is
+// lacking, else [IO_WRITE].
+[[noreturn]] void fail_writing(const std::string& path, int error);
+
+// Makes the names in a folder as lasting as fsync makes what is in the files.
+void sync_folder(const std::string& folder);
 
 // The whole content at once.
 void write_file(const std::string& path, std::span<const std::byte> bytes);

@@ -207,21 +207,23 @@ Tensor read_npy(const std::string& path) {
   return tensor;
 }
 
+std::string npy_header(std::string_view descr, std::span<const int64_t> shape) {
+  std::string extents;
+  for (const int64_t extent : shape) extents += concat(extents.empty() ? "" : ", ", extent);
+  if (shape.size() == 1) extents += ',';  // a Python tuple: (2,)
+  std::string text = concat("{'descr': '", descr, "', 'fortran_order': False, 'shape': (", extents, "), }");
+  constexpr size_t kPrefix = 10, kAlignment = 64;
+  text.resize((kPrefix + text.size() + kAlignment) / kAlignment * kAlignment - kPrefix, ' ');
+  text.back() = '\n';
+  const char version_and_length[] = {1, 0, static_cast<char>(text.size()),
+                                     static_cast<char>(text.size() >> 8)};
+  return std::string(kMagic) + std::string(version_and_length, sizeof version_and_length) + text;
+}
+
 void write_npy(const std::string& path, const Tensor& tensor) {
   check_internal(tensor.dtype() == DType::f32, "an .npy file of ", name_of(tensor.dtype()));
-  std::string shape;
-  for (const int64_t extent : tensor.shape().extents()) shape += concat(shape.empty() ? "" : ", ", extent);
-  if (tensor.shape().rank() == 1) shape += ',';  // a Python tuple: (2,)
-  std::string header = concat("{'descr': '<f4', 'fortran_order': False, 'shape': (", shape, "), }");
-  constexpr size_t kPrefix = 10, kAlignment = 64;  // so that the data can be memory-mapped
-  header.resize((kPrefix + header.size() + kAlignment) / kAlignment * kAlignment - kPrefix, ' ');
-  header.back() = '\n';
-  const char version_and_length[] = {1, 0, static_cast<char>(header.size()),
-                                     static_cast<char>(header.size() >> 8)};
-
+  const std::string header = npy_header("<f4", tensor.shape().extents());
   AtomicFile file(path);
-  file.write(std::as_bytes(std::span(kMagic)));
-  file.write(std::as_bytes(std::span(version_and_length)));
   file.write(std::as_bytes(std::span(header)));
   write_rows(file, tensor);
   file.commit();

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "tstitch/tensor/tensor.h"
 
@@ -18,6 +20,10 @@ Tensor read_npy(const std::string& path);
 
 // The same for bytes in memory; `name` stands for the path in messages.
 Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name);
+
+// What comes before the elements of an array in C order: the magic bytes, the version, the header. descr:
+// NumPy's name of their type, as "<f4". A multiple of 64 bytes, so that the elements can be memory-mapped.
+std::string npy_header(std::string_view descr, std::span<const int64_t> shape);
 
 // Writes an f32 tensor, whole or not at all; throws Error{device} when it cannot.
 void write_npy(const std::string& path, const Tensor& tensor);

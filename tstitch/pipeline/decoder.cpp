@@ -14,18 +14,13 @@
 #include "tstitch/pipeline/model_config.h"
 
 namespace tstitch {
-namespace {
-
 namespace fs = std::filesystem;
 
-// What weights and configuration there are at a path.
 ModelFiles find_decoder(const std::string& path) {
   std::error_code ignored;
   const fs::path tiny = fs::path(path) / "taesd_decoder.safetensors";
   return find_model_files(fs::is_regular_file(tiny, ignored) ? tiny.string() : path);
 }
-
-}  // namespace
 
 std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& path, const ModelInfo& model,
                                           bool with_encoder) {

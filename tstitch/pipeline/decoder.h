@@ -10,6 +10,9 @@
 
 namespace tstitch {
 
+// What weights and configuration there are at the path of a decoder.
+ModelFiles find_decoder(const std::string& path);
+
 // The decoder at `path`: a checkpoint of an AutoencoderKL or a tiny autoencoder
 // (tstitch/models/load_autoencoder.h), or a folder with one and perhaps diffusers' config.json; also the
 // model's own checkpoint where that holds everything. Throws Error{input} when it is none, lacks a decoder,

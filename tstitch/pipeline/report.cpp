@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
-#include "tstitch/base/hash.h"
 #include "tstitch/base/version.h"
 #include "tstitch/pipeline/class_names.h"
 
@@ -104,15 +103,13 @@ std::vector<std::string> subjects(const Plan& plan, const ModelInfo& model, int6
   return texts;
 }
 
-}  // namespace
-
-std::string hash_of(const Tensor& latents) {
+std::string hash_text(uint64_t hash) {
   char text[32];
-  std::snprintf(
-      text, sizeof text, "fnv1a64:%016llx",
-      static_cast<unsigned long long>(fnv1a(latents.bytes(), static_cast<size_t>(latents.elements()) * 4)));
+  std::snprintf(text, sizeof text, "fnv1a64:%016llx", static_cast<unsigned long long>(hash));
   return text;
 }
+
+}  // namespace
 
 int64_t peak_memory_bytes() {
   rusage usage{};
@@ -138,7 +135,8 @@ std::string json_report(const Plan& plan, std::span<const Model> models, const R
   if (result.decode_seconds > 0) report["decode_ms"] = milliseconds(result.decode_seconds);
   report["total_ms"] = milliseconds(load_seconds(models) + result.seconds + result.decode_seconds);
   report["peak_memory_bytes"] = peak_memory_bytes();
-  report["latents_hash"] = hash_of(result.latents);
+  report["sampled_images"] = result.images;
+  if (result.images == plan.images()) report["latents_hash"] = hash_text(result.latents_hash);
   report["outputs"] = outputs;
   return text_of(report);
 }

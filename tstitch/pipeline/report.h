@@ -12,9 +12,6 @@
 
 namespace tstitch {
 
-// "fnv1a64:0123456789abcdef" of the latents' bytes, f32 NCHW.
-std::string hash_of(const Tensor& latents);
-
 // The most memory this process has held, in bytes.
 int64_t peak_memory_bytes();
 
@@ -22,7 +19,8 @@ int64_t peak_memory_bytes();
 std::string describe(const Plan& plan, std::span<const ModelInfo> models);
 
 // One JSON object: the trajectory, evaluations and milliseconds per model, load time, total, peak memory,
-// hash of the latents, settings, output files. Times in milliseconds.
+// settings, output files, and the hash of the latents ("fnv1a64:0123456789abcdef" of their bytes, f32 NCHW)
+// where this run sampled them all. Times in milliseconds.
 std::string json_report(const Plan& plan, std::span<const Model> models, const RunResult& result,
                         const std::string& device, const std::vector<std::string>& outputs);
 

@@ -96,19 +96,35 @@ void check_finite(const Tensor& latents, int64_t first) {
           " holds numbers that are not finite: the models or the guidance scale do not suit this trajectory");
 }
 
+std::vector<IndexRange> batches_of(std::span<const IndexRange> images, int64_t batch_size) {
+  std::vector<IndexRange> batches;
+  for (const IndexRange& range : images)
+    for (int64_t first = range.first; first < range.end(); first += batch_size)
+      batches.push_back({first, std::min(batch_size, range.end() - first)});
+  return batches;
+}
+
 }  // namespace
 
-RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer,
+KeepLatents::KeepLatents(const Plan& plan)
+    : latents_({plan.images(), plan.channels, plan.height, plan.width}, DType::f32) {}
+
+void KeepLatents::take(IndexRange images, const Tensor& latents) {
+  std::copy_n(latents.data<float>(), latents.elements(),
+              latents_.slice(images.first, images.end()).data<float>());
+}
+
+RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
+              std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
               const RunInputs& inputs) {
   const Stopwatch stopwatch;
-  RunResult result{.latents = Tensor({plan.images(), plan.channels, plan.height, plan.width}, DType::f32),
-                   .models = std::vector<ModelTime>(models.size())};
+  double sink_seconds = 0;
+  RunResult result{.latents = {}, .models = std::vector<ModelTime>(models.size())};
   const auto solver = make_solver(backend, plan.sampler, plan.solver);
-  const int64_t batches = (plan.images() + plan.batch_size - 1) / plan.batch_size;
+  const std::vector<IndexRange> batches = batches_of(images, plan.batch_size);
 
-  for (int64_t batch = 0; batch < batches && !result.cancelled; ++batch) {
-    const int64_t first = batch * plan.batch_size;
-    const int64_t count = std::min(plan.batch_size, plan.images() - first);
+  for (size_t batch = 0; batch < batches.size(); ++batch) {
+    const auto [first, count] = batches[batch];
     const Conditions conditions = conditions_of(plan, inputs, first, count);
 
     std::vector<std::unique_ptr<Denoiser>> denoisers(models.size());
@@ -120,19 +136,39 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
     }
 
     const auto noise = noise_of(backend, plan, first, count);
-    BatchObserver steps(
-        observer, result, *solver,
-        {.batch = batch, .batches = batches, .step = 0, .steps = plan.trajectory.size(), .model = 0});
+    BatchObserver steps(observer, result, *solver,
+                        {.batch = static_cast<int64_t>(batch),
+                         .batches = std::ssize(batches),
+                         .step = 0,
+                         .steps = plan.trajectory.size(),
+                         .model = 0,
+                         .images = batches[batch],
+                         .images_done = result.images,
+                         .images_total = total(batches)});
     const Sampled sampled =
         sample(plan.trajectory, pointers, *solver, *noise, start_of(backend, plan, inputs, *noise), &steps);
     result.cancelled = sampled.cancelled;
+    if (result.cancelled) break;
 
     const Tensor latents = backend.download(to_channels_first(backend, sampled.x));
-    if (!result.cancelled) check_finite(latents, first);
-    std::copy_n(latents.data<float>(), latents.elements(),
-                result.latents.data<float>() + first * plan.channels * plan.height * plan.width);
+    check_finite(latents, first);
+    result.images += count;
+    result.latents_hash =
+        fnv1a(latents.bytes(), static_cast<size_t>(latents.elements()) * sizeof(float), result.latents_hash);
+    const Stopwatch sink_stopwatch;
+    sink.take(batches[batch], latents);
+    sink_seconds += sink_stopwatch.seconds();
   }
-  result.seconds = stopwatch.seconds();
+  result.seconds = stopwatch.seconds() - sink_seconds;
+  return result;
+}
+
+RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer,
+              const RunInputs& inputs) {
+  const IndexRange all = {0, plan.images()};
+  KeepLatents keep(plan);
+  RunResult result = run(backend, models, plan, {&all, 1}, observer, keep, inputs);
+  result.latents = keep.latents();
   return result;
 }
 

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/base/hash.h"
+#include "tstitch/base/index_range.h"
 #include "tstitch/pipeline/model.h"
 #include "tstitch/pipeline/plan.h"
 
@@ -13,9 +15,11 @@ namespace tstitch {
 
 // Where a run stands, told before each of its steps.
 struct Progress {
-  int64_t batch, batches;  // 0-based batch, and their number
-  int step, steps;         // 0-based step of the batch's trajectory, and their number
-  int model;               // who serves it
+  int64_t batch, batches;             // 0-based batch, and their number
+  int step, steps;                    // 0-based step of the batch's trajectory, and their number
+  int model;                          // who serves it
+  IndexRange images;                  // of the batch
+  int64_t images_done, images_total;  // of the batches before, and of all
 };
 
 class RunObserver {
@@ -26,16 +30,37 @@ class RunObserver {
   virtual bool cancelled() { return false; }
 };
 
+// Takes the latents of each batch as soon as it is finished, so that a run need not hold them all.
+class BatchSink {
+ public:
+  virtual ~BatchSink() = default;
+  // latents: (images.count, C, H, W) f32 on the host, all finite.
+  virtual void take(IndexRange images, const Tensor& latents) = 0;
+};
+
+// Keeps them all, (N, C, H, W) for the N images of the plan.
+class KeepLatents final : public BatchSink {
+ public:
+  explicit KeepLatents(const Plan& plan);
+  void take(IndexRange images, const Tensor& latents) override;
+  const Tensor& latents() const { return latents_; }
+
+ private:
+  Tensor latents_;
+};
+
 struct ModelTime {
   int64_t evaluations = 0;  // calls of the network, each for a whole batch
   double seconds = 0;       // wall time of the steps it served
 };
 
 struct RunResult {
-  Tensor latents;  // (N, C, H, W) f32 on the host
+  Tensor latents;  // (N, C, H, W) f32 on the host; empty where a sink took them
   std::vector<ModelTime> models;
-  double seconds = 0;         // wall time of the sampling
-  double decode_seconds = 0;  // and of the decoding, where there was one
+  int64_t images = 0;                         // sampled to the end
+  uint64_t latents_hash = fnv1a(nullptr, 0);  // FNV-1a of their latents' bytes, in the order of sampling
+  double seconds = 0;                         // wall time of the sampling, without the sink's
+  double decode_seconds = 0;                  // and of the decoding, where there was one
   bool cancelled = false;
 };
 
@@ -48,6 +73,12 @@ struct RunInputs {
 // models: one per denoiser of the trajectory; those that serve no step may be without a network.
 // Throws Error{input} when a result is not finite, naming the image.
 RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer,
+              const RunInputs& inputs = {});
+
+// Only these images of the plan, in batches that do not reach from one range into the next; `sink` takes what
+// is finished. An image does not depend on which others are sampled.
+RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
+              std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
               const RunInputs& inputs = {});
 
 // How often `model` is evaluated for one batch of the plan.

@@ -42,6 +42,10 @@ std::string CpuBackend::description() const {
                 name_of(compute_dtype_));
 }
 
+std::string CpuBackend::arithmetic() const {
+  return concat("cpu: ", isa_.name, ", ", name_of(compute_dtype_));
+}
+
 Tensor CpuBackend::upload(const Tensor& host) { return repeat(host, 1); }
 Tensor CpuBackend::download(const Tensor& x) { return repeat(x, 1); }
 

@@ -13,6 +13,7 @@ class CpuBackend final : public Backend {
   CpuBackend(DType compute_dtype, int threads, const cpu::Isa& isa);
 
   std::string description() const override;
+  std::string arithmetic() const override;
   DType compute_dtype() const override { return compute_dtype_; }
   Memory& memory() override { return host_memory(); }
 

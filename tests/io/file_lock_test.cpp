@@ -1,0 +1,56 @@
+#include "tstitch/io/file_lock.h"
+
+#include <sys/wait.h>
+
+#include "tests/io/io_support.h"
+
+namespace tstitch {
+namespace {
+
+class FileLockTest : public FolderTest {};
+
+TEST_F(FileLockTest, OneHolderAtATime) {
+  {
+    auto first = FileLock::attempt(path("lock"));
+    ASSERT_TRUE(first);
+    EXPECT_FALSE(FileLock::attempt(path("lock")));
+    EXPECT_TRUE(FileLock::attempt(path("other")));
+    EXPECT_NE(lock_holder(path("lock")).find(concat("process ", getpid(), " on ")), std::string::npos);
+    const FileLock moved = std::move(*first);
+    first.reset();
+    EXPECT_FALSE(FileLock::attempt(path("lock")));
+  }
+  EXPECT_TRUE(FileLock::attempt(path("lock")));
+}
+
+TEST_F(FileLockTest, NothingStaysOfAKilledHolder) {
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const FileLock lock = FileLock::wait(path("lock"));
+    if (::write(ready[1], "x", 1) == 1) pause();
+    _exit(1);
+  }
+  char byte;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  EXPECT_FALSE(FileLock::attempt(path("lock")));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_TRUE(FileLock::attempt(path("lock")));
+}
+
+TEST_F(FileLockTest, ARemovedFileIsNoLock) {
+  const auto before = FileLock::attempt(path("lock"));
+  std::filesystem::remove(path("lock"));
+  const auto now = FileLock::attempt(path("lock"));
+  EXPECT_TRUE(now);
+  EXPECT_FALSE(FileLock::attempt(path("lock")));
+}
+
+TEST_F(FileLockTest, ANameWithoutFolderIsAnError) {
+  expect_refused([&] { FileLock::wait(path("none/lock")); }, "IO_WRITE", "no such folder", ErrorKind::device);
+}
+
+}  // namespace
+}  // namespace tstitch
