@@ -36,12 +36,16 @@ TEST(Allocation, ABlockAllocatesNothingTheSecondTime) {
       Tensor x = random_tensor({N, T, D}, 7);
       const auto conv = b.pack_conv2d(random_tensor({4, 4, 3, 3}, 8), Tensor());
       const Tensor gamma = random_tensor({4}, 9);
+      const Tensor affine = random_tensor({2, D}, 10);
       const std::vector<int64_t> rows = {1, 0, 1};
       const std::vector<double> t = {3, 4};
 
       const auto step = [&] {
         const auto [q, k, v] = chunk<3>(linear(b, modulated_norm(b, x, m, m), *qkv, Activation::none, dtype));
         add_gated_linear(b, x, m, attention(b, q, k, v, 4), *proj);
+        const Tensor doubled = concat_columns(b, x, x);
+        add_linear(b, x, geglu(b, doubled), *proj);
+        layer_norm(b, x, affine.slice(0, 1).reshape({D}), affine.slice(1, 2).reshape({D}));
         linear(b, silu(b, c), *odd, Activation::silu, DType::f32);
         const Tensor patches = cast(b, patchify(b, image, 2), DType::f32);
         const Tensor back = unpatchify(b, patches, 2, 14, 14);

@@ -107,6 +107,24 @@ TEST_P(Conformance, AddGatedLinear) {
   }
 }
 
+TEST_P(Conformance, AddLinear) {
+  uint32_t seed = 1;
+  for (const auto& [rows, K, M] :
+       {std::array<int64_t, 3>{1, 5, 3}, {18, 40, 33}, {48, 96, 70}, {5, 1536, 384}}) {
+    const Tensor x = with_strided_rows(random_tensor({2, rows, K}, ++seed, dtype()), 3);
+    const Tensor w = random_tensor({M, K}, ++seed, dtype(), 1 / std::sqrt(static_cast<double>(K)));
+    const Tensor b = random_tensor({M}, ++seed);
+    for (const DType type : {DType::f32, DType::bf16}) {
+      const Tensor sum = random_tensor({2, rows, M}, ++seed, type);
+      expect_conforms(sum_of(type), [&](Backend& backend) {
+        Tensor y = repeat(backend, sum, 1);
+        add_linear(backend, y, x, *backend.pack_linear(w, b));
+        return y;
+      });
+    }
+  }
+}
+
 struct ConvCase {
   int64_t N, H, W, C, M, k;
   Conv2dPath path;
@@ -265,6 +283,31 @@ TEST_P(Conformance, ModulatedNorm) {
   }
 }
 
+TEST_P(Conformance, LayerNorm) {
+  uint32_t seed = 1;
+  for (const auto& [rows, D] :
+       {std::array<int64_t, 2>{1, 1}, {2, 3}, {5, 17}, {9, 64}, {100, 320}, {77, 768}}) {
+    Tensor x = random_tensor({2, rows, D}, ++seed);
+    for (int64_t i = 0; i < x.elements(); ++i) x.data<float>()[i] += 3;
+    const Tensor gamma = random_tensor({D}, ++seed), beta = random_tensor({D}, ++seed);
+    for (const Tensor& strided : {x, with_strided_rows(x, 7)})
+      expect_conforms({1e-5, dtype() == DType::bf16 ? kRounding : 1e-5},
+                      [&](Backend& backend) { return layer_norm(backend, strided, gamma, beta); });
+  }
+}
+
+TEST_P(Conformance, Geglu) {
+  for (const int64_t D : {1, 15, 16, 33, 1280})
+    for (const DType in : {DType::f32, DType::bf16})
+      for (const double deviation : {0.01, 1., 4.}) {
+        const Tensor x = with_strided_rows(random_tensor({2, 3, 2 * D}, 1, in, deviation), 5);
+        // The gate's own error is 1e-7 of its argument, times what it gates.
+        expect_conforms(
+            {1e-6 * std::max(1., deviation * deviation), dtype() == DType::bf16 ? kRounding : 3e-6},
+            [&](Backend& backend) { return geglu(backend, x); });
+      }
+}
+
 TEST_P(Conformance, AddRows) {
   const Tensor x = random_tensor({3, 16, 37}, 1), y = random_tensor({16, 37}, 2);
   expect_conforms({0, 1e-7}, [&](Backend& backend) {
@@ -324,6 +367,7 @@ TEST_P(Conformance, NanStaysNan) {
     EXPECT_TRUE(std::isnan(element(silu(*backend, x), 1, 7)));
     EXPECT_TRUE(std::isnan(element(backend->cast(x, DType::bf16), 1, 7)));
     EXPECT_TRUE(std::isnan(element(modulated_norm(*backend, x, modulation, modulation), 1, 0)));
+    EXPECT_TRUE(std::isnan(element(geglu(*backend, x.slice_columns(0, 32)), 1, 7)));
     const Tensor y = linear(*backend, x, *backend->pack_linear(w, Tensor()), Activation::gelu_tanh, dtype());
     EXPECT_TRUE(std::isnan(element(y, 1, 19)));
     EXPECT_FALSE(std::isnan(element(y, 0, 19)));
@@ -362,6 +406,9 @@ TEST_P(Conformance, Layout) {
   expect_conforms(exact, [&](Backend& backend) { return to_channels_last(backend, strided); });
   expect_conforms(exact, [&](Backend& backend) { return to_channels_first(backend, strided); });
   expect_conforms(exact, [&](Backend& backend) { return repeat(backend, strided, 3); });
+  expect_conforms(exact, [&](Backend& backend) {
+    return concat_columns(backend, strided, random_tensor({2, 12, 8, 5}, 3));
+  });
   expect_conforms(exact, [&](Backend& backend) { return backend.upload(strided); });
   expect_conforms(exact, [&](Backend& backend) { return backend.download(strided); });
 }

@@ -97,6 +97,9 @@ class Backend {
   virtual void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
                                 const PackedLinear& w) = 0;
 
+  // sum + x W^T + b, in place. sum: (..., M) f32 or bf16, x: (..., K) f32 or bf16.
+  virtual void add_linear(Tensor& sum, const Tensor& x, const PackedLinear& w) = 0;
+
   // ---- convolutions ------------------------------------------------------------------------------------
   // W: (M, C, k, k) f32 or bf16 on the host, b: (M) f32 or empty. Done once, at load.
   virtual std::unique_ptr<PackedConv2d> pack_conv2d(const Tensor& w, const Tensor& b) = 0;
@@ -133,6 +136,14 @@ class Backend {
   // layer_norm(x) (1 + scale) + shift with layer_norm over the row, no affine weights. x: (N, T, D) f32,
   // shift and scale: (N, D) f32. Returns (N, T, D) of the compute type.
   virtual Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) = 0;
+
+  // layer_norm(x) gamma + beta (Ba et al. 2016, arXiv 1607.06450). x: (..., D) f32, gamma and beta: (D) f32.
+  // Returns (..., D) of the compute type.
+  virtual Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) = 0;
+
+  // a gelu(g) for rows [a | g], gelu(g) = g (1 + erf(g / sqrt(2))) / 2 (GEGLU: Shazeer 2020, arXiv
+  // 2002.05202). x: (..., 2 D) f32 or bf16. Returns (..., D) of the compute type.
+  virtual Tensor geglu(const Tensor& x) = 0;
 
   // x + y with y: (T, D) f32 repeated for every n, in place. x: (N, T, D) f32.
   virtual void add_rows(Tensor& x, const Tensor& y) = 0;
@@ -178,6 +189,9 @@ class Backend {
 
   // x: (N, ...), repeated: (times N, ...).
   virtual Tensor repeat(const Tensor& x, int64_t times) = 0;
+
+  // Rows [a | b]. a: (..., A), b: (..., B), both f32 or both bf16. Returns (..., A + B) of the same type.
+  virtual Tensor concat_columns(const Tensor& a, const Tensor& b) = 0;
 };
 
 struct BackendOptions {

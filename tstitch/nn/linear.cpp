@@ -21,4 +21,6 @@ void Linear::add_gated_to(Tensor& residual, const Tensor& gate, const Tensor& x)
   add_gated_linear(*backend_, residual, gate, x, *packed_);
 }
 
+void Linear::add_to(Tensor& sum, const Tensor& x) const { add_linear(*backend_, sum, x, *packed_); }
+
 }  // namespace tstitch

@@ -11,7 +11,7 @@ namespace tstitch {
 class Linear {
  public:
   Linear(const Weights& weights, int64_t inputs, int64_t outputs);
-  // From tensors already at hand: w (M, K), b (M) f32.
+  // From tensors already at hand: w (M, K), b (M) f32 or empty.
   Linear(Backend& backend, const Tensor& w, const Tensor& b);
 
   // x: (..., K). Returns (..., M) of the compute type, or of `out`.
@@ -20,6 +20,9 @@ class Linear {
 
   // residual += gate * (x W^T + b). residual: (N, T, M), gate: (N, M), x: (N, T, K).
   void add_gated_to(Tensor& residual, const Tensor& gate, const Tensor& x) const;
+
+  // sum += x W^T + b. sum: (..., M) f32 or bf16, x: (..., K).
+  void add_to(Tensor& sum, const Tensor& x) const;
 
   int64_t bytes() const { return packed_->bytes(); }
 

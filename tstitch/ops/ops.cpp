@@ -76,6 +76,14 @@ void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, co
   backend.add_gated_linear(residual, gate, x, w);
 }
 
+void add_linear(Backend& backend, Tensor& sum, const Tensor& x, const PackedLinear& w) {
+  check_internal(x.columns() == w.inputs(), "[add_linear] x has ", x.columns(),
+                 " columns but the weight has ", w.inputs(), " inputs");
+  expect_compute_type("add_linear", "sum", sum);
+  expect_shape("add_linear", "sum", sum, x.shape().with(-1, w.outputs()));
+  backend.add_linear(sum, x, w);
+}
+
 Tensor conv2d(Backend& backend, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
               Activation act, DType out) {
   expect_path("conv2d", x, w, path);
@@ -166,6 +174,20 @@ Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, co
   expect_f32(kOp, "shift", shift, {x.extent(0), x.extent(2)});
   expect_f32(kOp, "scale", scale, {x.extent(0), x.extent(2)});
   return backend.modulated_norm(x, shift, scale, eps);
+}
+
+Tensor layer_norm(Backend& backend, const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
+  expect_type("layer_norm", "x", x, DType::f32);
+  expect_f32("layer_norm", "gamma", gamma, {x.columns()});
+  expect_f32("layer_norm", "beta", beta, {x.columns()});
+  return backend.layer_norm(x, gamma, beta, eps);
+}
+
+Tensor geglu(Backend& backend, const Tensor& x) {
+  expect_compute_type("geglu", "x", x);
+  check_internal(x.columns() > 0 && x.columns() % 2 == 0, "[geglu] rows of ", x.columns(),
+                 " are no two halves");
+  return backend.geglu(x);
 }
 
 void add_rows(Backend& backend, Tensor& x, const Tensor& y) {
@@ -259,6 +281,13 @@ Tensor to_channels_first(Backend& backend, const Tensor& x) {
 Tensor repeat(Backend& backend, const Tensor& x, int64_t times) {
   check_internal(times > 0, "[repeat] ", times, " times");
   return backend.repeat(x, times);
+}
+
+Tensor concat_columns(Backend& backend, const Tensor& a, const Tensor& b) {
+  expect_compute_type("concat_columns", "a", a);
+  expect_type("concat_columns", "b", b, a.dtype());
+  expect_shape("concat_columns", "b", b, a.shape().with(-1, b.columns()));
+  return backend.concat_columns(a, b);
 }
 
 }  // namespace tstitch

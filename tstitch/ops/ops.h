@@ -15,6 +15,7 @@ namespace tstitch {
 Tensor linear(Backend& backend, const Tensor& x, const PackedLinear& w, Activation act, DType out);
 void add_gated_linear(Backend& backend, Tensor& residual, const Tensor& gate, const Tensor& x,
                       const PackedLinear& w);
+void add_linear(Backend& backend, Tensor& sum, const Tensor& x, const PackedLinear& w);
 Tensor conv2d(Backend& backend, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
               Activation act, DType out);
 void conv2d_into(Backend& backend, Tensor& out, const Tensor& x, const PackedConv2d& w,
@@ -30,6 +31,9 @@ Tensor soft_clamp(Backend& backend, const Tensor& x, double limit);
 Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads);
 Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale,
                       double eps = 1e-6);
+Tensor layer_norm(Backend& backend, const Tensor& x, const Tensor& gamma, const Tensor& beta,
+                  double eps = 1e-5);
+Tensor geglu(Backend& backend, const Tensor& x);
 void add_rows(Backend& backend, Tensor& x, const Tensor& y);
 Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> indices);
 Tensor nearest_rows(Backend& backend, const Tensor& x, const Tensor& table);
@@ -44,6 +48,7 @@ Tensor unpatchify(Backend& backend, const Tensor& tokens, int64_t p, int64_t hei
 Tensor to_channels_last(Backend& backend, const Tensor& x);
 Tensor to_channels_first(Backend& backend, const Tensor& x);
 Tensor repeat(Backend& backend, const Tensor& x, int64_t times);
+Tensor concat_columns(Backend& backend, const Tensor& a, const Tensor& b);
 
 // The columns of x in `count` equal parts, as views.
 template <size_t count>

@@ -120,6 +120,15 @@ void CpuBackend::add_gated_linear(Tensor& residual, const Tensor& gate, const Te
   run_linear(job, x, w);
 }
 
+void CpuBackend::add_linear(Tensor& sum, const Tensor& x, const PackedLinear& w) {
+  cpu::LinearJob job;
+  job.epilogue = cpu::Epilogue::add;
+  job.out = sum.bytes();
+  job.out_stride = sum.row_stride();
+  job.out_bf16 = sum.dtype() == DType::bf16;
+  run_linear(job, x, w);
+}
+
 // ---- convolutions
 // ------------------------------------------------------------------------------------------
 
@@ -269,6 +278,36 @@ Tensor CpuBackend::modulated_norm(const Tensor& x, const Tensor& shift, const Te
                               rows);
       row += rows;
     }
+  });
+  return out;
+}
+
+Tensor CpuBackend::layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
+  const int64_t D = x.columns();
+  Tensor out(x.shape(), compute_dtype_);
+  parallel_ranges(threads_, x.rows(), divide_up(kGrain, D), [&](int64_t begin, int64_t end) {
+    kernels_.modulated_norm({.x = row_of(x, begin),
+                             .x_stride = x.row_stride(),
+                             .columns = D,
+                             .shift = beta.data<float>(),
+                             .scale = gamma.data<float>(),
+                             .scale_offset = 0,
+                             .eps = static_cast<float>(eps),
+                             .out = raw_row(out, begin),
+                             .out_stride = out.row_stride(),
+                             .out_bf16 = compute_dtype_ == DType::bf16},
+                            end - begin);
+  });
+  return out;
+}
+
+Tensor CpuBackend::geglu(const Tensor& x) {
+  const int64_t D = x.columns() / 2;
+  Tensor out(x.shape().with(-1, D), compute_dtype_);
+  parallel_ranges(threads_, x.rows(), divide_up(kGrain, D), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      kernels_.geglu(x.dtype() == DType::bf16, raw_row(x, row), compute_dtype_ == DType::bf16,
+                     raw_row(out, row), D);
   });
   return out;
 }
@@ -462,6 +501,18 @@ Tensor CpuBackend::repeat(const Tensor& x, int64_t times) {
   parallel_ranges(threads_, out.rows(), grain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
       std::memcpy(raw_row(out, row), raw_row(x, row % x.rows()), static_cast<size_t>(row_bytes));
+  });
+  return out;
+}
+
+Tensor CpuBackend::concat_columns(const Tensor& a, const Tensor& b) {
+  const auto bytes = [](const Tensor& x) { return static_cast<size_t>(x.columns() * size_of(x.dtype())); };
+  Tensor out(a.shape().with(-1, a.columns() + b.columns()), a.dtype());
+  parallel_ranges(threads_, out.rows(), divide_up(kGrain, out.columns()), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      std::memcpy(raw_row(out, row), raw_row(a, row), bytes(a));
+      std::memcpy(raw_row(out, row) + bytes(a), raw_row(b, row), bytes(b));
+    }
   });
   return out;
 }

@@ -24,6 +24,7 @@ class CpuBackend final : public Backend {
   Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) override;
   void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
                         const PackedLinear& w) override;
+  void add_linear(Tensor& sum, const Tensor& x, const PackedLinear& w) override;
   std::unique_ptr<PackedConv2d> pack_conv2d(const Tensor& w, const Tensor& b) override;
   void conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
               Activation act) override;
@@ -35,6 +36,8 @@ class CpuBackend final : public Backend {
   Tensor scale_shift(const Tensor& x, const Tensor& norm, Activation act) override;
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
   Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
+  Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) override;
+  Tensor geglu(const Tensor& x) override;
   void add_rows(Tensor& x, const Tensor& y) override;
   Tensor gather(const Tensor& table, std::span<const int64_t> indices) override;
   Tensor nearest_rows(const Tensor& x, const Tensor& table) override;
@@ -51,6 +54,7 @@ class CpuBackend final : public Backend {
   Tensor to_channels_last(const Tensor& x) override;
   Tensor to_channels_first(const Tensor& x) override;
   Tensor repeat(const Tensor& x, int64_t times) override;
+  Tensor concat_columns(const Tensor& a, const Tensor& b) override;
 
  private:
   // x of the compute type, its rows filled with zeros up to a multiple of `row_multiple` and at a distance

@@ -58,12 +58,13 @@ struct SoftmaxBlock {
   int64_t out_stride = 0, out_columns = 0;
 };
 
-// (rows, columns): layer_norm(x) (1 + scale) + shift for rows of one image.
+// (rows, columns): layer_norm(x) (scale_offset + scale) + shift for rows of one image.
 struct NormJob {
   const float* x = nullptr;
   int64_t x_stride = 0;
   int64_t columns = 0;
   const float *shift = nullptr, *scale = nullptr;
+  float scale_offset = 1;
   float eps = 0;
   void* out = nullptr;
   int64_t out_stride = 0;
@@ -126,6 +127,8 @@ struct Kernels {
                         int64_t groups, float* moments);
 
   void (*modulated_norm)(const NormJob&, int64_t rows);
+  // out = a gelu(g) of x = [a | g], `count` elements each.
+  void (*geglu)(bool bf16, const void* x, bool out_bf16, void* out, int64_t count);
   void (*silu)(const float* x, float* out, int64_t count);
   void (*to_bf16)(const float* x, void* out, int64_t count);
   void (*to_f32)(const void* x, float* out, int64_t count);

@@ -135,6 +135,13 @@ void ReferenceBackend::add_gated_linear(Tensor& residual, const Tensor& gate, co
       set(residual, row, m, get(residual, row, m) + get(gate, row / T, m) * linear(x_compute, row, m));
 }
 
+void ReferenceBackend::add_linear(Tensor& sum, const Tensor& x, const PackedLinear& w) {
+  const auto& linear = dynamic_cast<const ReferenceLinear&>(w);
+  const Tensor x_compute = cast(x, compute_dtype_);
+  for (int64_t row = 0; row < sum.rows(); ++row)
+    for (int64_t m = 0; m < w.outputs(); ++m) set(sum, row, m, get(sum, row, m) + linear(x_compute, row, m));
+}
+
 std::unique_ptr<PackedConv2d> ReferenceBackend::pack_conv2d(const Tensor& w, const Tensor& b) {
   return std::make_unique<ReferenceConv2d>(cast(w, compute_dtype_), b ? cast(b, DType::f32) : Tensor());
 }
@@ -251,6 +258,30 @@ Tensor ReferenceBackend::modulated_norm(const Tensor& x, const Tensor& shift, co
     }
   }
   return out;
+}
+
+Tensor ReferenceBackend::layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) {
+  const int64_t D = x.columns();
+  Tensor out(x.shape(), compute_dtype_);
+  for (int64_t row = 0; row < x.rows(); ++row) {
+    double mean = 0, variance = 0;
+    for (int64_t j = 0; j < D; ++j) mean += get(x, row, j);
+    mean /= static_cast<double>(D);
+    for (int64_t j = 0; j < D; ++j) variance += (get(x, row, j) - mean) * (get(x, row, j) - mean);
+    variance /= static_cast<double>(D);
+    for (int64_t j = 0; j < D; ++j)
+      set(out, row, j,
+          (get(x, row, j) - mean) / std::sqrt(variance + eps) * get(gamma, 0, j) + get(beta, 0, j));
+  }
+  return out;
+}
+
+Tensor ReferenceBackend::geglu(const Tensor& x) {
+  const int64_t D = x.columns() / 2;
+  return generate(x.shape().with(-1, D), compute_dtype_, [&](int64_t row, int64_t j) {
+    const double g = get(x, row, D + j);
+    return get(x, row, j) * (0.5 * g * (1 + std::erf(g / std::numbers::sqrt2)));
+  });
 }
 
 void ReferenceBackend::add_rows(Tensor& x, const Tensor& y) {
@@ -372,6 +403,12 @@ Tensor ReferenceBackend::repeat(const Tensor& x, int64_t times) {
   for (int64_t row = 0; row < out.rows(); ++row)
     std::memcpy(out.bytes() + row * row_bytes, x.bytes() + (row % x.rows()) * stride_bytes, row_bytes);
   return out;
+}
+
+Tensor ReferenceBackend::concat_columns(const Tensor& a, const Tensor& b) {
+  const int64_t A = a.columns();
+  return generate(a.shape().with(-1, A + b.columns()), a.dtype(),
+                  [&](int64_t row, int64_t j) { return j < A ? get(a, row, j) : get(b, row, j - A); });
 }
 
 }  // namespace tstitch

@@ -71,6 +71,14 @@ constexpr Kernels make_kernels(const char* name) {
           [](const NormJob& job, int64_t rows) {
             job.out_bf16 ? modulated_norm<bf16>(job, rows) : modulated_norm<f32>(job, rows);
           },
+      .geglu =
+          [](bool b, const void* x, bool out_b, void* out, int64_t count) {
+            const auto from = [&](const auto* typed) {
+              out_b ? geglu(typed, static_cast<bf16*>(out), count)
+                    : geglu(typed, static_cast<f32*>(out), count);
+            };
+            b ? from(static_cast<const bf16*>(x)) : from(static_cast<const f32*>(x));
+          },
       .silu = [](const float* x, float* out,
                  int64_t count) { for_row(count, [&](auto get, auto put) { put(out, silu(get(x))); }); },
       .to_bf16 =

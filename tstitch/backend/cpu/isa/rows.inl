@@ -29,9 +29,14 @@ void modulated_norm(const NormJob& job, int64_t rows) {
     const float scale = 1 / __builtin_sqrtf(variance / columns + job.eps);
 
     for_row(job.columns, [&](auto get, auto put) {
-      put(out, fma((get(x) - mean) * scale, 1.f + get(job.scale), get(job.shift)));
+      put(out, fma((get(x) - mean) * scale, job.scale_offset + get(job.scale), get(job.shift)));
     });
   }
+}
+
+template <class From, class To>
+void geglu(const From* x, To* out, int64_t count) {
+  for_row(count, [&](auto get, auto put) { put(out, get(x) * gelu_erf(get(x + count))); });
 }
 
 }  // namespace tstitch::cpu::TSTITCH_ISA

@@ -1,0 +1,244 @@
+#include "tstitch/models/unet.h"
+
+#include <array>
+#include <cstring>
+#include <initializer_list>
+#include <utility>
+
+#include "tstitch/base/error.h"
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+namespace {
+
+using Kind = UNetLayer::Kind;
+
+constexpr double kTransformerEps = 1e-6;  // of the group norm in front of a transformer
+constexpr double kLayerNormEps = 1e-5;
+
+// One product of the maps `names`, each (outputs, inputs) without bias.
+Linear joined(const Weights& weights, std::initializer_list<const char*> names, int64_t inputs,
+              int64_t outputs) {
+  const DType dtype = weights.backend().compute_dtype();
+  const auto count = static_cast<int64_t>(names.size());
+  Tensor w({count * outputs, inputs}, dtype);
+  std::byte* to = w.bytes();
+  for (const char* name : names) {
+    const Tensor part = (weights / name).load("weight", {outputs, inputs}, dtype);
+    std::memcpy(to, part.bytes(), static_cast<size_t>(part.elements() * size_of(dtype)));
+    to += part.elements() * size_of(dtype);
+  }
+  return Linear(weights.backend(), w, Tensor());
+}
+
+// A map of channels, stored as (C, C) or as a 1 x 1 convolution.
+Conv2d projection(const Weights& weights, int64_t channels) {
+  const auto stored = weights.shape("weight");
+  const Shape kernel = {channels, channels, 1, 1}, matrix = {channels, channels};
+  const DType dtype = weights.backend().compute_dtype();
+  return Conv2d(
+      weights.backend(),
+      weights.load("weight", stored && stored->rank() == 4 ? kernel : matrix, dtype).reshape(kernel),
+      weights.load("bias", {channels}));
+}
+
+// The time projections of all resnets, one below the other: their rows are consecutive columns of the table.
+Linear time_projections(const Weights& weights, const std::vector<UNetLayer>& layers, int64_t E) {
+  int64_t columns = 0;
+  for (const UNetLayer& layer : layers)
+    if (layer.kind == Kind::resnet) columns += layer.outputs;
+  const DType dtype = weights.backend().compute_dtype();
+  Tensor w({columns, E}, dtype), b({columns, 1}, DType::f32);
+  int64_t column = 0;
+  const auto put = [&](Tensor& all, const Tensor& part) {
+    std::memcpy(all.slice(column, column + part.extent(0)).bytes(), part.bytes(),
+                static_cast<size_t>(part.elements() * size_of(part.dtype())));
+  };
+  for (const UNetLayer& layer : layers) {
+    if (layer.kind != Kind::resnet) continue;
+    const Weights projection = weights / layer.name / "time_emb_proj";
+    put(w, projection.load("weight", {layer.outputs, E}, dtype));
+    put(b, projection.load("bias", {layer.outputs}));
+    column += layer.outputs;
+  }
+  return Linear(weights.backend(), w, b.reshape({columns}));
+}
+
+}  // namespace
+
+UNetResnet::UNetResnet(const Weights& weights, const UNetConfig& config, const UNetLayer& layer)
+    : backend_(&weights.backend()),
+      norm1_(weights / "norm1", layer.inputs, config.norm_num_groups, config.norm_eps),
+      conv1_(weights / "conv1", layer.inputs, layer.outputs, 3),
+      norm2_(weights / "norm2", layer.outputs, config.norm_num_groups, config.norm_eps),
+      conv2_(weights / "conv2", layer.outputs, layer.outputs, 3) {
+  if (layer.inputs != layer.outputs)
+    shortcut_.emplace(weights / "conv_shortcut", layer.inputs, layer.outputs, 1);
+}
+
+Tensor UNetResnet::operator()(const Tensor& x, const Tensor& time) const {
+  const Tensor norm1 = norm1_(x);
+  Conv2dPath path = same_of_silu(norm1);
+  path.image_bias = &time;
+  const Tensor h = conv1_(x, path);
+  const Tensor norm2 = norm2_(h);
+  Tensor sum = shortcut_ ? (*shortcut_)(x, {}) : repeat(*backend_, x, 1);
+  conv2_.add_to(sum, h, same_of_silu(norm2));
+  return sum;
+}
+
+UNetTransformerBlock::Norm::Norm(const Weights& weights, int64_t channels)
+    : gamma(weights.backend().upload(weights.load("weight", {channels}))),
+      beta(weights.backend().upload(weights.load("bias", {channels}))) {}
+
+UNetTransformerBlock::UNetTransformerBlock(const Weights& weights, int64_t channels, int64_t heads,
+                                           int64_t context_width)
+    : backend_(&weights.backend()),
+      heads_(heads),
+      norm1_(weights / "norm1", channels),
+      norm2_(weights / "norm2", channels),
+      norm3_(weights / "norm3", channels),
+      qkv_(joined(weights / "attn1", {"to_q", "to_k", "to_v"}, channels, channels)),
+      out1_(weights / "attn1" / "to_out.0", channels, channels),
+      q_(joined(weights / "attn2", {"to_q"}, channels, channels)),
+      kv_(joined(weights / "attn2", {"to_k", "to_v"}, context_width, channels)),
+      out2_(weights / "attn2" / "to_out.0", channels, channels),
+      ff_in_(weights / "ff.net.0.proj", channels, 8 * channels),
+      ff_out_(weights / "ff.net.2", 4 * channels, channels) {}
+
+Tensor UNetTransformerBlock::condition(const Tensor& context) const {
+  const Tensor keys_values = kv_(context);
+  if (context.extent(1) > 1) return keys_values;
+  const auto [k, v] = chunk<2>(keys_values);
+  return out2_(v, Activation::none, DType::f32).reshape({context.extent(0), v.columns()});
+}
+
+void UNetTransformerBlock::operator()(Tensor& x, const Tensor& context) const {
+  const int64_t N = x.extent(0), T = x.extent(1), C = x.extent(2);
+  const auto norm = [&](const Norm& n) {
+    return layer_norm(*backend_, x, n.gamma, n.beta, kLayerNormEps);  // (N, T, C)
+  };
+  const auto [q, k, v] = chunk<3>(qkv_(norm(norm1_)));  // 3 x (N, T, C)
+  out1_.add_to(x, attention(*backend_, q, k, v, heads_));
+
+  if (context.shape().rank() == 2) {  // of one token
+    for (int64_t n = 0; n < N; ++n) {
+      Tensor tokens = x.slice(n, n + 1).reshape({T, 1, C});
+      add_rows(*backend_, tokens, context.slice(n, n + 1));
+    }
+  } else {
+    const auto [context_k, context_v] = chunk<2>(context);  // 2 x (N, S, C)
+    out2_.add_to(x, attention(*backend_, q_(norm(norm2_)), context_k, context_v, heads_));
+  }
+  ff_out_.add_to(x, geglu(*backend_, ff_in_(norm(norm3_))));
+}
+
+UNetTransformer::UNetTransformer(const Weights& weights, const UNetConfig& config, const UNetLayer& layer)
+    : norm_(weights / "norm", layer.outputs, config.norm_num_groups, kTransformerEps),
+      proj_in_(projection(weights / "proj_in", layer.outputs)),
+      proj_out_(projection(weights / "proj_out", layer.outputs)) {
+  for (int64_t i = 0; i < layer.depth; ++i)
+    blocks_.emplace_back(weights / concat("transformer_blocks.", i), layer.outputs, layer.heads,
+                         config.context_width);
+}
+
+void UNetTransformer::operator()(Tensor& x, std::span<const Tensor> contexts) const {
+  const Tensor norm = norm_(x);
+  Tensor tokens = proj_in_(x, {.norm = &norm}, Activation::none, DType::f32)
+                      .reshape({x.extent(0), x.extent(1) * x.extent(2), x.extent(3)});  // (N, T, C)
+  for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i](tokens, contexts[i]);
+  proj_out_.add_to(x, tokens.reshape(x.shape()), {});
+}
+
+UNet::UNet(const UNetConfig& config, const Weights& weights)
+    : config_(config),
+      backend_(&weights.backend()),
+      time_0_(weights / "time_embedding.linear_1", config.channels(0), config.time_width()),
+      time_2_(weights / "time_embedding.linear_2", config.time_width(), config.time_width()),
+      time_projections_(time_projections(weights, unet_layers(config), config.time_width())),
+      conv_in_(weights / "conv_in", config.in_channels, config.channels(0), 3),
+      norm_out_(weights / "conv_norm_out", config.channels(0), config.norm_num_groups, config.norm_eps),
+      conv_out_(weights / "conv_out", config.channels(0), config.out_channels, 3) {
+  if (config.added_width > 0) {
+    added_0_.emplace(weights / "add_embedding.linear_1", config.added_width, config.time_width());
+    added_2_.emplace(weights / "add_embedding.linear_2", config.time_width(), config.time_width());
+  }
+  int64_t transformer_blocks = 0;
+  for (UNetLayer& layer : unet_layers(config)) {
+    const Weights of_layer = weights / layer.name;
+    switch (layer.kind) {
+      case Kind::resnet: {
+        layers_.push_back({layer, UNetResnet(of_layer, config, layer), time_columns_});
+        time_columns_ += layer.outputs;
+        break;
+      }
+      case Kind::transformer: {
+        layers_.push_back({layer, UNetTransformer(of_layer, config, layer), transformer_blocks});
+        transformer_blocks += layer.depth;
+        break;
+      }
+      case Kind::downsample:
+      case Kind::upsample:
+        layers_.push_back({layer, Conv2d(of_layer, layer.inputs, layer.outputs, 3)});
+    }
+  }
+}
+
+UNet::Context UNet::condition(const Tensor& context) const {
+  check_internal(context.shape().rank() == 3 && context.columns() == config_.context_width, "a context ",
+                 to_string(context.shape()), " for a U-Net of width ", config_.context_width);
+  Context contexts;
+  for (const Layer& layer : layers_)
+    if (const auto* transformer = std::get_if<UNetTransformer>(&layer.part))
+      for (const UNetTransformerBlock& block : transformer->blocks())
+        contexts.push_back(block.condition(context));
+  return contexts;
+}
+
+Tensor UNet::time_table(std::span<const double> t, const Tensor& added) const {
+  check_internal(bool(added) == bool(added_0_), "a U-Net ", added_0_ ? "needs" : "has no",
+                 " added condition");
+  const auto mlp = [](const Linear& linear_0, const Linear& linear_2, const Tensor& x) {
+    return linear_2(linear_0(x, Activation::silu), Activation::none, DType::f32);
+  };
+  Tensor emb = mlp(time_0_, time_2_, timestep_embedding(*backend_, t, config_.channels(0)));  // (R, E)
+  if (added_0_) {
+    const Tensor added_emb = mlp(*added_0_, *added_2_, added);
+    emb = combine(*backend_, {{1, &emb}, {1, &added_emb}});
+  }
+  return time_projections_(silu(*backend_, emb), Activation::none, DType::f32);
+}
+
+Tensor UNet::operator()(const Tensor& image, const Tensor& time, const Context& context) const {
+  const int64_t H = image.extent(1), W = image.extent(2), factor = config_.factor();
+  check(H % factor == 0 && W % factor == 0, ErrorKind::usage, "latents of ", W, " x ", H,
+        " cannot be halved ", config_.levels() - 1, " times: expected multiples of ", factor);
+  std::array<Tensor, kMostSkips> skips;
+  size_t kept = 0;
+  Tensor x = skips[kept++] = conv_in_(image, same());
+  for (const auto& [what, part, first] : layers_) {
+    switch (what.kind) {
+      case Kind::resnet: {
+        if (what.skip > 0) x = concat_columns(*backend_, x, std::exchange(skips[--kept], {}));
+        x = std::get<UNetResnet>(part)(x, time.slice_columns(first, first + what.outputs));
+        break;
+      }
+      case Kind::transformer: {
+        const auto blocks = static_cast<size_t>(what.depth);
+        std::get<UNetTransformer>(part)(x, std::span(context).subspan(static_cast<size_t>(first), blocks));
+        break;
+      }
+      case Kind::downsample: {
+        x = std::get<Conv2d>(part)(x, {.stride = 2, .pad_before = 1, .pad_after = 1});
+        break;
+      }
+      case Kind::upsample:
+        x = std::get<Conv2d>(part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true});
+    }
+    if (what.is_kept) skips[kept++] = x;
+  }
+  const Tensor norm = norm_out_(x);
+  return conv_out_(x, same_of_silu(norm), Activation::none, DType::f32);
+}
+
+}  // namespace tstitch

@@ -1,0 +1,122 @@
+// The U-Net of latent diffusion (Rombach et al. 2022, arXiv 2112.10752) and its descendants (unet_config.h),
+// with diffusers' key names (unet_keys.h reads others).
+//
+// N batch, T tokens of the picture, S tokens of the context, C channels of a level, R rows of a time table.
+#pragma once
+
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "tstitch/models/unet_config.h"
+#include "tstitch/nn/conv2d.h"
+#include "tstitch/nn/group_norm.h"
+#include "tstitch/nn/linear.h"
+#include "tstitch/nn/weights.h"
+
+namespace tstitch {
+
+// x + conv2(silu(norm2(conv1(silu(norm1(x))) + time))), with a 1 x 1 convolution of x where the channels
+// change.
+class UNetResnet {
+ public:
+  UNetResnet(const Weights& weights, const UNetConfig& config, const UNetLayer& layer);
+
+  // x: (N, H, W, inputs), time: (N, outputs) f32. Returns (N, H, W, outputs) of the compute type.
+  Tensor operator()(const Tensor& x, const Tensor& time) const;
+
+ private:
+  Backend* backend_;
+  GroupNorm norm1_;
+  Conv2d conv1_;
+  GroupNorm norm2_;
+  Conv2d conv2_;
+  std::optional<Conv2d> shortcut_;
+};
+
+// Self-attention, attention to the context and a gated MLP, each added to its input.
+class UNetTransformerBlock {
+ public:
+  UNetTransformerBlock(const Weights& weights, int64_t channels, int64_t heads, int64_t context_width);
+
+  // What the context is to this block, (N, S, context_width) f32: keys and values side by side, (N, S, 2 C)
+  // of the compute type. The softmax over one key is 1 for every query: of one token of context it is what
+  // is added to each token of the picture, (N, C) f32.
+  Tensor condition(const Tensor& context) const;
+
+  // x: (N, T, C) f32, in place. context: what `condition` gave.
+  void operator()(Tensor& x, const Tensor& context) const;
+
+ private:
+  // The affine weights of a layer norm.
+  struct Norm {
+    Norm(const Weights& weights, int64_t channels);
+    Tensor gamma, beta;  // (C)
+  };
+
+  Backend* backend_;
+  int64_t heads_;
+  Norm norm1_, norm2_, norm3_;
+  Linear qkv_, out1_;      // C -> 3 C, C -> C
+  Linear q_, kv_, out2_;   // C -> C, context_width -> 2 C, C -> C
+  Linear ff_in_, ff_out_;  // C -> 8 C, of which half are gates; 4 C -> C
+};
+
+// The transformer blocks of one layer, over the pixels as tokens, added to the picture.
+class UNetTransformer {
+ public:
+  UNetTransformer(const Weights& weights, const UNetConfig& config, const UNetLayer& layer);
+
+  // x: (N, H, W, C) of the compute type, in place; contexts: of each block.
+  void operator()(Tensor& x, std::span<const Tensor> contexts) const;
+
+  const std::vector<UNetTransformerBlock>& blocks() const { return blocks_; }
+
+ private:
+  GroupNorm norm_;
+  Conv2d proj_in_, proj_out_;
+  std::vector<UNetTransformerBlock> blocks_;
+};
+
+class UNet {
+ public:
+  // Throws Error{input} for a configuration that is no U-Net, and naming the tensor when a weight is missing
+  // or misshapen.
+  UNet(const UNetConfig& config, const Weights& weights);
+
+  // What the context, (N, S, context_width) f32, is to every transformer block, in order of use. It does not
+  // change along the trajectory.
+  using Context = std::vector<Tensor>;
+  Context condition(const Tensor& context) const;
+
+  // What the timestep, and the added condition (R, added_width) f32 of networks that have one, are to every
+  // resnet: (R, time_columns()) f32. It does not depend on x, so that the rows of many steps are one product.
+  Tensor time_table(std::span<const double> t, const Tensor& added = {}) const;
+  int64_t time_columns() const { return time_columns_; }
+
+  // x: (N, H, W, in_channels) f32, H and W multiples of the configuration's factor (Error{usage}); time: a
+  // row of a time table for each image. Returns (N, H, W, out_channels) f32.
+  Tensor operator()(const Tensor& x, const Tensor& time, const Context& context) const;
+
+  const UNetConfig& config() const { return config_; }
+
+ private:
+  struct Layer {
+    UNetLayer what;
+    std::variant<UNetResnet, UNetTransformer, Conv2d> part;
+    int64_t first = 0;  // of a resnet: its first column of a time table; of a transformer: its first context
+  };
+
+  UNetConfig config_;
+  Backend* backend_;
+  Linear time_0_, time_2_;                   // block_out_channels[0] -> E -> E
+  std::optional<Linear> added_0_, added_2_;  // added_width -> E -> E
+  Linear time_projections_;                  // E -> time columns, of all resnets
+  Conv2d conv_in_;
+  std::vector<Layer> layers_;
+  GroupNorm norm_out_;
+  Conv2d conv_out_;
+  int64_t time_columns_ = 0;
+};
+
+}  // namespace tstitch

@@ -1,0 +1,322 @@
+#include "tstitch/models/unet_config.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+namespace {
+
+using Kind = UNetLayer::Kind;
+using Middle = UNetConfig::Middle;
+
+// `depth` for each of `resnets` resnets.
+std::vector<int64_t> each(int64_t resnets, int64_t depth) {
+  return std::vector<int64_t>(static_cast<size_t>(resnets), depth);
+}
+
+std::vector<int64_t> heads_of_width(const std::vector<int64_t>& channels, int64_t width) {
+  std::vector<int64_t> heads;
+  for (const int64_t c : channels) heads.push_back(c / width);
+  return heads;
+}
+
+// Stable Diffusion's pruned to `layers` resnets on the way down of each level, one more on the way up.
+UNetConfig stable_diffusion(int64_t layers, Middle middle, bool innermost, int64_t context_width) {
+  UNetConfig config;
+  config.middle = middle;
+  config.middle_depth = middle == Middle::transformer ? 1 : 0;
+  config.context_width = context_width;
+  config.down.assign(3, each(layers, 1));
+  config.up.assign(3, each(layers + 1, 1));
+  config.block_out_channels.resize(3);
+  if (innermost) {
+    config.down.push_back(each(layers, 0));
+    config.up.push_back(each(layers + 1, 0));
+    config.block_out_channels.push_back(1280);
+  }
+  config.heads = context_width == 768 ? std::vector<int64_t>(config.block_out_channels.size(), 8)
+                                      : heads_of_width(config.block_out_channels, 64);
+  return config;
+}
+
+// Latent diffusion on ImageNet (cin-ldm-vq-f8) of a width; its context is one token.
+UNetConfig imagenet_ldm(int64_t width, int64_t context_width) {
+  UNetConfig config;
+  config.block_out_channels = {width, 2 * width, 4 * width};
+  config.heads = heads_of_width(config.block_out_channels, 32);
+  config.down.assign(3, each(2, 1));
+  config.up.assign(3, each(3, 1));
+  config.context_width = context_width;
+  return config;
+}
+
+UNetConfig sdxl(UNetConfig::Depths down, UNetConfig::Depths up, Middle middle, int64_t middle_depth) {
+  UNetConfig config;
+  config.block_out_channels = {320, 640, 1280};
+  config.heads = heads_of_width(config.block_out_channels, 64);
+  config.down = std::move(down);
+  config.up = std::move(up);
+  config.middle = middle;
+  config.middle_depth = middle_depth;
+  config.context_width = 2048;
+  config.added_width = 1280 + 6 * 256;
+  return config;
+}
+
+const std::array<std::pair<std::string_view, UNetConfig>, 12>& presets() {
+  static const std::array<std::pair<std::string_view, UNetConfig>, 12> all = {{
+      {"sd1", stable_diffusion(2, Middle::transformer, true, 768)},
+      {"sd2", stable_diffusion(2, Middle::transformer, true, 1024)},
+      {"bk_base", stable_diffusion(1, Middle::transformer, true, 768)},
+      {"bk_small", stable_diffusion(1, Middle::none, true, 768)},
+      {"bk_tiny", stable_diffusion(1, Middle::none, false, 768)},
+      {"bk_v2_base", stable_diffusion(1, Middle::transformer, true, 1024)},
+      {"bk_v2_small", stable_diffusion(1, Middle::none, true, 1024)},
+      {"bk_v2_tiny", stable_diffusion(1, Middle::none, false, 1024)},
+      {"ldm", imagenet_ldm(256, 512)},
+      {"ldm_s", imagenet_ldm(64, 256)},
+      {"sdxl",
+       sdxl({{0, 0}, {2, 2}, {10, 10}}, {{0, 0, 0}, {2, 2, 2}, {10, 10, 10}}, Middle::transformer, 10)},
+      {"ssd1b", sdxl({{0, 0}, {2, 2}, {4, 4}}, {{0, 0, 0}, {2, 1, 1}, {4, 4, 10}}, Middle::resnet, 0)},
+  }};
+  return all;
+}
+
+void check_config(const UNetConfig& config) {
+  const auto L = static_cast<size_t>(config.levels());
+  const auto refuse_unless = [](bool good, const auto&... parts) {
+    check(good, ErrorKind::input, "not a U-Net: ", parts...);
+  };
+  refuse_unless(L > 0 && L <= 16, L, " levels, expected 1 ... 16");
+  refuse_unless(config.heads.size() == L && config.down.size() == L && config.up.size() == L, L,
+                " widths of levels, but heads for ", config.heads.size(), ", ways down for ",
+                config.down.size(), " and up for ", config.up.size());
+  refuse_unless(config.in_channels > 0 && config.out_channels > 0 && config.context_width > 0 &&
+                    config.norm_num_groups > 0,
+                "channels, groups and the width of the context must be positive");
+  for (size_t i = 0; i < L; ++i) {
+    const int64_t C = config.block_out_channels[i];
+    refuse_unless(C > 0 && C % config.norm_num_groups == 0, C, " channels do not divide into ",
+                  config.norm_num_groups, " groups");
+    refuse_unless(!config.down[i].empty() && config.up[i].size() == config.down[i].size() + 1,
+                  config.down[i].size(), " resnets on the way down and ", config.up[i].size(),
+                  " on the way up of level ", i, ", expected one more");
+    const bool attends = std::ranges::any_of(config.down[i], [](int64_t d) { return d > 0; }) ||
+                         std::ranges::any_of(config.up[i], [](int64_t d) { return d > 0; }) ||
+                         (i + 1 == L && config.middle == Middle::transformer);
+    refuse_unless(!attends || (config.heads[i] > 0 && C % config.heads[i] == 0), C,
+                  " channels do not divide into ", config.heads[i], " heads");
+  }
+}
+
+// The extent `i` of the tensor `name`, which must have `rank` dimensions.
+int64_t extent_of(const WeightSource& weights, const std::string& name, int rank, int i) {
+  const auto shape = weights.shape(name);
+  check(shape.has_value(), ErrorKind::input, "not a U-Net: it has no tensor \"", name, "\"");
+  check(shape->rank() == rank, ErrorKind::input, "tensor \"", name, "\" has the shape ", to_string(*shape),
+        ", expected ", rank, " dimensions");
+  return (*shape)[i];
+}
+
+// How many of name(0), name(1), ... there are.
+template <class Name>
+int64_t count_of(const WeightSource& weights, const Name& name) {
+  int64_t count = 0;
+  while (count < 1000 && weights.shape(name(count))) ++count;
+  return count;
+}
+
+int64_t depth_of(const WeightSource& weights, const std::string& transformer) {
+  return count_of(weights,
+                  [&](int64_t k) { return concat(transformer, ".transformer_blocks.", k, ".norm1.weight"); });
+}
+
+std::vector<int64_t> depths_of(const WeightSource& weights, const std::string& block) {
+  const int64_t resnets =
+      count_of(weights, [&](int64_t j) { return concat(block, ".resnets.", j, ".conv1.weight"); });
+  std::vector<int64_t> depths;
+  for (int64_t j = 0; j < resnets; ++j) depths.push_back(depth_of(weights, concat(block, ".attentions.", j)));
+  return depths;
+}
+
+// What the published families with this width of context have.
+std::vector<int64_t> known_heads(const std::vector<int64_t>& channels, int64_t context_width) {
+  switch (context_width) {
+    case 768:
+      return std::vector<int64_t>(channels.size(), 8);
+    case 1024:
+    case 1280:
+    case 2048:
+      return heads_of_width(channels, 64);
+    case 256:
+    case 512:
+      return heads_of_width(channels, 32);
+  }
+  fail(ErrorKind::input, "the number of attention heads of a U-Net with a context ", context_width,
+       " wide is not known: put a config.json with \"attention_head_dim\" beside the checkpoint");
+}
+
+}  // namespace
+
+std::vector<UNetLayer> unet_layers(const UNetConfig& config) {
+  check_config(config);
+  const int64_t L = config.levels();
+  std::vector<UNetLayer> layers;
+  int64_t channels = config.channels(0);
+  std::vector<int64_t> skips = {channels};  // conv_in's
+  const auto resnet = [&](const std::string& name, int64_t level, int64_t skip = 0) {
+    const int64_t inputs = channels + skip;
+    check(inputs % config.norm_num_groups == 0, ErrorKind::input, "not a U-Net: ", inputs,
+          " channels do not divide into ", config.norm_num_groups, " groups");
+    channels = config.channels(level);
+    layers.push_back({Kind::resnet, name, level, inputs, channels, skip});
+  };
+  const auto transformer = [&](const std::string& name, int64_t level, int64_t depth) {
+    if (depth > 0)
+      layers.push_back({.kind = Kind::transformer,
+                        .name = name,
+                        .level = level,
+                        .inputs = channels,
+                        .outputs = channels,
+                        .depth = depth,
+                        .heads = config.heads[static_cast<size_t>(level)]});
+  };
+  const auto keep = [&] {
+    layers.back().is_kept = true;
+    skips.push_back(channels);
+  };
+
+  for (int64_t level = 0; level < L; ++level) {
+    const std::string block = concat("down_blocks.", level);
+    const std::vector<int64_t>& depths = config.down[static_cast<size_t>(level)];
+    for (size_t j = 0; j < depths.size(); ++j) {
+      resnet(concat(block, ".resnets.", j), level);
+      transformer(concat(block, ".attentions.", j), level, depths[j]);
+      keep();
+    }
+    if (level + 1 == L) break;
+    layers.push_back({Kind::downsample, block + ".downsamplers.0.conv", level, channels, channels});
+    keep();
+  }
+  check(static_cast<int64_t>(skips.size()) <= kMostSkips, ErrorKind::input, "not a U-Net: ", skips.size(),
+        " skips, expected at most ", kMostSkips);
+
+  if (config.middle != Middle::none) resnet("mid_block.resnets.0", L - 1);
+  if (config.middle == Middle::transformer) {
+    transformer("mid_block.attentions.0", L - 1, config.middle_depth);
+    resnet("mid_block.resnets.1", L - 1);
+  }
+
+  for (int64_t level = L - 1; level >= 0; --level) {
+    const std::string block = concat("up_blocks.", L - 1 - level);
+    const std::vector<int64_t>& depths = config.up[static_cast<size_t>(level)];
+    for (size_t j = 0; j < depths.size(); ++j) {
+      resnet(concat(block, ".resnets.", j), level, skips.back());
+      skips.pop_back();
+      transformer(concat(block, ".attentions.", j), level, depths[j]);
+    }
+    if (level > 0)
+      layers.push_back({Kind::upsample, block + ".upsamplers.0.conv", level - 1, channels, channels});
+  }
+  return layers;
+}
+
+UNetConfig unet_preset(std::string_view name) {
+  std::string names;
+  for (const auto& [known, config] : presets()) {
+    if (known == name) return config;
+    names += concat(names.empty() ? "" : ", ", known);
+  }
+  fail(ErrorKind::usage, "no U-Net is called \"", printable(std::string(name)), "\", expected one of ",
+       names);
+}
+
+UNetConfig infer_unet_config(const WeightSource& weights) {
+  UNetConfig config;
+  config.in_channels = extent_of(weights, "conv_in.weight", 4, 1);
+  config.out_channels = extent_of(weights, "conv_out.weight", 4, 0);
+  config.block_out_channels.clear(), config.down.clear(), config.up.clear();
+  for (int64_t i = 0; i == 0 || depths_of(weights, concat("down_blocks.", i)).size(); ++i) {
+    const std::string block = concat("down_blocks.", i);
+    config.block_out_channels.push_back(extent_of(weights, block + ".resnets.0.conv1.weight", 4, 0));
+    config.down.push_back(depths_of(weights, block));
+  }
+  for (int64_t level = 0; level < config.levels(); ++level)
+    config.up.push_back(depths_of(weights, concat("up_blocks.", config.levels() - 1 - level)));
+
+  const bool has_middle = weights.shape("mid_block.resnets.0.conv1.weight").has_value();
+  config.middle_depth = depth_of(weights, "mid_block.attentions.0");
+  config.middle = !has_middle ? Middle::none : config.middle_depth > 0 ? Middle::transformer : Middle::resnet;
+  if (weights.shape("add_embedding.linear_1.weight"))
+    config.added_width = extent_of(weights, "add_embedding.linear_1.weight", 2, 1);
+
+  config.heads = each(config.levels(), 1);  // for the list of layers, which does not depend on it
+  const std::vector<UNetLayer> layers = unet_layers(config);
+  const auto first = std::ranges::find(layers, Kind::transformer, &UNetLayer::kind);
+  check(first != layers.end(), ErrorKind::input,
+        "not a latent U-Net: no tensor \"down_blocks.0.attentions.0.transformer_blocks.0.norm1.weight\" or "
+        "another transformer's");
+  config.context_width = extent_of(weights, first->name + ".transformer_blocks.0.attn2.to_k.weight", 2, 1);
+  config.heads = known_heads(config.block_out_channels, config.context_width);
+  return config;
+}
+
+int64_t unet_parameters(const UNetConfig& config) {
+  const auto conv = [](int64_t inputs, int64_t outputs, int64_t taps) {
+    return inputs * outputs * taps + outputs;
+  };
+  const auto linear = [&](int64_t inputs, int64_t outputs) { return conv(inputs, outputs, 1); };
+  const int64_t C0 = config.channels(0), E = config.time_width();
+  int64_t sum = conv(config.in_channels, C0, 9) + linear(C0, E) + linear(E, E) + 2 * C0 +
+                conv(C0, config.out_channels, 9);
+  if (config.added_width > 0) sum += linear(config.added_width, E) + linear(E, E);
+  for (const auto& [kind, name, level, inputs, C, skip, is_kept, depth, heads] : unet_layers(config)) {
+    const int64_t self_attention = 4 * C * C + C, cross_attention = 2 * C * (C + config.context_width) + C;
+    switch (kind) {
+      case Kind::resnet:
+        sum += 2 * inputs + conv(inputs, C, 9) + linear(E, C) + 2 * C + conv(C, C, 9) +
+               (inputs != C ? conv(inputs, C, 1) : 0);
+        break;
+      case Kind::transformer:
+        sum += 2 * C + 2 * linear(C, C) +
+               depth * (6 * C + self_attention + cross_attention + linear(C, 8 * C) + linear(4 * C, C));
+        break;
+      case Kind::downsample:
+      case Kind::upsample:
+        sum += conv(C, C, 9);
+    }
+  }
+  return sum;
+}
+
+double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens) {
+  const auto C0 = static_cast<double>(config.channels(0)), E = static_cast<double>(config.time_width());
+  const auto S = static_cast<double>(tokens), all = static_cast<double>(height * width);
+  double sum = C0 * E + E * E + static_cast<double>(config.added_width) * E +
+               all * 9 * C0 * static_cast<double>(config.in_channels + config.out_channels);
+  for (const UNetLayer& layer : unet_layers(config)) {
+    const auto inputs = static_cast<double>(layer.inputs), C = static_cast<double>(layer.outputs);
+    const double pixels = static_cast<double>((height >> layer.level) * (width >> layer.level));
+    const double cross_attention = S > 1 ? 2 * C * C + 2 * S * C : 0;  // one key: no product with the pixels
+    switch (layer.kind) {
+      case Kind::resnet:
+        sum += pixels * (9 * C * (inputs + C) + (layer.inputs != layer.outputs ? inputs * C : 0)) + E * C;
+        break;
+      case Kind::transformer:
+        sum += pixels * (2 * C * C + static_cast<double>(layer.depth) *
+                                         (4 * C * C + 2 * pixels * C + cross_attention + 12 * C * C));
+        break;
+      case Kind::downsample:
+        sum += pixels / 4 * 9 * C * C;
+        break;
+      case Kind::upsample:
+        sum += pixels * 9 * C * C;
+    }
+  }
+  return 2 * sum;
+}
+
+}  // namespace tstitch
