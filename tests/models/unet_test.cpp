@@ -63,6 +63,8 @@ TEST(UNet, AgreesWithDiffusers) {
   for (const auto& [device, dtype, tolerance] : kPrecisions) {
     const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
     for (const std::string name : kTiny) {
+      // Plain loops take their time: of them, one with every kind of layer.
+      if (std::string(device) == "reference" && name != "ssd1b" && name != "ldm") continue;
       SCOPED_TRACE(testing::Message() << device << " " << dtype << " " << name);
       const UNetConfig config = tiny_config(name);
       const UNet unet(config, Weights(*backend, RandomWeights(name, kSeed)));
@@ -272,10 +274,11 @@ TEST(UNetConfig, PublishedParameterCounts) {
   expect_error(ErrorKind::usage, "ssd1b", [] { unet_preset("sd3"); });
 }
 
-// Table 1.2 of Stable Diffusion's work: 803 GFLOP for one branch at 64 x 64 with 77 tokens.
+// 803.3 and 6761 GFLOP by a count of all products, of which 0.37 and 0.78 % are the keys and values of the
+// text.
 TEST(UNetConfig, Flops) {
-  EXPECT_NEAR(unet_flops(unet_preset("sd1"), 64, 64, 77), 803.3e9, 3e9);
-  EXPECT_NEAR(unet_flops(unet_preset("sdxl"), 128, 128, 77), 13522e9 / 2, 30e9);
+  EXPECT_NEAR(unet_flops(unet_preset("sd1"), 64, 64, 77), 800.3e9, 0.4e9);
+  EXPECT_NEAR(unet_flops(unet_preset("sdxl"), 128, 128, 77), 6708.3e9, 1e9);
 }
 
 TEST(DiffusersUNet, RefusesWhatItDoesNotKnow) {

@@ -194,7 +194,11 @@ UNetConfig read_diffusers_unet_config(const json& object, const std::string& whe
   check(
       added.empty() || config.added_width > 0, ErrorKind::input, where,
       ": \"projection_class_embeddings_input_dim\" is missing, as \"addition_embed_type\" is \"text_time\"");
-  unet_layers(config);  // refuses what is no U-Net
+  try {
+    unet_layers(config);  // refuses what is no U-Net
+  } catch (const Error& e) {
+    fail(e.kind(), where, ": ", e.what());
+  }
   return config;
 }
 
