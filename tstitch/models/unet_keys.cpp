@@ -79,16 +79,19 @@ std::string UNetKeys::compvis_name(const std::string& name) const {
   }
   const bool down = take(rest, "down_blocks.");
   if (!down && !take(rest, "up_blocks.")) return renamed(name, kEnds);
-  const int64_t first = take_number(rest) * stride_;  // block of the stage
+  const int64_t first = take_number(rest) * stride_;     // block of the stage
+  const int64_t resnets = down ? stride_ - 1 : stride_;  // at most; behind them the next stage begins
   const auto block_of = [&](int64_t j) {
     return down ? concat("input_blocks.", 1 + first + j) : concat("output_blocks.", first + j);
   };
   if (take(rest, "resnets.")) {
     const int64_t j = take_number(rest);
+    if (j >= resnets) return name;
     return resnet(block_of(j), ".0.");
   }
   if (take(rest, "attentions.")) {
     const int64_t j = take_number(rest);
+    if (j >= resnets) return name;
     return concat(block_of(j), ".1.", rest);
   }
   const std::string last = block_of(stride_ - 1);

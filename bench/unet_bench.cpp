@@ -1,0 +1,99 @@
+// Milliseconds of one evaluation of a published U-Net with random weights: {"ms": ...} on one line, the
+// median of several. A batch of 2 is a guided evaluation of one image. Weights, context and picture are the
+// random numbers of seed 7 that tools/compare_unet.py makes for PyTorch.
+//
+//   unet_bench [--model sd1] [--size 64] [--batch 2] [--tokens 77] [--dtype bf16] [--threads 0] [--repeats 5]
+//              [--output F.npy]
+//
+// The output is NCHW.
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+#include <string>
+
+#include "tstitch/base/clock.h"
+#include "tstitch/base/error.h"
+#include "tstitch/io/npy.h"
+#include "tstitch/nn/random_weights.h"
+#include "tstitch/ops/ops.h"
+#include "tstitch/pipeline/unet_network.h"
+
+namespace tstitch {
+namespace {
+
+constexpr uint64_t kSeed = 7;
+constexpr double kTimestep = 741;
+
+// Of all threads.
+double processor_seconds() {
+  timespec time;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+int measure(int argc, char** argv) {
+  std::string name = "sd1", output;
+  int64_t size = 64, batch = 2, tokens = 77;
+  int repeats = 5;
+  BackendOptions options{.dtype = "bf16"};
+  CLI::App program("One evaluation of a U-Net with random weights");
+  program.add_option("--model", name)->capture_default_str();
+  program.add_option("--size", size, "Latent pixels")->capture_default_str()->check(CLI::Range(8, 512));
+  program.add_option("--batch", batch)->capture_default_str()->check(CLI::Range(1, 64));
+  program.add_option("--tokens", tokens, "Of the context")->capture_default_str()->check(CLI::Range(1, 4096));
+  program.add_option("--dtype", options.dtype)->capture_default_str();
+  program.add_option("--threads", options.threads)->capture_default_str();
+  program.add_option("--repeats", repeats)->capture_default_str()->check(CLI::Range(1, 1000));
+  program.add_option("--output", output);
+  CLI11_PARSE(program, argc, argv);
+
+  const auto backend = make_backend(options);
+  const UNetConfig config = unet_preset(name);
+  const RandomWeights weights(name, kSeed);
+  const UNet unet(config, Weights(*backend, weights));
+  const auto uniform = [&](const char* what, const Shape& shape) {
+    return backend->upload(random_uniform(what, shape, std::sqrt(3.0), kSeed));
+  };
+  UNetCondition condition{.context = uniform("context", {batch, tokens, config.context_width}), .added = {}};
+  if (config.added_width > 0) condition.added = uniform("added", {batch, config.added_width});
+  UNetNetwork network(*backend, unet, condition);
+  network.prepare(std::vector<double>{kTimestep});
+  const Tensor x = to_channels_last(*backend, uniform("x", {batch, config.in_channels, size, size}));
+
+  Tensor y = network(x, kTimestep);  // once to warm up
+  std::vector<double> seconds;
+  const double cpu_begin = processor_seconds();
+  for (int i = 0; i < repeats; ++i) {
+    const Stopwatch stopwatch;
+    y = network(x, kTimestep);
+    seconds.push_back(stopwatch.seconds());
+  }
+  const double cpu_seconds = (processor_seconds() - cpu_begin) / repeats;
+  if (!output.empty()) write_npy(output, backend->download(to_channels_first(*backend, y)));
+
+  std::ranges::sort(seconds);
+  const double median = seconds[seconds.size() / 2];
+  const double flops = static_cast<double>(batch) * unet_flops(config, size, size, tokens);
+  std::printf(
+      "{\"model\": \"%s\", \"device\": \"%s\", \"ms\": %.1f, \"min_ms\": %.1f, \"cpu_ms\": %.1f, "
+      "\"gflop_per_s\": %.1f}\n",
+      name.c_str(), backend->description().c_str(), 1e3 * median, 1e3 * seconds[0], 1e3 * cpu_seconds,
+      flops / median * 1e-9);
+  return 0;
+}
+
+}  // namespace
+}  // namespace tstitch
+
+int main(int argc, char** argv) {
+  try {
+    return tstitch::measure(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return 1;
+  }
+}
