@@ -11,6 +11,7 @@
 #include "tstitch/pipeline/dit_architecture.h"
 #include "tstitch/pipeline/file_weights.h"
 #include "tstitch/pipeline/model_config.h"
+#include "tstitch/pipeline/unet_architecture.h"
 
 namespace tstitch {
 namespace {
@@ -31,6 +32,8 @@ std::string name_of(const ModelFiles& files) {
 }
 
 std::string shape_text(const ModelInfo& info) {
+  // A U-Net for text takes every size.
+  if (info.context_width) return concat(info.channels, " channels");
   return concat(info.channels, " x ", info.side, " x ", info.side);
 }
 
@@ -58,7 +61,12 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights) {
   for (const auto& [name, tensor] : file.tensors())
     info.file_bytes += static_cast<int64_t>(tensor.bytes.size());
 
-  if (const auto config = file.metadata().find("config"); config != file.metadata().end()) {
+  if (is_unet(file)) {
+    // Beside a checkpoint of everything may lie the configuration of anything.
+    const bool described = !info.files.config.empty() && file.tensors().contains("conv_in.weight");
+    const nlohmann::json config = described ? parse_json_file(info.files.config) : nlohmann::json();
+    describe_unet(info, file, described ? &config : nullptr, info.files.config);
+  } else if (const auto config = file.metadata().find("config"); config != file.metadata().end()) {
     const std::string where = concat(file.path(), ": metadata \"config\"");
     read_model_config(parse_json(config->second, where), where, info);
   } else if (!info.files.config.empty()) {
@@ -88,7 +96,11 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
   differ(std::string(a.pixels ? "pixels" : "encoded"), std::string(b.pixels ? "pixels" : "encoded"),
          "their latents");
   differ(a.num_classes, b.num_classes, "their numbers of classes");
-  differ(a.context_width, b.context_width, "the widths of their text encodings");
+  if (a.context_width != b.context_width)
+    obstacles.push_back(
+        concat("they read texts encoded as ", a.context_width, " and as ", b.context_width,
+               " numbers a token: Stable Diffusion 1 (768) goes with BK-SDM, Stable Diffusion 2 "
+               "(1024) with BK-SDM-v2"));
   differ(name_of(a.prediction), name_of(b.prediction), "what they predict");
   differ(a.noise.kind, b.noise.kind, "their noise schedules");
   differ(a.noise.start, b.noise.start, "the first betas of their noise schedules");
@@ -96,6 +108,7 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
   differ(a.noise.timesteps, b.noise.timesteps, "their numbers of training timesteps");
   if (!a.classes.empty() && !b.classes.empty() && a.classes != b.classes)
     obstacles.push_back("the names of their classes differ");
+  if (a.latent_scale != b.latent_scale) obstacles.push_back("their latents are scaled differently");
   return obstacles;
 }
 
