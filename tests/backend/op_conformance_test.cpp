@@ -63,7 +63,8 @@ TEST_P(Conformance, LinearWithEveryTypeActivationAndStride) {
   const Tensor w = random_tensor({75, 46}, 1, DType::f32, 0.15), b = random_tensor({75}, 2);
   for (const DType in : {DType::f32, DType::bf16})
     for (const DType out : {DType::f32, DType::bf16})
-      for (const Activation act : {Activation::none, Activation::gelu_tanh, Activation::silu})
+      for (const Activation act : {Activation::none, Activation::gelu_tanh, Activation::gelu,
+                                   Activation::quick_gelu, Activation::silu})
         for (const int64_t padding : {0, 1, 18}) {
           SCOPED_TRACE(testing::Message() << name_of(in) << " to " << name_of(out) << ", activation "
                                           << static_cast<int>(act) << ", padding " << padding);
@@ -85,7 +86,8 @@ TEST_P(Conformance, LinearWithoutBias) {
 TEST_P(Conformance, ActivationsOverTheirRange) {
   const Tensor x = random_tensor({64, 1}, 1, DType::f32, 30);
   const Tensor one = make_tensor<float>({1, 1}, std::vector{1.f});
-  for (const Activation act : {Activation::gelu_tanh, Activation::silu, Activation::relu})
+  for (const Activation act :
+       {Activation::gelu_tanh, Activation::gelu, Activation::quick_gelu, Activation::silu, Activation::relu})
     expect_conforms({1e-6, 3e-6}, [&](Backend& backend) {
       return linear(backend, x, *backend.pack_linear(one, Tensor()), act, DType::f32);
     });
@@ -257,6 +259,20 @@ TEST_P(Conformance, Attention) {
     const Tolerance tolerance =
         dtype() == DType::bf16 ? Tolerance{1. / 200, kRounding} : Tolerance{1e-5, 1e-5};
     expect_conforms(tolerance, [&](Backend& backend) { return attention(backend, q, k, v, heads); });
+  }
+}
+
+TEST_P(Conformance, CausalAttention) {
+  uint32_t seed = 1;
+  for (const auto& [N, T, H, d] :
+       {std::array<int64_t, 4>{1, 1, 1, 4}, {2, 5, 3, 8}, {1, 77, 2, 64}, {2, 154, 1, 20}}) {
+    const int64_t heads = H, D = heads * d;
+    const Tensor q = with_strided_rows(random_tensor({N, T, D}, ++seed, dtype(), 2), 2 * D);
+    const Tensor k = with_strided_rows(random_tensor({N, T, D}, ++seed, dtype(), 2), D + 1);
+    const Tensor v = random_tensor({N, T, D}, ++seed, dtype());
+    const Tolerance tolerance =
+        dtype() == DType::bf16 ? Tolerance{1. / 200, kRounding} : Tolerance{1e-5, 1e-5};
+    expect_conforms(tolerance, [&](Backend& backend) { return causal_attention(backend, q, k, v, heads); });
   }
 }
 

@@ -21,9 +21,11 @@ namespace tstitch {
 
 enum class Activation : uint8_t {
   none,
-  gelu_tanh,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
-  silu,       // x / (1 + exp(-x))
-  relu,       // max(x, 0)
+  gelu_tanh,   // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  gelu,        // 0.5 x (1 + erf(x / sqrt(2)))
+  quick_gelu,  // x / (1 + exp(-1.702 x))
+  silu,        // x / (1 + exp(-x))
+  relu,        // max(x, 0)
 };
 
 // A weight matrix W (M, K) and its bias b (M) in the layout its backend computes with.
@@ -78,7 +80,7 @@ class Backend {
   virtual std::string description() const = 0;  // e.g. "cpu: avx512_bf16, 2 threads, bf16"
   // Of the description what decides the bits of its results, e.g. "cpu: avx512_bf16, bf16".
   virtual std::string arithmetic() const { return description(); }
-  virtual DType compute_dtype() const = 0;      // f32 or bf16
+  virtual DType compute_dtype() const = 0;  // f32 or bf16
   virtual Memory& memory() = 0;
 
   // ---- border between host and device --------------------------------------------------------------
@@ -131,6 +133,9 @@ class Backend {
   // softmax(q k^T / sqrt(d)) v for each head. q: (N, T, D), k and v: (N, S, D), rows may be strided; head h
   // owns columns h d .. (h + 1) d. Never stores the (T, S) scores of a head at once. Returns (N, T, D).
   virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) = 0;
+
+  // The same where row t sees the keys 0 ... t only; S = T.
+  virtual Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) = 0;
 
   // ---- rows ----------------------------------------------------------------------------------------------
   // layer_norm(x) (1 + scale) + shift with layer_norm over the row, no affine weights. x: (N, T, D) f32,

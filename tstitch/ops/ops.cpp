@@ -57,6 +57,23 @@ Shape output_of(const Tensor& x, const PackedConv2d& w, const Conv2dPath& path) 
   return {x.extent(0), path.rows(x.extent(1), w.kernel()), path.output(x.extent(2), w.kernel()), w.outputs()};
 }
 
+void expect_attention(const char* op, const Backend& backend, const Tensor& q, const Tensor& k,
+                      const Tensor& v, int64_t heads) {
+  expect_rank(op, "q", q, 3);
+  expect_rank(op, "k", k, 3);
+  check_internal(heads > 0 && q.columns() % heads == 0, "[", op, "] ", q.columns(),
+                 " columns do not divide into ", heads, " heads");
+  expect_shape(op, "k", k, {q.extent(0), k.extent(1), q.extent(2)});
+  expect_shape(op, "v", v, k.shape());
+  for (const Tensor* x : {&q, &k, &v}) expect_type(op, "q, k or v", *x, backend.compute_dtype());
+}
+
+// The activations that convolutions know.
+void expect_convolution_activation(const char* op, Activation act) {
+  check_internal(act != Activation::gelu && act != Activation::quick_gelu, "[", op, "] activation ",
+                 static_cast<int>(act));
+}
+
 }  // namespace
 
 Tensor linear(Backend& backend, const Tensor& x, const PackedLinear& w, Activation act, DType out) {
@@ -87,6 +104,7 @@ void add_linear(Backend& backend, Tensor& sum, const Tensor& x, const PackedLine
 Tensor conv2d(Backend& backend, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
               Activation act, DType out) {
   expect_path("conv2d", x, w, path);
+  expect_convolution_activation("conv2d", act);
   Tensor y(output_of(x, w, path), out, backend.memory());
   backend.conv2d(y, x, w, path, act);
   return y;
@@ -95,6 +113,7 @@ Tensor conv2d(Backend& backend, const Tensor& x, const PackedConv2d& w, const Co
 void conv2d_into(Backend& backend, Tensor& out, const Tensor& x, const PackedConv2d& w,
                  const Conv2dPath& path, Activation act) {
   expect_path("conv2d", x, w, path);
+  expect_convolution_activation("conv2d", act);
   expect_compute_type("conv2d", "out", out);
   expect_shape("conv2d", "out", out, output_of(x, w, path));
   backend.conv2d(out, x, w, path, act);
@@ -155,15 +174,14 @@ Tensor soft_clamp(Backend& backend, const Tensor& x, double limit) {
 }
 
 Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
-  constexpr char kOp[] = "attention";
-  expect_rank(kOp, "q", q, 3);
-  expect_rank(kOp, "k", k, 3);
-  check_internal(heads > 0 && q.columns() % heads == 0, "[attention] ", q.columns(),
-                 " columns do not divide into ", heads, " heads");
-  expect_shape(kOp, "k", k, {q.extent(0), k.extent(1), q.extent(2)});
-  expect_shape(kOp, "v", v, k.shape());
-  for (const Tensor* x : {&q, &k, &v}) expect_type(kOp, "q, k or v", *x, backend.compute_dtype());
+  expect_attention("attention", backend, q, k, v, heads);
   return backend.attention(q, k, v, heads);
+}
+
+Tensor causal_attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  expect_attention("causal_attention", backend, q, k, v, heads);
+  expect_shape("causal_attention", "k", k, q.shape());
+  return backend.causal_attention(q, k, v, heads);
 }
 
 Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale,

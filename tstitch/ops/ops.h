@@ -29,6 +29,7 @@ Tensor scale_shift(Backend& backend, const Tensor& x, const Tensor& norm, Activa
 Tensor clamp(Backend& backend, const Tensor& x, double low, double high);
 Tensor soft_clamp(Backend& backend, const Tensor& x, double limit);
 Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads);
+Tensor causal_attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads);
 Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale,
                       double eps = 1e-6);
 Tensor layer_norm(Backend& backend, const Tensor& x, const Tensor& gamma, const Tensor& beta,

@@ -257,6 +257,35 @@ Tensor CpuBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, 
   return out;
 }
 
+// Made for texts of some hundred tokens: every row is an attention of its own to the keys up to it.
+Tensor CpuBackend::causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  Tensor out(q.shape(), compute_dtype_);
+  const int64_t T = q.extent(1), size = size_of(compute_dtype_);
+  const bool bf16 = compute_dtype_ == DType::bf16;
+  const int64_t d = q.extent(2) / heads,
+                scratch_bytes = divide_up(kernels_.attention_scratch_bytes(bf16, d), kCacheLine) * kCacheLine;
+  Tensor scratch({threads_, scratch_bytes}, DType::u8);
+  parallel_for(threads_, q.extent(0) * T, [&](int64_t item, int thread) {
+    const int64_t n = item / T, t = item % T;
+    const auto image = [&](const Tensor& x) { return x.bytes() + n * T * x.row_stride() * size; };
+    const cpu::AttentionJob job = {.bf16 = bf16,
+                                   .q = image(q),
+                                   .k = image(k),
+                                   .v = image(v),
+                                   .q_stride = q.row_stride(),
+                                   .k_stride = k.row_stride(),
+                                   .v_stride = v.row_stride(),
+                                   .out = raw_row(out, n * T),
+                                   .out_stride = out.row_stride(),
+                                   .T = T,
+                                   .S = t + 1,
+                                   .d = d};
+    for (int64_t head = 0; head < heads; ++head)
+      kernels_.attention(job, 0, head, t, t + 1, scratch.bytes() + thread * scratch_bytes);
+  });
+  return out;
+}
+
 // ---- rows
 // ------------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ class CpuBackend final : public Backend {
                                 double eps) override;
   Tensor scale_shift(const Tensor& x, const Tensor& norm, Activation act) override;
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
+  Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
   Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
   Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) override;
   Tensor geglu(const Tensor& x) override;

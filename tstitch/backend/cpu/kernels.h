@@ -12,7 +12,7 @@
 
 namespace tstitch::cpu {
 
-enum class Epilogue : uint8_t { none, gelu_tanh, silu, relu, add, add_relu, add_gated };
+enum class Epilogue : uint8_t { none, gelu_tanh, gelu, quick_gelu, silu, relu, add, add_relu, add_gated };
 
 // out = act(x W^T + b); with add and add_relu, out = act(out + x W^T + b); with add_gated, out += gate * (x
 // W^T

@@ -31,6 +31,10 @@ inline Epilogue epilogue_of(Activation act) {
       return Epilogue::none;
     case Activation::gelu_tanh:
       return Epilogue::gelu_tanh;
+    case Activation::gelu:
+      return Epilogue::gelu;
+    case Activation::quick_gelu:
+      return Epilogue::quick_gelu;
     case Activation::silu:
       return Epilogue::silu;
     case Activation::relu:

@@ -32,6 +32,10 @@ double apply(Activation act, double x) {
       return x;
     case Activation::gelu_tanh:
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::gelu:
+      return 0.5 * x * (1 + std::erf(x / std::numbers::sqrt2));
+    case Activation::quick_gelu:
+      return x / (1 + std::exp(-1.702 * x));
     case Activation::silu:
       return x / (1 + std::exp(-x));
     case Activation::relu:
@@ -218,14 +222,24 @@ Tensor ReferenceBackend::scale_shift(const Tensor& x, const Tensor& norm, Activa
 }
 
 Tensor ReferenceBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  return attention_to(q, k, v, heads, [&](int64_t) { return k.extent(1); });
+}
+
+Tensor ReferenceBackend::causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  return attention_to(q, k, v, heads, [](int64_t t) { return t + 1; });
+}
+
+Tensor ReferenceBackend::attention_to(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
+                                      FunctionRef<int64_t(int64_t)> keys_of) {
   const int64_t N = q.extent(0), T = q.extent(1), S = k.extent(1), D = q.extent(2), d = D / heads;
   const double scale = 1 / std::sqrt(static_cast<double>(d));
   Tensor out(q.shape(), compute_dtype_);
-  std::vector<double> p(static_cast<size_t>(S));  // one row of scores, then of probabilities
   for (int64_t n = 0; n < N; ++n)
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t t = 0; t < T; ++t) {
-        for (int64_t s = 0; s < S; ++s) {
+        const int64_t keys = keys_of(t);
+        std::vector<double> p(static_cast<size_t>(keys));  // one row of scores, then of probabilities
+        for (int64_t s = 0; s < keys; ++s) {
           p[s] = 0;
           for (int64_t j = h * d; j < (h + 1) * d; ++j)
             p[s] += double{get(q, n * T + t, j)} * get(k, n * S + s, j);
@@ -235,7 +249,7 @@ Tensor ReferenceBackend::attention(const Tensor& q, const Tensor& k, const Tenso
         for (double& score : p) sum += score = std::exp((score - largest) * scale);
         for (int64_t j = h * d; j < (h + 1) * d; ++j) {
           double value = 0;
-          for (int64_t s = 0; s < S; ++s) value += p[s] / sum * get(v, n * S + s, j);
+          for (int64_t s = 0; s < keys; ++s) value += p[s] / sum * get(v, n * S + s, j);
           set(out, n * T + t, j, value);
         }
       }
@@ -307,8 +321,7 @@ Tensor ReferenceBackend::nearest_rows(const Tensor& x, const Tensor& table) {
   for (int64_t row = 0; row < x.rows(); ++row)
     for (int64_t entry = 1; entry < table.rows(); ++entry)
       if (distance(row, entry) < distance(row, nearest[row])) nearest[row] = entry;
-  return generate(x.shape(), DType::f32,
-                  [&](int64_t row, int64_t j) { return get(table, nearest[row], j); });
+  return generate(x.shape(), DType::f32, [&](int64_t row, int64_t j) { return get(table, nearest[row], j); });
 }
 
 Tensor ReferenceBackend::timestep_embedding(std::span<const double> t, int64_t width) {

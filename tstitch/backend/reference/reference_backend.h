@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/base/function_ref.h"
 
 namespace tstitch {
 
@@ -34,6 +35,7 @@ class ReferenceBackend final : public Backend {
                                 double eps) override;
   Tensor scale_shift(const Tensor& x, const Tensor& norm, Activation act) override;
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
+  Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
   Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
   Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) override;
   Tensor geglu(const Tensor& x) override;
@@ -56,6 +58,10 @@ class ReferenceBackend final : public Backend {
   Tensor concat_columns(const Tensor& a, const Tensor& b) override;
 
  private:
+  // keys_of(t): how many keys, from the first, row t sees.
+  Tensor attention_to(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
+                      FunctionRef<int64_t(int64_t)> keys_of);
+
   DType compute_dtype_;
 };
 

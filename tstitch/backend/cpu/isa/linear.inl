@@ -59,6 +59,10 @@ inline void finish(const LinearJob& job, const float* sums, int64_t sums_stride,
       return with([](F x) { return x; });
     case Epilogue::gelu_tanh:
       return with([](F x) { return gelu_tanh(x); });
+    case Epilogue::gelu:
+      return with([](F x) { return gelu_erf(x); });
+    case Epilogue::quick_gelu:
+      return with([](F x) { return quick_gelu(x); });
     case Epilogue::silu:
       return with([](F x) { return silu(x); });
     case Epilogue::relu:

@@ -171,6 +171,9 @@ inline F exp2(F x) {
 // x / (1 + exp(-x))
 inline F silu(F x) { return x / (1.f + exp2(x * -1.44269504f)); }
 
+// x / (1 + exp(-1.702 x))
+inline F quick_gelu(F x) { return x / (1.f + exp2(x * (-1.702f * 1.44269504f))); }
+
 inline F relu(F x) { return max(F{}, x); }  // NaN stays NaN
 
 // x (1 + erf(x / sqrt(2))) / 2 = max(x, 0) - |x| q, q = erfc(|x| / sqrt(2)) / 2 by Abramowitz & Stegun 7.1.26

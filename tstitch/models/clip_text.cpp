@@ -1,0 +1,114 @@
+#include "tstitch/models/clip_text.h"
+
+#include <algorithm>
+#include <array>
+
+#include "tstitch/base/error.h"
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+namespace {
+
+constexpr double kEps = 1e-5;  // of every layer norm
+constexpr int64_t kHeadWidth = 64;
+constexpr int64_t kMostLayers = 256;
+
+// Queries, keys and values as one product.
+Linear qkv_of(const Weights& weights, int64_t width) {
+  Tensor w({3, width, width}, DType::f32), b({3, width}, DType::f32);
+  constexpr std::array<const char*, 3> kParts = {"q_proj", "k_proj", "v_proj"};
+  for (size_t i = 0; i < kParts.size(); ++i) {
+    const Weights part = weights / kParts[i];
+    const auto row = static_cast<int64_t>(i);
+    std::copy_n(part.load("weight", {width, width}).data<float>(), width * width,
+                w.slice(row, row + 1).data<float>());
+    std::copy_n(part.load("bias", {width}).data<float>(), width, b.slice(row, row + 1).data<float>());
+  }
+  return Linear(weights.backend(), w.reshape({3 * width, width}), b.reshape({3 * width}));
+}
+
+std::vector<ClipBlock> blocks_of(const Weights& weights, const ClipTextConfig& config, int64_t layers) {
+  std::vector<ClipBlock> blocks;
+  for (int64_t i = 0; i < layers; ++i) blocks.emplace_back(weights / concat("encoder.layers.", i), config);
+  return blocks;
+}
+
+// The shape of a matrix that must be there.
+Shape matrix_of(const WeightSource& weights, const std::string& name) {
+  const auto shape = weights.shape(name);
+  check(shape.has_value(), ErrorKind::input, "not a CLIP text encoder: it has no tensor \"", name, "\"");
+  check(shape->rank() == 2, ErrorKind::input, "tensor \"", name, "\" has the shape ", to_string(*shape),
+        ", expected a matrix");
+  return *shape;
+}
+
+}  // namespace
+
+ClipTextConfig infer_clip_text_config(const WeightSource& weights) {
+  const Shape tokens = matrix_of(weights, "embeddings.token_embedding.weight");
+  ClipTextConfig config;
+  config.vocabulary = tokens[0];
+  config.width = tokens[1];
+  config.positions = matrix_of(weights, "embeddings.position_embedding.weight")[0];
+  config.mlp_size = matrix_of(weights, "encoder.layers.0.mlp.fc1.weight")[0];
+  for (config.layers = 1; config.layers < kMostLayers; ++config.layers)
+    if (!weights.shape(concat("encoder.layers.", config.layers, ".mlp.fc1.weight"))) break;
+  check(config.width % kHeadWidth == 0, ErrorKind::input, "a text encoder of width ", config.width,
+        ", expected a multiple of ", kHeadWidth);
+  config.heads = config.width / kHeadWidth;
+  config.activation = config.width == 768 ? Activation::quick_gelu : Activation::gelu;
+  return config;
+}
+
+ClipNorm::ClipNorm(const Weights& weights, int64_t width)
+    : backend_(&weights.backend()),
+      gamma_(backend_->upload(weights.load("weight", {width}))),
+      beta_(backend_->upload(weights.load("bias", {width}))) {}
+
+Tensor ClipNorm::operator()(const Tensor& x) const { return layer_norm(*backend_, x, gamma_, beta_, kEps); }
+
+ClipBlock::ClipBlock(const Weights& weights, const ClipTextConfig& config)
+    : backend_(&weights.backend()),
+      heads_(config.heads),
+      activation_(config.activation),
+      norm1_(weights / "layer_norm1", config.width),
+      norm2_(weights / "layer_norm2", config.width),
+      qkv_(qkv_of(weights / "self_attn", config.width)),
+      out_(weights / "self_attn.out_proj", config.width, config.width),
+      fc1_(weights / "mlp.fc1", config.width, config.mlp_size),
+      fc2_(weights / "mlp.fc2", config.mlp_size, config.width) {}
+
+void ClipBlock::operator()(Tensor& x) const {
+  const auto [q, k, v] = chunk<3>(qkv_(norm1_(x)));  // 3 x (N, S, D)
+  out_.add_to(x, causal_attention(*backend_, q, k, v, heads_));
+  fc2_.add_to(x, fc1_(norm2_(x), activation_));
+}
+
+ClipText::ClipText(const ClipTextConfig& config, const Weights& weights, int64_t skip)
+    : config_(config),
+      backend_(&weights.backend()),
+      tokens_(backend_->upload(
+          (weights / "embeddings.token_embedding").load("weight", {config.vocabulary, config.width}))),
+      positions_(backend_->upload(
+          (weights / "embeddings.position_embedding").load("weight", {config.positions, config.width}))),
+      blocks_(blocks_of(weights, config, config.layers - skip)),
+      final_norm_(weights / "final_layer_norm", config.width) {
+  check(0 <= skip && skip < config.layers, ErrorKind::usage, "a clip skip of ", skip + 1, ", expected 1 ... ",
+        config.layers, " for a text encoder of ", config.layers, " layers");
+}
+
+Tensor ClipText::operator()(std::span<const int32_t> ids, int64_t texts) const {
+  const int64_t S = texts > 0 ? std::ssize(ids) / texts : 0;
+  check_internal(S > 0 && S * texts == std::ssize(ids) && S <= config_.positions, "[clip_text] ", ids.size(),
+                 " tokens of ", texts, " texts");
+  for (const int32_t id : ids)
+    check(0 <= id && id < config_.vocabulary, ErrorKind::usage, "token ", id, ", but the text encoder knows ",
+          config_.vocabulary);
+  const std::vector<int64_t> rows(ids.begin(), ids.end());
+  Tensor x = gather(*backend_, tokens_, rows).reshape({texts, S, config_.width});
+  add_rows(*backend_, x, positions_.slice(0, S));
+  for (const ClipBlock& block : blocks_) block(x);
+  return cast(*backend_, final_norm_(x), DType::f32);
+}
+
+}  // namespace tstitch

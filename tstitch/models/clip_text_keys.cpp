@@ -1,0 +1,99 @@
+#include "tstitch/models/clip_text_keys.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+namespace {
+
+// Behind each, the first tensor tells whose names they are.
+constexpr std::array<std::string_view, 6> kPrefixes = {"",
+                                                       "text_model.",
+                                                       "cond_stage_model.transformer.text_model.",
+                                                       "cond_stage_model.transformer.",
+                                                       "cond_stage_model.model.",
+                                                       "cond_stage_model."};
+constexpr std::string_view kTransformers = "embeddings.token_embedding.weight";
+constexpr std::string_view kOpenClip = "token_embedding.weight";
+
+using Renaming = std::pair<std::string_view, std::string_view>;  // of a part of a name
+
+constexpr Renaming kRenamings[] = {{"embeddings.token_embedding.weight", "token_embedding.weight"},
+                                   {"embeddings.position_embedding.weight", "positional_embedding"},
+                                   {"encoder.layers.", "transformer.resblocks."},
+                                   {".layer_norm1.", ".ln_1."},
+                                   {".layer_norm2.", ".ln_2."},
+                                   {".mlp.fc1.", ".mlp.c_fc."},
+                                   {".mlp.fc2.", ".mlp.c_proj."},
+                                   {".self_attn.out_proj.", ".attn.out_proj."},
+                                   {"final_layer_norm.", "ln_final."}};
+constexpr std::array<std::string_view, 3> kThirds = {".self_attn.q_proj.", ".self_attn.k_proj.",
+                                                     ".self_attn.v_proj."};
+
+bool has(const WeightSource& source, std::string_view prefix, std::string_view name) {
+  return source.shape(concat(prefix, name)).has_value();
+}
+
+}  // namespace
+
+bool ClipTextKeys::recognises(const WeightSource& source) {
+  return std::ranges::any_of(kPrefixes, [&](std::string_view prefix) {
+    return has(source, prefix, kTransformers) || has(source, prefix, kOpenClip);
+  });
+}
+
+ClipTextKeys::ClipTextKeys(const WeightSource& source) : source_(source) {
+  check(recognises(source), ErrorKind::input, "not a CLIP text encoder: it has no tensor \"", kTransformers,
+        "\" or \"", kOpenClip, "\"");
+  for (const std::string_view prefix : kPrefixes) {
+    is_openclip_ = has(source, prefix, kOpenClip);
+    prefix_ = prefix;
+    if (is_openclip_ || has(source, prefix, kTransformers)) return;
+  }
+}
+
+ClipTextKeys::Place ClipTextKeys::place_of(const std::string& name) const {
+  Place place{.name = name};
+  if (is_openclip_) {
+    for (size_t i = 0; i < kThirds.size(); ++i)
+      if (const size_t at = place.name.find(kThirds[i]); at != std::string::npos) {
+        place.third = static_cast<int64_t>(i);
+        place.name.replace(at, kThirds[i].size(), ".attn.in_proj_");  // "in_proj_weight", "in_proj_bias"
+      }
+    for (const auto& [from, to] : kRenamings)
+      if (const size_t at = place.name.find(from); at != std::string::npos)
+        place.name.replace(at, from.size(), to);
+  }
+  place.name = prefix_ + place.name;
+  return place;
+}
+
+std::optional<Shape> ClipTextKeys::shape(const std::string& name) const {
+  const Place place = place_of(name);
+  const auto stored = source_.shape(place.name);
+  if (!stored || place.third < 0) return stored;
+  std::vector<int64_t> extents(stored->extents().begin(), stored->extents().end());
+  if (extents.empty()) return std::nullopt;
+  extents[0] /= 3;
+  return Shape(extents);
+}
+
+Tensor ClipTextKeys::load(const std::string& name, const Shape& expected, DType dtype) const {
+  const Place place = place_of(name);
+  if (place.third < 0) return source_.load(place.name, expected, dtype);
+  std::vector<int64_t> extents(expected.extents().begin(), expected.extents().end());
+  const int64_t rows = extents[0];
+  extents[0] *= 3;
+  const Tensor all = source_.load(place.name, Shape(extents), dtype);
+  Tensor third(expected, dtype);
+  std::memcpy(third.bytes(), all.slice(place.third * rows, (place.third + 1) * rows).bytes(),
+              static_cast<size_t>(third.elements() * size_of(dtype)));
+  return third;
+}
+
+}  // namespace tstitch
