@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 // Which folders each folder of tstitch/ may include, beside itself.
 const std::map<std::string, std::set<std::string>> kAllowed = {
     {"base", {}},
+    {"text", {"base"}},
     {"tensor", {"base"}},
     {"backend", {"base", "tensor"}},
     {"ops", {"base", "tensor", "backend"}},
@@ -31,6 +32,9 @@ const std::map<std::string, std::set<std::string>> kOnlyIn = {
     {"dnnl.hpp", {"backend/cpu"}},
     {"omp.h", {"backend/cpu"}},
     {"png.h", {"io"}},
+    {"unicode/normalizer2.h", {"text"}},
+    {"unicode/uchar.h", {"text"}},
+    {"unicode/utf8.h", {"text"}},
     {"nlohmann/json.hpp", {"io", "pipeline"}},
 };
 
