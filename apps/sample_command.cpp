@@ -47,8 +47,7 @@ int sample_command(const Arguments& a) {
   if (!a.save_latent.empty()) check_output_file(a.save_latent);
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
   check(a.save_latent.empty() || (!a.resume && rank.count == 1), ErrorKind::usage,
-        "--save-latent keeps the latents of all images and goes with neither --resume nor several ranks (",
-        rank.source, ")");
+        "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");
 
   Session session(a, infos);
   std::unique_ptr<PictureOutput> output;

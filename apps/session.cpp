@@ -13,7 +13,8 @@
 namespace tstitch {
 
 Session::Session(const Arguments& arguments, const std::vector<ModelInfo>& infos)
-    : quiet_(arguments.quiet || arguments.json),
+    : silent_(arguments.quiet),
+      quiet_(arguments.quiet || arguments.json),
       vae_(vae_path(arguments, infos.back())),
       backend_(make_backend(arguments.backend)) {
   for (const ModelInfo& info : infos) models_.push_back({.info = info, .network = nullptr});
@@ -63,7 +64,7 @@ RunResult Session::sample(const Plan& plan, PictureOutput* output, BatchSink* la
   } sink(*this, output, latents);
   const std::vector<IndexRange> images =
       output ? output->missing() : std::vector<IndexRange>{{0, plan.images()}};
-  ProgressBar progress(names(), quiet_ ? Show::nothing : show);
+  ProgressBar progress(names(), (show == Show::images ? silent_ : quiet_) ? Show::nothing : show);
   RunResult result = tstitch::run(*backend_, models_, plan, images, progress, sink, inputs_);
   result.decode_seconds = sink.decode_seconds;
   return result;

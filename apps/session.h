@@ -43,6 +43,7 @@ class Session {
   std::vector<std::string> names() const;
   Tensor decoded(const Tensor& latents, double& seconds);
 
+  bool silent_;  // also about progress over many images
   bool quiet_;
   std::string vae_;
   std::unique_ptr<Autoencoder> decoder_;

@@ -289,6 +289,14 @@ TEST_F(Bulk, WhatDoesNotBelongIsRefused) {
   expect_refused(2, {"--num-fid-samples"}, {"sample", "--num-fid-samples", "3", "--class", "2"});
 }
 
+TEST_F(Bulk, OtherPeoplesFilesStay) {
+  fs::create_directories(path("a.npz.parts/mine"));
+  std::ofstream(path("a.npz.parts/notes.txt")) << "keep";
+  sampled("a.npz");
+  EXPECT_EQ(files(), (std::set<std::string>{path("a.npz"), path("a.npz.parts"), path("a.npz.parts/mine"),
+                                            path("a.npz.parts/notes.txt")}));
+}
+
 TEST_F(Bulk, RanksShareARun) {
   const std::string whole = sampled("whole.npz");
   for (const int count : {1, 2, 4}) {

@@ -140,8 +140,10 @@ void pack_archive(const std::string& folder, const RunManifest& manifest, const 
   const std::vector<Piece> pieces = pieces_of(records, N);
 
   std::error_code ignored;
-  const bool beside = fs::equivalent(fs::absolute(path).parent_path(),
-                                     fs::absolute(folder).lexically_normal().parent_path(), ignored);
+  // Elsewhere, or behind a symbolic link, may be another file system.
+  const bool beside =
+      !fs::is_symlink(path, ignored) &&
+      fs::equivalent(fs::absolute(path).parent_path(), fs::canonical(folder, ignored).parent_path(), ignored);
   AtomicFile file(path, beside ? folder : "");
   NpzWriter npz(file);
   npz.begin("arr_0", "|u1", 1,

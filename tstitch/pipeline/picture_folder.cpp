@@ -25,12 +25,6 @@ bool make_folder(const std::string& path) {
   return made;
 }
 
-std::string hex(uint64_t value) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
-  return text;
-}
-
 }  // namespace
 
 PictureFolder::PictureFolder(const std::string& path, const Plan& plan, const std::vector<ModelInfo>& models,
@@ -38,7 +32,7 @@ PictureFolder::PictureFolder(const std::string& path, const Plan& plan, const st
     : path_(path),
       plan_(plan),
       models_(models),
-      run_(hex(manifest.fingerprint())),
+      run_(manifest.fingerprint_text()),
       block_(block_of(rank, plan.images())),
       made_(make_folder(path)),
       folder_(std::make_unique<RunFolder>((fs::path(path) / ".tstitch-run").string(), manifest, rank)) {

@@ -48,10 +48,14 @@ void check_at_work(const std::string& folder, const std::function<bool(const std
   }
 }
 
-void remove_all_but_door(const std::string& path) {
+// What runs leave in their folder; anything else is somebody's and stays.
+void remove_remains(const std::string& path) {
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path, ignored))
-    if (entry.path().filename() != kDoor) fs::remove_all(entry.path(), ignored);
+  for (const auto& entry : fs::directory_iterator(path, ignored)) {
+    const fs::path extension = entry.path().extension();
+    if (extension == ".shard" || extension == ".lock" || extension == ".tmp")
+      fs::remove(entry.path(), ignored);
+  }
 }
 
 }  // namespace
@@ -66,7 +70,7 @@ RunFolder::RunFolder(const std::string& path, const RunManifest& manifest, const
     check(differences.empty(), ErrorKind::usage, "\"", printable(path_),
           "\" is of another run: ", differences, ". Give the same options, or remove it to start over");
   } else {
-    remove_all_but_door(path_);
+    remove_remains(path_);
   }
   const std::string lock = in(path_, concat("rank-", rank.index, among(rank.count)));
   at_work_ = FileLock::attempt(lock);
@@ -124,7 +128,9 @@ FileLock close_run(const std::string& folder) {
 void remove_run(const std::string& folder) {
   std::error_code ignored;
   fs::remove(in(folder, kManifest), ignored);  // first: from now on the rest is waste
-  fs::remove_all(folder, ignored);
+  remove_remains(folder);
+  fs::remove(in(folder, kDoor), ignored);
+  fs::remove(folder, ignored);
 }
 
 }  // namespace tstitch

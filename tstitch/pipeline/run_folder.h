@@ -12,8 +12,8 @@
 namespace tstitch {
 
 // It holds manifest.json (RunManifest), a lock for the short moments of joining and leaving, a lock of each
-// rank at work, temporary files, and what the output adds. A folder without manifest is what a finished run
-// was removing when it was killed; it is emptied.
+// rank at work, temporary files, and what the output adds. In a folder without manifest these are the remains
+// of a finished run that was killed while it removed them: they go. Files of other names always stay.
 class RunFolder {
  public:
   // Joins the run at `path` or begins it there. Throws Error{usage} when the run there is another one, naming

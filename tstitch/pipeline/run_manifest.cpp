@@ -162,6 +162,8 @@ void RunManifest::read_shape(const std::string& where) {
 
 uint64_t RunManifest::fingerprint() const { return fnv1a(text_.data(), text_.size()); }
 
+std::string RunManifest::fingerprint_text() const { return hex(fingerprint()); }
+
 std::string RunManifest::differences(const RunManifest& earlier) const {
   const json ours = json::parse(text_), theirs = json::parse(earlier.text_);
   std::string text;

@@ -30,6 +30,7 @@ class RunManifest {
 
   const std::string& text() const { return text_; }  // one JSON object
   uint64_t fingerprint() const;                      // of the text
+  std::string fingerprint_text() const;              // the same in 16 hexadecimal digits
 
   // "--seed is 2, but the unfinished run has 1": what differs from an earlier run's, by the options' names;
   // "" when nothing does.
