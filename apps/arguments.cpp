@@ -123,6 +123,10 @@ void add_common_options(CLI::App& command, Arguments& a) {
   command.add_option("-n,--negative-prompt", a.sample.negative_prompt, "What guidance leads away from")
       ->group(images);
   command
+      .add_option("--clip-skip", a.sample.clip_skip,
+                  "Which layer of the text encoder answers, counted from the last, 1. Default: as trained")
+      ->group(images);
+  command
       .add_option("-b,--batch-count", a.sample.batch_count,
                   "Images per class or prompt; of --class random, images")
       ->capture_default_str()

@@ -9,6 +9,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/pipeline/decoder.h"
 #include "tstitch/pipeline/images.h"
+#include "tstitch/pipeline/text_encoder.h"
 
 namespace tstitch {
 
@@ -30,6 +31,14 @@ int Session::load(std::span<const Plan> plans, bool with_decoder) {
   if (from_picture)
     inputs_.init_latent = decoder_ ? encode(*backend_, *decoder_, plan.init_image)
                                    : plan.init_image.reshape({1, plan.channels, plan.height, plan.width});
+  if (last.context_width) {
+    std::vector<ModelInfo> infos;
+    for (const Model& model : models_) infos.push_back(model.info);
+    std::vector<std::string> texts = plan.prompts;
+    texts.push_back(plan.negative_prompt);
+    // Gone before the models come: its memory serves them.
+    inputs_.contexts = TextEncoder(*backend_, model_with_text_encoder(infos), plan.clip_skip).encode(texts);
+  }
   for (size_t i = 0; i < models_.size(); ++i) {
     const auto uses = [&](const Plan& p) { return p.trajectory.steps_of(static_cast<int>(i)) > 0; };
     if (std::ranges::any_of(plans, uses)) models_[i] = load_model(models_[i].info, *backend_);

@@ -24,7 +24,7 @@ const std::map<std::string, std::set<std::string>> kAllowed = {
     {"models", {"base", "tensor", "backend", "ops", "nn"}},
     {"io", {"base", "tensor"}},
     {"diffusion", {"base", "tensor", "backend", "ops"}},
-    {"pipeline", {"base", "tensor", "backend", "ops", "nn", "models", "io", "diffusion"}},
+    {"pipeline", {"base", "text", "tensor", "backend", "ops", "nn", "models", "io", "diffusion"}},
 };
 
 // Foreign headers that belong to one place.

@@ -49,6 +49,8 @@ std::vector<int64_t> repeated(const SampleOptions& options, const std::vector<in
 std::vector<int64_t> image_prompts(const SampleOptions& options, const ModelInfo& model) {
   check(options.classes.empty() && !options.random_classes, ErrorKind::usage, model.name,
         " draws what a text says and has no classes: expected --prompt instead of --class");
+  check(0 <= options.clip_skip && options.clip_skip <= 256, ErrorKind::usage, "--clip-skip is ",
+        options.clip_skip, ", expected 1 ... the layers of the text encoder");
   check(!options.prompts.empty(), ErrorKind::usage, model.name,
         " draws what a text says: name it with --prompt");
   std::vector<int64_t> asked(options.prompts.size());
@@ -189,6 +191,7 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
                .classes = model.context_width ? image_prompts(options, model) : image_classes(options, model),
                .prompts = options.prompts,
                .negative_prompt = options.negative_prompt,
+               .clip_skip = options.clip_skip,
                .batch_size = options.batch_size,
                .seed = options.seed,
                .rng = options.rng,

@@ -37,6 +37,7 @@ struct SampleOptions {
   // Of models for text, as UTF-8:
   std::vector<std::string> prompts;
   std::string negative_prompt;  // what guidance leads away from
+  int64_t clip_skip = 0;        // see TextEncoder
   int64_t batch_count = 1;      // images per class or prompt; with random_classes, images
   int64_t batch_size = 8;       // images sampled at once
   uint64_t seed = 0;
@@ -60,6 +61,7 @@ struct Plan {
   std::vector<int64_t> classes;      // of every image: its class, or the index of its prompt
   std::vector<std::string> prompts;  // none for models of classes
   std::string negative_prompt;
+  int64_t clip_skip;
   int64_t batch_size;
   uint64_t seed;
   std::string rng;

@@ -11,6 +11,7 @@
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/pipeline/decoder.h"
+#include "tstitch/pipeline/text_encoder.h"
 
 namespace tstitch {
 namespace {
@@ -44,6 +45,8 @@ constexpr Entry kEntries[] = {{"format", "the format"},
                               {"rng", "--rng"},
                               {"prompts", "--prompt"},
                               {"negative_prompt", "--negative-prompt"},
+                              {"clip_skip", "--clip-skip"},
+                              {"text_encoder", "the text encoder"},
                               {"init_image", "--init-image"},
                               {"init_latent", "--init-latent"},
                               {"noise", "--noise"},
@@ -77,6 +80,13 @@ std::string content_of(const ModelFiles& files, WeightChoice choice) {
   for (const std::string& path : {files.config, files.scheduler})
     if (!path.empty()) crc = crc32(MappedFile(path).bytes(), crc);
   return concat(bytes, " bytes, crc32 ", hex(crc).substr(8));
+}
+
+std::string text_encoder_of(const std::vector<ModelInfo>& models) {
+  if (!models.back().context_width) return "";
+  const ModelInfo& model = model_with_text_encoder(models);
+  if (model.files.text_encoder == model.files.weights) return "of a model";
+  return content_of(find_model_files(model.files.text_encoder), WeightChoice::automatic);
 }
 
 std::string hash_of_levels(const Trajectory& trajectory) {
@@ -116,6 +126,8 @@ RunManifest::RunManifest(const Plan& plan, const std::vector<ModelInfo>& models,
                {"rng", plan.rng},
                {"prompts", plan.prompts},
                {"negative_prompt", plan.negative_prompt},
+               {"clip_skip", plan.clip_skip},
+               {"text_encoder", text_encoder_of(models)},
                {"init_image", hash_of(plan.init_image)},
                {"init_latent", hash_of(plan.given.initial)},
                {"noise", hash_of(plan.given.steps)},
