@@ -55,7 +55,7 @@ TEST(ClipTokenizer, InvalidUtf8SaysWhere) {
 }
 
 TEST(ClipTokenizer, TooLongIsRefused) {
-  expect_error([] { clip().encode(std::string((16 << 20) + 1, 'a')); }, ErrorKind::usage, "16777217 bytes");
+  expect_error([] { clip().encode(std::string((1 << 20) + 1, 'a')); }, ErrorKind::usage, "1048577 bytes");
 }
 
 // Anything quadratic takes minutes here.
@@ -63,7 +63,7 @@ TEST(ClipTokenizer, AMegabyteOfAnything) {
   for (const char* unit :
        {"a", "ab", "supercalifragilistic", "!", "'", "'s", "\xf0\x9f\x98\x80", "\u0301", "\u0316\u0301",
         "\u0f73", "\u1100\u1161", "<|", "<|endoftext|>", "<|ENDOFTEXT|>", " ", "a ", "9", "\u0130"}) {
-    const std::string prompt = repeated(unit, 1 << 20);
+    const std::string prompt = repeated(unit, 1'000'000);
     EXPECT_LT(seconds_of([&] { EXPECT_LE(clip().encode(prompt).size(), 2 * prompt.size()); }), 20) << unit;
   }
 }
