@@ -54,12 +54,13 @@ struct Rule {
   bool whole_range = false;     // Karras and exponential span the schedule, not the chosen timesteps
   Rounding karras = exact, exponential = exact;  // of the timestep of a ratio
   bool second_twice = false;
-  bool ends_clean = true;      // else at the level of t = 0
-  bool may_end_noisy = false;  // the options decide
+  bool ends_clean = true;          // else at the level of t = 0
+  bool starts_from_sigma = false;  // with the spacings linspace and trailing
+  bool may_end_noisy = false;      // the options decide
 };
 
 constexpr Rule sigma_space(std::string_view solver, Spacing spacing) {
-  return {.solver = solver, .spacing = spacing, .linspace = exact};
+  return {.solver = solver, .spacing = spacing, .linspace = exact, .starts_from_sigma = true};
 }
 constexpr Rule multistep(std::string_view solver) {
   return {.solver = solver,
@@ -246,6 +247,13 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
   const bool ends_clean = rule.may_end_noisy ? options.ends_clean.value_or(rule.ends_clean) : rule.ends_clean;
   levels.push_back(ends_clean ? kClean : schedule.level(0));
   return levels;
+}
+
+double initial_scale(std::string_view solver, const SpacingOptions& options, const NoiseLevel& first) {
+  const auto rule = std::ranges::find(kRules, solver, &Rule::solver);
+  if (rule == kRules.end() || !rule->starts_from_sigma) return 1;
+  const Spacing spacing = options.spacing.value_or(rule->spacing);
+  return spacing == Spacing::linspace || spacing == Spacing::trailing ? first.sigma : 1;
 }
 
 std::vector<NoiseLevel> make_levels(const FlowSchedule& schedule, std::string_view steps, double strength) {

@@ -74,6 +74,11 @@ struct SpacingOptions {
 std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule& schedule,
                                     std::string_view steps, const SpacingOptions& options);
 
+// What the noise at the start is multiplied with. diffusers' Euler, Euler ancestral and Heun start from noise
+// of exactly the first sigma where the first timestep is the last of training (linspace, trailing), and so
+// leave out the trace of the picture that is left there; everything else starts from unit variance.
+double initial_scale(std::string_view solver, const SpacingOptions& options, const NoiseLevel& first);
+
 // Those of a rectified flow, for flow_euler. steps: a number; Error{usage} unless it is 1 ... T.
 std::vector<NoiseLevel> make_levels(const FlowSchedule& schedule, std::string_view steps, double strength);
 

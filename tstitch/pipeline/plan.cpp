@@ -183,23 +183,25 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
   check(1 <= options.batch_count && options.batch_count <= kMostImages, ErrorKind::usage, "--batch-count is ",
         options.batch_count, ", expected 1 ... ", kMostImages);
 
-  Plan plan = {.trajectory = Trajectory(levels, assignment),
-               .sampler = sampler,
-               .solver = {.eta = eta, .reset_at_switch = options.solver_reset},
-               .cfg_scale = cfg_scale,
-               .cfg_channels = guided_channels(options, model),
-               .classes = model.context_width ? image_prompts(options, model) : image_classes(options, model),
-               .prompts = options.prompts,
-               .negative_prompt = options.negative_prompt,
-               .clip_skip = options.clip_skip,
-               .batch_size = options.batch_size,
-               .seed = options.seed,
-               .rng = options.rng,
-               .channels = model.channels,
-               .height = latent_side("--height", options.height, options.init_image, 1, model),
-               .width = latent_side("--width", options.width, options.init_image, 2, model),
-               .given = options.given,
-               .init_image = options.init_image};
+  Plan plan = {
+      .trajectory = Trajectory(levels, assignment),
+      .sampler = sampler,
+      .solver = {.eta = eta, .reset_at_switch = options.solver_reset},
+      .cfg_scale = cfg_scale,
+      .cfg_channels = guided_channels(options, model),
+      .classes = model.context_width ? image_prompts(options, model) : image_classes(options, model),
+      .prompts = options.prompts,
+      .negative_prompt = options.negative_prompt,
+      .clip_skip = options.clip_skip,
+      .batch_size = options.batch_size,
+      .seed = options.seed,
+      .rng = options.rng,
+      .channels = model.channels,
+      .height = latent_side("--height", options.height, options.init_image, 1, model),
+      .width = latent_side("--width", options.width, options.init_image, 2, model),
+      .initial_scale = initial_scale(sampler, spacing_of(options, model.defaults, sampler), levels[0]),
+      .given = options.given,
+      .init_image = options.init_image};
   check_given(plan.given, plan);
   check_init_image(plan, model);
   return plan;

@@ -66,6 +66,7 @@ struct Plan {
   uint64_t seed;
   std::string rng;
   int64_t channels, height, width;  // of the latents
+  double initial_scale;             // of the noise at the start, see timesteps.h
   GivenLatents given;
   Tensor init_image;  // (channels of a picture, H, W) of the size of the images; or empty
 

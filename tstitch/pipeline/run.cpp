@@ -54,7 +54,7 @@ std::unique_ptr<NoiseSource> noise_of(Backend& backend, const Plan& plan, int64_
 // x at the trajectory's first level: noise, or the initial picture under noise (q(x_t | x_0)).
 Tensor start_of(Backend& backend, const Plan& plan, const RunInputs& inputs, NoiseSource& noise) {
   Tensor x = noise.initial();
-  if (!inputs.init_latent) return x;
+  if (!inputs.init_latent) return plan.initial_scale == 1 ? x : combine(backend, {{plan.initial_scale, &x}});
   const Tensor clean =
       repeat(backend, to_channels_last(backend, backend.upload(inputs.init_latent)), x.extent(0));
   const NoiseLevel& level = plan.trajectory[0].level;
