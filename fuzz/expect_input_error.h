@@ -13,18 +13,23 @@ inline std::span<const std::byte> as_span(const unsigned char* data, size_t size
   return {reinterpret_cast<const std::byte*>(data), size};
 }
 
-// Runs `parse` on foreign bytes: it may refuse them as an input, in one short line of printable ASCII. Any
-// other exception, also an internal error, is a finding.
+// Runs `parse` on foreign bytes: it may refuse them with an error of this kind, in one short line of printable
+// ASCII. Any other exception, also an internal error, is a finding.
 template <class Parse>
-void expect_input_error(const Parse& parse) {
+void expect_error_of_kind(ErrorKind kind, const Parse& parse) {
   try {
     parse();
   } catch (const Error& error) {
     const std::string_view message = error.what();
-    if (error.kind() != ErrorKind::input || message.size() > 500) abort();
+    if (error.kind() != kind || message.size() > 500) abort();
     for (const char c : message)
       if (c < ' ' || c > '~') abort();
   }
+}
+
+template <class Parse>
+void expect_input_error(const Parse& parse) {
+  expect_error_of_kind(ErrorKind::input, parse);
 }
 
 }  // namespace tstitch
