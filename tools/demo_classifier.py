@@ -1,7 +1,7 @@
 """The classifier that measures the demo family: its network and its file. No command of its own.
 
-Three convolutions of 3 x 3, strides 1, 2, 2, mean over the picture, a linear layer. Features: the means, 128 numbers;
-spatial features: the first 7 channels before the mean, 7 x 7 x 7 = 343.
+Three convolutions of stride 2 (5 x 5, then 3 x 3), a hidden layer, ten logits; ReLU between. Features: the hidden layer, 128 numbers;
+spatial features: the first 7 channels of the second convolution's output, 7 x 7 x 7 = 343.
 """
 import json
 import os
@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-CONFIG = dict(name="fashion-features", architecture="FeatureNet", input_size=28, in_channels=1, widths=[32, 64, 128],
-              strides=[1, 2, 2], num_classes=10, spatial_channels=7)
+CONFIG = dict(name="fashion-features", architecture="FeatureNet", input_size=28, in_channels=1, widths=[32, 64, 64],
+              kernels=[5, 3, 3], features=128, num_classes=10, spatial_layer=1, spatial_channels=7)
 
 
 class FeatureNet(nn.Module):
@@ -21,18 +21,28 @@ class FeatureNet(nn.Module):
         super().__init__()
         config = config or CONFIG
         widths = config["widths"]
-        self.spatial_channels = config["spatial_channels"]
-        self.conv = nn.ModuleList(nn.Conv2d(i, o, 3, stride=s, padding=1)
-                                  for i, o, s in zip([config["in_channels"], *widths], widths, config["strides"]))
-        self.fc = nn.Linear(widths[-1], config["num_classes"])
+        self.config = config
+        self.conv = nn.ModuleList(nn.Conv2d(i, o, k, stride=2, padding=k // 2)
+                                  for i, o, k in zip([config["in_channels"], *widths], widths, config["kernels"]))
+        size = config["input_size"]
+        for _ in widths:
+            size = (size + 1) // 2
+        self.hidden = nn.Linear(size * size * widths[-1], config["features"])
+        self.fc = nn.Linear(config["features"], config["num_classes"])
 
     def forward(self, pixels):
-        """pixels: (N, C, 28, 28), 0 ... 255 -> features (N, 128), spatial (N, 343) as (row, column, channel), logits"""
+        """pixels: (N, C, 28, 28), 0 ... 255 -> features (N, 128), spatial (N, 343), logits (N, 10); flat is (row, column, channel)"""
         x = pixels / 127.5 - 1
-        for conv in self.conv:
+        for i, conv in enumerate(self.conv):
             x = F.relu(conv(x))
-        features = x.mean(dim=(2, 3))
-        return features, x[:, :self.spatial_channels].permute(0, 2, 3, 1).flatten(1), self.fc(features)
+            if i == self.config["spatial_layer"]:
+                spatial = flat(x[:, :self.config["spatial_channels"]])
+        features = F.relu(self.hidden(flat(x)))
+        return features, spatial, self.fc(features)
+
+
+def flat(x):
+    return x.permute(0, 2, 3, 1).flatten(1)
 
 
 def load(path):
