@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr size_t kMaxHeaderBytes = 10'000;  // NumPy's own limit
+constexpr const char* kExpected = ", expected '<f4', '<f8' or '<f2'";
 
 // The header is a Python dictionary. This reads the three entries it may have and nothing else of Python.
 class HeaderReader {
@@ -97,10 +98,11 @@ class HeaderReader {
 
   void read_dtype(bool& seen) {
     once(seen, "descr");
-    constexpr const char* kExpected = ", expected '<f4', '<f8' or '<f2'";
     if (at('[')) refuse(where_, "NPY_DTYPE", "a structured array", kExpected);
     const std::string_view name = quoted();
-    if (name == "<f4") {
+    if (name == "|u1") {
+      dtype = DType::u8;
+    } else if (name == "<f4") {
       dtype = DType::f32;
     } else if (name == "<f8") {
       dtype = DType::f64;
@@ -178,24 +180,30 @@ std::string_view find_header(std::string_view file, const std::string& where) {
 
 }  // namespace
 
-Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
+NpyHeader parse_npy_header(std::span<const std::byte> bytes, const std::string& name) {
   const std::string_view file(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const std::string_view text = find_header(file, name);
   HeaderReader header(text, name);
   header.read();
-
   const std::optional<int64_t> elements = checked_elements(header.shape);
   const std::optional<int64_t> size = elements ? checked_mul(*elements, size_of(header.dtype)) : std::nullopt;
   if (!size) refuse(name, "NPY_SHAPE", "the shape ", extents_text(header.shape), " overflows");
-  const auto data = bytes.subspan(static_cast<size_t>(text.data() + text.size() - file.data()));
+  return {header.dtype, header.shape, *size, static_cast<size_t>(text.data() + text.size() - file.data())};
+}
+
+Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
+  const NpyHeader header = parse_npy_header(bytes, name);
+  if (!is_floating(header.dtype)) refuse(name, "NPY_DTYPE", "elements of type '|u1'", kExpected);
+  const auto data = bytes.subspan(header.header_bytes);
   const auto found = static_cast<int64_t>(data.size());
-  if (found != *size)
-    refuse(name, found < *size ? "NPY_TRUNCATED" : "NPY_TRAILING", "shape ", extents_text(header.shape),
-           " x ", name_of(header.dtype), " needs ", *size, " bytes, the file has ", found);
+  if (found != header.bytes)
+    refuse(name, found < header.bytes ? "NPY_TRUNCATED" : "NPY_TRAILING", "shape ",
+           extents_text(header.shape), " x ", name_of(header.dtype), " needs ", header.bytes,
+           " bytes, the file has ", found);
 
   Tensor tensor(Shape(header.shape), DType::f32);
   if (const int64_t non_finite = convert_elements(data, header.dtype, tensor))
-    refuse(name, "NPY_NONFINITE", non_finite, " of ", *elements,
+    refuse(name, "NPY_NONFINITE", non_finite, " of ", tensor.elements(),
            " elements are NaN, infinite or too large for f32");
   return tensor;
 }

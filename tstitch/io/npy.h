@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tstitch/tensor/tensor.h"
 
@@ -20,6 +21,21 @@ Tensor read_npy(const std::string& path);
 
 // The same for bytes in memory; `name` stands for the path in messages.
 Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name);
+
+// What an .npy file says about itself.
+struct NpyHeader {
+  DType dtype;  // u8, f16, f32 or f64
+  std::vector<int64_t> shape;
+  int64_t bytes;        // of all elements
+  size_t header_bytes;  // in front of them
+};
+
+// No .npy header is longer.
+inline constexpr size_t kMaxNpyHeaderBytes = 10'012;
+
+// The header of the .npy file that begins like this; refusals as read_npy's. `bytes` holds
+// kMaxNpyHeaderBytes, or the whole file when it is shorter.
+NpyHeader parse_npy_header(std::span<const std::byte> bytes, const std::string& name);
 
 // What comes before the elements of an array in C order: the magic bytes, the version, the header. descr:
 // NumPy's name of their type, as "<f4". A multiple of 64 bytes, so that the elements can be memory-mapped.

@@ -31,7 +31,8 @@ constexpr uint32_t kSaturated32 = 0xffffffff;
 
 // General purpose flags [4.4.4].
 constexpr uint16_t kEncrypted = 0x0001 | 0x0040 | 0x2000, kDescriptor = 0x0008, kUtf8 = 0x0800;
-constexpr uint16_t kCompressionOptions = 0x0006;  // without meaning for stored files
+constexpr uint16_t kCompressionOptions = 0x0006;  // how hard the writer tried
+constexpr uint16_t kDeflated = 8;                 // [4.4.5]
 
 constexpr uint64_t kMaxEntries = 200'000;
 constexpr size_t kMaxNameBytes = 1024;
@@ -55,8 +56,8 @@ struct Directory {
 
 class ZipReader {
  public:
-  ZipReader(std::span<const std::byte> archive, const std::string& where)
-      : bytes_(archive), where_(where), size_(archive.size()) {}
+  ZipReader(std::span<const std::byte> archive, const std::string& where, ZipMethods methods)
+      : bytes_(archive), where_(where), methods_(methods), size_(archive.size()) {}
 
   std::vector<ZipEntry> read() {
     const auto [directory, end] = find_directory();
@@ -210,7 +211,7 @@ class ZipReader {
     if (disk) refuse_entry("ZIP_DIRECTORY", entry.name, "on disk ", disk);
     uint64_t* const wide[] = {&entry.size, &entry.compressed, &entry.offset};
     widen(wide, extra_at, extra_bytes, entry.name);
-    check_stored(entry);
+    check_method(entry);
     at = next;
     return entry;
   }
@@ -258,10 +259,14 @@ class ZipReader {
     if (wrong) refuse_entry("ZIP_NAME", name, "the name (", name.size(), " bytes) ", wrong);
   }
 
-  void check_stored(const Entry& entry) const {
+  void check_method(const Entry& entry) const {
     if (entry.flags & kEncrypted) refuse_entry("ZIP_ENCRYPTED", entry.name, "encrypted");
     if (entry.flags & ~(kDescriptor | kUtf8 | kCompressionOptions))
       refuse_entry("ZIP_FLAGS", entry.name, "unknown flags ", entry.flags);
+    if (entry.method == kDeflated && methods_ == ZipMethods::stored_or_deflated) return;
+    if (entry.method && methods_ == ZipMethods::stored_or_deflated)
+      refuse_entry("ZIP_COMPRESSED", entry.name, "compressed by method ", entry.method,
+                   ", expected stored (0) or deflated (8)");
     if (entry.method)
       refuse_entry("ZIP_COMPRESSED", entry.name, "compressed (method ", entry.method,
                    "), expected stored as torch.save does: load and save it with PyTorch");
@@ -293,12 +298,12 @@ class ZipReader {
     uint64_t* const wide[] = {&local.size, &local.compressed};
     widen(wide, extra_at, extra_bytes, entry.name);
     compare(entry, local);
-    if (entry.size > limit - data)
-      refuse_entry("ZIP_OVERLAP", entry.name, entry.size, " bytes do not end before byte ", limit,
+    if (entry.compressed > limit - data)
+      refuse_entry("ZIP_OVERLAP", entry.name, entry.compressed, " bytes do not end before byte ", limit,
                    ", where the next structure begins");
-    check_descriptor(entry, data + entry.size, limit);
-    return {entry.name, bytes_.subspan(static_cast<size_t>(data), static_cast<size_t>(entry.size)),
-            entry.crc32};
+    check_descriptor(entry, data + entry.compressed, limit);
+    return {entry.name, bytes_.subspan(static_cast<size_t>(data), static_cast<size_t>(entry.compressed)),
+            entry.crc32, entry.size, entry.method == kDeflated};
   }
 
   void compare(const Entry& entry, const Header& local) const {
@@ -337,7 +342,7 @@ class ZipReader {
     if (get<uint32_t>(crc_at) != entry.crc32)
       refuse_entry("ZIP_LOCAL_MISMATCH", entry.name,
                    "its data descriptor and the central directory differ in its CRC-32");
-    if (compressed != entry.size || size != entry.size)
+    if (compressed != entry.compressed || size != entry.size)
       refuse_entry("ZIP_SIZE", entry.name, "its data descriptor says ", size,
                    " bytes, the central directory ", entry.size);
   }
@@ -357,13 +362,15 @@ class ZipReader {
 
   std::span<const std::byte> bytes_;
   const std::string& where_;
+  ZipMethods methods_;
   uint64_t size_;
 };
 
 }  // namespace
 
-std::vector<ZipEntry> read_zip(std::span<const std::byte> archive, const std::string& where) {
-  return ZipReader(archive, where).read();
+std::vector<ZipEntry> read_zip(std::span<const std::byte> archive, const std::string& where,
+                               ZipMethods methods) {
+  return ZipReader(archive, where, methods).read();
 }
 
 const ZipEntry* find_entry(const std::vector<ZipEntry>& entries, std::string_view name) {
