@@ -2,32 +2,22 @@
 
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
-#include <unicode/utf8.h>
 
 #include <algorithm>
 
 #include "tstitch/base/error.h"
+#include "tstitch/text/utf8_next.h"
 
 namespace tstitch {
 namespace {
 
-constexpr size_t kMaxBytes = size_t{16} << 20;
+constexpr size_t kMaxBytes = size_t{1} << 20;
 
 const icu::Normalizer2& nfc() {
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* instance = icu::Normalizer2::getNFCInstance(status);
   check(U_SUCCESS(status), ErrorKind::device, "ICU's data of normalization form C: ", u_errorName(status));
   return *instance;
-}
-
-// The character at `at`, negative when it is malformed; moves `at` behind it.
-UChar32 next(std::string_view text, size_t& at) {
-  UChar32 c;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"  // inside ICU's macro
-  U8_NEXT(text, at, text.size(), c);
-#pragma GCC diagnostic pop
-  return c;
 }
 
 // Normalization form D. ICU's own inserts each combining mark into its run one by one: quadratic in the
@@ -37,7 +27,7 @@ icu::UnicodeString decomposed(std::string_view text) {
   characters.reserve(text.size());
   icu::UnicodeString parts;
   for (size_t at = 0; at < text.size();) {
-    const UChar32 c = next(text, at);
+    const UChar32 c = utf8_next(text, at);
     if (!nfc().getDecomposition(c, parts)) {
       characters.push_back(c);
       continue;
@@ -107,7 +97,7 @@ void check_prompt(std::string_view text) {
         " bytes, expected at most ", kMaxBytes);
   for (size_t at = 0; at < text.size();) {
     const size_t begin = at;
-    check(next(text, at) >= 0, ErrorKind::usage, "the prompt is not UTF-8 at byte ", begin, ": found \"",
+    check(utf8_next(text, at) >= 0, ErrorKind::usage, "the prompt is not UTF-8 at byte ", begin, ": found \"",
           printable(std::string(text.substr(begin, 4))), "\"");
   }
 }
@@ -121,9 +111,9 @@ std::vector<std::string> clip_words(std::string_view text) {
       words.insert(words.end(), fixed->words.begin(), fixed->words.end());
       length = fixed->text.size();
     } else {
-      const Kind kind = kind_of(next(rest, length));
+      const Kind kind = kind_of(utf8_next(rest, length));
       for (size_t end = length; kind != Kind::number && end < rest.size(); length = end)
-        if (kind_of(next(rest, end)) != kind) break;
+        if (kind_of(utf8_next(rest, end)) != kind) break;
       if (kind != Kind::space) words.emplace_back(rest.substr(0, length));
     }
     rest.remove_prefix(length);

@@ -6,7 +6,7 @@
 
 namespace tstitch {
 
-// Throws Error{usage} that says at which byte when `text` is not well-formed UTF-8 or has over 16 MiB.
+// Throws Error{usage} that says at which byte when `text` is not well-formed UTF-8 or has over 1 MiB.
 void check_prompt(std::string_view text);
 
 // The words that CLIP's byte-pair encoding runs on, in UTF-8: `text` in normalization form C and, character
