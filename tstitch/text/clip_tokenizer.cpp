@@ -65,22 +65,23 @@ ClipTokenizer::ClipTokenizer(std::string_view merges) {
   }
   id = 2 * kBytes;
   merges_.reserve(kMerges);
-  const auto expect = [&](bool condition, const auto&... found) {
-    check(condition, ErrorKind::input, "CLIP's merges, line ", id - 2 * kBytes + 1, ": ", found...);
+  const auto refuse = [&](const auto&... found) {
+    fail(ErrorKind::input, "CLIP's merges, line ", id - 2 * kBytes + 1, ": ", found...);
   };
   for (size_t at = 0; at < merges.size(); ++id) {
-    expect(id < kBegin, "expected the end after ", kMerges, " lines");
+    if (id == kBegin) refuse("expected the end after ", kMerges, " lines");
     const std::string_view line = merges.substr(at, merges.find('\n', at) - at);
     at += line.size() + 1;
     const size_t space = line.find(' ');
-    expect(space != line.npos, "found \"", printable(std::string(line)), "\", expected two tokens");
+    if (space == line.npos) refuse("found \"", printable(std::string(line)), "\", expected two tokens");
     const std::string left(line.substr(0, space)), right(line.substr(space + 1));
     for (const std::string& token : {left, right})
-      expect(ids.contains(token), "the token \"", printable(token), "\", which no line before it makes");
-    expect(ids.emplace(left + right, id).second, "makes the token \"", printable(left + right), "\" again");
+      if (!ids.contains(token)) refuse("the token \"", printable(token), "\", which no line before it makes");
+    if (!ids.emplace(left + right, id).second)
+      refuse("makes the token \"", printable(left + right), "\" again");
     merges_.emplace(pair_key(ids.at(left), ids.at(right)), id);
   }
-  expect(id == kBegin, "the end, expected ", kMerges, " lines");
+  if (id != kBegin) refuse("the end, expected ", kMerges, " lines");
 }
 
 void ClipTokenizer::append_word(std::string_view word, std::vector<int32_t>& ids) const {

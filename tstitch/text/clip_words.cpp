@@ -97,8 +97,9 @@ void check_prompt(std::string_view text) {
         " bytes, expected at most ", kMaxBytes);
   for (size_t at = 0; at < text.size();) {
     const size_t begin = at;
-    check(utf8_next(text, at) >= 0, ErrorKind::usage, "the prompt is not UTF-8 at byte ", begin, ": found \"",
-          printable(std::string(text.substr(begin, 4))), "\"");
+    if (utf8_next(text, at) >= 0) continue;
+    fail(ErrorKind::usage, "the prompt is not UTF-8 at byte ", begin, ": found \"",
+         printable(std::string(text.substr(begin, 4))), "\"");
   }
 }
 
