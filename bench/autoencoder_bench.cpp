@@ -18,6 +18,7 @@
 #include <fstream>
 #include <string>
 
+#include "bench/run_bench.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/npy.h"
@@ -117,11 +118,4 @@ int measure(int argc, char** argv) {
 }  // namespace
 }  // namespace tstitch
 
-int main(int argc, char** argv) {
-  try {
-    return tstitch::measure(argc, argv);
-  } catch (const tstitch::Error& e) {
-    std::fprintf(stderr, "%s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return tstitch::run_bench(tstitch::measure, argc, argv); }

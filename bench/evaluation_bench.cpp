@@ -7,6 +7,7 @@
 #include <CLI/Formatter.hpp>
 #include <cstdio>
 
+#include "bench/run_bench.h"
 #include "tstitch/base/error.h"
 #include "tstitch/pipeline/run.h"
 
@@ -56,11 +57,4 @@ int measure(int argc, char** argv) {
 }  // namespace
 }  // namespace tstitch
 
-int main(int argc, char** argv) {
-  try {
-    return tstitch::measure(argc, argv);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return tstitch::run_bench(tstitch::measure, argc, argv); }

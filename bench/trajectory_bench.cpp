@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "bench/run_bench.h"
 #include "tstitch/pipeline/assets.h"
 #include "tstitch/pipeline/run.h"
 
@@ -60,11 +61,4 @@ int measure(int argc, char** argv) {
 }  // namespace
 }  // namespace tstitch
 
-int main(int argc, char** argv) {
-  try {
-    return tstitch::measure(argc, argv);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return tstitch::run_bench(tstitch::measure, argc, argv); }

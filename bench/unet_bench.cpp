@@ -15,6 +15,7 @@
 #include <ctime>
 #include <string>
 
+#include "bench/run_bench.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/npy.h"
@@ -89,11 +90,4 @@ int measure(int argc, char** argv) {
 }  // namespace
 }  // namespace tstitch
 
-int main(int argc, char** argv) {
-  try {
-    return tstitch::measure(argc, argv);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return tstitch::run_bench(tstitch::measure, argc, argv); }

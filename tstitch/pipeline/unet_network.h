@@ -5,6 +5,7 @@
 
 #include "tstitch/diffusion/denoiser.h"
 #include "tstitch/models/unet.h"
+#include "tstitch/pipeline/timestep_window.h"
 
 namespace tstitch {
 
@@ -23,8 +24,8 @@ Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<con
 // A U-Net with its condition bound: F(x, t) for a batch of so many images. The context's keys and values are
 // computed once, here.
 //
-// `prepare` announces the timesteps to come; what they are to the resnets is computed a window of steps at a
-// time, as many as fit into kWindowBytes, when the first step of a window is asked for.
+// What announced timesteps are to the resnets is computed a window of steps at a time (timestep_window.h), as
+// many as fit into kWindowBytes.
 class UNetNetwork final : public Network {
  public:
   static constexpr int64_t kWindowBytes = int64_t{64} << 20;
@@ -32,20 +33,19 @@ class UNetNetwork final : public Network {
   UNetNetwork(Backend& backend, const UNet& unet, const UNetCondition& condition);
 
   Tensor operator()(const Tensor& x, double t) const override;
-  void prepare(std::span<const double> timesteps) override;
+  void prepare(std::span<const double> timesteps) override { window_.announce(timesteps); }
 
  private:
-  void open_window(double t) const;  // makes the window that starts at timestep t
+  void make_table() const;  // of the window
 
   Backend& backend_;
   const UNet* unet_;
   UNet::Context context_;
   Tensor added_;
   int64_t rows_per_step_;  // of the time table: one, or one for each image when they have an added condition
-  std::vector<double> ahead_;  // announced timesteps, in order
 
-  // The window in use: row i rows_per_step_ + n of the table belongs to window_[i] and image n.
-  mutable std::vector<double> window_;
+  // Row i rows_per_step_ + n of the table belongs to step i of the window and image n.
+  mutable TimestepWindow window_;
   mutable Tensor table_;
   mutable std::vector<int64_t> rows_;  // of this step, one per image
 };
