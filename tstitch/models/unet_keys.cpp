@@ -107,11 +107,7 @@ std::optional<Shape> UNetKeys::shape(const std::string& name) const {
 }
 
 Tensor UNetKeys::load(const std::string& name, const Shape& expected, DType dtype) const {
-  const std::string stored = stored_name(name);
-  const auto found = source_.shape(stored);
-  if (expected.rank() == 2 && found && *found == Shape({expected[0], expected[1], 1, 1}))
-    return source_.load(stored, *found, dtype).reshape(expected);
-  return source_.load(stored, expected, dtype);
+  return load_matrix(source_, stored_name(name), expected, dtype);
 }
 
 }  // namespace tstitch

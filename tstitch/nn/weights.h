@@ -20,6 +20,16 @@ class WeightSource {
   virtual Tensor load(const std::string& name, const Shape& expected, DType dtype) const = 0;
 };
 
+// The matrix `name`, (M, K), which older checkpoints keep as a 1 x 1 convolution, (M, K, 1, 1); any other
+// shape as WeightSource::load.
+inline Tensor load_matrix(const WeightSource& source, const std::string& name, const Shape& expected,
+                          DType dtype) {
+  const auto found = source.shape(name);
+  if (expected.rank() == 2 && found && *found == Shape({expected[0], expected[1], 1, 1}))
+    return source.load(name, *found, dtype).reshape(expected);
+  return source.load(name, expected, dtype);
+}
+
 // The weights under a prefix, and the backend they are for: `weights / "blocks.3" / "attn"` names
 // "blocks.3.attn.". Layers ask it for their tensors in their constructors, so that what is missing or
 // misshapen is reported with its full name.
