@@ -2,25 +2,38 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "apps/commands.h"
 #include "tstitch/base/error.h"
 #include "tstitch/pipeline/assets.h"
 #include "tstitch/pipeline/class_names.h"
 #include "tstitch/pipeline/model.h"
+#include "tstitch/pipeline/plan.h"
 
 namespace tstitch {
 namespace {
 
 struct InspectArguments {
   std::vector<std::string> models;
+  std::optional<int64_t> width, height;  // of the images in pixels
   bool json = false;
 };
 
-// Of one evaluation of one image.
-double gflop(const ModelInfo& info) { return info.architecture->flops(info.side, info.side) / 1e9; }
+struct Size {
+  int64_t height, width;  // of the latents
+};
 
-nlohmann::ordered_json to_json(const ModelInfo& info) {
+Size size_for(const ModelInfo& info, const InspectArguments& a) {
+  return {latent_side("--height", a.height, info), latent_side("--width", a.width, info)};
+}
+
+// Of one evaluation of one image.
+double gflop(const ModelInfo& info, Size size) {
+  return info.architecture->flops(size.height, size.width) / 1e9;
+}
+
+nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
   const ClassNames names(info);
   std::vector<std::string> classes;
   for (int64_t i = 0; names.known() && i < info.num_classes; ++i) classes.push_back(names.usual(i));
@@ -28,10 +41,10 @@ nlohmann::ordered_json to_json(const ModelInfo& info) {
                                  {"name", info.name},
                                  {"architecture", info.architecture->name()},
                                  {"parameters", info.architecture->parameters()},
-                                 {"gflop_per_evaluation", gflop(info)},
+                                 {"gflop_per_evaluation", gflop(info, size)},
                                  {"dtypes", info.dtypes},
                                  {"bytes", info.file_bytes},
-                                 {"latent_shape", {info.channels, info.side, info.side}},
+                                 {"latent_shape", {info.channels, size.height, size.width}},
                                  {"pixels", info.pixels}};
   json.update(info.architecture->details());
   json["num_classes"] = info.num_classes;
@@ -60,7 +73,7 @@ void print_classes(const ModelInfo& info) {
   std::printf("\n");
 }
 
-void print(const ModelInfo& info) {
+void print(const ModelInfo& info, Size size) {
   std::printf("%s\n", info.path.c_str());
   std::printf("  name            %s\n", info.name.c_str());
   std::printf("  architecture    %s:", info.architecture->name().c_str());
@@ -73,9 +86,9 @@ void print(const ModelInfo& info) {
   std::printf("\n  parameters      %.2f M\n", static_cast<double>(info.architecture->parameters()) / 1e6);
   std::printf("  stored          %s, %.1f MB\n", info.dtypes.c_str(),
               static_cast<double>(info.file_bytes) / 1e6);
-  std::printf("  evaluation      %.3f GFLOP for one image, twice that with guidance\n", gflop(info));
+  std::printf("  evaluation      %.3f GFLOP for one image, twice that with guidance\n", gflop(info, size));
   std::printf("  latents         %lld x %lld x %lld%s\n", static_cast<long long>(info.channels),
-              static_cast<long long>(info.side), static_cast<long long>(info.side),
+              static_cast<long long>(size.height), static_cast<long long>(size.width),
               info.pixels ? ", pixels in [-1, 1]" : ", of an autoencoder");
   const TrainingNoise& noise = info.noise;
   if (noise.flow())
@@ -107,7 +120,7 @@ int inspect_command(const InspectArguments& arguments) {
   if (arguments.json) {
     nlohmann::ordered_json report = {{"models", nlohmann::ordered_json::array()},
                                      {"pairs", nlohmann::ordered_json::array()}};
-    for (const ModelInfo& info : infos) report["models"].push_back(to_json(info));
+    for (const ModelInfo& info : infos) report["models"].push_back(to_json(info, size_for(info, arguments)));
     for (size_t i = 0; i < infos.size(); ++i)
       for (size_t j = i + 1; j < infos.size(); ++j) {
         const auto obstacles = stitch_obstacles(infos[i], infos[j]);
@@ -117,7 +130,7 @@ int inspect_command(const InspectArguments& arguments) {
     std::printf("%s\n", report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
     return kDone;
   }
-  for (const ModelInfo& info : infos) print(info);
+  for (const ModelInfo& info : infos) print(info, size_for(info, arguments));
   print_partners(infos);
   return kDone;
 }
@@ -130,6 +143,9 @@ Command add_inspect_command(CLI::App& program) {
   auto arguments = std::make_shared<InspectArguments>();
   command->add_option("models,-m,--model", arguments->models,
                       "Model files or demo models. Default: fashion-s, fashion-l");
+  command->add_option("-W,--width", arguments->width,
+                      "Say what an evaluation costs at this width in pixels. Default: the model's");
+  command->add_option("-H,--height", arguments->height, "The same for the height");
   command->add_flag("--json", arguments->json, "Print one JSON object");
   return [arguments] { return inspect_command(*arguments); };
 }

@@ -40,10 +40,17 @@ std::vector<Plan> make_plans(const SweepArguments& a, const std::vector<ModelInf
   return plans;
 }
 
+// What of a prompt fits beside its row; the figure's font has ASCII only.
+std::string shortened(const std::string& prompt) {
+  constexpr size_t kShown = 24;
+  return printable(prompt.substr(0, kShown)) + (prompt.size() > kShown ? "..." : "");
+}
+
 std::vector<std::string> row_labels(const Plan& plan, const ModelInfo& model) {
   const ClassNames names(model);
   std::vector<std::string> labels;
-  for (const int64_t c : plan.classes) labels.push_back(names.usual(c));
+  for (const int64_t c : plan.classes)
+    labels.push_back(plan.prompts.empty() ? names.usual(c) : shortened(plan.prompts[static_cast<size_t>(c)]));
   return labels;
 }
 

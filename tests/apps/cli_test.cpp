@@ -223,6 +223,10 @@ TEST_F(Cli, InspectSaysWhatFits) {
   EXPECT_NE(outcome.out.find("can be stitched"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.out.find("9 Ankle boot"), std::string::npos);
   const auto report = nlohmann::json::parse(run({"inspect", "--json"}).out);
+  const auto larger =
+      nlohmann::json::parse(run({"inspect", "fashion-s", "--json", "-W", "56", "-H", "28"}).out);
+  EXPECT_GT(larger["models"][0]["gflop_per_evaluation"], report["models"][0]["gflop_per_evaluation"]);
+  EXPECT_EQ(run({"inspect", "fashion-s", "-W", "27"}).code, 2);
   EXPECT_EQ(report["pairs"][0]["stitchable"], true);
 }
 

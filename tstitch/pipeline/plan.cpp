@@ -85,15 +85,10 @@ std::vector<int64_t> image_classes(const SampleOptions& options, const ModelInfo
   return repeated(options, asked);
 }
 
-int64_t latent_side(const char* option, std::optional<int64_t> pixels, const Tensor& init_image, int axis,
-                    const ModelInfo& model) {
-  if (!pixels && !init_image) return model.side;
-  if (!pixels) pixels = init_image.extent(axis);
-  const int64_t unit = model.pixels_per_latent * model.architecture->unit();
-  check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent <= kLargestSide,
-        ErrorKind::usage, option, " is ", *pixels, ", expected a multiple of ", unit, " up to ",
-        kLargestSide * model.pixels_per_latent);
-  return *pixels / model.pixels_per_latent;
+// What is asked for, else the picture's.
+std::optional<int64_t> pixels_of(std::optional<int64_t> asked, const Tensor& init_image, int axis) {
+  if (asked || !init_image) return asked;
+  return init_image.extent(axis);
 }
 
 int64_t guided_channels(const SampleOptions& options, const ModelInfo& model) {
@@ -155,6 +150,15 @@ void check_init_image(const Plan& plan, const ModelInfo& model) {
 
 }  // namespace
 
+int64_t latent_side(const char* option, std::optional<int64_t> pixels, const ModelInfo& model) {
+  if (!pixels) return model.side;
+  const int64_t unit = model.pixels_per_latent * model.architecture->unit();
+  check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent <= kLargestSide,
+        ErrorKind::usage, option, " is ", *pixels, ", expected a multiple of ", unit, " up to ",
+        kLargestSide * model.pixels_per_latent);
+  return *pixels / model.pixels_per_latent;
+}
+
 Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& options) {
   check_stitchable(models);
   const ModelInfo& model = models.back();
@@ -197,8 +201,8 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
       .seed = options.seed,
       .rng = options.rng,
       .channels = model.channels,
-      .height = latent_side("--height", options.height, options.init_image, 1, model),
-      .width = latent_side("--width", options.width, options.init_image, 2, model),
+      .height = latent_side("--height", pixels_of(options.height, options.init_image, 1), model),
+      .width = latent_side("--width", pixels_of(options.width, options.init_image, 2), model),
       .initial_scale = initial_scale(sampler, spacing_of(options, model.defaults, sampler), levels[0]),
       .given = options.given,
       .init_image = options.init_image};

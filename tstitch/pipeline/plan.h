@@ -74,6 +74,10 @@ struct Plan {
   bool guided() const { return cfg_scale != 1; }
 };
 
+// The side of a latent for pictures of so many pixels, or that of the training where nothing is asked. Throws
+// Error{usage} that names the option when it is no multiple of what the model can take, or too large.
+int64_t latent_side(const char* option, std::optional<int64_t> pixels, const ModelInfo& model);
+
 // Throws Error{input} when the models cannot be stitched, with the reason and both names; Error{usage} for
 // options out of range or at odds with the models.
 Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& options);
