@@ -4,6 +4,7 @@
 
 #include "fuzz/expect_input_error.h"
 #include "tstitch/io/json.h"
+#include "tstitch/pipeline/diffusers_unet.h"
 #include "tstitch/pipeline/dit_architecture.h"
 #include "tstitch/pipeline/model_config.h"
 
@@ -18,8 +19,12 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   });
   expect_input_error([&] {
     ModelInfo info;
+    info.context_width = size % 2 ? 768 : 0;  // of U-Nets it says how to sample, too
     read_scheduler_config(parse_json(text, "fuzz"), "fuzz", info);
     if (info.noise.timesteps < 1) abort();
+  });
+  expect_input_error([&] {
+    if (unet_parameters(read_diffusers_unet_config(parse_json(text, "fuzz"), "fuzz")) <= 0) abort();
   });
   expect_input_error([&] {
     AutoencoderKLConfig config;

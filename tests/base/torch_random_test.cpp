@@ -76,7 +76,8 @@ TEST(TorchCudaRandn, AgreesWithWhatADevicePrinted) {
 // Both sides round the uniforms to f32, where a sum may fall to either side: one unit of an angle up to 2 pi
 // is 4.8e-7, times a radius up to 6.7.
 TEST(TorchCudaRandn, AgreesWithTheIndependentImplementation) {
-  for (const json& c : golden("torch_cuda.json")["computed"]) {
+  const json cases = golden("torch_cuda.json");
+  for (const json& c : cases["computed"]) {
     std::vector<float> x(c["n"].get<size_t>());
     torch_cuda_randn(c["seed"].get<uint64_t>(), c["call"].get<uint32_t>(), x);
     const auto first = c["first"].get<std::vector<float>>(), last = c["last"].get<std::vector<float>>();
