@@ -39,6 +39,18 @@ std::vector<int64_t> parse_classes(const std::string& text, const ModelInfo& mod
   return classes;
 }
 
+Tensor read_null_context(const std::string& text) {
+  if (text == "zeros") {
+    Tensor zero({1}, DType::f32);
+    *zero.data<float>() = 0;
+    return zero;
+  }
+  check(text.ends_with(".npy"), ErrorKind::usage, "--uncond is \"", printable(text),
+        "\", expected uniform, zeros or a .npy file");
+  const Tensor token = read_npy(text);
+  return token.reshape({token.elements()});
+}
+
 int64_t parse_cfg_channels(const std::string& text) {
   check(text == "3" || text == "all", ErrorKind::usage, "--cfg-channels is \"", printable(text),
         "\", expected 3 or all");
@@ -64,6 +76,11 @@ void add_common_options(CLI::App& command, Arguments& a) {
           "Of training checkpoints: ema (their running average), model (what was trained), or auto: ema"
           " where there is one")
       ->capture_default_str()
+      ->group(models);
+  command
+      .add_option("--prediction", a.prediction,
+                  "What the models were trained to predict: eps, v or x0. Default: as their files say; single"
+                  " files of Stable Diffusion 2 say nothing and are taken for v")
       ->group(models);
   command
       .add_option("--vae", a.vae,
@@ -125,6 +142,11 @@ void add_common_options(CLI::App& command, Arguments& a) {
   command
       .add_option("--clip-skip", a.sample.clip_skip,
                   "Which layer of the text encoder answers, counted from the last, 1. Default: as trained")
+      ->group(images);
+  command
+      .add_option("--uncond", a.uncond,
+                  "What stands for no class where the model has no row for it (LDM): uniform, random numbers"
+                  " as in the reference, zeros, or a .npy of one token. Default: uniform")
       ->group(images);
   command
       .add_option("-b,--batch-count", a.sample.batch_count,
@@ -224,7 +246,12 @@ std::vector<std::string> model_paths(const Arguments& a) {
 }
 
 std::vector<ModelInfo> read_models(const Arguments& a) {
-  return read_model_infos(model_paths(a), parse_weight_choice(a.weights));
+  std::optional<Parameterization> prediction;
+  for (const auto known : {Parameterization::eps, Parameterization::v, Parameterization::x0})
+    if (a.prediction == name_of(known)) prediction = known;
+  check(prediction.has_value() == !a.prediction.empty(), ErrorKind::usage, "--prediction is \"",
+        printable(a.prediction), "\", expected eps, v or x0");
+  return read_model_infos(model_paths(a), parse_weight_choice(a.weights), prediction);
 }
 
 SampleOptions sample_options(const Arguments& a, const std::vector<ModelInfo>& models) {
@@ -266,6 +293,7 @@ SampleOptions sample_options(const Arguments& a, const std::vector<ModelInfo>& m
     options.random_classes = true;
   else if (!a.classes.empty())
     options.classes = parse_classes(a.classes, models.back());
+  if (!a.uncond.empty() && a.uncond != "uniform") options.null_context = read_null_context(a.uncond);
   if (a.fid_samples) {
     check(a.classes.empty() || options.random_classes, ErrorKind::usage,
           "--num-fid-samples draws the classes: use --batch-count with --class");

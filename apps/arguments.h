@@ -15,10 +15,11 @@ struct Arguments {
   std::vector<std::string> models;
   std::string small, large;
   std::string weights = "auto";
+  std::string prediction;
   std::string vae;
   std::optional<double> ratio;
   std::string switch_rule, scheduler, spacing;
-  std::string classes;
+  std::string classes, uncond;
   std::string seed = "0";
   std::optional<int64_t> image_size, fid_samples;
   std::string cfg_channels;

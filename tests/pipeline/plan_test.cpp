@@ -86,6 +86,7 @@ TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
   expect_refused(usage, "--class -1", kPair, {.classes = {-1}});
   expect_refused(usage, "--batch-count", kPair, {.batch_count = 0});
   expect_refused(usage, "--batch-size", kPair, {.batch_size = 0});
+  expect_refused(usage, "--uncond", kPair, {.null_context = Tensor({1}, DType::f32)});
   expect_refused(usage, "--width", kPair, {.width = 100});
   expect_refused(usage, "--height", kPair, {.height = -16});
   expect_refused(ErrorKind::input, "--init-latent", kPair,

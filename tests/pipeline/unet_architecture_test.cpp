@@ -89,7 +89,17 @@ TEST_F(CheckpointOfEverything, OfTextsIsSampledAsStableDiffusion) {
   EXPECT_EQ(info.defaults.sampler, "pndm");
   EXPECT_EQ(info.defaults.cfg_scale, 7.5);
   EXPECT_EQ(info.defaults.switch_rule, SwitchRule::step);
-  EXPECT_EQ(read_model_info(write("sd2", network("sd2"))).prediction, Parameterization::v);
+}
+
+TEST_F(CheckpointOfEverything, WhatStableDiffusion2PredictsCanBeSaid) {
+  const std::string path = write("sd2", network("sd2"));
+  const ModelInfo large = read_model_info(path);
+  EXPECT_EQ(large.prediction, Parameterization::v);
+  EXPECT_EQ(large.side, 96);
+  const ModelInfo base = read_model_info(path, WeightChoice::automatic, Parameterization::eps);
+  EXPECT_EQ(base.prediction, Parameterization::eps);
+  EXPECT_EQ(base.side, 64);
+  EXPECT_FALSE(stitch_obstacles(base, large).empty());
 }
 
 TEST_F(CheckpointOfEverything, PairsOfDifferentFamiliesAreRefusedWithTheRightPartner) {
@@ -150,6 +160,40 @@ TEST_F(CheckpointOfEverything, OfClassesIsSampledAsLatentDiffusion) {
   EXPECT_FALSE(equal(of_plain, latents(both, WeightChoice::model, 0)));
   EXPECT_FALSE(equal(of_plain, latents(plain, WeightChoice::automatic, 1)));
   EXPECT_THROW(latents(plain, WeightChoice::ema, 0), Error);
+}
+
+// "No class" by name: the numbers that stand for it change the guided pictures, and only those.
+TEST_F(CheckpointOfEverything, TheNullContextIsAnOption) {
+  Tensors tensors = network("ldm");
+  const int64_t width = 256;
+  const Tensor table = random_uniform("classes", {10, width}, 1, 7);
+  tensors["cond_stage_model.embedding.weight"] = table;
+  std::vector<Model> models;
+  models.push_back(load_model(read_model_info(write("ldm", tensors)), *backend_));
+  EXPECT_EQ(models[0].info.class_width, width);
+  const auto latents = [&](const Tensor& null_context, double cfg_scale) {
+    const Plan plan = make_plan({models[0].info}, {.steps = "2",
+                                                   .cfg_scale = cfg_scale,
+                                                   .classes = {3},
+                                                   .null_context = null_context,
+                                                   .width = 64,
+                                                   .height = 64});
+    RunObserver silent;
+    return run(*backend_, models, plan, silent).latents;
+  };
+  const auto equal = [](const Tensor& a, const Tensor& b) {
+    return std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.elements()) * 4) == 0;
+  };
+  Tensor zero({1}, DType::f32), zeros({width}, DType::f32);
+  for (Tensor* tensor : {&zero, &zeros}) std::fill_n(tensor->data<float>(), tensor->elements(), 0.0f);
+  EXPECT_TRUE(equal(latents(zero, 3), latents(zeros, 3)));
+  EXPECT_FALSE(equal(latents(zero, 3), latents({}, 3)));
+  EXPECT_TRUE(equal(latents(zero, 1), latents({}, 1)));
+  // Guided away from its own class, an image is what it would be without guidance.
+  const Tensor own = table.slice(3, 4).reshape({width});
+  const Tensor guided = latents(own, 3), unguided = latents({}, 1);
+  for (int64_t i = 0; i < guided.elements(); ++i)
+    ASSERT_NEAR(guided.data<float>()[i], unguided.data<float>()[i], 1e-4);
 }
 
 TEST_F(CheckpointOfEverything, WhatIsBrokenIsRefusedByName) {

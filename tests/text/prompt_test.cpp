@@ -37,6 +37,7 @@ TEST(ParsePrompt, Brackets) {
   expect_sections("[[[fox]]]", {{{"fox", 1 / (1.1 * 1.1 * 1.1)}}});
   expect_sections("(red)(fox)", {{{"redfox", 1.1}}});
   expect_sections("()[] (())", {{{" ", 1}}});
+  expect_sections("()fox", {{{"fox", 1}}});
   // The two kinds close each on its own.
   expect_sections("(a[b)c]", {{{"a", 1.1}, {"b", 1.1 / 1.1}, {"c", 1 / 1.1}}});
 }

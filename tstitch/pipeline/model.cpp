@@ -6,9 +6,10 @@
 
 namespace tstitch {
 
-std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths, WeightChoice weights) {
+std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths, WeightChoice weights,
+                                        std::optional<Parameterization> prediction) {
   std::vector<ModelInfo> infos;
-  for (const std::string& path : paths) infos.push_back(read_model_info(path, weights));
+  for (const std::string& path : paths) infos.push_back(read_model_info(path, weights, prediction));
   return infos;
 }
 

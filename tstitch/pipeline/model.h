@@ -17,9 +17,10 @@ struct Model {
   double load_seconds = 0;
 };
 
-// The information of every file, in order.
+// The information of every file, in order, see read_model_info.
 std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths,
-                                        WeightChoice weights = WeightChoice::automatic);
+                                        WeightChoice weights = WeightChoice::automatic,
+                                        std::optional<Parameterization> prediction = {});
 
 // Loads the weights onto the backend. Throws Error{input} when the file's tensors do not fit its
 // configuration or hold numbers that are not finite.

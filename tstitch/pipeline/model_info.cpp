@@ -51,7 +51,8 @@ TensorFile open_weights(const ModelFiles& files, WeightChoice weights) {
                                                 : open_checkpoint(files.weights, weights);
 }
 
-ModelInfo read_model_info(const std::string& path, WeightChoice weights) {
+ModelInfo read_model_info(const std::string& path, WeightChoice weights,
+                          std::optional<Parameterization> prediction) {
   ModelInfo info;
   info.path = path;
   info.files = find_model_files(path);
@@ -65,7 +66,7 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights) {
     // Beside a checkpoint of everything may lie the configuration of anything.
     const bool described = !info.files.config.empty() && file.tensors().contains("conv_in.weight");
     const nlohmann::json config = described ? parse_json_file(info.files.config) : nlohmann::json();
-    describe_unet(info, file, described ? &config : nullptr, info.files.config);
+    describe_unet(info, file, described ? &config : nullptr, info.files.config, prediction);
   } else if (const auto config = file.metadata().find("config"); config != file.metadata().end()) {
     const std::string where = concat(file.path(), ": metadata \"config\"");
     read_model_config(parse_json(config->second, where), where, info);
@@ -76,6 +77,11 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights) {
   }
   if (!info.files.scheduler.empty())
     read_scheduler_config(parse_json_file(info.files.scheduler), info.files.scheduler, info);
+  if (prediction) {
+    check(!info.noise.flow(), ErrorKind::usage, "--prediction ", name_of(*prediction), " for ", info.name,
+          ", which is a rectified flow and predicts velocities");
+    info.prediction = *prediction;
+  }
   if (info.files.vae.empty() && AutoencoderKeys::recognises(FileWeights(file)))
     info.files.vae = info.files.weights;
   if (const std::string config = info.files.vae + "/config.json";

@@ -56,6 +56,7 @@ struct ModelInfo {
   std::optional<double> latent_scale = 0.18215;
   int64_t num_classes = 0;           // of models for classes
   std::vector<std::string> classes;  // their names, or empty
+  int64_t class_width = 0;           // of a class, where it is a token of context and none is for "no class"
   int64_t context_width = 0;         // of models for text: what its encoder gives for each token
   TrainingNoise noise;
   Parameterization prediction = Parameterization::eps;  // what the network was trained to predict
@@ -69,8 +70,11 @@ TensorFile open_weights(const ModelFiles& files, WeightChoice weights);
 
 // The configuration is the JSON string `config` in the file's metadata, else config.json beside the file
 // (ours, or diffusers'), else it is inferred from the shapes. Throws Error{input} for values that are
-// missing, out of range or in conflict with the tensors.
-ModelInfo read_model_info(const std::string& path, WeightChoice weights = WeightChoice::automatic);
+// missing, out of range or in conflict with the tensors. prediction: instead of what the files say, or of
+// what most files like them predict where they say nothing; Error{usage} for a rectified flow, which has one
+// only.
+ModelInfo read_model_info(const std::string& path, WeightChoice weights = WeightChoice::automatic,
+                          std::optional<Parameterization> prediction = {});
 
 // Why these two cannot take turns on one trajectory, one sentence each; empty when they can.
 std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b);

@@ -125,6 +125,16 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const std::string& sam
                      strength);
 }
 
+void check_null_context(const Tensor& token, const ModelInfo& model) {
+  if (!token) return;
+  check(model.class_width > 0, ErrorKind::usage,
+        "--uncond is for models whose classes are tokens of context"
+        " with none for \"no class\" (LDM), and ",
+        model.name, " is not one");
+  check(token.elements() == 1 || token.elements() == model.class_width, ErrorKind::input, "--uncond holds ",
+        token.elements(), " numbers, expected ", model.class_width);
+}
+
 void check_given(const GivenLatents& given, const Plan& plan) {
   const Shape latents = {plan.images(), plan.channels, plan.height, plan.width};
   if (given.initial)
@@ -194,6 +204,7 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
       .cfg_scale = cfg_scale,
       .cfg_channels = guided_channels(options, model),
       .classes = model.context_width ? image_prompts(options, model) : image_classes(options, model),
+      .null_context = options.null_context,
       .prompts = options.prompts,
       .negative_prompt = options.negative_prompt,
       .clip_skip = options.clip_skip,
@@ -206,6 +217,7 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
       .initial_scale = initial_scale(sampler, spacing_of(options, model.defaults, sampler), levels[0]),
       .given = options.given,
       .init_image = options.init_image};
+  check_null_context(plan.null_context, model);
   check_given(plan.given, plan);
   check_init_image(plan, model);
   return plan;

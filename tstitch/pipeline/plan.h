@@ -34,6 +34,9 @@ struct SampleOptions {
   // Of models for classes:
   std::vector<int64_t> classes;  // empty: the reference's eight for ImageNet models, else every class
   bool random_classes = false;   // one class per image, drawn from the seed
+  // What stands for no class where the model has no row for it: (class_width) f32, (1) for the same number
+  // everywhere, or empty for random numbers in [0, 1) of each image, as the reference has them.
+  Tensor null_context;
   // Of models for text, as UTF-8:
   std::vector<std::string> prompts;
   std::string negative_prompt;  // what guidance leads away from
@@ -59,6 +62,7 @@ struct Plan {
   double cfg_scale;
   int64_t cfg_channels;              // guided ones
   std::vector<int64_t> classes;      // of every image: its class, or the index of its prompt
+  Tensor null_context;               // see SampleOptions
   std::vector<std::string> prompts;  // none for models of classes
   std::string negative_prompt;
   int64_t clip_skip;

@@ -19,6 +19,7 @@ Conditions conditions_of(const Plan& plan, const RunInputs& inputs, int64_t firs
   Conditions conditions{.subjects = {plan.classes.begin() + first, plan.classes.begin() + first + count},
                         .images = std::vector<uint64_t>(static_cast<size_t>(count)),
                         .seed = plan.seed,
+                        .null_context = plan.null_context,
                         .contexts = inputs.contexts};
   std::iota(conditions.images.begin(), conditions.images.end(), static_cast<uint64_t>(first));
   return conditions;

@@ -88,6 +88,19 @@ class UNetWeights final : public WeightSource {
   UNetKeys keys_;
 };
 
+// Uniform random numbers in [0, 1), fixed for the trajectory, as the reference takes them. Here they belong
+// to the image.
+void draw_null_context(std::span<float> token, uint64_t image, uint64_t seed) {
+  for (size_t i = 0; i < token.size(); i += 4) {
+    // The draw ~1 keeps this stream apart from the noise's and the classes' (tstitch/diffusion/noise.h).
+    const PhiloxBlock block = philox(
+        {static_cast<uint32_t>(i / 4), ~1u, static_cast<uint32_t>(image), static_cast<uint32_t>(image >> 32)},
+        seed);
+    for (size_t j = 0; j < std::min<size_t>(4, token.size() - i); ++j)
+      token[i + j] = static_cast<float>(block[j] >> 8) * 0x1p-24f;
+  }
+}
+
 class LoadedUNet final : public LoadedNetwork {
  public:
   LoadedUNet(const UNetConfig& config, int64_t classes, const Weights& weights)
@@ -114,28 +127,23 @@ class LoadedUNet final : public LoadedNetwork {
         .reshape({static_cast<int64_t>(rows.size()), S, W});
   }
 
-  // One token for each image. No row of the published table stands for "no class": the reference takes
-  // uniform random numbers in [0, 1) instead, fixed for the trajectory. Here they belong to the image.
+  // One token for each image. No row of the published table stands for "no class".
   Tensor class_context(const Conditions& conditions) const {
     const auto N = static_cast<int64_t>(conditions.subjects.size());
     const int64_t W = unet_.config().context_width;
     Tensor context({N, 1, W}, DType::f32);
     for (int64_t n = 0; n < N; ++n) {
-      float* to = context.data<float>() + n * W;
+      const std::span<float> token(context.data<float>() + n * W, static_cast<size_t>(W));
       const int64_t subject = conditions.subjects[static_cast<size_t>(n)];
-      if (subject != Conditions::kNull) {
-        std::copy_n(classes_.data<float>() + subject * W, W, to);
-        continue;
-      }
-      const uint64_t image = conditions.images[static_cast<size_t>(n)];
-      for (int64_t i = 0; i < W; i += 4) {
-        // The draw ~1 keeps this stream apart from the noise's and the classes' (tstitch/diffusion/noise.h).
-        const PhiloxBlock block = philox({static_cast<uint32_t>(i / 4), ~1u, static_cast<uint32_t>(image),
-                                          static_cast<uint32_t>(image >> 32)},
-                                         conditions.seed);
-        for (int64_t j = 0; j < std::min<int64_t>(4, W - i); ++j)
-          to[i + j] = static_cast<float>(block[static_cast<size_t>(j)] >> 8) * 0x1p-24f;
-      }
+      const Tensor& null = conditions.null_context;
+      if (subject != Conditions::kNull)
+        std::copy_n(classes_.data<float>() + subject * W, W, token.begin());
+      else if (!null)
+        draw_null_context(token, conditions.images[static_cast<size_t>(n)], conditions.seed);
+      else if (null.elements() == 1)
+        std::ranges::fill(token, *null.data<float>());
+      else
+        std::copy_n(null.data<float>(), W, token.begin());
     }
     return backend_.upload(context);
   }
@@ -153,8 +161,9 @@ std::string prefix_of(const TensorFile& file) {
 }
 
 // Rombach et al. 2022, class-conditional on ImageNet (cin-ldm-vq-f8), as T-Stitch samples it.
-void describe_class_conditional(ModelInfo& info, int64_t classes) {
+void describe_class_conditional(ModelInfo& info, int64_t classes, int64_t width) {
   info.num_classes = classes;
+  info.class_width = width;
   info.side = 32;
   info.latent_scale = 1;
   info.noise = {.kind = "scaled_linear", .start = 0.0015, .end = 0.0195};
@@ -215,7 +224,7 @@ bool is_unet(const TensorFile& file) {
 }
 
 void describe_unet(ModelInfo& info, const TensorFile& file, const nlohmann::json* config,
-                   const std::string& where) {
+                   const std::string& where, std::optional<Parameterization> prediction) {
   const std::string prefix = prefix_of(file);
   const FileWeights weights(file);
   const UNetConfig unet =
@@ -236,15 +245,16 @@ void describe_unet(ModelInfo& info, const TensorFile& file, const nlohmann::json
   info.architecture = std::make_shared<UNetArchitecture>(unet, prefix, classes, info.weights);
   info.channels = unet.in_channels;
   if (classes)
-    describe_class_conditional(info, classes);
+    describe_class_conditional(info, classes, unet.context_width);
   else
     describe_text_conditional(info, unet);
   if (config) {
     ConfigReader(*config, where).read("sample_size", info.side, 1, 4096);
   } else if (unet.context_width == 1024) {
-    // No shape shows it: most files of Stable Diffusion 2 are those of 768 pixels, which predict v.
-    info.prediction = Parameterization::v;
-    info.side = 96;
+    // No shape shows it: most files of Stable Diffusion 2 are those of 768 pixels, which predict v; those of
+    // 512 predict eps.
+    info.prediction = prediction.value_or(Parameterization::v);
+    info.side = info.prediction == Parameterization::v ? 96 : 64;
   }
   if (!prefix.empty() && !classes) info.files.text_encoder = info.files.weights;
 }

@@ -39,8 +39,9 @@ bool is_unet(const TensorFile& file);
 
 // Makes `info` that of the file's U-Net: architecture, latents, condition, noise, and the defaults of its
 // reference, as far as neither says otherwise. config: unet/config.json of diffusers, or nothing: then all
-// follows from the shapes. Throws Error{input}.
+// follows from the shapes, but for what Stable Diffusion 2 predicts: `prediction`, or nothing for v. Throws
+// Error{input}.
 void describe_unet(ModelInfo& info, const TensorFile& file, const nlohmann::json* config,
-                   const std::string& where);
+                   const std::string& where, std::optional<Parameterization> prediction);
 
 }  // namespace tstitch
