@@ -1,0 +1,154 @@
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands.h"
+#include "apps/interrupt.h"
+#include "apps/measure.h"
+#include "apps/output.h"
+#include "tstitch/base/clock.h"
+#include "tstitch/base/error.h"
+#include "tstitch/pipeline/report.h"
+
+namespace tstitch {
+namespace {
+
+struct EvalArguments : MeasureArguments {
+  std::string samples, save_stats;
+  BackendOptions backend{.dtype = "f32"};
+  bool json = false, quiet = false;
+};
+
+struct Interrupted {};
+
+// One set through the network, with a line of progress on a terminal.
+SetStatistics measured(PictureSet& set, const FeatureNetwork* network, const FeatureNeeds& needs,
+                       bool quiet) {
+  const int64_t total = set.pictures ? set.pictures->left() : 0;
+  const bool shown = !quiet && isatty(STDERR_FILENO) && network && set.asks_network(needs);
+  const SetStatistics statistics = measure(set, network, needs, [&](int64_t seen) {
+    if (interrupted()) throw Interrupted();
+    if (shown)
+      std::fprintf(stderr, "\r%s: %lld of %lld pictures", set.path.c_str(), static_cast<long long>(seen),
+                   static_cast<long long>(total));
+  });
+  if (shown) std::fprintf(stderr, "\r\033[K");
+  return statistics;
+}
+
+// What was asked for, else all that these sets allow.
+std::vector<Metric> possible(const EvalArguments& a, const SetStatistics& samples,
+                             const SetStatistics& reference) {
+  if (!a.metrics.empty()) return parse_metrics(a.metrics);
+  std::vector<Metric> metrics;
+  for (const Metric metric : kAllMetrics)
+    if (obstacle(metric, samples, reference).empty()) metrics.push_back(metric);
+  return metrics;
+}
+
+int eval_command(const EvalArguments& a) {
+  const std::vector<Metric> asked = a.metrics.empty()
+                                        ? std::vector<Metric>(std::begin(kAllMetrics), std::end(kAllMetrics))
+                                        : parse_metrics(a.metrics);
+  if (!a.save_stats.empty()) check_output_file(a.save_stats);
+  const Stopwatch stopwatch;
+  PictureSet samples = open_picture_set(a.samples);
+  // Statistics alone can be had without anything to compare with.
+  const bool compares = a.save_stats.empty() || !a.reference.empty();
+  PictureSet reference{.path = "", .pictures = nullptr, .stored = {}};
+  if (compares)
+    reference =
+        open_picture_set(reference_for(a, samples.pictures ? samples.pictures->picture() : Shape({0, 0, 0})));
+
+  // Whoever saves statistics wants all of them; else what the metrics need, and the score of the samples
+  // only.
+  FeatureNeeds needs =
+      a.save_stats.empty()
+          ? needs_of(asked)
+          : FeatureNeeds{.pooled = true, .spatial = true, .features = true, .logits = compares};
+  FeatureNeeds reference_needs = needs_of(asked);
+  reference_needs.logits = false;
+  if (!reference.pictures)
+    needs.features = needs.features && (!a.save_stats.empty() || reference.stored.features);
+
+  const auto backend = make_backend(a.backend);
+  std::unique_ptr<FeatureNetwork> network;
+  for (const auto& [set, of_set] : {std::pair(&samples, needs), std::pair(&reference, reference_needs)})
+    if (set->asks_network(of_set)) {
+      const Shape picture = set->pictures->picture();
+      if (!network) network = feature_network_for(*backend, a, picture);
+      check(network->channels() == picture[2], ErrorKind::input, set->path, ": pictures of ", picture[2],
+            picture[2] == 1 ? " channel" : " channels", ", but the feature network takes ",
+            network->channels());
+    }
+
+  SetStatistics of_samples, of_reference;
+  try {
+    of_samples = measured(samples, network.get(), needs, a.quiet || a.json);
+    if (compares) of_reference = measured(reference, network.get(), reference_needs, a.quiet || a.json);
+  } catch (const Interrupted&) {
+    std::fprintf(stderr, "tstitch: interrupted: nothing was written\n");
+    return kInterrupted;
+  }
+  if (!a.save_stats.empty()) write_statistics(a.save_stats, of_samples);
+
+  nlohmann::ordered_json json = {{"samples", samples.path}, {"pictures", of_samples.pictures}};
+  if (compares) {
+    json["reference"] = reference.path;
+    const MetricValues values =
+        evaluate(*backend, possible(a, of_samples, of_reference), of_samples, of_reference);
+    check(!values.empty(), ErrorKind::usage,
+          "nothing can be compared: ", obstacle(Metric::fid, of_samples, of_reference));
+    for (const auto& [metric, value] : values) json["metrics"][std::string(name_of(metric))] = value;
+    if (!a.json && !a.quiet) {
+      for (const auto& [metric, value] : values)
+        std::printf("%-10s %.6g\n", std::string(name_of(metric)).c_str(), value);
+      for (const Metric metric : asked)
+        if (const std::string reason = obstacle(metric, of_samples, of_reference); !reason.empty())
+          std::printf("%-10s not there: %s\n", std::string(name_of(metric)).c_str(), reason.c_str());
+    }
+    const int64_t width = of_samples.pooled ? of_samples.pooled->width() : 0;
+    if (!a.quiet && of_samples.pictures && of_samples.pictures <= width)
+      std::fprintf(stderr,
+                   "tstitch: warning: %lld pictures are too few for %lld features: their covariance is "
+                   "singular, and fid depends on their number\n",
+                   static_cast<long long>(of_samples.pictures), static_cast<long long>(width));
+  }
+  json["seconds"] = stopwatch.seconds();
+  json["peak_memory_bytes"] = peak_memory_bytes();
+  if (!a.save_stats.empty()) json["outputs"] = {a.save_stats};
+  if (a.json)
+    std::printf("%s\n", json.dump(2).c_str());
+  else if (!a.quiet && !a.save_stats.empty())
+    std::printf("wrote %s\n", a.save_stats.c_str());
+  return kDone;
+}
+
+}  // namespace
+
+Command add_eval_command(CLI::App& program) {
+  auto* command = program.add_subcommand("eval", "Measure pictures against a reference set: FID and others");
+  auto a = std::make_shared<EvalArguments>();
+  command
+      ->add_option(
+          "samples", a->samples,
+          "The pictures: an .npz (of `sample -o`, or of statistics or features), or a folder of .png")
+      ->required();
+  add_measure_options(*command, *a);
+  command->get_option("--metrics")
+      ->description(
+          "Some of fid, sfid, is, precision, recall, with commas between. Default: all that the sets allow");
+  command->add_option("--save-stats", a->save_stats,
+                      "Write the statistics and features of the samples, .npz: a reference for later");
+  command->add_option("--device", a->backend.device, "cpu or reference")->capture_default_str();
+  command->add_option("-t,--threads", a->backend.threads, "Threads, 0 = all processors")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
+  command->add_flag("--json", a->json, "Print one JSON object and nothing else on stdout");
+  command->add_flag("-q,--quiet", a->quiet, "Print nothing but errors");
+  return [a] { return eval_command(*a); };
+}
+
+}  // namespace tstitch
