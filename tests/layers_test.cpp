@@ -37,6 +37,8 @@ const std::map<std::string, std::set<std::string>> kOnlyIn = {
     {"unicode/uchar.h", {"text"}},
     {"unicode/utf8.h", {"text"}},
     {"zlib.h", {"io"}},
+    {"cairo.h", {"eval"}},
+    {"cairo-svg.h", {"eval"}},
     {"Eigen/Cholesky", {"eval"}},
     {"Eigen/Eigenvalues", {"eval"}},
     {"nlohmann/json.hpp", {"io", "pipeline"}},

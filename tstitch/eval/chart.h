@@ -1,6 +1,7 @@
 // Curves over an x axis, drawn for a page: as SVG and as PNG.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,15 +15,19 @@ struct Chart {
     std::vector<std::string> labels = {};  // beside the points; or none
     bool line = true;                      // joins the points, in order
     bool dots = true;
+    // 0 ... 1: its place in a sequence of series, as a colour from dark to bright. Else a colour of its own,
+    // of eight that the colour-blind tell apart too (Okabe & Ito 2008), the first series blue.
+    std::optional<double> shade = {};
   };
   std::string title, x_label, y_label;
   bool log_x = false, log_y = false;
   std::vector<Series> series;
 };
 
-// The format follows from the name: .svg or .png. Whole or not at all. Throws Error{usage} for another name,
-// Error{input} for values that are not finite (or not above 0 on a logarithmic axis), Error{device} when it
-// cannot be written.
+// The format follows from the name: .svg, or .png with twice the pixels and the title as text. Whole or not
+// at all. Throws Error{usage} for another name, Error{input} for a chart without points, values that are not
+// finite or beyond 1e100, values that are not above 0 on a logarithmic axis, and texts that are not UTF-8;
+// Error{device} when it cannot be written.
 void write_chart(const std::string& path, const Chart& chart);
 
 }  // namespace tstitch

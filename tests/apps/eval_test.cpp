@@ -1,0 +1,105 @@
+// `tstitch eval` as a user sees it.
+#include <nlohmann/json.hpp>
+
+#include "tests/apps/cli.h"
+#include "tests/support/golden.h"
+#include "tstitch/io/json.h"
+#include "tstitch/io/npz_writer.h"
+#include "tstitch/io/png.h"
+
+namespace tstitch {
+namespace {
+
+class EvalCli : public Cli {
+ protected:
+  nlohmann::json metrics(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), "eval");
+    arguments.push_back("--json");
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return parse_json(outcome.out, "stdout").at("metrics");
+  }
+
+  void write(const std::string& name, const std::string& array, const Tensor& values) const {
+    const NpzEntry entry = npz_entry(array, values);
+    write_npz(path(name).string(), {&entry, 1});
+  }
+
+  const std::string pictures_ = golden_path("eval/pictures.npz");
+};
+
+// Against PyTorch, SciPy and a brute force over all pairs (tools/make_feature_goldens.py).
+TEST_F(EvalCli, MetricsAreThoseOfPyTorchAndScipy) {
+  const nlohmann::json expected = parse_json_file(golden_path("eval/features.json"));
+  const nlohmann::json found = metrics({pictures_});
+  for (const char* name : {"fid", "sfid", "is"})
+    EXPECT_NEAR(found.at(name).get<double>(), expected.at(name).get<double>(),
+                1e-5 * expected.at(name).get<double>())
+        << name;
+  for (const char* name : {"precision", "recall"})
+    EXPECT_DOUBLE_EQ(found.at(name).get<double>(), expected.at(name).get<double>()) << name;
+}
+
+TEST_F(EvalCli, SavedStatisticsStandForThePictures) {
+  ASSERT_EQ(run({"eval", pictures_, "--save-stats", "stats.npz", "-q"}).code, 0);
+  const nlohmann::json direct = metrics({pictures_});
+  nlohmann::json stored = metrics({"stats.npz", "--reference", "stats.npz"});
+  EXPECT_NEAR(stored.at("fid").get<double>(), 0, 1e-6);
+  EXPECT_EQ(stored.at("precision"), 1);
+  EXPECT_EQ(stored.at("recall"), 1);
+  EXPECT_FALSE(stored.contains("is"));  // no logits are kept
+  const nlohmann::json turned = metrics({"stats.npz", "--reference", pictures_, "--metrics", "fid,sfid"});
+  EXPECT_NEAR(turned.at("fid").get<double>(), 0, 1e-6);
+  stored = metrics({"--metrics=recall,fid", pictures_, "--reference=stats.npz"});
+  EXPECT_EQ(stored.size(), 2u);
+  EXPECT_EQ(stored.at("recall"), 1);
+}
+
+TEST_F(EvalCli, AFolderOfPngsIsTheArchive) {
+  ASSERT_EQ(run({"sample", "-m", "fashion-s", "--steps", "2", "-b", "2", "-q", "-o", "s.npz"}).code, 0);
+  ASSERT_EQ(run({"sample", "-m", "fashion-s", "--steps", "2", "-b", "2", "-q", "-o", "s/"}).code, 0);
+  EXPECT_EQ(metrics({"s.npz", "--metrics=fid,is"}), metrics({"s", "--metrics=fid,is"}));
+}
+
+TEST_F(EvalCli, TheTableSaysWhatIsNotThere) {
+  const Tensor features = make_tensor<float>({4, 2}, std::vector<float>{0, 1, 2, 3, 1, 1, 4, 0});
+  write("f.npz", "features", features);
+  const Outcome outcome = run({"eval", "f.npz", "--reference", "f.npz"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("fid        "), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("is         not there: the samples come without logits"), std::string::npos)
+      << outcome.out;
+}
+
+TEST_F(EvalCli, WhatCannotBeComparedIsRefused) {
+  const Tensor features = make_tensor<float>({4, 2}, std::vector<float>{0, 1, 2, 3, 1, 1, 4, 0});
+  write("features.npz", "features", features);
+  write("wide.npz", "features", features.reshape({2, 4}));
+  write("other.npz", "weights", features);
+  write("one.npz", "features", features.reshape({1, 8}));
+  write("flat.npz", "arr_0", features);
+  fs::create_directory(path("empty"));
+  write_png(path("rgb.png").string(), {32, 32, 3, std::vector<uint8_t>(32 * 32 * 3)}, {});
+  fs::create_directory(path("rgb"));
+  fs::rename(path("rgb.png"), path("rgb/a.png"));
+  fs::create_directory(path("mixed"));
+  write_png(path("mixed/a.png").string(), {28, 28, 1, std::vector<uint8_t>(28 * 28)}, {});
+  write_png(path("mixed/b.png").string(), {28, 27, 1, std::vector<uint8_t>(28 * 27)}, {});
+
+  expect_refused(2, {"\"fd\" is not a metric", "fid, sfid"}, {"eval", pictures_, "--metrics", "fd"});
+  expect_refused(2, {"--reference"}, {"eval", "features.npz"});
+  expect_refused(2, {"--features", "32"}, {"eval", "rgb", "--reference", "features.npz"});
+  expect_refused(2, {"2 features", "the reference 4", "different networks"},
+                 {"eval", "features.npz", "--reference", "wide.npz"});
+  expect_refused(3, {"other.npz", "arr_0", "weights"}, {"eval", "other.npz"});
+  expect_refused(3, {"one.npz", "(1, 8)"}, {"eval", "one.npz"});
+  expect_refused(3, {"flat.npz", "(N, H, W, 1 or 3)"}, {"eval", "flat.npz"});
+  expect_refused(3, {"empty", "no .png"}, {"eval", "empty"});
+  expect_refused(3, {"b.png", "27 x 28 x 1"}, {"eval", "mixed"});
+  expect_refused(3, {"none.npz"}, {"eval", "none.npz"});
+  expect_refused(3, {"not a feature network"},
+                 {"eval", pictures_, "--features", std::string(TSTITCH_ASSETS) + "/fashion-s.safetensors"});
+}
+
+}  // namespace
+}  // namespace tstitch
