@@ -1,22 +1,33 @@
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "apps/arguments.h"
 #include "apps/commands.h"
+#include "apps/measure.h"
 #include "apps/output.h"
 #include "apps/session.h"
+#include "apps/sweep_state.h"
 #include "tstitch/base/error.h"
+#include "tstitch/eval/curve.h"
+#include "tstitch/eval/sweep_points.h"
 #include "tstitch/pipeline/class_names.h"
 #include "tstitch/pipeline/figure.h"
 #include "tstitch/pipeline/images.h"
 #include "tstitch/pipeline/report.h"
+#include "tstitch/pipeline/run_manifest.h"
 
 namespace tstitch {
 namespace {
 
-struct SweepArguments : Arguments {
-  std::vector<double> ratios = {0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1};
+struct SweepArguments : Arguments, MeasureArguments {
+  std::vector<double> ratios;
+  std::optional<int> grid;
+  bool orders = false;
+  std::vector<std::string> step_counts;
+  int repeats = 1;
+  std::optional<int> rows;
 };
 
 std::string format(const char* form, double value) {
@@ -25,19 +36,34 @@ std::string format(const char* form, double value) {
   return text;
 }
 
-// All plans are made before anything is loaded, so that a bad ratio costs nothing.
-std::vector<Plan> make_plans(const SweepArguments& a, const std::vector<ModelInfo>& infos) {
-  check(infos.size() == 2, ErrorKind::usage, "sweep shares a trajectory between two models, but there ",
-        infos.size() == 1 ? "is 1" : concat("are ", infos.size()));
-  check(!a.ratios.empty(), ErrorKind::usage, "--ratios is empty");
-  SampleOptions options = sample_options(a, infos);
-  std::vector<Plan> plans;
+std::vector<SweepPoint> share_points(const SweepArguments& a, size_t models, const SampleOptions& options) {
+  check(models >= 2, ErrorKind::usage,
+        "sweep shares a trajectory between two models or more, but there is 1");
+  check(a.ratios.empty() || models == 2, ErrorKind::usage,
+        "--ratios shares a trajectory between two models, but there are ", models, ": use --grid");
+  check(a.ratios.empty() || !a.grid, ErrorKind::usage, "--ratios and --grid exclude each other");
+  std::vector<SweepPoint> points;
   for (const double ratio : a.ratios) {
     check(ratio >= 0 && ratio <= 1, ErrorKind::usage, "--ratios holds ", ratio, ", expected 0 ... 1");
-    options.fractions = {ratio, 1 - ratio};
-    plans.push_back(make_plan(infos, options));
+    points.push_back(share_point(options, {ratio, 1 - ratio}));
   }
-  return plans;
+  if (a.ratios.empty())
+    for (const std::vector<double>& fractions : simplex(models, a.grid.value_or(models == 2 ? 10 : 5)))
+      points.push_back(share_point(options, fractions));
+  return points;
+}
+
+std::vector<SweepPoint> make_points(const SweepArguments& a, const std::vector<ModelInfo>& infos,
+                                    const SampleOptions& options) {
+  std::vector<SweepPoint> points;
+  if (a.orders) points = order_points(infos, options);
+  if (!a.orders || !a.ratios.empty() || a.grid) {
+    const auto shares = share_points(a, infos.size(), options);
+    points.insert(points.begin(), shares.begin(), shares.end());
+  }
+  const auto fewer = step_points(infos, options, a.step_counts);
+  points.insert(points.end(), fewer.begin(), fewer.end());
+  return points;
 }
 
 // What of a prompt fits beside its row; the figure's font has ASCII only.
@@ -46,81 +72,268 @@ std::string shortened(const std::string& prompt) {
   return printable(prompt.substr(0, kShown)) + (prompt.size() > kShown ? "..." : "");
 }
 
-std::vector<std::string> row_labels(const Plan& plan, const ModelInfo& model) {
+std::vector<std::string> row_labels(const Plan& plan, const ModelInfo& model, int64_t rows) {
   const ClassNames names(model);
   std::vector<std::string> labels;
-  for (const int64_t c : plan.classes)
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t c = plan.classes[static_cast<size_t>(i)];
     labels.push_back(plan.prompts.empty() ? names.usual(c) : shortened(plan.prompts[static_cast<size_t>(c)]));
+  }
   return labels;
 }
 
-int sweep_command(const SweepArguments& a) {
-  const std::vector<ModelInfo> infos = read_models(a);
-  const std::vector<Plan> plans = make_plans(a, infos);
-  check_decodable(a, infos.back());
-  const std::string output = a.output.empty() ? "sweep.png" : a.output;
-  check(output.ends_with(".png"), ErrorKind::usage, "--output is \"", printable(output),
-        "\", expected a name that ends in .png");
-  check_output_file(output);
+// What a sweep is about, decided before anything is loaded, so that a bad ratio costs nothing.
+struct Sweep {
+  std::vector<ModelInfo> infos;
+  std::vector<SweepPoint> points;
+  std::vector<Plan> plans;  // of point i and repeat r: plans[i * repeats + r]
+  std::vector<Metric> metrics;
+  std::string output;  // ends in .png
+  int64_t rows;        // of the picture
 
-  Session session(a, infos);
-  const Plan& first = plans[0];
-  const std::string title =
-      concat(infos[0].name, " then ", infos[1].name, ": ", first.sampler, ", ", first.trajectory.size(),
-             " steps, cfg ", first.cfg_scale, ", seed ", first.seed);
+  const Plan& plan(size_t point, int repeat, int repeats) const {
+    return plans[point * static_cast<size_t>(repeats) + static_cast<size_t>(repeat)];
+  }
+};
+
+Sweep prepare(const SweepArguments& a) {
+  Sweep sweep{
+      .infos = read_models(a), .points = {}, .plans = {}, .metrics = {}, .output = a.output, .rows = 0};
+  sweep.points = make_points(a, sweep.infos, sample_options(a, sweep.infos));
+  check(a.repeats >= 1, ErrorKind::usage, "--repeats is ", a.repeats, ", expected at least 1");
+  for (const SweepPoint& point : sweep.points)
+    for (int repeat = 0; repeat < a.repeats; ++repeat) {
+      SampleOptions options = point.options;
+      options.seed += static_cast<uint64_t>(repeat);
+      sweep.plans.push_back(make_plan(sweep.infos, options));
+    }
+  if (!a.metrics.empty()) sweep.metrics = parse_metrics(a.metrics);
+  if (a.metrics.empty() && !a.reference.empty()) sweep.metrics = {Metric::fid};
+  constexpr int64_t kAllRows = 10, kSomeRows = 8;
+  const int64_t images = sweep.plans[0].images();
+  sweep.rows = std::min<int64_t>(images, a.rows.value_or(images <= kAllRows ? kAllRows : kSomeRows));
+  check(sweep.rows >= 1, ErrorKind::usage, "--rows is ", sweep.rows, ", expected at least 1");
+  check_decodable(a, sweep.infos.back());
+  if (sweep.output.empty()) sweep.output = "sweep.png";
+  check(sweep.output.ends_with(".png"), ErrorKind::usage, "--output is \"", printable(sweep.output),
+        "\", expected a name that ends in .png");
+  check_output_file(sweep.output);
+  return sweep;
+}
+
+// Sees the pictures of a run go by: measures them, and keeps the first ones.
+class Watched final : public PictureOutput {
+ public:
+  Watched(const Plan& plan, int64_t kept, FeatureCollector* collector)
+      : missing_{{0, plan.images()}}, kept_(static_cast<size_t>(kept)), collector_(collector) {}
+
+  const std::vector<IndexRange>& missing() const override { return missing_; }
+  void add(int64_t, const std::vector<Image>& pictures) override {
+    if (collector_) collector_->add(to_tensor(pictures));
+    for (const Image& picture : pictures)
+      if (first.size() < kept_) first.push_back(picture);
+  }
+  std::vector<std::string> finish() override { return {}; }
+
+  std::vector<Image> first;
+
+ private:
+  std::vector<IndexRange> missing_;
+  size_t kept_;
+  FeatureCollector* collector_;
+};
+
+// The network and the reference of the metrics.
+struct Measure {
+  std::unique_ptr<Backend> backend = make_backend({.dtype = "f32"});
+  std::unique_ptr<FeatureNetwork> network;
+  SetStatistics reference;
+  std::string description;  // of both, so that values of another measure are told apart
+};
+
+Measure load_measure(const SweepArguments& a, const Sweep& sweep) {
+  Measure measure;
+  if (sweep.metrics.empty()) return measure;
+  const ModelInfo& last = sweep.infos.back();
+  const Plan& plan = sweep.plans[0];
+  const Shape picture = {plan.height * last.pixels_per_latent, plan.width * last.pixels_per_latent,
+                         last.pixels ? plan.channels : 3};
+  measure.network = feature_network_for(*measure.backend, a, picture);
+  FeatureNeeds needs = needs_of(sweep.metrics);
+  needs.logits = false;
+  PictureSet set = open_picture_set(reference_for(a, picture));
+  measure.reference = tstitch::measure(set, measure.network.get(), needs, [](int64_t) {});
+  measure.description = concat("features ", a.features.empty() ? "of the demo family" : a.features,
+                               ", reference ", a.reference.empty() ? "of the demo family" : a.reference);
+  SetStatistics samples = measure.reference;  // as those of the samples will be
+  samples.inception_score = 0;
+  for (const Metric metric : sweep.metrics) {
+    const std::string reason = obstacle(metric, samples, measure.reference);
+    check(reason.empty(), ErrorKind::usage, "no ", name_of(metric), ": ", reason);
+  }
+  return measure;
+}
+
+CurvePoint curve_point(const SweepPoint& point, const Plan& plan, Backend& backend, size_t models) {
+  CurvePoint on_curve{.kind = point.kind,
+                      .label = point.label,
+                      .fractions = point.fractions,
+                      .sampler = plan.sampler,
+                      .steps = plan.trajectory.size(),
+                      .assignment = format_assignment(plan.trajectory.assignment()),
+                      .evaluations = {},
+                      .runs = {},
+                      .mean = {},
+                      .deviation = {}};
+  for (size_t i = 0; i < models; ++i)
+    on_curve.evaluations.push_back(evaluations(backend, plan, static_cast<int>(i)));
+  return on_curve;
+}
+
+// The run with its pictures measured; nothing when it was interrupted.
+std::optional<SweptRun> sweep_run(Session& session, const Plan& plan, const Sweep& sweep,
+                                  const Measure& measure) {
+  std::optional<FeatureCollector> collector;
+  if (measure.network) collector.emplace(*measure.network, needs_of(sweep.metrics));
+  Watched watched(plan, sweep.rows, collector ? &*collector : nullptr);
+  constexpr int64_t kMany = 64;
+  const RunResult result =
+      session.sample(plan, &watched, nullptr, plan.images() > kMany ? Show::images : Show::bar);
+  if (result.cancelled) return {};
+  SweptRun swept{.run = {.seed = plan.seed, .images = result.images, .seconds = result.seconds},
+                 .pictures = {}};
+  for (const ModelTime& model : result.models) swept.run.model_seconds.push_back(model.seconds);
+  if (collector)
+    swept.run.metrics =
+        evaluate(*measure.backend, sweep.metrics, collector->result("the samples"), measure.reference);
+  swept.pictures = std::move(watched.first);
+  return swept;
+}
+
+void print_heading(const Sweep& sweep) {
+  std::printf("%-18s", "point");
+  for (const ModelInfo& info : sweep.infos) std::printf("  %10s", info.name.c_str());
+  std::printf("  %10s  %8s", "s/image", "speed-up");
+  for (const Metric metric : sweep.metrics) std::printf("  %10s", std::string(name_of(metric)).c_str());
+  std::printf("\n");
+}
+
+void print_point(const CurvePoint& point, double first) {
+  std::printf("%-18s", point.label.c_str());
+  for (const int64_t count : point.evaluations) std::printf("  %10s", concat(count, "x").c_str());
+  std::printf("  %10.4f  %7.2fx", point.seconds_per_image, first / point.seconds_per_image);
+  for (const auto& [metric, value] : point.mean) std::printf("  %10.5g", value);
+  for (const auto& [metric, value] : point.deviation)
+    std::printf("  +- %.2g %s", value, std::string(name_of(metric)).c_str());
+  std::printf("%s\n", point.pareto && !point.mean.empty() ? "  *" : "");
+  std::fflush(stdout);
+}
+
+int sweep_command(const SweepArguments& a) {
+  const Sweep sweep = prepare(a);
+  const Measure measure = load_measure(a, sweep);
+  Session session(a, sweep.infos);
+  const Plan& first = sweep.plans[0];
+  std::string title;
+  for (const ModelInfo& info : sweep.infos) title += (title.empty() ? "" : " then ") + info.name;
+  title = concat(title, ": ", first.sampler, ", ", first.trajectory.size(), " steps, cfg ", first.cfg_scale,
+                 ", seed ", first.seed);
   const bool talk = !a.json && !a.quiet;
   if (talk)
     std::printf("%s, %lld images\n%s\n", session.backend().description().c_str(),
                 static_cast<long long>(first.images()), title.c_str());
-  if (session.load(plans, true) == kInterrupted) return report_interrupted();
+  SweepState state(sweep.output, a.resume, measure.description);
+  if (session.load(sweep.plans, true) == kInterrupted) return report_interrupted();
   session.warm_up(first);
 
-  Figure figure{.title = title, .row_labels = row_labels(first, infos.back()), .columns = {}};
-  nlohmann::ordered_json points = nlohmann::ordered_json::array();
-  if (talk)
-    std::printf("%8s  %-10s  %-10s  %10s  %8s\n", "ratio", infos[0].name.c_str(), infos[1].name.c_str(),
-                "time", "speed-up");
-  double unstitched = 0;  // seconds of the first ratio
-  for (size_t i = 0; i < plans.size(); ++i) {
-    RunResult result = session.run(plans[i], Show::bar);
-    if (result.cancelled) return report_interrupted();
-    if (i == 0) unstitched = result.seconds;
-    figure.columns.push_back({.label = format("%g", a.ratios[i]),
-                              .note = format("%.2f s", result.seconds),
-                              .images = decode_pixels(session.pictures(result))});
-    points.push_back(nlohmann::ordered_json::parse(
-        json_report(plans[i], session.models(), result, session.backend().description(), {})));
-    points.back()["ratio"] = a.ratios[i];
-    if (talk) {
-      std::printf("%8g  %4d steps  %4d steps  %8.2f s  %7.2fx\n", a.ratios[i],
-                  plans[i].trajectory.steps_of(0), plans[i].trajectory.steps_of(1), result.seconds,
-                  unstitched / result.seconds);
-      std::fflush(stdout);
+  Figure figure{
+      .title = title, .row_labels = row_labels(first, sweep.infos.back(), sweep.rows), .columns = {}};
+  Curve curve{.models = {}, .cfg_scale = first.cfg_scale, .measured = measure.description, .points = {}};
+  for (const ModelInfo& info : sweep.infos) curve.models.push_back(info.name);
+  if (talk) print_heading(sweep);
+  for (size_t i = 0; i < sweep.points.size(); ++i) {
+    curve.points.push_back(
+        curve_point(sweep.points[i], sweep.plan(i, 0, a.repeats), session.backend(), sweep.infos.size()));
+    std::vector<Image> pictures;
+    for (int repeat = 0; repeat < a.repeats; ++repeat) {
+      const Plan& plan = sweep.plan(i, repeat, a.repeats);
+      const std::string fingerprint =
+          RunManifest(plan, sweep.infos, vae_path(a, sweep.infos.back()), session.backend())
+              .fingerprint_text();
+      std::optional<SweptRun> swept = state.find(fingerprint, sweep.metrics, sweep.rows);
+      if (!swept) {
+        swept = sweep_run(session, plan, sweep, measure);
+        if (!swept) return report_interrupted(state.kept());
+        swept->run.run = fingerprint;
+      }
+      curve.points.back().runs.push_back(swept->run);
+      if (repeat == 0) pictures = swept->pictures;
+      summarise(curve);
+      state.keep(curve, *swept);
     }
+    figure.columns.push_back({.label = sweep.points[i].label,
+                              .note = format("%.3g s", curve.points.back().seconds_per_image),
+                              .images = std::move(pictures)});
+    if (talk) print_point(curve.points.back(), curve.points[0].seconds_per_image);
   }
 
-  auto text = png_text(first, infos, -1);
+  auto text = png_text(first, sweep.infos, -1);
   text.insert(text.begin(), {"Title", title});
-  write_png(output, draw(figure), text);
-  if (a.json)
-    std::printf("%s\n", nlohmann::ordered_json{{"points", points}, {"outputs", {output}}}.dump(2).c_str());
-  else if (talk)
-    std::printf("wrote %s\n", output.c_str());
+  write_png(sweep.output, draw(figure), text);
+  std::vector<std::string> outputs = {sweep.output};
+  for (const std::string& path : state.finish(curve, sweep.metrics, title)) outputs.push_back(path);
+  if (a.json) {
+    auto json = nlohmann::ordered_json::parse(to_json(curve));
+    json["outputs"] = outputs;
+    std::printf("%s\n", json.dump(2).c_str());
+  } else if (talk) {
+    for (const std::string& path : outputs) std::printf("wrote %s\n", path.c_str());
+  }
   return kDone;
 }
 
 }  // namespace
 
 Command add_sweep_command(CLI::App& program) {
-  auto* command =
-      program.add_subcommand("sweep", "Sample the same images at many ratios, in one labelled picture");
-  auto arguments = std::make_shared<SweepArguments>();
-  add_common_options(*command, *arguments);
-  command->add_option("--ratios", arguments->ratios, "Shares given to the small model. Default: 0,0.1,...,1")
+  auto* command = program.add_subcommand(
+      "sweep",
+      "Sample the same images along many trajectories: a labelled picture, times, metrics, the curve");
+  auto a = std::make_shared<SweepArguments>();
+  const std::string trajectory = "Trajectory";
+  add_common_options(*command, *a);
+  command->add_option("--ratios", a->ratios, "Shares given to the first of two models. Default: 0,0.1,...,1")
       ->delimiter(',')
-      ->group("Trajectory");
-  command->get_option("--output")->description("A .png file. Default: sweep.png");
-  return [arguments] { return sweep_command(*arguments); };
+      ->group(trajectory);
+  command
+      ->add_option("--grid", a->grid,
+                   "Parts of the trajectory that the models share in every way there is. Default: 10 for two"
+                   " models, 5 for more")
+      ->group(trajectory);
+  command
+      ->add_flag("--orders", a->orders,
+                 "Compare orders of two models: small first, large first, in turns, small ever less often")
+      ->group(trajectory);
+  command->add_option("--ratio", a->ratio, "The share of the first model in --orders. Default: 0.4")
+      ->group(trajectory);
+  command
+      ->add_option("--step-counts", a->step_counts,
+                   "Also the last model alone in so many steps each: 10,20,50")
+      ->delimiter(',')
+      ->group(trajectory);
+  add_measure_options(*command, *a);
+  command
+      ->add_option("--repeats", a->repeats,
+                   "Runs of every trajectory, each with the next seed: the curve's error bars")
+      ->capture_default_str()
+      ->group("Metrics");
+  command->add_option("--rows", a->rows, "Images shown. Default: all up to 10, else 8")->group("Images");
+  command->add_flag("--resume", a->resume, "Do not sample again what NAME.json already holds")->group("Run");
+  command->get_option("--output")
+      ->description(
+          "NAME.png, the picture; beside it come NAME.json, NAME.csv and, of every metric, NAME-METRIC.svg "
+          "and .png."
+          " Default: sweep.png");
+  return [a] { return sweep_command(*a); };
 }
 
 }  // namespace tstitch

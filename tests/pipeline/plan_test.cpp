@@ -73,6 +73,10 @@ TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
   expect_refused(usage, "add up to 0.9", kPair, {.fractions = {0.4, 0.5}});
   expect_refused(usage, "--switch-step", kPair, {.switch_steps = {1, 2}});
   expect_refused(usage, "51", kPair, {.switch_steps = {51}});
+  expect_refused(usage, "named for 2 steps, but the trajectory has 3", kPair,
+                 {.assignment = {0, 1}, .steps = "3"});
+  expect_refused(usage, "model 3, but there are 2", kPair, {.assignment = {0, 2}, .steps = "2"});
+  expect_refused(usage, "model 0, but there are 2", kPair, {.assignment = {-1, 1}, .steps = "2"});
   expect_refused(usage, "flow_euler", kPair, {.sampler = "flow_euler"});
   expect_refused(usage, "--sampler", kPair, {.sampler = "dd"});
   expect_refused(usage, "0", kPair, {.steps = "0"});

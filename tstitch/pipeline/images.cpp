@@ -34,6 +34,17 @@ std::vector<Image> decode_pixels(const Tensor& latents) {
   return images;
 }
 
+Tensor to_tensor(const std::vector<Image>& images) {
+  const Image& first = images.at(0);
+  Tensor tensor({std::ssize(images), first.height, first.width, first.channels}, DType::u8);
+  uint8_t* to = tensor.data<uint8_t>();
+  for (const Image& image : images) {
+    check_internal(image.pixels.size() == first.pixels.size(), "images of different sizes in one tensor");
+    to = std::ranges::copy(image.pixels, to).out;
+  }
+  return tensor;
+}
+
 Image make_grid(const std::vector<Image>& images, int columns) {
   const Image& first = images.at(0);
   const int count = static_cast<int>(images.size());

@@ -13,6 +13,9 @@ namespace tstitch {
 // clamped to 0 ... 255 and truncated, the reference's mapping.
 std::vector<Image> decode_pixels(const Tensor& latents);
 
+// The images as one tensor, (N, H, W, C) u8. All of one size, at least one.
+Tensor to_tensor(const std::vector<Image>& images);
+
 // The images in rows of `columns`, with two black pixels around each as in torchvision's make_grid. All of
 // one size.
 Image make_grid(const std::vector<Image>& images, int columns);

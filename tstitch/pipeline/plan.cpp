@@ -24,6 +24,14 @@ void check_stitchable(const std::vector<ModelInfo>& models) {
 
 std::vector<int> assign(const SampleOptions& options, SwitchRule rule, size_t models,
                         std::span<const double> timesteps, int train_timesteps) {
+  if (!options.assignment.empty()) {
+    const auto [least, most] = std::ranges::minmax(options.assignment);
+    check(options.assignment.size() == timesteps.size(), ErrorKind::usage, "models are named for ",
+          options.assignment.size(), " steps, but the trajectory has ", timesteps.size());
+    check(0 <= least && most < static_cast<int>(models), ErrorKind::usage, "a step is for model ",
+          (least < 0 ? least : most) + 1, ", but there are ", models);
+    return options.assignment;
+  }
   if (!options.switch_steps.empty()) {
     check(options.switch_steps.size() + 1 == models, ErrorKind::usage, "--switch-step names ",
           options.switch_steps.size(), " switches, expected ", models - 1, " for ", models, " models");

@@ -18,9 +18,10 @@ namespace tstitch {
 // What a user asks for. Names and defaults are those of the command line.
 struct SampleOptions {
   // Who serves which step: shares of the models in order of use (sum 1), or the steps at which the next model
-  // takes over. Both empty: 0.4 for the first of two models, equal shares of more.
+  // takes over, or the model of every step. All empty: 0.4 for the first of two models, equal shares of more.
   std::vector<double> fractions;
   std::vector<int> switch_steps;
+  std::vector<int> assignment;
   std::optional<SwitchRule> switch_rule;  // default: the last model's, like the three below
 
   std::string sampler;

@@ -1,0 +1,106 @@
+#include "apps/sweep_state.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "tstitch/base/error.h"
+#include "tstitch/io/atomic_file.h"
+
+namespace tstitch {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Pictures of one size below each other.
+Image stacked(const std::vector<Image>& pictures) {
+  Image all = pictures[0];
+  all.height *= static_cast<int>(pictures.size());
+  all.pixels.clear();
+  for (const Image& picture : pictures)
+    all.pixels.insert(all.pixels.end(), picture.pixels.begin(), picture.pixels.end());
+  return all;
+}
+
+// The inverse; none when they are not so many.
+std::vector<Image> unstacked(const Image& all, int64_t count) {
+  if (all.height % count != 0) return {};
+  const int height = all.height / static_cast<int>(count);
+  const auto size = std::ssize(all.pixels) / count;
+  std::vector<Image> pictures;
+  for (int64_t i = 0; i < count; ++i)
+    pictures.push_back({all.width,
+                        height,
+                        all.channels,
+                        {all.pixels.begin() + i * size, all.pixels.begin() + (i + 1) * size}});
+  return pictures;
+}
+
+const CurveRun* find_run(const Curve& curve, const std::string& fingerprint) {
+  for (const CurvePoint& point : curve.points)
+    for (const CurveRun& run : point.runs)
+      if (run.run == fingerprint) return &run;
+  return nullptr;
+}
+
+}  // namespace
+
+SweepState::SweepState(const std::string& output, bool resume, const std::string& measured)
+    : name_(output.substr(0, output.size() - std::string(".png").size())) {
+  const std::string path = name_ + ".json";
+  if (!resume || !fs::exists(path)) return;
+  Curve curve = read_curve(path);
+  if (curve.measured == measured) earlier_ = std::move(curve);
+}
+
+std::string SweepState::picture_path(const std::string& fingerprint) const {
+  return name_ + ".parts/" + fingerprint + ".png";
+}
+
+std::optional<SweptRun> SweepState::find(const std::string& fingerprint, const std::vector<Metric>& metrics,
+                                         int64_t pictures) const {
+  const CurveRun* run = find_run(earlier_, fingerprint);
+  const std::string path = picture_path(fingerprint);
+  if (!run || !fs::exists(path)) return {};
+  for (const Metric metric : metrics)
+    if (std::ranges::find(run->metrics, metric, &MetricValues::value_type::first) == run->metrics.end())
+      return {};
+  SweptRun found{.run = *run, .pictures = unstacked(read_png(path), pictures)};
+  if (found.pictures.empty()) return {};
+  return found;
+}
+
+void SweepState::keep(const Curve& curve, const SweptRun& latest) {
+  std::error_code error;
+  fs::create_directories(name_ + ".parts", error);
+  check(!error, ErrorKind::device, "cannot make the folder \"", printable(name_),
+        ".parts\": ", error.message());
+  if (!latest.pictures.empty()) write_png(picture_path(latest.run.run), stacked(latest.pictures), {});
+  // What an earlier sweep has and this one has not come to yet stays.
+  Curve all = curve;
+  for (const CurvePoint& point : earlier_.points)
+    if (std::ranges::none_of(point.runs, [&](const CurveRun& run) { return find_run(curve, run.run); }))
+      all.points.push_back(point);
+  write_file(name_ + ".json", to_json(all));
+  anything_ = true;
+}
+
+std::string SweepState::kept() const {
+  return anything_ ? concat(name_, ".json has what was finished; continue with --resume") : "";
+}
+
+std::vector<std::string> SweepState::finish(const Curve& curve, const std::vector<Metric>& metrics,
+                                            const std::string& title) {
+  std::vector<std::string> outputs = {name_ + ".json", name_ + ".csv"};
+  write_file(outputs[0], to_json(curve));
+  write_file(outputs[1], to_csv(curve));
+  for (const Metric metric : metrics)
+    for (const char* ending : {".svg", ".png"}) {
+      outputs.push_back(concat(name_, '-', name_of(metric), ending));
+      write_chart(outputs.back(), chart_of(curve, metric, title));
+    }
+  std::error_code ignored;
+  fs::remove_all(name_ + ".parts", ignored);
+  return outputs;
+}
+
+}  // namespace tstitch

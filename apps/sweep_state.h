@@ -1,0 +1,42 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tstitch/eval/curve.h"
+#include "tstitch/io/png.h"
+
+namespace tstitch {
+
+// A run of a sweep, and the first of its pictures.
+struct SweptRun {
+  CurveRun run;
+  std::vector<Image> pictures;
+};
+
+// What a sweep has done so far, on the disk: NAME.json, and in NAME.parts the pictures of every run, until
+// the sweep ends. A run is known by its fingerprint: a sweep with other points takes what fits.
+class SweepState {
+ public:
+  // output: NAME.png. measured: see Curve; what was measured otherwise is not taken over.
+  SweepState(const std::string& output, bool resume, const std::string& measured);
+
+  // The run of that fingerprint when an earlier sweep has its metrics and pictures.
+  std::optional<SweptRun> find(const std::string& fingerprint, const std::vector<Metric>& metrics,
+                               int64_t pictures) const;
+  void keep(const Curve& curve, const SweptRun& latest);
+  std::string kept() const;  // "" when nothing is
+  // The files of the whole sweep; returns their names. Removes NAME.parts.
+  std::vector<std::string> finish(const Curve& curve, const std::vector<Metric>& metrics,
+                                  const std::string& title);
+
+ private:
+  std::string picture_path(const std::string& fingerprint) const;
+
+  std::string name_;  // without .png
+  Curve earlier_;
+  bool anything_ = false;
+};
+
+}  // namespace tstitch

@@ -1,0 +1,258 @@
+#include "tstitch/eval/curve.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <optional>
+
+#include "tstitch/base/error.h"
+#include "tstitch/io/json.h"
+
+namespace tstitch {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kFormat = "tstitch-curve-1";
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+std::optional<double> value_of(const MetricValues& values, Metric metric) {
+  for (const auto& [other, value] : values)
+    if (other == metric) return value;
+  return {};
+}
+
+// Mean and standard deviation of every metric over the runs that have it.
+void summarise(CurvePoint& point) {
+  point.mean.clear();
+  point.deviation.clear();
+  for (const Metric metric : kAllMetrics) {
+    std::vector<double> values;
+    for (const CurveRun& run : point.runs)
+      if (const auto value = value_of(run.metrics, metric)) values.push_back(*value);
+    if (values.empty()) continue;
+    const auto count = static_cast<double>(values.size());
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / count;
+    point.mean.emplace_back(metric, mean);
+    if (values.size() < 2) continue;
+    double squares = 0;
+    for (const double value : values) squares += (value - mean) * (value - mean);
+    point.deviation.emplace_back(metric, std::sqrt(squares / (count - 1)));
+  }
+}
+
+// Whether a is at least as fast and as good as b, and in one of them more.
+bool dominates(const CurvePoint& a, const CurvePoint& b, Metric metric) {
+  const double sign = is_better_lower(metric) ? 1 : -1;
+  const double better = sign * (*value_of(b.mean, metric) - *value_of(a.mean, metric));
+  const double faster = b.seconds_per_image - a.seconds_per_image;
+  return better >= 0 && faster >= 0 && better + faster > 0;
+}
+
+ordered_json to_json(const MetricValues& values) {
+  ordered_json json = ordered_json::object();
+  for (const auto& [metric, value] : values) json[std::string(name_of(metric))] = value;
+  return json;
+}
+
+MetricValues metrics_of(const nlohmann::json& json) {
+  MetricValues values;
+  for (const auto& [name, value] : json.items())
+    values.emplace_back(parse_metrics(name)[0], value.get<double>());
+  return values;
+}
+
+ordered_json to_json(const CurveRun& run) {
+  return {{"run", run.run},
+          {"seed", run.seed},
+          {"images", run.images},
+          {"seconds", run.seconds},
+          {"model_seconds", run.model_seconds},
+          {"metrics", to_json(run.metrics)}};
+}
+
+CurveRun run_of(const nlohmann::json& json) {
+  return {.run = json.at("run"),
+          .seed = json.at("seed"),
+          .images = json.at("images"),
+          .seconds = json.at("seconds"),
+          .model_seconds = json.at("model_seconds"),
+          .metrics = metrics_of(json.at("metrics"))};
+}
+
+}  // namespace
+
+std::vector<double> seconds_per_evaluation(const Curve& curve) {
+  std::vector<double> seconds(curve.models.size(), 0);
+  for (size_t model = 0; model < seconds.size(); ++model) {
+    std::vector<double> found;
+    for (const CurvePoint& point : curve.points)
+      for (const CurveRun& run : point.runs)
+        if (point.evaluations[model] > 0 && run.images > 0)
+          found.push_back(run.model_seconds[model] /
+                          static_cast<double>(point.evaluations[model] * run.images));
+    if (!found.empty()) seconds[model] = median(std::move(found));
+  }
+  return seconds;
+}
+
+void summarise(Curve& curve) {
+  const std::vector<double> seconds = seconds_per_evaluation(curve);
+  for (CurvePoint& point : curve.points) {
+    summarise(point);
+    point.seconds_per_image = 0;
+    for (size_t model = 0; model < seconds.size(); ++model)
+      point.seconds_per_image += static_cast<double>(point.evaluations[model]) * seconds[model];
+  }
+  for (CurvePoint& point : curve.points) {
+    point.pareto = !point.mean.empty();
+    if (!point.pareto) continue;
+    const Metric metric = point.mean[0].first;
+    for (const CurvePoint& other : curve.points)
+      if (value_of(other.mean, metric) && dominates(other, point, metric)) point.pareto = false;
+  }
+}
+
+std::string to_json(const Curve& curve) {
+  ordered_json points = ordered_json::array();
+  const std::vector<double> seconds = seconds_per_evaluation(curve);
+  std::vector<double> ms;
+  for (const double s : seconds) ms.push_back(1e3 * s);
+  for (const CurvePoint& point : curve.points) {
+    ordered_json runs = ordered_json::array();
+    for (const CurveRun& run : point.runs) runs.push_back(to_json(run));
+    points.push_back({{"label", point.label},
+                      {"kind", point.kind},
+                      {"fractions", point.fractions},
+                      {"sampler", point.sampler},
+                      {"steps", point.steps},
+                      {"assignment", point.assignment},
+                      {"evaluations", point.evaluations},
+                      {"seconds_per_image", point.seconds_per_image},
+                      {"metrics", to_json(point.mean)},
+                      {"metrics_std", to_json(point.deviation)},
+                      {"pareto", point.pareto},
+                      {"runs", runs}});
+  }
+  return ordered_json{{"format", kFormat},
+                      {"models", curve.models},
+                      {"ms_per_evaluation_and_image", ms},
+                      {"cfg_scale", curve.cfg_scale},
+                      {"measured", curve.measured},
+                      {"points", points}}
+             .dump(2) +
+         "\n";
+}
+
+Curve read_curve(const std::string& where) {
+  const nlohmann::json json = parse_json_file(where);
+  try {
+    check(json.at("format") == kFormat, ErrorKind::input, where, ": \"format\" is not \"", kFormat, "\"");
+    Curve curve{.models = json.at("models"),
+                .cfg_scale = json.at("cfg_scale"),
+                .measured = json.at("measured"),
+                .points = {}};
+    for (const nlohmann::json& p : json.at("points")) {
+      CurvePoint point{.kind = p.at("kind"),
+                       .label = p.at("label"),
+                       .fractions = p.at("fractions"),
+                       .sampler = p.at("sampler"),
+                       .steps = p.at("steps"),
+                       .assignment = p.at("assignment"),
+                       .evaluations = p.at("evaluations"),
+                       .runs = {},
+                       .mean = {},
+                       .deviation = {}};
+      for (const nlohmann::json& run : p.at("runs")) point.runs.push_back(run_of(run));
+      const auto fits = [&](size_t size) { return size == curve.models.size(); };
+      check(fits(point.evaluations.size()) && (point.fractions.empty() || fits(point.fractions.size())) &&
+                std::ranges::all_of(point.runs,
+                                    [&](const CurveRun& r) { return fits(r.model_seconds.size()); }),
+            ErrorKind::input, where, ": point \"", printable(point.label), "\" is not of ",
+            curve.models.size(), " models");
+      curve.points.push_back(std::move(point));
+    }
+    summarise(curve);
+    return curve;
+  } catch (const nlohmann::json::exception& e) {
+    fail(ErrorKind::input, where, ": not a curve of `tstitch sweep`: ", printable(e.what(), 200));
+  }
+}
+
+std::string to_csv(const Curve& curve) {
+  std::string text = "label,kind,sampler,steps";
+  const auto add = [&](const auto& value) { text += concat(',', value); };
+  for (const std::string& model : curve.models) add("share of " + model);
+  for (const std::string& model : curve.models) add("evaluations of " + model);
+  add("seconds_per_image");
+  MetricValues metrics, deviations;
+  if (!curve.points.empty()) {
+    metrics = curve.points[0].mean;
+    deviations = curve.points[0].deviation;
+  }
+  for (const auto& [metric, value] : metrics) add(name_of(metric));
+  for (const auto& [metric, value] : deviations) add(concat(name_of(metric), "_std"));
+  text += ",pareto\n";
+  for (const CurvePoint& point : curve.points) {
+    // Labels of ours hold commas, names of models might hold anything.
+    text += concat('"', point.label, "\",", point.kind, ',', point.sampler, ',', point.steps);
+    for (size_t i = 0; i < curve.models.size(); ++i)
+      add(point.fractions.empty() ? std::string() : concat(point.fractions[i]));
+    for (const int64_t count : point.evaluations) add(count);
+    add(point.seconds_per_image);
+    for (const auto* values : {&point.mean, &point.deviation})
+      for (const auto& [metric, value] : *values) add(value);
+    text += point.pareto ? ",1\n" : ",0\n";
+  }
+  return text;
+}
+
+Chart chart_of(const Curve& curve, Metric metric, const std::string& title) {
+  std::string name(name_of(metric));
+  std::ranges::transform(name, name.begin(), [](char c) { return static_cast<char>(std::toupper(c)); });
+  Chart chart{.title = title,
+              .x_label = "seconds per image",
+              .y_label = name + (is_better_lower(metric) ? " (lower is better)" : " (higher is better)"),
+              .series = {}};
+  struct Kind {
+    const char *kind, *name;
+    bool joined;
+  };
+  const bool two = curve.models.size() == 2;
+  for (const auto& [kind, legend, joined] :
+       {Kind{"share", "shares of the models", two}, Kind{"steps", "fewer steps", true},
+        Kind{"order", "orders", false}}) {
+    Chart::Series series{.name = legend, .line = joined};
+    if (std::string(kind) == "share" && two) series.name = "share of " + curve.models[0];
+    for (const CurvePoint& point : curve.points) {
+      const auto value = value_of(point.mean, metric);
+      if (point.kind != kind || !value) continue;
+      series.x.push_back(point.seconds_per_image);
+      series.y.push_back(*value);
+      series.labels.push_back(point.label);
+      if (const auto deviation = value_of(point.deviation, metric)) series.error.push_back(*deviation);
+    }
+    if (series.error.size() != series.x.size()) series.error.clear();
+    if (!series.x.empty()) chart.series.push_back(std::move(series));
+  }
+  Chart::Series frontier{.name = "frontier", .x = {}, .y = {}, .line = true, .dots = false};
+  std::vector<const CurvePoint*> best;
+  for (const CurvePoint& point : curve.points)
+    if (point.pareto && value_of(point.mean, metric)) best.push_back(&point);
+  std::ranges::sort(best, {}, &CurvePoint::seconds_per_image);
+  for (const CurvePoint* point : best) {
+    frontier.x.push_back(point->seconds_per_image);
+    frontier.y.push_back(*value_of(point->mean, metric));
+  }
+  if (best.size() > 1 && chart.series.size() + (two ? 0 : 1) > 1) chart.series.push_back(std::move(frontier));
+  return chart;
+}
+
+}  // namespace tstitch

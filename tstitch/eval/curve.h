@@ -1,0 +1,68 @@
+// The speed-quality curve of a family of models: what each trajectory cost and how good its pictures were.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tstitch/eval/chart.h"
+#include "tstitch/eval/metrics.h"
+#include "tstitch/pipeline/model_info.h"
+#include "tstitch/pipeline/plan.h"
+#include "tstitch/pipeline/run.h"
+
+namespace tstitch {
+
+// A trajectory sampled with one seed.
+struct CurveRun {
+  std::string run;  // the fingerprint of its manifest: what decides its pictures
+  uint64_t seed = 0;
+  int64_t images = 0;
+  double seconds = 0;                 // of the sampling
+  std::vector<double> model_seconds;  // of that, by model
+  MetricValues metrics;
+};
+
+struct CurvePoint {
+  std::string kind, label;        // see SweepPoint
+  std::vector<double> fractions;  // of the models, or none
+  std::string sampler;
+  int steps = 0;
+  std::string assignment;            // see format_assignment
+  std::vector<int64_t> evaluations;  // of the trajectory, by model
+  std::vector<CurveRun> runs;        // with different seeds
+
+  // Filled by summarise.
+  double seconds_per_image = 0;
+  MetricValues mean, deviation;  // over the runs; the deviation of one run is not there
+  bool pareto = false;           // no other point is both faster and better in the first metric
+};
+
+struct Curve {
+  std::vector<std::string> models;  // their names
+  double cfg_scale = 1;
+  std::string measured;  // by which network, against what: values of another measure do not compare
+  std::vector<CurvePoint> points;
+};
+
+// Means, deviations, times and the Pareto frontier. A point's time is its evaluations times what one of each
+// model takes, the median over all runs of the curve: so a run that other processes slowed down does not bend
+// it.
+void summarise(Curve& curve);
+
+// Seconds of one evaluation of each model for one image, the median over the runs; 0 for a model without.
+std::vector<double> seconds_per_evaluation(const Curve& curve);
+
+// One JSON object, "format": "tstitch-curve-1".
+std::string to_json(const Curve& curve);
+// The inverse, from a file. Throws Error{input} naming it and the key.
+Curve read_curve(const std::string& path);
+
+// A line for each point, its columns named in the first.
+std::string to_csv(const Curve& curve);
+
+// A metric over the seconds per image; the points of the frontier joined.
+Chart chart_of(const Curve& curve, Metric metric, const std::string& title);
+
+}  // namespace tstitch
