@@ -45,21 +45,30 @@ def uniform(name, shape, scale, seed):
 
 def weight_scale(name, shape):
     """Keeps activations near unit size through the depth, and every part of the network at work."""
-    if name.endswith(".bias"):
+    if name.endswith((".bias", ".running_mean")):
         return 0.05
+    if name.endswith((".bn.weight", ".running_var")):
+        return 0.5
     if name == "y_embedder.embedding_table.weight":
         return 0.5
     fan_in = int(np.prod(shape[1:]))
     return (0.5 if "adaLN_modulation" in name else 1.0) * np.sqrt(3.0 / fan_in)
 
 
+def weight_center(name):
+    """What the weights of batch norms lie around: sqrt(2) makes up for the half that a ReLU takes."""
+    return np.float32(1.4 if name.endswith(".bn.weight") else 1.0 if name.endswith(".running_var") else 0.0)
+
+
 def fill(model, tag, seed=7):
-    """Fills a DiT in place. The tag ("S/8", "tiny", ...) goes before the tensor's name, so that models differ."""
+    """Fills a model in place. The tag ("S/8", "tiny", ...) goes before the tensor's name, so that models differ."""
     import torch
 
-    for name, parameter in model.named_parameters():
-        shape = tuple(parameter.shape)
-        parameter.data = torch.from_numpy(uniform(f"{tag}/{name}", shape, weight_scale(name, shape), seed))
+    statistics = [(name, buffer) for name, buffer in model.named_buffers() if name.endswith((".running_mean", ".running_var"))]
+    for name, tensor in [*model.named_parameters(), *statistics]:
+        shape = tuple(tensor.shape)
+        values = uniform(f"{tag}/{name}", shape, weight_scale(name, shape), seed) + weight_center(name)
+        tensor.data = torch.from_numpy(values)
     return model.eval()
 
 

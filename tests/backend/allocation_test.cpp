@@ -57,6 +57,7 @@ TEST(Allocation, ABlockAllocatesNothingTheSecondTime) {
         const Conv2dPath same = {.pad_before = 1, .pad_after = 1, .norm = &norm, .act = Activation::silu};
         Tensor sum = scale_shift(b, image, norm);
         add_conv2d(b, sum, conv2d(b, image, *conv, same, Activation::none, dtype), *conv, same);
+        pool(b, image, {.of = PoolPath::Of::mean, .window = 3, .pad = 1});
         clamp(b, soft_clamp(b, image, 3), -1, 1);
         gather(b, m, rows);
         timestep_embedding(b, t, 16);

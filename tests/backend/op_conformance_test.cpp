@@ -128,7 +128,8 @@ TEST_P(Conformance, AddLinear) {
 }
 
 struct ConvCase {
-  int64_t N, H, W, C, M, k;
+  int64_t N, H, W, C, M;
+  Extent2d k;
   Conv2dPath path;
 };
 
@@ -147,6 +148,11 @@ const ConvCase kConvCases[] = {
     {1, 6, 5, 512, 64, 3, {.pad_before = 1, .pad_after = 1}},
     {1, 2, 3, 1280, 33, 3, {.pad_before = 1, .pad_after = 1}},
     {1, 16, 16, 64, 320, 3, {.pad_before = 1, .pad_after = 1}},
+    {2, 6, 9, 20, 33, {1, 7}, {.pad_before = {0, 3}, .pad_after = {0, 3}}},
+    {2, 9, 6, 20, 33, {7, 1}, {.pad_before = {3, 0}, .pad_after = {3, 0}}},
+    {1, 8, 8, 448, 40, {3, 1}, {.pad_before = {1, 0}, .pad_after = {1, 0}}},
+    {1, 7, 10, 5, 9, {2, 5}, {.stride = 2, .pad_before = {1, 0}, .pad_after = {0, 3}}},
+    {1, 5, 3, 10, 34, {3, 1}, {.pad_before = {1, 0}, .pad_after = {1, 0}, .upsample = true}},
 };
 
 TEST_P(Conformance, Conv2d) {
@@ -154,10 +160,11 @@ TEST_P(Conformance, Conv2d) {
   for (const auto& [N, H, W, C, M, k, path_] : kConvCases) {
     const Conv2dPath& path = path_;
     SCOPED_TRACE(testing::Message() << N << " x " << H << " x " << W << " x " << C << " -> " << M
-                                    << ", kernel " << k << ", stride " << path.stride);
+                                    << ", kernel " << k.height << " x " << k.width << ", stride "
+                                    << path.stride);
     const Tensor x = random_tensor({N, H, W, C}, ++seed, dtype());
-    const Tensor w =
-        random_tensor({M, C, k, k}, ++seed, dtype(), 1 / std::sqrt(static_cast<double>(C * k * k)));
+    const Tensor w = random_tensor({M, C, k.height, k.width}, ++seed, dtype(),
+                                   1 / std::sqrt(static_cast<double>(C * k.height * k.width)));
     const Tensor b = random_tensor({M}, ++seed);
     expect_conforms(sum_of(dtype()), [&](Backend& backend) {
       return conv2d(backend, x, *backend.pack_conv2d(w, b), path, Activation::none, dtype());
@@ -184,6 +191,41 @@ TEST_P(Conformance, Conv2dOfTheNormalisedWithEveryTypeActivationAndStride) {
             return conv2d(backend, x, *backend.pack_conv2d(w, b), path, act, out);
           });
         }
+}
+
+// Side by side, as branches leave what they computed; nothing else is touched.
+TEST_P(Conformance, Conv2dAndPoolIntoColumns) {
+  const Tensor w = random_tensor({37, 22, 1, 3}, 1, dtype(), 0.1),
+               x = random_tensor({2, 9, 6, 22}, 2, dtype());
+  expect_conforms(sum_of(dtype()), [&](Backend& backend) {
+    Tensor both = repeat(backend, random_tensor({2, 9, 6, 60}, 3, dtype()), 1);
+    Tensor left = both.slice_columns(0, 37), right = both.slice_columns(37, 59);
+    conv2d_into(backend, left, x, *backend.pack_conv2d(w, Tensor()),
+                {.pad_before = {0, 1}, .pad_after = {0, 1}}, Activation::relu);
+    pool_into(backend, right, x, {.window = 3, .pad = 1});
+    return both;
+  });
+}
+
+TEST_P(Conformance, Pool) {
+  uint32_t seed = 1;
+  for (const auto of : {PoolPath::Of::max, PoolPath::Of::mean})
+    for (const auto& [N, H, W, C, window, stride, pad] : {std::array<int64_t, 7>{1, 1, 1, 1, 1, 1, 0},
+                                                          {2, 7, 9, 35, 3, 2, 0},
+                                                          {2, 6, 5, 17, 3, 1, 1},
+                                                          {1, 8, 8, 64, 8, 1, 0},
+                                                          {1, 1, 2, 3, 3, 1, 1},
+                                                          {1, 9, 8, 20, 4, 3, 2},
+                                                          {1, 40, 40, 64, 3, 1, 1}}) {
+      const PoolPath path = {.of = of, .window = window, .stride = stride, .pad = pad};
+      SCOPED_TRACE(testing::Message() << H << " x " << W << " x " << C << ", window " << window);
+      const Tensor x = with_strided_rows(random_tensor({N, H, W, C}, ++seed, dtype()), 3);
+      const bool exact = of == PoolPath::Of::max;
+      expect_conforms({exact ? 1e-300 : 1e-6, exact                    ? 0
+                                              : dtype() == DType::bf16 ? kRounding
+                                                                       : 2e-6},
+                      [&](Backend& backend) { return pool(backend, x, path); });
+    }
 }
 
 TEST_P(Conformance, AddConv2d) {

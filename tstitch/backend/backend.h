@@ -37,13 +37,22 @@ class PackedLinear {
   virtual int64_t bytes() const = 0;    // held in memory
 };
 
-// The kernels W (M, C, k, k) of a convolution and its bias b (M) in the layout its backend computes with.
+// A length along each side of a picture; of one number: the same along both.
+struct Extent2d {
+  constexpr Extent2d(int64_t both) : height(both), width(both) {}
+  constexpr Extent2d(int64_t height_, int64_t width_) : height(height_), width(width_) {}
+  constexpr bool operator==(const Extent2d&) const = default;
+
+  int64_t height, width;
+};
+
+// The kernels W (M, C, kh, kw) of a convolution and its bias b (M) in the layout its backend computes with.
 class PackedConv2d {
  public:
   virtual ~PackedConv2d() = default;
   virtual int64_t inputs() const = 0;   // C
   virtual int64_t outputs() const = 0;  // M
-  virtual int64_t kernel() const = 0;   // k
+  virtual Extent2d kernel() const = 0;  // kh, kw
   virtual int64_t bytes() const = 0;    // held in memory
 };
 
@@ -51,20 +60,34 @@ class PackedConv2d {
 // and activated x, which so never exists as a whole; each pixel once or as 2 x 2 pixels; zeros around.
 struct Conv2dPath {
   int64_t stride = 1;
-  int64_t pad_before = 0, pad_after = 0;  // zeros above and to the left, below and to the right
-  bool upsample = false;                  // nearest, by 2
-  const Tensor* norm = nullptr;           // (N, 2, C): reads act(x norm[n, 0] + norm[n, 1])
+  Extent2d pad_before = 0, pad_after = 0;  // zeros above and to the left, below and to the right
+  bool upsample = false;                   // nearest, by 2
+  const Tensor* norm = nullptr;            // (N, 2, C): reads act(x norm[n, 0] + norm[n, 1])
   Activation act = Activation::none;
   const Tensor* image_bias = nullptr;  // (N, M) f32: added to the bias for image n
   int64_t begin = 0, end = -1;         // the rows of the output wanted; end -1: to the last
 
   // Extent of the whole output for an input of this extent, and the rows wanted of it.
-  int64_t output(int64_t extent, int64_t kernel) const {
-    return ((upsample ? 2 * extent : extent) + pad_before + pad_after - kernel) / stride + 1;
+  Extent2d output(Extent2d input, Extent2d kernel) const {
+    const auto along = [&](int64_t extent, int64_t before, int64_t after, int64_t taps) {
+      const int64_t padded = (upsample ? 2 * extent : extent) + before + after;
+      return padded < taps ? 0 : (padded - taps) / stride + 1;
+    };
+    return {along(input.height, pad_before.height, pad_after.height, kernel.height),
+            along(input.width, pad_before.width, pad_after.width, kernel.width)};
   }
-  int64_t rows(int64_t height, int64_t kernel) const {
-    return (end < 0 ? output(height, kernel) : end) - begin;
+  int64_t rows(Extent2d input, Extent2d kernel) const {
+    return (end < 0 ? output(input, kernel).height : end) - begin;
   }
+};
+
+// What a pool makes of each square window of its input, and where the windows lie.
+struct PoolPath {
+  enum class Of : uint8_t { max, mean } of = Of::max;
+  int64_t window = 1, stride = 1;
+  int64_t pad = 0;  // how far windows reach beyond each side; only pixels of the picture count
+
+  int64_t output(int64_t extent) const { return (extent + 2 * pad - window) / stride + 1; }
 };
 
 // One term of Backend::combine.
@@ -103,7 +126,7 @@ class Backend {
   virtual void add_linear(Tensor& sum, const Tensor& x, const PackedLinear& w) = 0;
 
   // ---- convolutions ------------------------------------------------------------------------------------
-  // W: (M, C, k, k) f32 or bf16 on the host, b: (M) f32 or empty. Done once, at load.
+  // W: (M, C, kh, kw) f32 or bf16 on the host, b: (M) f32 or empty. Done once, at load.
   virtual std::unique_ptr<PackedConv2d> pack_conv2d(const Tensor& w, const Tensor& b) = 0;
 
   // out = act(sum_{i, j, c} W[m, c, i, j] input[n, y stride + i, x stride + j, c] + b[m]), `input` as `path`
@@ -114,6 +137,10 @@ class Backend {
   // act(sum + the same), in place. sum: (N, rows wanted, W', M) f32 or bf16; act: none or relu.
   virtual void add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
                           Activation act) = 0;
+
+  // The largest or the mean of each channel over each window. x: (N, H, W, C) f32 or bf16, out: (N, H', W',
+  // C) of the same type.
+  virtual void pool(Tensor& out, const Tensor& x, const PoolPath& path) = 0;
 
   // ---- group norm: three parts, so that a picture can go through it in strips of rows -------------------
   // Mean and variance of each of `groups` groups of neighbouring channels over each row of pixels. x: (N, H,

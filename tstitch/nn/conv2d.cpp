@@ -18,8 +18,8 @@ Tensor Conv2d::operator()(const Tensor& x, const Conv2dPath& path, Activation ac
   return conv2d(*backend_, x, *packed_, path, act, out);
 }
 
-void Conv2d::into(Tensor& out, const Tensor& x, const Conv2dPath& path) const {
-  conv2d_into(*backend_, out, x, *packed_, path);
+void Conv2d::into(Tensor& out, const Tensor& x, const Conv2dPath& path, Activation act) const {
+  conv2d_into(*backend_, out, x, *packed_, path, act);
 }
 
 void Conv2d::add_to(Tensor& sum, const Tensor& x, const Conv2dPath& path, Activation act) const {

@@ -25,7 +25,7 @@ class Conv2d {
   Tensor operator()(const Tensor& x, const Conv2dPath& path, Activation act = Activation::none) const;
   Tensor operator()(const Tensor& x, const Conv2dPath& path, Activation act, DType out) const;
   // The same into `out`; and act(sum + the same) into `sum`.
-  void into(Tensor& out, const Tensor& x, const Conv2dPath& path) const;
+  void into(Tensor& out, const Tensor& x, const Conv2dPath& path, Activation act = Activation::none) const;
   void add_to(Tensor& sum, const Tensor& x, const Conv2dPath& path, Activation act = Activation::none) const;
 
   int64_t outputs() const { return packed_->outputs(); }

@@ -11,10 +11,17 @@ namespace {
 
 // Keeps the activations of a network of these weights near unit variance.
 double scale_of(const std::string& name, const Shape& shape) {
-  if (name.ends_with(".bias")) return 0.05;
+  if (name.ends_with(".bias") || name.ends_with(".running_mean")) return 0.05;
+  if (name.ends_with(".bn.weight") || name.ends_with(".running_var")) return 0.5;
   if (name == "y_embedder.embedding_table.weight") return 0.5;
   const double gain = name.find("adaLN_modulation") != std::string::npos ? 0.5 : 1.0;
   return gain * std::sqrt(3.0 / static_cast<double>(shape.elements() / shape[0]));
+}
+
+// Around what: sqrt(2) makes up for the half that a ReLU takes.
+float center_of(const std::string& name) {
+  if (name.ends_with(".bn.weight")) return 1.4f;
+  return name.ends_with(".running_var") ? 1.f : 0.f;
 }
 
 }  // namespace
@@ -37,7 +44,9 @@ Tensor random_uniform(const std::string& name, const Shape& shape, double scale,
 std::optional<Shape> RandomWeights::shape(const std::string&) const { return std::nullopt; }
 
 Tensor RandomWeights::load(const std::string& name, const Shape& expected, DType dtype) const {
-  const Tensor values = random_uniform(tag_ + "/" + name, expected, scale_of(name, expected), seed_);
+  Tensor values = random_uniform(tag_ + "/" + name, expected, scale_of(name, expected), seed_);
+  if (const float center = center_of(name); center != 0)
+    for (int64_t i = 0; i < values.elements(); ++i) values.data<float>()[i] += center;
   if (dtype == DType::f32) return values;
   Tensor rounded(expected, DType::bf16);
   std::transform(values.data<float>(), values.data<float>() + values.elements(), rounded.data<bfloat16>(),

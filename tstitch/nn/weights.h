@@ -44,6 +44,7 @@ class Weights {
   }
 
   Backend& backend() const { return *backend_; }
+  std::string name(const std::string& tensor) const { return prefix_ + tensor; }
   std::optional<Shape> shape(const std::string& name) const { return source_->shape(prefix_ + name); }
   Tensor load(const std::string& name, const Shape& expected, DType dtype = DType::f32) const {
     return source_->load(prefix_ + name, expected, dtype);

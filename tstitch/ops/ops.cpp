@@ -1,5 +1,7 @@
 #include "tstitch/ops/ops.h"
 
+#include <algorithm>
+
 #include "tstitch/base/error.h"
 
 namespace tstitch {
@@ -35,26 +37,39 @@ void expect_path(const char* op, const Tensor& x, const PackedConv2d& w, const C
   expect_compute_type(op, "x", x);
   check_internal(x.columns() == w.inputs(), "[", op, "] x has ", x.columns(), " channels but the weight has ",
                  w.inputs(), " inputs");
-  check_internal(path.stride > 0 && path.pad_before >= 0 && path.pad_after >= 0 &&
-                     path.pad_before + path.pad_after < w.kernel(),
-                 "[", op, "] stride ", path.stride, " and padding ", path.pad_before, " and ", path.pad_after,
-                 " for a kernel of ", w.kernel());
-  check_internal(!path.upsample || (path.stride == 1 && 2 * path.pad_before + 1 == w.kernel() &&
+  const auto [kh, kw] = w.kernel();
+  const auto [top, left] = path.pad_before;
+  const auto [bottom, right] = path.pad_after;
+  check_internal(
+      path.stride > 0 && std::min({top, left, bottom, right}) >= 0 && top + bottom < kh && left + right < kw,
+      "[", op, "] stride ", path.stride, " and padding ", top, ", ", bottom, " by ", left, ", ", right,
+      " for a kernel of ", kh, " by ", kw);
+  check_internal(!path.upsample || (path.stride == 1 && 2 * top + 1 == kh && 2 * left + 1 == kw &&
                                     path.pad_after == path.pad_before),
                  "[", op, "] upsampling is for convolutions that keep the size");
   if (path.norm) expect_f32(op, "norm", *path.norm, {x.extent(0), 2, w.inputs()});
   if (path.image_bias) expect_f32(op, "image_bias", *path.image_bias, {x.extent(0), w.outputs()});
-  for (const int i : {1, 2})
-    check_internal(path.output(x.extent(i), w.kernel()) > 0, "[", op, "] a kernel of ", w.kernel(), " on ",
-                   to_string(x.shape()));
-  check_internal(0 <= path.begin && path.rows(x.extent(1), w.kernel()) >= 0 &&
-                     path.end <= path.output(x.extent(1), w.kernel()),
-                 "[", op, "] rows ", path.begin, "..", path.end, " of ",
-                 path.output(x.extent(1), w.kernel()));
+  const Extent2d output = path.output({x.extent(1), x.extent(2)}, w.kernel());
+  check_internal(output.height > 0 && output.width > 0, "[", op, "] a kernel of ", kh, " by ", kw, " on ",
+                 to_string(x.shape()));
+  check_internal(
+      0 <= path.begin && path.rows({x.extent(1), x.extent(2)}, w.kernel()) >= 0 && path.end <= output.height,
+      "[", op, "] rows ", path.begin, "..", path.end, " of ", output.height);
 }
 
 Shape output_of(const Tensor& x, const PackedConv2d& w, const Conv2dPath& path) {
-  return {x.extent(0), path.rows(x.extent(1), w.kernel()), path.output(x.extent(2), w.kernel()), w.outputs()};
+  const Extent2d input = {x.extent(1), x.extent(2)};
+  return {x.extent(0), path.rows(input, w.kernel()), path.output(input, w.kernel()).width, w.outputs()};
+}
+
+Shape output_of(const Tensor& x, const PoolPath& path) {
+  expect_rank("pool", "x", x, 4);
+  expect_compute_type("pool", "x", x);
+  check_internal(path.stride > 0 && 0 <= path.pad && path.pad < path.window &&
+                     path.window <= std::min(x.extent(1), x.extent(2)) + 2 * path.pad,
+                 "[pool] windows of ", path.window, ", stride ", path.stride, " and padding ", path.pad,
+                 " on ", to_string(x.shape()));
+  return {x.extent(0), path.output(x.extent(1)), path.output(x.extent(2)), x.extent(3)};
 }
 
 void expect_attention(const char* op, const Backend& backend, const Tensor& q, const Tensor& k,
@@ -127,6 +142,18 @@ void add_conv2d(Backend& backend, Tensor& sum, const Tensor& x, const PackedConv
   expect_compute_type("add_conv2d", "sum", sum);
   expect_shape("add_conv2d", "sum", sum, output_of(x, w, path));
   backend.add_conv2d(sum, x, w, path, act);
+}
+
+Tensor pool(Backend& backend, const Tensor& x, const PoolPath& path) {
+  Tensor y(output_of(x, path), x.dtype(), backend.memory());
+  backend.pool(y, x, path);
+  return y;
+}
+
+void pool_into(Backend& backend, Tensor& out, const Tensor& x, const PoolPath& path) {
+  expect_type("pool", "out", out, x.dtype());
+  expect_shape("pool", "out", out, output_of(x, path));
+  backend.pool(out, x, path);
 }
 
 Tensor group_moments(Backend& backend, const Tensor& x, int64_t groups) {

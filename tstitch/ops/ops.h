@@ -22,6 +22,8 @@ void conv2d_into(Backend& backend, Tensor& out, const Tensor& x, const PackedCon
                  const Conv2dPath& path, Activation act = Activation::none);
 void add_conv2d(Backend& backend, Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
                 Activation act = Activation::none);
+Tensor pool(Backend& backend, const Tensor& x, const PoolPath& path);
+void pool_into(Backend& backend, Tensor& out, const Tensor& x, const PoolPath& path);
 Tensor group_moments(Backend& backend, const Tensor& x, int64_t groups);
 Tensor group_norm_scale_shift(Backend& backend, std::span<const Tensor> moments, const Tensor& gamma,
                               const Tensor& beta, double eps);

@@ -68,8 +68,8 @@ class AmxConv2d final : public Conv2d {
       const uint16_t* corner = strip + (p / job.width * job.row_stride + x * pixel) * job.stride;
       const uint16_t* weights = panel_at(panel);
       amx_begin(tiles, tile_rows, {sums});
-      for (int64_t i = 0; i < kernel_; ++i)
-        for (int64_t j = 0; j < kernel_; ++j, weights += steps * kAmxStep * kAmxColumns)
+      for (int64_t i = 0; i < kernel_.height; ++i)
+        for (int64_t j = 0; j < kernel_.width; ++j, weights += steps * kAmxStep * kAmxColumns)
           amx_accumulate(tiles, corner + i * job.row_stride + j * pixel, job.stride * pixel, tile_rows,
                          weights, steps, {});
       amx_end(tiles, tile_rows, {sums});
@@ -87,13 +87,13 @@ Conv2d::Conv2d(const Kernels& kernels, const Tensor& w, const Tensor& b, int64_t
       dtype_(w.dtype()),
       inputs_(w.extent(1)),
       outputs_(w.extent(0)),
-      kernel_(w.extent(2)),
+      kernel_(w.extent(2), w.extent(3)),
       padded_inputs_(divide_up(inputs_, input_multiple) * input_multiple),
       panel_columns_(panel_columns),
       bias_(padded_bias(b, divide_up(outputs_, panel_columns) * panel_columns)) {}
 
 Tensor Conv2d::as_matrix(const Tensor& w, int threads) const {
-  const int64_t taps = kernel_ * kernel_, size = size_of(dtype_);
+  const int64_t taps = kernel_.height * kernel_.width, size = size_of(dtype_);
   Tensor matrix({outputs_, taps * padded_inputs_}, dtype_);
   std::memset(matrix.bytes(), 0, static_cast<size_t>(matrix.elements() * size));
   parallel_for(threads, outputs_, [&](int64_t m, int) {
@@ -110,12 +110,12 @@ void Conv2d::fill_strip(std::byte* strip, int64_t pixel, int64_t columns, const 
   const int64_t H = x.extent(1), W = x.extent(2), repeats = path.upsample ? 2 : 1;
   const int64_t pixel_bytes = pixel * size_of(dtype_);
   const int64_t read =
-      std::min(repeats * W, columns - path.pad_before);  // pixels of a row that are not zeros
+      std::min(repeats * W, columns - path.pad_before.width);  // pixels of a row that are not zeros
   const float* norm = path.norm ? path.norm->data<float>() + n * 2 * inputs_ : nullptr;
   for (int64_t row = 0; row < rows; ++row, strip += columns * pixel_bytes) {
-    const int64_t y = first + row - path.pad_before;
+    const int64_t y = first + row - path.pad_before.height;
     const bool inside = 0 <= y && y < repeats * H;
-    const int64_t left = inside ? path.pad_before : columns;
+    const int64_t left = inside ? path.pad_before.width : columns;
     std::memset(strip, 0, static_cast<size_t>(left * pixel_bytes));
     if (!inside) continue;
     const int64_t source = (n * H + y / repeats) * W * x.row_stride();
@@ -140,14 +140,14 @@ void Conv2d::fill_strip(std::byte* strip, int64_t pixel, int64_t columns, const 
 void Conv2d::run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue act, int threads) const {
   if (out.elements() == 0) return;
   const int64_t N = out.extent(0), H = out.extent(1), W = out.extent(2), size = size_of(dtype_);
-  const int64_t columns = (W - 1) * path.stride + kernel_;
+  const int64_t columns = (W - 1) * path.stride + kernel_.width;
   // Pixels half pages apart would share few lines of the L1 cache (CpuBackend::operand).
   const int64_t pixel = padded_inputs_ + (padded_inputs_ * size % 2048 == 0 ? 64 / size : 0);
   const int64_t row_bytes = columns * pixel * size;
-  const auto strip_rows = [&](int64_t rows) { return (rows - 1) * path.stride + kernel_; };
+  const auto strip_rows = [&](int64_t rows) { return (rows - 1) * path.stride + kernel_.height; };
 
   // As many rows as the cache holds, fewer for all threads to have work; then panels are shared out too.
-  int64_t rows = std::max<int64_t>(1, (kStripBytes / row_bytes - kernel_) / path.stride + 1);
+  int64_t rows = std::max<int64_t>(1, (kStripBytes / row_bytes - kernel_.height) / path.stride + 1);
   rows = divide_up(H, std::max(divide_up(H, rows), std::min(H, divide_up(4 * threads, N))));
   const int64_t strips = divide_up(H, rows), panels = panels_.extent(0);
   const int64_t groups = std::min(panels, divide_up(4 * threads, N * strips));
@@ -172,7 +172,11 @@ void Conv2d::run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue 
     std::byte* mine = scratch.bytes() + thread * strip_bytes;
     fill_strip(mine, pixel, columns, x, n, (path.begin + begin) * path.stride, strip_rows(end - begin), path);
 
-    ConvJob job = {.kernel = kernel_, .stride = path.stride, .row_stride = columns * pixel, .width = W};
+    ConvJob job = {.kernel_height = kernel_.height,
+                   .kernel_width = kernel_.width,
+                   .stride = path.stride,
+                   .row_stride = columns * pixel,
+                   .width = W};
     job.linear = {.bf16 = dtype_ == DType::bf16,
                   .x = mine,
                   .x_stride = pixel,

@@ -11,26 +11,28 @@ class Conv2d : public PackedConv2d {
  public:
   int64_t inputs() const override { return inputs_; }
   int64_t outputs() const override { return outputs_; }
-  int64_t kernel() const override { return kernel_; }
+  Extent2d kernel() const override { return kernel_; }
   int64_t bytes() const override { return panels_.elements() * size_of(dtype_) + bias_.elements() * 4; }
 
   // out (N, rows wanted, W', M) = the convolution, or with what is there by the epilogue `act`.
   void run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue act, int threads) const;
 
  protected:
-  // w: (M, C, k, k) of the type to compute with; inputs are padded with zeros to a multiple of
+  // w: (M, C, kh, kw) of the type to compute with; inputs are padded with zeros to a multiple of
   // `input_multiple`.
   Conv2d(const Kernels& kernels, const Tensor& w, const Tensor& b, int64_t panel_columns,
          int64_t input_multiple);
 
-  // The rows (outputs) of w as (M, k k C'), C' the padded inputs.
+  // The rows (outputs) of w as (M, kh kw C'), C' the padded inputs.
   Tensor as_matrix(const Tensor& w, int threads) const;
   // Output pixels 0..count of one panel.
   virtual void multiply(const ConvJob& job, int64_t panel, int64_t count) const = 0;
 
   const Kernels& kernels_;
   DType dtype_;
-  int64_t inputs_, outputs_, kernel_, padded_inputs_, panel_columns_;
+  int64_t inputs_, outputs_;
+  Extent2d kernel_;
+  int64_t padded_inputs_, panel_columns_;
   int64_t block_pixels_ = 1;  // of a row of the output that multiply() may read together, past its end
   Tensor panels_;             // (panels, elements of a panel)
   Tensor bias_;               // whole panels

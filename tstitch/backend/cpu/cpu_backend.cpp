@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "tstitch/backend/cpu/amx_attention.h"
 #include "tstitch/backend/cpu/amx_gemm.h"
@@ -145,6 +146,32 @@ void CpuBackend::add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w,
                             Activation act) {
   dynamic_cast<const cpu::Conv2d&>(w).run(
       sum, x, path, act == Activation::relu ? cpu::Epilogue::add_relu : cpu::Epilogue::add, threads_);
+}
+
+void CpuBackend::pool(Tensor& out, const Tensor& x, const PoolPath& path) {
+  const int64_t H = x.extent(1), W = x.extent(2), H_out = out.extent(1), W_out = out.extent(2);
+  // The pixels of a window that are inside: first, and how many.
+  const auto inside = [&](int64_t i, int64_t extent) {
+    const int64_t begin = i * path.stride - path.pad;
+    return std::pair(std::max<int64_t>(begin, 0),
+                     std::min(begin + path.window, extent) - std::max<int64_t>(begin, 0));
+  };
+  parallel_ranges(threads_, out.rows(), divide_up(kGrain, out.columns() * path.window * path.window),
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t row = begin; row < end; ++row) {
+                      const auto [top, rows] = inside(row / W_out % H_out, H);
+                      const auto [left, columns] = inside(row % W_out, W);
+                      kernels_.pool({.bf16 = x.dtype() == DType::bf16,
+                                     .mean = path.of == PoolPath::Of::mean,
+                                     .x = raw_row(x, (row / (H_out * W_out) * H + top) * W + left),
+                                     .row_stride = W * x.row_stride(),
+                                     .pixel_stride = x.row_stride(),
+                                     .rows = rows,
+                                     .columns = columns,
+                                     .channels = out.columns(),
+                                     .to = raw_row(out, row)});
+                    }
+                  });
 }
 
 // ---- group norm

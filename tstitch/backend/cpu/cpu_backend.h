@@ -30,6 +30,7 @@ class CpuBackend final : public Backend {
               Activation act) override;
   void add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
                   Activation act) override;
+  void pool(Tensor& out, const Tensor& x, const PoolPath& path) override;
   Tensor group_moments(const Tensor& x, int64_t groups) override;
   Tensor group_norm_scale_shift(std::span<const Tensor> moments, const Tensor& gamma, const Tensor& beta,
                                 double eps) override;

@@ -89,9 +89,19 @@ struct PixelJob {
 // p / width, column p % width. Panels of `linear` are summed over [kernel row][kernel column][linear.inputs].
 struct ConvJob {
   LinearJob linear;  // x: the strip, x_stride: from pixel to pixel; out: of pixel 0
-  int64_t kernel = 0, stride = 0;
+  int64_t kernel_height = 0, kernel_width = 0, stride = 0;
   int64_t row_stride = 0;  // of the strip
   int64_t width = 0;       // of the output
+};
+
+// to = the largest or the mean of the channels of `rows` times `columns` pixels.
+struct PoolJob {
+  bool bf16 = false;  // x and to
+  bool mean = false;
+  const void* x = nullptr;
+  int64_t row_stride = 0, pixel_stride = 0;
+  int64_t rows = 0, columns = 0, channels = 0;
+  void* to = nullptr;
 };
 
 struct Kernels {
@@ -118,6 +128,7 @@ struct Kernels {
   void (*normalize)(const float* out, int64_t out_stride, const float* sum, int64_t rows, int64_t d, void* to,
                     int64_t to_stride);
 
+  void (*pool)(const PoolJob&);
   // `count` pixels of x.
   void (*pixels)(const PixelJob&, int64_t count);
   // Output pixels 0..count of one panel.

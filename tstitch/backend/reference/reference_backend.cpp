@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numbers>
 #include <vector>
 
@@ -69,7 +70,7 @@ class ReferenceConv2d final : public PackedConv2d {
   ReferenceConv2d(Tensor w, Tensor b) : w_(std::move(w)), b_(std::move(b)) {}
   int64_t inputs() const override { return w_.extent(1); }
   int64_t outputs() const override { return w_.extent(0); }
-  int64_t kernel() const override { return w_.extent(2); }
+  Extent2d kernel() const override { return {w_.extent(2), w_.extent(3)}; }
   int64_t bytes() const override {
     return w_.elements() * size_of(w_.dtype()) + (b_ ? b_.elements() * 4 : 0);
   }
@@ -77,20 +78,21 @@ class ReferenceConv2d final : public PackedConv2d {
   // Output (n, y, column, m) of the convolution of x.
   double operator()(const Tensor& x, const Conv2dPath& path, int64_t n, int64_t y, int64_t column, int64_t m,
                     DType compute) const {
-    const int64_t H = x.extent(1), W = x.extent(2), C = inputs(), k = kernel(), twice = path.upsample ? 2 : 1;
+    const int64_t H = x.extent(1), W = x.extent(2), C = inputs(), twice = path.upsample ? 2 : 1;
+    const auto [kh, kw] = kernel();
     double sum = b_ ? get(b_, 0, m) : 0;
     if (path.image_bias) sum += get(*path.image_bias, n, m);
-    for (int64_t i = 0; i < k; ++i)
-      for (int64_t j = 0; j < k; ++j) {
-        const int64_t row = y * path.stride + i - path.pad_before,
-                      pixel = column * path.stride + j - path.pad_before;
+    for (int64_t i = 0; i < kh; ++i)
+      for (int64_t j = 0; j < kw; ++j) {
+        const int64_t row = y * path.stride + i - path.pad_before.height,
+                      pixel = column * path.stride + j - path.pad_before.width;
         if (row < 0 || row >= twice * H || pixel < 0 || pixel >= twice * W) continue;
         for (int64_t c = 0; c < C; ++c) {
           double value = get(x, (n * H + row / twice) * W + pixel / twice, c);
           if (path.norm) value = value * get(*path.norm, 2 * n, c) + get(*path.norm, 2 * n + 1, c);
           const auto read = static_cast<float>(apply(path.act, value));
           const float rounded = compute == DType::bf16 ? to_float(to_bfloat16(read)) : read;
-          sum += double{rounded} * get(w_, (m * C + c) * k + i, j);
+          sum += double{rounded} * get(w_, (m * C + c) * kh + i, j);
         }
       }
     return sum;
@@ -169,6 +171,24 @@ void ReferenceBackend::add_conv2d(Tensor& sum, const Tensor& x, const PackedConv
       set(sum, row, m,
           apply(act, get(sum, row, m) +
                          conv(x, path, row / (H * W), path.begin + row / W % H, row % W, m, compute_dtype_)));
+}
+
+void ReferenceBackend::pool(Tensor& out, const Tensor& x, const PoolPath& path) {
+  const int64_t H = x.extent(1), W = x.extent(2), H_out = out.extent(1), W_out = out.extent(2);
+  for (int64_t row = 0; row < out.rows(); ++row)
+    for (int64_t c = 0; c < out.columns(); ++c) {
+      const int64_t n = row / (H_out * W_out), top = row / W_out % H_out * path.stride - path.pad,
+                    left = row % W_out * path.stride - path.pad;
+      double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+      int64_t count = 0;
+      for (int64_t i = std::max<int64_t>(top, 0); i < std::min(top + path.window, H); ++i)
+        for (int64_t j = std::max<int64_t>(left, 0); j < std::min(left + path.window, W); ++j, ++count) {
+          const double value = get(x, (n * H + i) * W + j, c);
+          largest = std::max(largest, value);
+          sum += value;
+        }
+      set(out, row, c, path.of == PoolPath::Of::max ? largest : sum / static_cast<double>(count));
+    }
 }
 
 Tensor ReferenceBackend::group_moments(const Tensor& x, int64_t groups) {

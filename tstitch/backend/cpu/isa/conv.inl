@@ -42,8 +42,8 @@ template <class T, int rows, int vectors>
 inline void convolve_block(const ConvJob& job, const T* const* corners, const U* panel, float* sums_out) {
   F sums[rows][vectors] = {};
   const int64_t count = units<T>(job.linear.inputs);
-  for (int64_t y = 0; y < job.kernel; ++y)
-    for (int64_t x = 0; x < job.kernel; ++x, panel += count * vectors) {
+  for (int64_t y = 0; y < job.kernel_height; ++y)
+    for (int64_t x = 0; x < job.kernel_width; ++x, panel += count * vectors) {
       const T* a_row[rows];
       for (int r = 0; r < rows; ++r) a_row[r] = corners[r] + y * job.row_stride + x * job.linear.x_stride;
       accumulate<T, rows, vectors>(sums, a_row, panel, count);
@@ -69,7 +69,7 @@ void conv(const ConvJob& job, int64_t panel, int64_t count) {
   alignas(64) float sums[kBlockRows<T> * kPanelColumns];
   const int64_t column = panel * kPanelColumns, columns = min(kPanelColumns, job.linear.outputs - column);
   const U* b = static_cast<const U*>(job.linear.panels) +
-               panel * job.kernel * job.kernel * units<T>(job.linear.inputs) * kPanelVectors;
+               panel * job.kernel_height * job.kernel_width * units<T>(job.linear.inputs) * kPanelVectors;
   for (int64_t p = 0; p < count; p += kBlockRows<T>) {
     const int64_t rows = min(kBlockRows<T>, count - p);
     const T* corners[kBlockRows<T>];
@@ -79,6 +79,21 @@ void conv(const ConvJob& job, int64_t panel, int64_t count) {
     convolve_rows<T, kPanelVectors>(rows, job, corners, b, sums);
     finish(job.linear, sums, kPanelColumns, p, rows, column, columns);
   }
+}
+
+template <class T>
+void pool(const PoolJob& job) {
+  const auto* x = static_cast<const T*>(job.x);
+  const auto count = static_cast<float>(job.rows * job.columns);
+  for_row(job.channels, [&](auto get, auto put) {
+    F y = get(x);
+    for (int64_t i = 0; i < job.rows; ++i)
+      for (int64_t j = i == 0; j < job.columns; ++j) {
+        const F pixel = get(x + i * job.row_stride + j * job.pixel_stride);
+        y = job.mean ? y + pixel : max(y, pixel);
+      }
+    put(static_cast<T*>(job.to), job.mean ? y / count : y);
+  });
 }
 
 // Sums of each channel about its first pixel, so that a large mean costs no digits; then the channels of a

@@ -47,6 +47,7 @@ constexpr Kernels make_kernels(const char* name) {
              int64_t to_stride) {
             normalize_rows(out, out_stride, sum, rows, d, static_cast<bf16*>(to), to_stride);
           },
+      .pool = [](const PoolJob& job) { job.bf16 ? pool<bf16>(job) : pool<f32>(job); },
       .pixels =
           [](const PixelJob& job, int64_t count) {
             const auto from = [&](auto x) {
