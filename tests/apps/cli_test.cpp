@@ -213,8 +213,47 @@ TEST_F(Cli, SweepDrawsEveryRatio) {
       run({"sweep", "--steps", "4", "--class", "1", "--ratios", "0,0.5,1", "-o", "s.png"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_GT(read_png(path("s.png").string()).width, 3 * 84);
+  EXPECT_TRUE(fs::exists(path("s.json")));
+  EXPECT_TRUE(read(path("s.csv")).starts_with("label,kind"));
+  EXPECT_FALSE(fs::exists(path("s.parts")));
   expect_refused(2, {"--ratios", "1.5"}, {"sweep", "--ratios", "0,1.5"});
   expect_refused(2, {"two models"}, {"sweep", "-m", "fashion-s"});
+  expect_refused(2, {"--grid"},
+                 {"sweep", "-m", "fashion-s", "-m", "fashion-b", "-m", "fashion-l", "--ratios", "0"});
+  expect_refused(2, {"\"fd\""}, {"sweep", "--metrics", "fd"});
+  expect_refused(2, {"--repeats"}, {"sweep", "--repeats", "0"});
+}
+
+// Killed in the middle, a sweep goes on where it was, and its pictures and metrics are those of one that ran
+// through.
+TEST_F(Cli, SweepsAreResumed) {
+  const auto sweep = [](const std::string& output) {
+    return std::vector<std::string>{
+        "sweep",     "--steps", "4",        "-b",     "2", "--cfg-scale", "1", "--grid", "2",   "--orders",
+        "--metrics", "fid",     "--resume", "--rows", "3", "--repeats",   "2", "-o",     output};
+  };
+  ASSERT_EQ(run(sweep("whole.png")).code, 0);
+  const pid_t child = start(sweep("cut.png"));
+  while (!fs::exists(path("cut.json"))) usleep(1000);
+  kill(child, SIGKILL);
+  wait(child);
+  const auto cut = nlohmann::json::parse(read(path("cut.json")));
+  ASSERT_FALSE(cut["points"].empty());
+  ASSERT_TRUE(fs::exists(path("cut.parts")));
+  const Outcome resumed = run(sweep("cut.png"));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  const auto whole = nlohmann::json::parse(read(path("whole.json"))),
+             again = nlohmann::json::parse(read(path("cut.json")));
+  ASSERT_EQ(whole["points"].size(), 7u);
+  for (size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(whole["points"][i]["metrics"], again["points"][i]["metrics"]) << i;
+    EXPECT_EQ(whole["points"][i]["label"], again["points"][i]["label"]) << i;
+  }
+  // The finished run was not sampled again.
+  EXPECT_EQ(cut["points"][0]["runs"][0], again["points"][0]["runs"][0]);
+  EXPECT_TRUE(fs::exists(path("cut-fid.svg")));
+  EXPECT_FALSE(fs::exists(path("cut.parts")));
+  EXPECT_EQ(read_png(path("cut.png").string()).height, read_png(path("whole.png").string()).height);
 }
 
 TEST_F(Cli, InspectSaysWhatFits) {

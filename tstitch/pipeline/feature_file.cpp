@@ -6,6 +6,7 @@
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/io/json.h"
 #include "tstitch/models/feature_net.h"
+#include "tstitch/models/inception_v3.h"
 #include "tstitch/pipeline/config_reader.h"
 #include "tstitch/pipeline/file_weights.h"
 
@@ -38,8 +39,10 @@ FeatureNetConfig read_feature_net_config(const TensorFile& file) {
 std::unique_ptr<FeatureNetwork> load_feature_network(Backend& backend, const std::string& path) {
   const TensorFile file = open_checkpoint(path);
   const FileWeights weights(file);
+  if (is_inception_v3(weights)) return load_inception_v3(backend, weights);
   check(weights.shape("hidden.weight") && file.metadata().contains("config"), ErrorKind::input, path,
-        ": not a feature network: expected the demo family's (fashion-features.safetensors)");
+        ": not a feature network: expected InceptionV3 under pytorch-fid's names or the demo family's "
+        "(fashion-features.safetensors)");
   return std::make_unique<FeatureNet>(read_feature_net_config(file), Weights(backend, weights));
 }
 

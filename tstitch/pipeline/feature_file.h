@@ -9,8 +9,9 @@
 
 namespace tstitch {
 
-// FeatureNet with its configuration in the metadata, as tools/train_demo_classifier.py writes it. The backend
-// computes in f32. Throws Error{input} for any other file.
+// InceptionV3 under pytorch-fid's names (pt_inception-2015-12-05.pth), or FeatureNet with its configuration
+// in the metadata, as tools/train_demo_classifier.py writes it. The backend computes in f32. Throws
+// Error{input} for any other file.
 std::unique_ptr<FeatureNetwork> load_feature_network(Backend& backend, const std::string& path);
 
 }  // namespace tstitch

@@ -1,0 +1,107 @@
+#include "tstitch/eval/curve.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+namespace {
+
+CurvePoint point(const std::string& label, std::vector<int64_t> evaluations, std::vector<double> fids,
+                 double slow = 1) {
+  CurvePoint p{.kind = "share", .label = label, .fractions = {0.5, 0.5}, .sampler = "ddim", .steps = 10};
+  p.evaluations = evaluations;
+  for (const double fid : fids)
+    p.runs.push_back({.run = label + std::to_string(fid),
+                      .seed = p.runs.size(),
+                      .images = 4,
+                      .seconds = 9,
+                      .model_seconds = {slow * 4 * 0.5 * static_cast<double>(evaluations[0]),
+                                        slow * 4 * 2.0 * static_cast<double>(evaluations[1])},
+                      .metrics = {{Metric::fid, fid}}});
+  return p;
+}
+
+Curve curve() {
+  Curve c{.models = {"small", "large"}, .cfg_scale = 1.5, .measured = "by someone"};
+  c.points = {point("0", {0, 10}, {10, 12}), point("0.5", {5, 5}, {11.5, 11.5}, 7),
+              point("0.7", {7, 3}, {10, 10}), point("1", {10, 0}, {30, 34})};
+  return c;
+}
+
+TEST(Curve, TimesAreEvaluationsTimesMedians) {
+  Curve c = curve();
+  summarise(c);
+  EXPECT_EQ(seconds_per_evaluation(c), (std::vector<double>{0.5, 2}));  // the slow run bends nothing
+  EXPECT_DOUBLE_EQ(c.points[0].seconds_per_image, 20);
+  EXPECT_DOUBLE_EQ(c.points[1].seconds_per_image, 12.5);
+  EXPECT_EQ(c.points[0].mean, (MetricValues{{Metric::fid, 11}}));
+  ASSERT_EQ(c.points[0].deviation.size(), 1u);
+  EXPECT_NEAR(c.points[0].deviation[0].second, std::sqrt(2), 1e-12);
+}
+
+TEST(Curve, TheFrontierHoldsWhatNothingBeats) {
+  Curve c = curve();
+  summarise(c);
+  std::vector<bool> frontier;
+  for (const CurvePoint& p : c.points) frontier.push_back(p.pareto);
+  // 0.7 is faster and better than 0 and 0.5; 1 is worse but the fastest.
+  EXPECT_EQ(frontier, (std::vector<bool>{false, false, true, true}));
+  for (CurvePoint& p : c.points)
+    for (CurveRun& run : p.runs) run.metrics[0].first = Metric::inception_score;
+  summarise(c);
+  frontier.clear();
+  for (const CurvePoint& p : c.points) frontier.push_back(p.pareto);
+  EXPECT_EQ(frontier, (std::vector<bool>{false, false, false, true}));  // higher is better
+}
+
+TEST(Curve, SurvivesItsFile) {
+  Curve c = curve();
+  summarise(c);
+  const auto path = std::filesystem::temp_directory_path() / ("tstitch_curve_" + std::to_string(getpid()));
+  std::ofstream(path) << to_json(c);
+  EXPECT_EQ(to_json(read_curve(path.string())), to_json(c));
+  for (const char* text : {"{}", R"({"format": "other"})", R"({"format": "tstitch-curve-1", "models": 3})"}) {
+    std::ofstream(path) << text;
+    EXPECT_THROW(read_curve(path.string()), Error) << text;
+  }
+  c.points[0].evaluations.pop_back();
+  c.points[0].evaluations.push_back(1);
+  std::string text = to_json(c);
+  text.replace(text.find("\"small\","), 8, "");
+  std::ofstream(path) << text;
+  EXPECT_THROW(read_curve(path.string()), Error);  // two numbers for one model
+  std::filesystem::remove(path);
+}
+
+TEST(Curve, CsvHasALineForEachPoint) {
+  Curve c = curve();
+  summarise(c);
+  const std::string csv = to_csv(c);
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
+  EXPECT_TRUE(
+      csv.starts_with("label,kind,sampler,steps,share of small,share of large,evaluations of small,"
+                      "evaluations of large,seconds_per_image,fid,fid_std,pareto\n\"0\",share,ddim,10,0.5,"
+                      "0.5,0,10,20,11,1.41421,0\n"))
+      << csv;
+}
+
+TEST(Curve, TheChartHasErrorBarsAndLabels) {
+  Curve c = curve();
+  c.points[3].kind = "steps";
+  summarise(c);
+  const Chart chart = chart_of(c, Metric::fid, "title");
+  ASSERT_EQ(chart.series.size(), 3u);
+  EXPECT_EQ(chart.series[0].name, "share of small");
+  EXPECT_EQ(chart.series[0].labels, (std::vector<std::string>{"0", "0.5", "0.7"}));
+  EXPECT_EQ(chart.series[0].error.size(), 3u);
+  EXPECT_EQ(chart.series[1].name, "fewer steps");
+  EXPECT_EQ(chart.series[2].name, "frontier");
+  EXPECT_EQ(chart.series[2].x.size(), 2u);
+}
+
+}  // namespace
+}  // namespace tstitch
