@@ -12,6 +12,7 @@ using Command = std::function<int()>;
 Command add_sample_command(CLI::App& program);
 Command add_pack_command(CLI::App& program);
 Command add_sweep_command(CLI::App& program);
+Command add_analyze_command(CLI::App& program);
 Command add_inspect_command(CLI::App& program);
 Command add_convert_command(CLI::App& program);
 

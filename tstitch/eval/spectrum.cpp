@@ -20,6 +20,7 @@ using Complex = std::complex<double>;
 void transform(Eigen::FFT<double>& fft, std::vector<Complex>& plane, int64_t height, int64_t width) {
   std::vector<Complex> line(static_cast<size_t>(std::max(height, width))), result(line.size());
   const auto along = [&](int64_t lines, int64_t line_step, int64_t length, int64_t step) {
+    if (length == 1) return;  // is its own transform, which Eigen cannot take
     for (int64_t i = 0; i < lines; ++i) {
       Complex* begin = plane.data() + i * line_step;
       for (int64_t k = 0; k < length; ++k) line[static_cast<size_t>(k)] = begin[k * step];
