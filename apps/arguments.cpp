@@ -193,7 +193,7 @@ void add_common_options(CLI::App& command, Arguments& a) {
   command.add_flag("-q,--quiet", a.quiet, "Print nothing but errors")->group(run);
 }
 
-void add_sample_options(CLI::App& command, Arguments& a) {
+void add_share_options(CLI::App& command, Arguments& a) {
   const std::string trajectory = "Trajectory";
   command
       .add_option("--ratio", a.ratio,
@@ -210,6 +210,9 @@ void add_sample_options(CLI::App& command, Arguments& a) {
                   " one for each switch")
       ->delimiter(',')
       ->group(trajectory);
+}
+
+void add_sample_options(CLI::App& command, Arguments& a) {
   command.add_option("--save-latent", a.save_latent, "Write the final latents: .npy, f32 (N,C,H,W)")
       ->group("Images");
   command.add_option("--num-fid-samples", a.fid_samples, "The same as --class random -b N")->group("Images");

@@ -1,4 +1,4 @@
-// The options of `sample` and `sweep`, shared.
+// The options of `sample`, `sweep` and `analyze`, shared.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -33,8 +33,9 @@ struct Arguments {
   BackendOptions backend;
 };
 
-// What both commands understand, then what only one of them does.
+// What all commands that sample understand, then who serves which step, then what only `sample` does.
 void add_common_options(CLI::App& command, Arguments& arguments);
+void add_share_options(CLI::App& command, Arguments& arguments);
 void add_sample_options(CLI::App& command, Arguments& arguments);
 
 // The files of the models in order of use: --model, or --small and --large, or the demo family.

@@ -116,6 +116,7 @@ Command add_sample_command(CLI::App& program) {
   auto* command = program.add_subcommand("sample", "Sample images along a stitched trajectory");
   auto arguments = std::make_shared<Arguments>();
   add_common_options(*command, *arguments);
+  add_share_options(*command, *arguments);
   add_sample_options(*command, *arguments);
   return [arguments] { return sample_command(*arguments); };
 }

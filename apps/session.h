@@ -23,6 +23,7 @@ class Session {
 
   Backend& backend() { return *backend_; }
   const std::vector<Model>& models() const { return models_; }
+  const RunInputs& inputs() const { return inputs_; }  // once loaded
 
   // Loads the models that the plans use, and the autoencoder where the last one's latents are no pictures and
   // pictures come in or go out. The plans differ in their trajectories only. Returns kDone, or kInterrupted

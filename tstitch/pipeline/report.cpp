@@ -121,6 +121,10 @@ std::string describe(const Plan& plan, std::span<const ModelInfo> models) {
   return plan.trajectory.describe(names_of(models));
 }
 
+std::string json_plan(const Plan& plan, std::span<const Model> models, const std::string& device) {
+  return text_of(plan_json(plan, models, device));
+}
+
 std::string json_report(const Plan& plan, std::span<const Model> models, const RunResult& result,
                         const std::string& device, const std::vector<std::string>& outputs) {
   ordered_json report = plan_json(plan, models, device);

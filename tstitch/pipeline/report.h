@@ -18,13 +18,16 @@ int64_t peak_memory_bytes();
 // "fashion-s: steps 1-20, fashion-l: 21-50", with the models that serve no step.
 std::string describe(const Plan& plan, std::span<const ModelInfo> models);
 
-// One JSON object: the trajectory, evaluations and milliseconds per model, load time, total, peak memory,
-// settings, output files, and the hash of the latents ("fnv1a64:0123456789abcdef" of their bytes, f32 NCHW)
-// where this run sampled them all. Times in milliseconds.
+// One JSON object: what is known of a run before it, its trajectory, models and settings.
+std::string json_plan(const Plan& plan, std::span<const Model> models, const std::string& device);
+
+// The same and what was measured: evaluations and milliseconds per model, load time, total, peak memory,
+// output files, and the hash of the latents ("fnv1a64:0123456789abcdef" of their bytes, f32 NCHW) where this
+// run sampled them all. Times in milliseconds.
 std::string json_report(const Plan& plan, std::span<const Model> models, const RunResult& result,
                         const std::string& device, const std::vector<std::string>& outputs);
 
-// The same for a run that only was planned: what would be measured is absent, `estimated_ms` is there.
+// The plan with `estimated_ms`, for a run that only was planned.
 std::string json_estimate(const Plan& plan, std::span<const Model> models, const std::string& device,
                           double estimated_seconds);
 

@@ -25,22 +25,6 @@ Conditions conditions_of(const Plan& plan, const RunInputs& inputs, int64_t firs
   return conditions;
 }
 
-// The model as a denoiser of images under these conditions: guidance doubles the batch, [conditions; null].
-std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
-                                        Conditions conditions) {
-  if (plan.guided()) {
-    const size_t images = conditions.images.size();
-    conditions.subjects.resize(2 * images, Conditions::kNull);
-    conditions.images.resize(2 * images);
-    std::copy_n(conditions.images.begin(), images,
-                conditions.images.begin() + static_cast<ptrdiff_t>(images));
-  }
-  auto denoiser = std::make_unique<NetworkDenoiser>(
-      backend, model.network->bind(conditions, plan.height, plan.width), model.info.prediction);
-  if (!plan.guided()) return denoiser;
-  return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
-}
-
 // Noise of the images first .. first + count - 1 of the run.
 std::unique_ptr<NoiseSource> noise_of(Backend& backend, const Plan& plan, int64_t first, int64_t count) {
   std::vector<uint64_t> images(static_cast<size_t>(count));
@@ -62,7 +46,7 @@ Tensor start_of(Backend& backend, const Plan& plan, const RunInputs& inputs, Noi
   return combine(backend, {{level.alpha, &clean}, {level.sigma, &x}});
 }
 
-// Times the steps and passes them on.
+// Times the steps and passes them on, and what is predicted in them.
 class BatchObserver final : public Observer {
  public:
   BatchObserver(RunObserver& outer, RunResult& result, const Solver& solver, Progress progress)
@@ -72,7 +56,13 @@ class BatchObserver final : public Observer {
     progress_.step = step.index;
     progress_.model = step.denoiser;
     outer_.progress(progress_);
+    step_ = &step;
     stopwatch_ = {};
+  }
+
+  void predicted(const Tensor& x, const Prediction& prediction) {
+    if (step_) outer_.predicted(progress_.images, *step_, x, prediction);
+    step_ = nullptr;
   }
 
   bool after(const Step& step, const Tensor&) override {
@@ -87,7 +77,26 @@ class BatchObserver final : public Observer {
   RunResult& result_;
   const Solver& solver_;
   Progress progress_;
+  const Step* step_ = nullptr;  // until something is predicted in it
   Stopwatch stopwatch_;
+};
+
+// Tells the observer what the denoiser predicts.
+class ObservedDenoiser final : public Denoiser {
+ public:
+  ObservedDenoiser(std::unique_ptr<Denoiser> inner, BatchObserver& observer)
+      : inner_(std::move(inner)), observer_(observer) {}
+
+  Prediction predict(const Tensor& x, const NoiseLevel& level) const override {
+    Prediction prediction = inner_->predict(x, level);
+    observer_.predicted(x, prediction);
+    return prediction;
+  }
+  void prepare(std::span<const NoiseLevel> levels) override { inner_->prepare(levels); }
+
+ private:
+  std::unique_ptr<Denoiser> inner_;
+  BatchObserver& observer_;
 };
 
 void check_finite(const Tensor& latents, int64_t first) {
@@ -126,17 +135,6 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
 
   for (size_t batch = 0; batch < batches.size(); ++batch) {
     const auto [first, count] = batches[batch];
-    const Conditions conditions = conditions_of(plan, inputs, first, count);
-
-    std::vector<std::unique_ptr<Denoiser>> denoisers(models.size());
-    std::vector<Denoiser*> pointers(models.size());
-    for (size_t i = 0; i < models.size(); ++i) {
-      if (plan.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
-      denoisers[i] = make_denoiser(backend, models[i], plan, conditions);
-      pointers[i] = denoisers[i].get();
-    }
-
-    const auto noise = noise_of(backend, plan, first, count);
     BatchObserver steps(observer, result, *solver,
                         {.batch = static_cast<int64_t>(batch),
                          .batches = std::ssize(batches),
@@ -146,6 +144,17 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
                          .images = batches[batch],
                          .images_done = result.images,
                          .images_total = total(batches)});
+
+    std::vector<std::unique_ptr<Denoiser>> denoisers(models.size());
+    std::vector<Denoiser*> pointers(models.size());
+    for (size_t i = 0; i < models.size(); ++i) {
+      if (plan.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
+      denoisers[i] = std::make_unique<ObservedDenoiser>(
+          make_denoiser(backend, models[i], plan, batches[batch], inputs), steps);
+      pointers[i] = denoisers[i].get();
+    }
+
+    const auto noise = noise_of(backend, plan, first, count);
     const Sampled sampled =
         sample(plan.trajectory, pointers, *solver, *noise, start_of(backend, plan, inputs, *noise), &steps);
     result.cancelled = sampled.cancelled;
@@ -173,6 +182,22 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
   return result;
 }
 
+// Guidance doubles the batch, [conditions; null].
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
+                                        IndexRange images, const RunInputs& inputs) {
+  Conditions conditions = conditions_of(plan, inputs, images.first, images.count);
+  if (plan.guided()) {
+    const auto count = static_cast<size_t>(images.count);
+    conditions.subjects.resize(2 * count, Conditions::kNull);
+    conditions.images.resize(2 * count);
+    std::copy_n(conditions.images.begin(), count, conditions.images.begin() + images.count);
+  }
+  auto denoiser = std::make_unique<NetworkDenoiser>(
+      backend, model.network->bind(conditions, plan.height, plan.width), model.info.prediction);
+  if (!plan.guided()) return denoiser;
+  return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
+}
+
 int64_t evaluations(Backend& backend, const Plan& plan, int model) {
   return std::ssize(levels_asked(plan.trajectory, *make_solver(backend, plan.sampler, plan.solver), model));
 }
@@ -180,7 +205,7 @@ int64_t evaluations(Backend& backend, const Plan& plan, int model) {
 double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats,
                        const RunInputs& inputs) {
   const int64_t count = std::min(plan.batch_size, plan.images());
-  const auto denoiser = make_denoiser(backend, model, plan, conditions_of(plan, inputs, 0, count));
+  const auto denoiser = make_denoiser(backend, model, plan, {0, count}, inputs);
   const Tensor x = noise_of(backend, plan, 0, count)->initial();
   const NoiseLevel level = plan.trajectory[0].level;
   denoiser->prepare({&level, 1});

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "tstitch/backend/backend.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/base/index_range.h"
+#include "tstitch/diffusion/denoiser.h"
 #include "tstitch/pipeline/model.h"
 #include "tstitch/pipeline/plan.h"
 
@@ -26,6 +28,10 @@ class RunObserver {
  public:
   virtual ~RunObserver() = default;
   virtual void progress(const Progress&) {}
+  // x, (N, H, W, C) at step.level, and what the step's model makes of it, guidance included: of every step
+  // the first evaluation. images: of the batch.
+  virtual void predicted(IndexRange /*images*/, const Step& /*step*/, const Tensor& /*x*/,
+                         const Prediction& /*prediction*/) {}
   // Asked after every step; true ends the run there.
   virtual bool cancelled() { return false; }
 };
@@ -80,6 +86,11 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
 RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
               std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
               const RunInputs& inputs = {});
+
+// The model as a run asks it about these images of the plan: bound to what they show, guidance included. The
+// model must outlive it.
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
+                                        IndexRange images, const RunInputs& inputs = {});
 
 // How often `model` is evaluated for one batch of the plan.
 int64_t evaluations(Backend& backend, const Plan& plan, int model);

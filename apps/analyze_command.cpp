@@ -1,0 +1,255 @@
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "apps/arguments.h"
+#include "apps/commands.h"
+#include "apps/output.h"
+#include "apps/session.h"
+#include "tstitch/base/error.h"
+#include "tstitch/eval/chart.h"
+#include "tstitch/eval/similarity.h"
+#include "tstitch/eval/spectrum.h"
+#include "tstitch/io/atomic_file.h"
+#include "tstitch/pipeline/report.h"
+
+namespace tstitch {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr int kShown = 11;  // steps in a table or as curves of a chart
+
+struct Findings {
+  ordered_json json;  // what goes into the report
+  std::string csv, table;
+  Chart chart;
+};
+
+template <class... Values>
+std::string format(const char* form, const Values&... values) {
+  char text[256];
+  std::snprintf(text, sizeof text, form, values...);
+  return text;
+}
+
+// At most `most` of 0 ... count - 1, evenly apart, with both ends.
+std::vector<size_t> spread(size_t count, size_t most) {
+  std::vector<size_t> chosen;
+  for (size_t i = 0; i < std::min(count, most); ++i)
+    chosen.push_back(count <= most ? i : (i * (count - 1) + (most - 1) / 2) / (most - 1));
+  return chosen;
+}
+
+std::string settings(const Plan& plan) {
+  return concat(plan.sampler, ", ", plan.trajectory.size(), " steps, cfg ", plan.cfg_scale, ", seed ",
+                plan.seed);
+}
+
+// A field of a CSV file (RFC 4180): names may hold what separates fields.
+std::string quoted(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + "\"";
+}
+
+template <class At>  // StepSpectrum, StepSimilarity
+ordered_json json_of(const At& at) {
+  return {{"step", at.step}, {"t", at.level.t}, {"alpha", at.level.alpha}, {"sigma", at.level.sigma}};
+}
+template <class At>
+std::string csv_of(const At& at) {
+  return format("%d,%.9g,%.9g,%.9g", at.step, at.level.t, at.level.alpha, at.level.sigma);
+}
+
+Findings describe_spectrum(const Plan& plan, const std::vector<ModelInfo>& infos,
+                           const std::vector<StepSpectrum>& steps) {
+  const std::vector<double> frequencies = LogAmplitude::frequencies(plan.height, plan.width);
+  Findings findings{
+      .json = {{"frequencies", frequencies}, {"spectrum", ordered_json::array()}},
+      .csv = "step,t,alpha,sigma,frequency,log_amplitude\n",
+      .table = format("%6s %9s  %12s %12s %12s\n", "step", "timestep", "lowest", "middle", "highest"),
+      .chart = {.title = concat(describe(plan, infos), "; ", settings(plan)),
+                .x_label = "spatial frequency of the latent / π",
+                .y_label = "log amplitude",
+                .series = {}}};
+  for (const StepSpectrum& at : steps) {
+    ordered_json entry = json_of(at);
+    entry["log_amplitude"] = at.radial;
+    if (!at.diagonal.empty()) entry["diagonal"] = at.diagonal;
+    findings.json["spectrum"].push_back(entry);
+    for (size_t i = 0; i < frequencies.size(); ++i)
+      findings.csv += csv_of(at) + format(",%.9g,%.9g\n", frequencies[i], at.radial[i]);
+  }
+  for (const size_t i : spread(steps.size(), kShown)) {
+    const StepSpectrum& at = steps[i];
+    const bool end = i + 1 == steps.size();
+    findings.table +=
+        format("%6d %9s  %12.4f %12.4f %12.4f\n", at.step, end ? "end" : format("%g", at.level.t).c_str(),
+               at.radial.front(), at.radial[at.radial.size() / 2], at.radial.back());
+    findings.chart.series.push_back(
+        {.name = end ? "end" : format("t = %.0f", at.level.t),
+         .x = frequencies,
+         .y = at.radial,
+         .dots = frequencies.size() == 1,
+         .shade = static_cast<double>(i) / static_cast<double>(steps.size() - 1)});
+  }
+  return findings;
+}
+
+// What is compared, and between whom.
+struct Comparison {
+  const char* of;
+  std::vector<PairSimilarity> pairs;
+};
+
+Findings describe_similarity(const Plan& plan, const std::vector<ModelInfo>& infos,
+                             const std::vector<Comparison>& comparisons) {
+  Findings findings{
+      .json = {{"similarity", ordered_json::array()}},
+      .csv = "of,first,second,step,t,alpha,sigma,cosine_mean,cosine_std,mse,relative_mse\n",
+      .table = "",
+      .chart = {
+          .title = settings(plan), .x_label = "steps taken", .y_label = "cosine similarity", .series = {}}};
+  for (const Comparison& comparison : comparisons)
+    for (const PairSimilarity& pair : comparison.pairs) {
+      const std::string &first = infos[static_cast<size_t>(pair.first)].name,
+                        &second = infos[static_cast<size_t>(pair.second)].name;
+      const std::string title = concat(comparison.of, ", ", first, " and ", second);
+      ordered_json entries = ordered_json::array();
+      Chart::Series series{.name = title, .x = {}, .y = {}, .dots = false};
+      for (const StepSimilarity& at : pair.steps) {
+        entries.push_back(json_of(at));
+        entries.back().update({{"cosine_mean", at.cosine.mean},
+                               {"cosine_std", at.cosine.deviation},
+                               {"mse", at.mse},
+                               {"relative_mse", at.relative_mse}});
+        findings.csv +=
+            concat(comparison.of, ",", quoted(first), ",", quoted(second), ",", csv_of(at)) +
+            format(",%.9g,%.9g,%.9g,%.9g\n", at.cosine.mean, at.cosine.deviation, at.mse, at.relative_mse);
+        series.x.push_back(at.step);
+        series.y.push_back(at.cosine.mean);
+        series.error.push_back(at.cosine.deviation);
+      }
+      findings.json["similarity"].push_back(
+          {{"of", comparison.of}, {"models", {first, second}}, {"steps", entries}});
+      findings.chart.series.push_back(series);
+      findings.table +=
+          title + format("\n%6s %9s  %10s %10s %12s\n", "steps", "timestep", "cosine", "+-", "relative mse");
+      for (const size_t i : spread(pair.steps.size(), kShown)) {
+        const StepSimilarity& at = pair.steps[i];
+        findings.table += format("%6d %9g  %10.5f %10.5f %12.4g\n", at.step, at.level.t, at.cosine.mean,
+                                 at.cosine.deviation, at.relative_mse);
+      }
+    }
+  return findings;
+}
+
+// Writes STEM.json, .csv, .svg and .png. Returns the report.
+std::string write(const std::string& stem, const Findings& findings, ordered_json report) {
+  report.update(findings.json);
+  for (const char* ending : {".json", ".csv", ".svg", ".png"}) report["outputs"].push_back(stem + ending);
+  const std::string text = report.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  write_file(stem + ".json", text);
+  write_file(stem + ".csv", findings.csv);
+  write_chart(stem + ".svg", findings.chart);
+  write_chart(stem + ".png", findings.chart);
+  return text;
+}
+
+// analysis(session, plan, observer): the findings, or nothing when the observer has ended it.
+template <class Analysis>
+int analyze(const Arguments& a, const std::string& name, const std::vector<ModelInfo>& infos,
+            const Plan& plan, std::span<const Plan> loaded, const Analysis& analysis) {
+  constexpr std::string_view kEnding = ".png";
+  const std::string output = a.output.empty() ? name + ".png" : a.output;
+  check(output.ends_with(kEnding), ErrorKind::usage, "--output is \"", printable(output),
+        "\", expected a name that ends in .png");
+  const std::string stem = output.substr(0, output.size() - kEnding.size());
+  for (const char* ending : {".json", ".csv", ".svg", ".png"}) check_output_file(stem + ending);
+
+  Session session(a, infos);
+  const std::string device = session.backend().description();
+  const bool talk = !a.json && !a.quiet;
+  if (talk)
+    std::printf("%s, %lld images\n%s; %s\n", device.c_str(), static_cast<long long>(plan.images()),
+                describe(plan, infos).c_str(), settings(plan).c_str());
+  if (session.load(loaded, false) == kInterrupted) return report_interrupted();
+  std::vector<std::string> names;
+  for (const ModelInfo& info : infos) names.push_back(info.name);
+  std::optional<Findings> findings;
+  {
+    ProgressBar progress(names, talk ? Show::bar : Show::nothing);
+    findings = analysis(session, progress);
+  }
+  if (!findings) return report_interrupted();
+  const std::string report =
+      write(stem, *findings, ordered_json::parse(json_plan(plan, session.models(), device)));
+  if (a.json)
+    std::fputs(report.c_str(), stdout);
+  else if (talk)
+    std::printf("%swrote %s, .svg, .csv and .json\n", findings->table.c_str(), output.c_str());
+  return kDone;
+}
+
+int spectrum_command(const Arguments& a) {
+  const std::vector<ModelInfo> infos = read_models(a);
+  const Plan plan = make_plan(infos, sample_options(a, infos));
+  return analyze(a, "spectrum", infos, plan, {&plan, 1},
+                 [&](Session& session, RunObserver& observer) -> std::optional<Findings> {
+                   const auto steps =
+                       latent_spectrum(session.backend(), session.models(), plan, observer, session.inputs());
+                   if (steps.empty()) return std::nullopt;
+                   return describe_spectrum(plan, infos, steps);
+                 });
+}
+
+int similarity_command(const Arguments& a) {
+  const std::vector<ModelInfo> infos = read_models(a);
+  check(infos.size() >= 2, ErrorKind::usage, "similarity is between two models or more, but there is 1");
+  const Plan plan = make_plan(infos, sample_options(a, infos));
+  std::vector<Plan> alone;  // each model drives once
+  for (int i = 0; i < std::ssize(infos); ++i) alone.push_back(served_by(plan, i));
+  return analyze(a, "similarity", infos, alone.back(), alone,
+                 [&](Session& session, RunObserver& observer) -> std::optional<Findings> {
+                   const auto compare = [&](const auto& similarity) {
+                     return similarity(session.backend(), session.models(), alone.back(), observer,
+                                       session.inputs());
+                   };
+                   Comparison predictions{"predictions", compare(prediction_similarity)};
+                   if (predictions.pairs.empty()) return std::nullopt;
+                   Comparison latents{"latents", compare(latent_similarity)};
+                   if (latents.pairs.empty()) return std::nullopt;
+                   return describe_similarity(plan, infos, {std::move(predictions), std::move(latents)});
+                 });
+}
+
+}  // namespace
+
+Command add_analyze_command(CLI::App& program) {
+  auto* command = program.add_subcommand("analyze", "Measure what stitching rests on, as curves and numbers");
+  command->require_subcommand(1);
+  auto* spectrum = command->add_subcommand(
+      "spectrum", "How much of each spatial frequency is in the latents, step by step");
+  auto* similarity =
+      command->add_subcommand("similarity",
+                              "How alike the models are, step by step: their predictions at the same "
+                              "latents, those of the last model's"
+                              " trajectory, and the latents of trajectories that each model takes alone");
+  auto arguments = std::make_shared<Arguments>();
+  for (auto* analysis : {spectrum, similarity}) {
+    add_common_options(*analysis, *arguments);
+    analysis->get_option("--output")
+        ->description("A .png file; .svg, .csv and .json of the same name go beside it. Default: " +
+                      analysis->get_name() + ".png");
+  }
+  add_share_options(*spectrum, *arguments);
+  return [=] { return spectrum->parsed() ? spectrum_command(*arguments) : similarity_command(*arguments); };
+}
+
+}  // namespace tstitch
