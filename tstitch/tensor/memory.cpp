@@ -23,8 +23,9 @@ size_t rounded(size_t bytes) {
 void* system_allocate(size_t size) {
   constexpr size_t kHugePage = size_t{2} << 20;
   if (size < 2 * kHugePage) return std::aligned_alloc(kAlignment, size);
-  void* block = std::aligned_alloc(kHugePage, size);
-  if (block != nullptr) madvise(block, size / kHugePage * kHugePage, MADV_HUGEPAGE);
+  void* block = nullptr;  // aligned_alloc takes multiples of the alignment only
+  if (posix_memalign(&block, kHugePage, size) != 0) return nullptr;
+  madvise(block, size / kHugePage * kHugePage, MADV_HUGEPAGE);
   return block;
 }
 
