@@ -50,6 +50,12 @@ std::string settings(const Plan& plan) {
                 plan.seed);
 }
 
+std::string names_of(const std::vector<ModelInfo>& infos) {
+  std::string names;
+  for (const ModelInfo& info : infos) names += (names.empty() ? "" : ", ") + info.name;
+  return names;
+}
+
 // A field of a CSV file (RFC 4180): names may hold what separates fields.
 std::string quoted(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
@@ -102,25 +108,26 @@ Findings describe_spectrum(const Plan& plan, const std::vector<ModelInfo>& infos
   return findings;
 }
 
-// What is compared, and between whom.
 struct Comparison {
-  const char* of;
+  const char *of, *details;  // what is compared
   std::vector<PairSimilarity> pairs;
 };
 
 Findings describe_similarity(const Plan& plan, const std::vector<ModelInfo>& infos,
                              const std::vector<Comparison>& comparisons) {
-  Findings findings{
-      .json = {{"similarity", ordered_json::array()}},
-      .csv = "of,first,second,step,t,alpha,sigma,cosine_mean,cosine_std,mse,relative_mse\n",
-      .table = "",
-      .chart = {
-          .title = settings(plan), .x_label = "steps taken", .y_label = "cosine similarity", .series = {}}};
+  Findings findings{.json = {{"similarity", ordered_json::array()}},
+                    .csv = "of,first,second,step,t,alpha,sigma,cosine_mean,cosine_std,mse,relative_mse\n",
+                    .table = "",
+                    .chart = {.title = concat(names_of(infos), ": ", settings(plan)),
+                              .x_label = "steps taken",
+                              .y_label = "cosine similarity",
+                              .series = {}}};
   for (const Comparison& comparison : comparisons)
     for (const PairSimilarity& pair : comparison.pairs) {
       const std::string &first = infos[static_cast<size_t>(pair.first)].name,
                         &second = infos[static_cast<size_t>(pair.second)].name;
-      const std::string title = concat(comparison.of, ", ", first, " and ", second);
+      const std::string title = infos.size() == 2 ? concat(comparison.of, " ", comparison.details)
+                                                  : concat(comparison.of, " of ", first, " and ", second);
       ordered_json entries = ordered_json::array();
       Chart::Series series{.name = title, .x = {}, .y = {}, .dots = false};
       for (const StepSimilarity& at : pair.steps) {
@@ -134,13 +141,14 @@ Findings describe_similarity(const Plan& plan, const std::vector<ModelInfo>& inf
             format(",%.9g,%.9g,%.9g,%.9g\n", at.cosine.mean, at.cosine.deviation, at.mse, at.relative_mse);
         series.x.push_back(at.step);
         series.y.push_back(at.cosine.mean);
-        series.error.push_back(at.cosine.deviation);
+        // Bands of several pairs would hide each other.
+        if (infos.size() == 2) series.error.push_back(at.cosine.deviation);
       }
       findings.json["similarity"].push_back(
           {{"of", comparison.of}, {"models", {first, second}}, {"steps", entries}});
       findings.chart.series.push_back(series);
       findings.table +=
-          title + format("\n%6s %9s  %10s %10s %12s\n", "steps", "timestep", "cosine", "+-", "relative mse");
+          title + format("\n%6s %9s  %10s %10s %12s\n", "steps", "timestep", "cosine", "std", "relative mse");
       for (const size_t i : spread(pair.steps.size(), kShown)) {
         const StepSimilarity& at = pair.steps[i];
         findings.table += format("%6d %9g  %10.5f %10.5f %12.4g\n", at.step, at.level.t, at.cosine.mean,
@@ -215,18 +223,18 @@ int similarity_command(const Arguments& a) {
   const Plan plan = make_plan(infos, sample_options(a, infos));
   std::vector<Plan> alone;  // each model drives once
   for (int i = 0; i < std::ssize(infos); ++i) alone.push_back(served_by(plan, i));
-  return analyze(a, "similarity", infos, alone.back(), alone,
-                 [&](Session& session, RunObserver& observer) -> std::optional<Findings> {
-                   const auto compare = [&](const auto& similarity) {
-                     return similarity(session.backend(), session.models(), alone.back(), observer,
-                                       session.inputs());
-                   };
-                   Comparison predictions{"predictions", compare(prediction_similarity)};
-                   if (predictions.pairs.empty()) return std::nullopt;
-                   Comparison latents{"latents", compare(latent_similarity)};
-                   if (latents.pairs.empty()) return std::nullopt;
-                   return describe_similarity(plan, infos, {std::move(predictions), std::move(latents)});
-                 });
+  return analyze(
+      a, "similarity", infos, alone.back(), alone,
+      [&](Session& session, RunObserver& observer) -> std::optional<Findings> {
+        const auto compare = [&](const auto& similarity) {
+          return similarity(session.backend(), session.models(), alone.back(), observer, session.inputs());
+        };
+        Comparison predictions{"predictions", "at the same latents", compare(prediction_similarity)};
+        if (predictions.pairs.empty()) return std::nullopt;
+        Comparison latents{"latents", "when each samples alone", compare(latent_similarity)};
+        if (latents.pairs.empty()) return std::nullopt;
+        return describe_similarity(plan, infos, {std::move(predictions), std::move(latents)});
+      });
 }
 
 }  // namespace

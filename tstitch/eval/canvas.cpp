@@ -37,12 +37,22 @@ void Canvas::fill(Color color) {
   cairo_paint(context_);
 }
 
-void Canvas::lines(const std::vector<Point>& points, const Pen& pen) {
-  for (const Point& point : points) cairo_line_to(context_, point.x, point.y);
+void Canvas::lines(const std::vector<std::vector<Point>>& lines, const Pen& pen) {
+  for (const std::vector<Point>& points : lines) {
+    cairo_new_sub_path(context_);
+    for (const Point& point : points) cairo_line_to(context_, point.x, point.y);
+  }
   set(pen.color);
   cairo_set_line_width(context_, pen.width);
   cairo_set_dash(context_, &pen.dash, pen.dash > 0 ? 1 : 0, 0);
   cairo_stroke(context_);
+}
+
+void Canvas::area(const std::vector<Point>& corners, Color color) {
+  for (const Point& corner : corners) cairo_line_to(context_, corner.x, corner.y);
+  cairo_close_path(context_);
+  cairo_set_source_rgba(context_, color.red, color.green, color.blue, 0.18);
+  cairo_fill(context_);
 }
 
 void Canvas::mark(int shape, Point center, Color color) {

@@ -42,7 +42,8 @@ class Canvas {
   Canvas& operator=(const Canvas&) = delete;
 
   void fill(Color color);  // everything
-  void lines(const std::vector<Point>& points, const Pen& pen);
+  void lines(const std::vector<std::vector<Point>>& lines, const Pen& pen);
+  void area(const std::vector<Point>& corners, Color color);  // through which everything else is seen
   void mark(int shape, Point center, Color color);  // with a white edge, so that marks on marks are seen
   // The text's baseline begins, is centred or ends at the point. Written smaller where it would be longer
   // than `limit`. Text written upwards runs from below the point to above it.

@@ -24,11 +24,12 @@ namespace {
 
 constexpr double kWidth = 640, kPlotHeight = 340;  // of the whole page, and of what the axes span
 constexpr double kMargin = 16, kGap = 8;
-constexpr double kSample = 24;  // of a line in the legend
-constexpr double kCap = 3;      // half-length of the ends of error bars
+constexpr double kSample = 24;       // of a line in the legend
+constexpr double kHalfDigit = 0.36;  // half the height of a digit, of the font's size
+constexpr double kCap = 3;           // half-length of the ends of error bars
 constexpr int kPngScale = 2;
 
-constexpr Font kTitle = {.size = 14, .bold = true}, kText = {.size = 12.5}, kSmall = {.size = 11};
+constexpr Font kTitle = {.size = 14, .bold = true}, kText = {.size = 12};
 constexpr Color kWhite = {1, 1, 1}, kAxis = {0.45, 0.45, 0.45}, kGrid = {0.88, 0.88, 0.88},
                 kFineGrid = {0.95, 0.95, 0.95};
 
@@ -174,6 +175,7 @@ class Page {
   Point at(double x, double y) const;
   Point point(const Chart::Series& s, size_t i) const { return at(s.x[i], s.y[i]); }
   void draw_axes(Canvas& canvas) const;
+  void draw_errors(Canvas& canvas, const Chart::Series& s, const Style& style) const;
   void draw_series(Canvas& canvas, const Chart::Series& s, const Style& style) const;
   void draw_legend(Canvas& canvas) const;
   void draw_labels(Canvas& canvas) const;
@@ -188,7 +190,7 @@ class Page {
 
 double widest(Canvas& measure, const std::vector<Tick>& ticks) {
   double width = 0;
-  for (const Tick& tick : ticks) width = std::max(width, measure.width(tick.label, kSmall));
+  for (const Tick& tick : ticks) width = std::max(width, measure.width(tick.label, kText));
   return width;
 }
 
@@ -204,22 +206,34 @@ Page::Page(Canvas& measure, const Chart& chart) : chart_(chart), x_(x_axis(chart
   }
   plot_.top = place_legend(measure, chart.title.empty() ? kMargin : kMargin + kTitle.size + kGap);
   plot_.bottom = plot_.top + kPlotHeight;
-  height_ = plot_.bottom + kGap + kSmall.size + kMargin;
+  height_ = plot_.bottom + kGap + kText.size + kMargin;
   if (!chart.x_label.empty()) height_ += kText.size + kGap;
   height_ = std::ceil(height_);
 }
 
-// In rows above the plot, where no point can be. Returns where the rows end.
+// Above the plot, where no point can be: in one row, or in as many columns as fit. Returns where it ends.
 double Page::place_legend(Canvas& measure, double top) {
+  constexpr double kApart = 2 * kGap;
+  const double width = plot_.right - plot_.left;
+  const auto length = [&](const std::string& name) {
+    return kSample + kGap + measure.width(name, kText) + kApart;
+  };
+  double all = 0, longest = 0;
+  for (const Chart::Series& s : chart_.series) {
+    if (s.name.empty()) continue;
+    all += length(s.name);
+    longest = std::max(longest, length(s.name));
+  }
+  const bool one_row = all - kApart <= width;
+  const double columns = std::max(1.0, std::floor((width + kApart) / longest));
   double x = plot_.left;
   for (size_t i = 0; i < chart_.series.size(); ++i) {
-    if (chart_.series[i].name.empty()) continue;
-    const double width = kSample + kGap + measure.width(chart_.series[i].name, kText) + 2 * kGap;
-    const bool first = legend_.empty();
-    if (!first && x + width - 2 * kGap > plot_.right) x = plot_.left;
-    if (x == plot_.left) top += kText.size + (first ? 0 : 0.5 * kGap);
+    const std::string& name = chart_.series[i].name;
+    if (name.empty()) continue;
+    if (!one_row && x > plot_.left + (columns - 0.5) * longest) x = plot_.left;
+    if (x == plot_.left) top += kText.size + (legend_.empty() ? 0 : 0.5 * kGap);
     legend_.push_back({i, {x, top}});
-    x += width;
+    x += one_row ? length(name) : longest;
   }
   return top + (legend_.empty() ? 0 : 1.5 * kGap);
 }
@@ -235,32 +249,27 @@ void Page::draw(Canvas& canvas) const {
               plot_.right - plot_.left);
   draw_axes(canvas);
   draw_legend(canvas);
-  for (size_t i = 0; i < chart_.series.size(); ++i)
-    draw_series(canvas, chart_.series[i], Style(chart_.series[i], i));
+  for (const auto draw : {&Page::draw_errors, &Page::draw_series})
+    for (size_t i = 0; i < chart_.series.size(); ++i)
+      (this->*draw)(canvas, chart_.series[i], Style(chart_.series[i], i));
   draw_labels(canvas);
 }
 
 void Page::draw_axes(Canvas& canvas) const {
-  const double middle_of_digits = 0.36 * kSmall.size;
-  // The fine lines first, so that the others cross them.
-  for (const bool fine : {true, false}) {
-    const Pen pen = {.color = fine ? kFineGrid : kGrid};
-    for (const Tick& tick : x_ticks_) {
-      if (tick.label.empty() != fine) continue;
-      const double x = plot_.left + x_.place(tick.value) * (plot_.right - plot_.left);
-      canvas.lines({{x, plot_.top}, {x, plot_.bottom}}, pen);
-      if (!fine)
-        canvas.text(tick.label, {x, plot_.bottom + kGap + kSmall.size - 2}, kSmall, Align::middle, kWidth);
-    }
-    for (const Tick& tick : y_ticks_) {
-      if (tick.label.empty() != fine) continue;
-      const double y = plot_.bottom - y_.place(tick.value) * (plot_.bottom - plot_.top);
-      canvas.lines({{plot_.left, y}, {plot_.right, y}}, pen);
-      if (!fine)
-        canvas.text(tick.label, {plot_.left - kGap, y + middle_of_digits}, kSmall, Align::end, kWidth);
-    }
+  std::vector<std::vector<Point>> grid, fine_grid;
+  for (const Tick& tick : x_ticks_) {
+    const double x = plot_.left + x_.place(tick.value) * (plot_.right - plot_.left);
+    (tick.label.empty() ? fine_grid : grid).push_back({{x, plot_.top}, {x, plot_.bottom}});
+    canvas.text(tick.label, {x, plot_.bottom + kGap + kText.size - 2}, kText, Align::middle, kWidth);
   }
-  canvas.lines({{plot_.left, plot_.top}, {plot_.left, plot_.bottom}, {plot_.right, plot_.bottom}},
+  for (const Tick& tick : y_ticks_) {
+    const double y = plot_.bottom - y_.place(tick.value) * (plot_.bottom - plot_.top);
+    (tick.label.empty() ? fine_grid : grid).push_back({{plot_.left, y}, {plot_.right, y}});
+    canvas.text(tick.label, {plot_.left - kGap, y + kHalfDigit * kText.size}, kText, Align::end, kWidth);
+  }
+  canvas.lines(fine_grid, {.color = kFineGrid});
+  canvas.lines(grid, {.color = kGrid});
+  canvas.lines({{{plot_.left, plot_.top}, {plot_.left, plot_.bottom}, {plot_.right, plot_.bottom}}},
                {.color = kAxis});
   canvas.text(chart_.x_label, {0.5 * (plot_.left + plot_.right), height_ - kMargin}, kText, Align::middle,
               plot_.right - plot_.left);
@@ -272,25 +281,37 @@ void Page::draw_legend(Canvas& canvas) const {
   for (const Entry& entry : legend_) {
     const Chart::Series& s = chart_.series[entry.series];
     const Style style(s, entry.series);
-    const double y = entry.at.y - 0.36 * kText.size, text = entry.at.x + kSample + kGap;
+    const double y = entry.at.y - kHalfDigit * kText.size, text = entry.at.x + kSample + kGap;
     if (s.line)
-      canvas.lines({{entry.at.x, y}, {entry.at.x + kSample, y}},
+      canvas.lines({{{entry.at.x, y}, {entry.at.x + kSample, y}}},
                    {.color = style.color, .width = 2, .dash = style.dash});
     if (s.dots) canvas.mark(style.mark, {entry.at.x + 0.5 * kSample, y}, style.color);
     canvas.text(s.name, {text, entry.at.y}, kText, Align::start, plot_.right - text);
   }
 }
 
+void Page::draw_errors(Canvas& canvas, const Chart::Series& s, const Style& style) const {
+  std::vector<Point> low, high;
+  for (size_t i = 0; i < s.error.size(); ++i) {
+    low.push_back(at(s.x[i], lower_end(chart_, s, i)));
+    high.push_back(at(s.x[i], upper_end(s, i)));
+  }
+  if (s.line && !s.dots) {
+    low.insert(low.end(), high.rbegin(), high.rend());
+    return canvas.area(low, style.color);
+  }
+  std::vector<std::vector<Point>> bars;
+  for (size_t i = 0; i < low.size(); ++i) {
+    bars.push_back({low[i], high[i]});
+    for (const Point& end : {low[i], high[i]}) bars.push_back({{end.x - kCap, end.y}, {end.x + kCap, end.y}});
+  }
+  canvas.lines(bars, {.color = style.color, .width = 1.1});
+}
+
 void Page::draw_series(Canvas& canvas, const Chart::Series& s, const Style& style) const {
   std::vector<Point> points;
   for (size_t i = 0; i < s.x.size(); ++i) points.push_back(point(s, i));
-  const Pen thin = {.color = style.color, .width = 1.1};
-  for (size_t i = 0; i < s.error.size(); ++i) {
-    const Point low = at(s.x[i], lower_end(chart_, s, i)), high = at(s.x[i], upper_end(s, i));
-    canvas.lines({low, high}, thin);
-    for (const Point& end : {low, high}) canvas.lines({{end.x - kCap, end.y}, {end.x + kCap, end.y}}, thin);
-  }
-  if (s.line) canvas.lines(points, {.color = style.color, .width = 2, .dash = style.dash});
+  if (s.line) canvas.lines({points}, {.color = style.color, .width = 2, .dash = style.dash});
   if (s.dots)
     for (const Point& p : points) canvas.mark(style.mark, p, style.color);
 }
@@ -316,7 +337,7 @@ void Page::draw_labels(Canvas& canvas) const {
   };
   for (const Chart::Series& s : chart_.series)
     for (size_t i = 0; i < s.labels.size(); ++i) {
-      const double width = canvas.width(s.labels[i], kSmall), height = kSmall.size;
+      const double width = canvas.width(s.labels[i], kText), height = kText.size;
       const Point p = point(s, i);
       Box best = {};
       auto least = std::numeric_limits<long>::max();
@@ -333,7 +354,7 @@ void Page::draw_labels(Canvas& canvas) const {
         }
       }
       labels.push_back(best);
-      canvas.text(s.labels[i], {best.left, best.bottom - 0.14 * height}, kSmall, Align::start, kWidth);
+      canvas.text(s.labels[i], {best.left, best.bottom - 0.14 * height}, kText, Align::start, kWidth);
     }
 }
 

@@ -11,7 +11,8 @@ struct Chart {
   struct Series {
     std::string name;  // in the legend; "" leaves it out
     std::vector<double> x, y;
-    std::vector<double> error = {};        // half-lengths of error bars, one per point; or none
+    // One per point, or none: half-lengths of error bars, or of a band around a line without dots.
+    std::vector<double> error = {};
     std::vector<std::string> labels = {};  // beside the points; or none
     bool line = true;                      // joins the points, in order
     bool dots = true;
