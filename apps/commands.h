@@ -11,6 +11,7 @@ using Command = std::function<int()>;
 
 Command add_sample_command(CLI::App& program);
 Command add_pack_command(CLI::App& program);
+Command add_plan_command(CLI::App& program);
 Command add_sweep_command(CLI::App& program);
 Command add_eval_command(CLI::App& program);
 Command add_analyze_command(CLI::App& program);

@@ -6,6 +6,7 @@
 #include "apps/arguments.h"
 #include "apps/commands.h"
 #include "apps/output.h"
+#include "apps/planning.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/npy.h"
@@ -38,9 +39,22 @@ void print_outputs(const std::vector<std::string>& outputs, const std::string& f
     for (const std::string& path : outputs) std::printf("wrote %s\n", path.c_str());
 }
 
-int sample_command(const Arguments& a) {
+struct SampleArguments : Arguments, PlanningArguments {
+  std::string plan;
+};
+
+int sample_command(const SampleArguments& a) {
   const std::vector<ModelInfo> infos = read_models(a);
-  const Plan plan = make_plan(infos, sample_options(a, infos));
+  SampleOptions options = sample_options(a, infos);
+  check(a.plan.empty() || a.budget.empty(), ErrorKind::usage, "--plan and --budget exclude each other");
+  if (!a.plan.empty()) options = with_trajectory(options, infos, read_planned(a.plan));
+  if (!a.budget.empty()) {
+    check_goal(a);
+    check(infos.size() >= 2, ErrorKind::usage,
+          "--budget chooses among the trajectories of two models or more");
+  }
+  // With a budget it is only known who serves which step once the models have been timed.
+  Plan plan = a.budget.empty() ? make_plan(infos, options) : plan_of_all(infos, options);
   const std::string path = picture_output(a, infos.back());
   if (!path.empty()) check_output(path);
   if (plan.init_image) check_decodable(a, infos.back());
@@ -50,6 +64,13 @@ int sample_command(const Arguments& a) {
         "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");
 
   Session session(a, infos);
+  if (!a.budget.empty()) {
+    if (session.load({&plan, 1}, !path.empty()) == kInterrupted) return report_interrupted();
+    const auto planned = choose_trajectory(session, infos, options, a);
+    if (!planned) return report_interrupted();
+    plan = make_plan(infos, with_trajectory(options, infos, *planned));
+    if (!a.json && !a.quiet) print(*planned);
+  }
   std::unique_ptr<PictureOutput> output;
   if (!path.empty() && !a.dry_run) output = open_output(path, a, rank, plan, infos, session.backend());
   if (!a.json && !a.quiet) {
@@ -66,7 +87,8 @@ int sample_command(const Arguments& a) {
     if (a.verbose) print_steps(plan, infos);
     std::fflush(stdout);
   }
-  if (session.load({&plan, 1}, output != nullptr) == kInterrupted) return report_interrupted();
+  if (a.budget.empty() && session.load({&plan, 1}, output != nullptr) == kInterrupted)
+    return report_interrupted();
 
   if (a.dry_run) {
     const double seconds = session.estimate(plan);
@@ -114,10 +136,15 @@ int sample_command(const Arguments& a) {
 
 Command add_sample_command(CLI::App& program) {
   auto* command = program.add_subcommand("sample", "Sample images along a stitched trajectory");
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<SampleArguments>();
   add_common_options(*command, *arguments);
   add_share_options(*command, *arguments);
   add_sample_options(*command, *arguments);
+  add_planning_options(*command, *arguments);
+  command
+      ->add_option("--plan", arguments->plan,
+                   "Take sampler, steps and trajectory from a plan of `tstitch plan -o`")
+      ->group("Plan");
   return [arguments] { return sample_command(*arguments); };
 }
 

@@ -87,13 +87,35 @@ Tensor Session::decoded(const Tensor& latents, double& seconds) {
   return pictures;
 }
 
-double Session::estimate(const Plan& plan) {
-  const auto batches = static_cast<double>((plan.images() + plan.batch_size - 1) / plan.batch_size);
+std::vector<Session::Times> Session::time_evaluations(const Plan& plan, int rounds) {
+  std::vector<std::vector<double>> seconds(models_.size());
+  for (int round = 0; round < rounds; ++round)
+    for (size_t i = 0; i < models_.size(); ++i)
+      if (models_[i].network) seconds[i].push_back(time_evaluation(*backend_, models_[i], plan, 1, inputs_));
+  std::vector<Times> times;
+  for (std::vector<double>& of_model : seconds) {
+    std::ranges::sort(of_model);
+    const auto at = [&](size_t quarter) { return of_model[quarter * (of_model.size() - 1) / 4]; };
+    times.push_back(of_model.empty() ? Times{0, 0} : Times{at(2), (at(3) - at(1)) / 2});
+  }
+  return times;
+}
+
+double Session::time_decoding(const Plan& plan) {
+  if (!decoder_) return 0;
+  Tensor latents({1, plan.channels, plan.height, plan.width}, DType::f32);
+  std::fill_n(latents.data<float>(), latents.elements(), 0.0f);
   double seconds = 0;
+  decoded(latents, seconds);
+  return seconds;
+}
+
+double Session::estimate(const Plan& plan) {
+  double seconds = static_cast<double>(plan.images()) * time_decoding(plan);
+  const std::vector<Times> times = time_evaluations(plan, 3);
   for (size_t i = 0; i < models_.size(); ++i)
-    if (models_[i].network)
-      seconds += time_evaluation(*backend_, models_[i], plan, 3, inputs_) * batches *
-                 static_cast<double>(evaluations(*backend_, plan, static_cast<int>(i)));
+    seconds += times[i].median * batches_in(plan) *
+               static_cast<double>(evaluations(*backend_, plan, static_cast<int>(i)));
   return seconds;
 }
 
@@ -116,6 +138,12 @@ std::vector<std::string> Session::names() const {
   std::vector<std::string> names;
   for (const Model& model : models_) names.push_back(model.info.name);
   return names;
+}
+
+double batches_in(const Plan& plan) {
+  // time_evaluation takes the batch of a run that does not fill one.
+  const int64_t batch = std::min(plan.batch_size, plan.images());
+  return static_cast<double>(plan.images()) / static_cast<double>(batch);
 }
 
 std::string vae_path(const Arguments& arguments, const ModelInfo& model) {

@@ -37,6 +37,13 @@ class Session {
   // Samples what the output lacks, or without output all images, batch by batch: pictures into `output`,
   // latents into `latents`; either may be null.
   RunResult sample(const Plan& plan, PictureOutput* output, BatchSink* latents, Show show);
+  struct Times {
+    double median, spread;  // seconds; half of what lies between the quartiles
+  };
+  // Of one evaluation of each model on a batch of the plan, the models in turns; 0 where one is not loaded.
+  std::vector<Times> time_evaluations(const Plan& plan, int rounds);
+  // Seconds of making pictures of one image's latent, 0 where it is one.
+  double time_decoding(const Plan& plan);
   double estimate(const Plan& plan);  // seconds of a run, from timed evaluations of each model
   void print_times(const RunResult& result) const;
 
@@ -52,6 +59,9 @@ class Session {
   std::unique_ptr<Backend> backend_;
   std::vector<Model> models_;
 };
+
+// The images of the plan in batches, a last one that is not full as its share.
+double batches_in(const Plan& plan);
 
 // The autoencoder for the model's latents: --vae, or what came with the model; "" when there is none.
 std::string vae_path(const Arguments& arguments, const ModelInfo& model);

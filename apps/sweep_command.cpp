@@ -179,6 +179,7 @@ CurvePoint curve_point(const SweepPoint& point, const Plan& plan, Backend& backe
                       .label = point.label,
                       .fractions = point.fractions,
                       .sampler = plan.sampler,
+                      .steps_option = point.options.steps,
                       .steps = plan.trajectory.size(),
                       .assignment = format_assignment(plan.trajectory.assignment()),
                       .evaluations = {},

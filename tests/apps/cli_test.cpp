@@ -256,6 +256,50 @@ TEST_F(Cli, SweepsAreResumed) {
   EXPECT_EQ(read_png(path("cut.png").string()).height, read_png(path("whole.png").string()).height);
 }
 
+TEST_F(Cli, PlansAreMadeAndUsed) {
+  const std::vector<std::string> few = {"--steps", "6", "-b", "1", "--class", "1,2", "--cfg-scale", "1"};
+  const auto with = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), few.begin(), few.end());
+    return arguments;
+  };
+  const Outcome outcome = run(with({"plan", "--speedup", "1.2", "-o", "p.json"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("fashion-s: steps 1-"), std::string::npos) << outcome.out;
+  const auto plan = nlohmann::json::parse(read(path("p.json")));
+  EXPECT_GE(plan["speedup"], 1.2);
+  const auto report = nlohmann::json::parse(
+      run({"sample", "--plan", "p.json", "--class", "1,2", "--cfg-scale", "1", "-o", "p.png", "--json"}).out);
+  EXPECT_EQ(report["steps"], 6);
+  // A budget that leaves nothing to wish for is spent on the large model alone.
+  const auto rich =
+      nlohmann::json::parse(run(with({"sample", "--budget", "1h", "-o", "r.png", "--json"})).out);
+  EXPECT_EQ(rich["models"][0]["evaluations"], 0) << rich;
+
+  expect_refused(2, {"other models"}, {"sample", "-m", "fashion-b", "-m", "fashion-l", "--plan", "p.json"});
+  expect_refused(2, {"excludes --ratio"}, {"sample", "--ratio", "0.5", "--plan", "p.json"});
+  expect_refused(2, {"--sampler ddim"}, {"sample", "--sampler", "ddpm", "--plan", "p.json"});
+  expect_refused(3, {"p.png"}, {"sample", "--plan", "p.png"});
+  expect_refused(2, {"one goal"}, {"plan"});
+  expect_refused(2, {"one goal"}, {"plan", "--budget", "1s", "--speedup", "2"});
+  expect_refused(2, {"3s, 500ms or 2m"}, {"plan", "--budget", "fast"});
+  expect_refused(2, {"is that fast", "fashion-s alone takes"}, with({"plan", "--budget", "0.001ms"}));
+  expect_refused(2, {"--curve"}, with({"plan", "--max-metric-loss", "2%"}));
+  expect_refused(2, {"one model"}, {"plan", "-m", "fashion-s", "--speedup", "2"});
+
+  ASSERT_EQ(run({"sweep", "--steps", "4", "-b", "2", "--cfg-scale", "1", "--grid", "2", "--metrics", "fid",
+                 "-o", "c.png", "-q"})
+                .code,
+            0);
+  const Outcome by_curve =
+      run({"plan", "--curve", "c.json", "--max-metric-loss", "1000%", "--cfg-scale", "1", "--json"});
+  ASSERT_EQ(by_curve.code, 0) << by_curve.err;
+  // When any loss will do, the fastest is the small model alone.
+  EXPECT_EQ(nlohmann::json::parse(by_curve.out)["assignment"], "0*4");
+  expect_refused(2, {"--cfg-scale"}, {"plan", "--curve", "c.json", "--budget", "1s", "--cfg-scale", "2"});
+  expect_refused(2, {"no point", "recall"},
+                 {"plan", "--curve", "c.json", "--budget", "1s", "--cfg-scale", "1", "--metric", "recall"});
+}
+
 TEST_F(Cli, InspectSaysWhatFits) {
   const Outcome outcome = run({"inspect", "fashion-s", "fashion-b"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;

@@ -12,7 +12,12 @@ namespace {
 
 CurvePoint point(const std::string& label, std::vector<int64_t> evaluations, std::vector<double> fids,
                  double slow = 1) {
-  CurvePoint p{.kind = "share", .label = label, .fractions = {0.5, 0.5}, .sampler = "ddim", .steps = 10};
+  CurvePoint p{.kind = "share",
+               .label = label,
+               .fractions = {0.5, 0.5},
+               .sampler = "ddim",
+               .steps_option = "10",
+               .steps = 10};
   p.evaluations = evaluations;
   for (const double fid : fids)
     p.runs.push_back({.run = label + std::to_string(fid),

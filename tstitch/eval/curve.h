@@ -25,13 +25,13 @@ struct CurveRun {
 };
 
 struct CurvePoint {
-  std::string kind, label;        // see SweepPoint
-  std::vector<double> fractions;  // of the models, or none
-  std::string sampler;
-  int steps = 0;
-  std::string assignment;            // see format_assignment
-  std::vector<int64_t> evaluations;  // of the trajectory, by model
-  std::vector<CurveRun> runs;        // with different seeds
+  std::string kind, label;            // see SweepPoint
+  std::vector<double> fractions;      // of the models, or none
+  std::string sampler, steps_option;  // see SampleOptions
+  int steps = 0;                      // of the trajectory
+  std::string assignment;             // see format_assignment
+  std::vector<int64_t> evaluations;   // of the trajectory, by model
+  std::vector<CurveRun> runs;         // with different seeds
 
   // Filled by summarise.
   double seconds_per_image = 0;

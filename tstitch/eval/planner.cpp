@@ -75,15 +75,16 @@ std::vector<std::vector<double>> estimated_losses(const Trajectory& trajectory, 
                                                   const std::vector<PairSimilarity>& differences) {
   std::vector<std::vector<double>> losses(static_cast<size_t>(trajectory.size()),
                                           std::vector<double>(models, 0));
-  const double end = trajectory[trajectory.size() - 1].next.alpha;
+  const auto size = [](const NoiseLevel& level) { return std::hypot(level.alpha, level.sigma); };
+  const double end = size(trajectory[trajectory.size() - 1].next);
   for (const PairSimilarity& pair : differences) {
     if (pair.second != static_cast<int>(models) - 1) continue;
     for (const StepSimilarity& at : pair.steps) {
       const Step& step = trajectory[at.step];
       const auto [t, alpha, sigma] = step.level;
       const double moved = step.next.sigma - step.next.alpha * sigma / alpha;
-      const double carried = moved * end / step.next.alpha;
-      losses[static_cast<size_t>(at.step)][static_cast<size_t>(pair.first)] = carried * carried * at.mse;
+      losses[static_cast<size_t>(at.step)][static_cast<size_t>(pair.first)] =
+          std::abs(moved) * end / size(step.next) * std::sqrt(at.mse);
     }
   }
   return losses;
@@ -100,6 +101,7 @@ std::vector<Candidate> candidates(const Curve& curve, Metric metric) {
     if (const auto value = value_of(point.mean))
       all.push_back({.label = point.label,
                      .sampler = point.sampler,
+                     .steps_option = point.steps_option,
                      .assignment = point.assignment,
                      .steps = point.steps,
                      .evaluations = point.evaluations,
@@ -128,6 +130,7 @@ std::vector<Candidate> candidates(const Curve& curve, Metric metric) {
       const std::vector<int> switches = {k};
       Candidate between{.label = concat(k, " of ", a.steps, " steps"),
                         .sampler = a.sampler,
+                        .steps_option = a.steps_option,
                         .assignment = format_assignment(assign_at(switches, a.steps)),
                         .steps = a.steps,
                         .evaluations = {},

@@ -28,21 +28,22 @@ struct Assigned {
 // models only ever hand over to later ones. Throws Error{usage} when that set grows beyond a million.
 std::vector<Assigned> best_assignments(const StepCosts& costs, bool ordered = true);
 
-// The losses of the models when nothing but their predictions is known: how far each model's step moves the
-// final latent from where the last model's would have led, |coefficient|^2 times the mean squared difference
-// of their predictions eps. One DDIM step from level s to t = next takes eps times
+// The losses of the models when nothing but their predictions is known: how far, as a root mean square, each
+// model's step moves the final latent from where the last model's would have led. One DDIM step from level s
+// to t takes eps times
 //
 //   sigma_t - alpha_t sigma_s / alpha_s,
 //
-// and later steps carry an error in x_t on like x itself, by alpha_end / alpha_t where the estimate of x0
-// keeps still; the last column is 0. differences: of every model with the last, by step (see
-// prediction_similarity).
+// and what it adds to x_t shrinks on the way to the end as all x do, by sqrt(alpha^2 + sigma^2) of the end
+// over that of t: exact for latents that are standard normal. Errors of different steps are taken to point
+// the same way, so that they add up: with independent ones the sum would be less. The last column is 0.
+// differences: of every model with the last, by step (see prediction_similarity).
 std::vector<std::vector<double>> estimated_losses(const Trajectory& trajectory, size_t models,
                                                   const std::vector<PairSimilarity>& differences);
 
 // What a curve says about a trajectory, measured or between two measured ones.
 struct Candidate {
-  std::string label, sampler, assignment;  // see CurvePoint
+  std::string label, sampler, steps_option, assignment;  // see CurvePoint
   int steps = 0;
   std::vector<int64_t> evaluations;  // by model
   double metric = 0;

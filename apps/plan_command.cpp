@@ -1,0 +1,59 @@
+#include <cstdio>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/output.h"
+#include "apps/planning.h"
+#include "tstitch/base/error.h"
+#include "tstitch/io/atomic_file.h"
+
+namespace tstitch {
+namespace {
+
+struct PlanArguments : Arguments, PlanningArguments {};
+
+int plan_command(const PlanArguments& a) {
+  check_goal(a);
+  const std::vector<ModelInfo> infos = read_models(a);
+  check(infos.size() >= 2, ErrorKind::usage, "nothing to plan for one model");
+  const SampleOptions options = sample_options(a, infos);
+  const Plan all = plan_of_all(infos, options);
+  if (!a.output.empty()) check_output_file(a.output);
+  const bool decodes = infos.back().pixels || !vae_path(a, infos.back()).empty();
+  Session session(a, infos);
+  if (session.load({&all, 1}, decodes) == kInterrupted) return report_interrupted();
+  const auto planned = choose_trajectory(session, infos, options, a);
+  if (!planned) return report_interrupted();
+  if (!a.output.empty()) write_file(a.output, to_json(*planned));
+  if (a.json)
+    std::printf("%s", to_json(*planned).c_str());
+  else if (!a.quiet) {
+    print(*planned);
+    if (!a.output.empty())
+      std::printf("wrote %s: use it with `tstitch sample --plan %s`\n", a.output.c_str(), a.output.c_str());
+  }
+  return kDone;
+}
+
+}  // namespace
+
+Command add_plan_command(CLI::App& program) {
+  auto* command = program.add_subcommand(
+      "plan",
+      "Choose the trajectory for a time, a speed-up or a quality, from times measured on this machine");
+  auto a = std::make_shared<PlanArguments>();
+  add_common_options(*command, *a);
+  add_planning_options(*command, *a);
+  command
+      ->add_option("--speedup", a->speedup,
+                   "The best trajectory so many times as fast as the last model alone")
+      ->group("Plan");
+  command
+      ->add_option("--max-metric-loss", a->max_metric_loss,
+                   "The fastest trajectory whose metric is no more than this worse than the last model's: 2%")
+      ->group("Plan");
+  command->get_option("--output")->description("Write the plan, .json, for sample --plan");
+  return [a] { return plan_command(*a); };
+}
+
+}  // namespace tstitch
