@@ -300,6 +300,92 @@ TEST_F(Cli, PlansAreMadeAndUsed) {
                  {"plan", "--curve", "c.json", "--budget", "1s", "--cfg-scale", "1", "--metric", "recall"});
 }
 
+size_t lines(const std::string& text) { return static_cast<size_t>(std::ranges::count(text, '\n')); }
+
+TEST_F(Cli, AnalyzeSpectrumWritesNumbersAndCurves) {
+  const Outcome outcome =
+      run({"analyze", "spectrum", "--steps", "4", "--class", "1", "--ratio", "0.5", "-o", "a.png", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(outcome.out, read(path("a.json")));
+  EXPECT_EQ(report["outputs"], (std::vector<std::string>{"a.json", "a.csv", "a.svg", "a.png"}));
+  EXPECT_EQ(report["trajectory"]["assignment"], "0*2 1*2");
+  ASSERT_EQ(report["spectrum"].size(), 5u);
+  EXPECT_EQ(report["frequencies"].size(), 15u);
+  for (const auto& step : report["spectrum"]) {
+    EXPECT_EQ(step["log_amplitude"].size(), 15u);
+    EXPECT_EQ(step["diagonal"].size(), 14u);
+  }
+  // A picture is darker at the finest frequencies than noise.
+  EXPECT_LT(report["spectrum"][4]["log_amplitude"][14], report["spectrum"][0]["log_amplitude"][14]);
+  EXPECT_EQ(lines(read(path("a.csv"))), 1 + 5 * 15u);
+  EXPECT_TRUE(read(path("a.svg")).starts_with("<?xml"));
+  EXPECT_EQ(read_png(path("a.png").string()).width, 1280);
+}
+
+TEST_F(Cli, AnalyzeSimilarityComparesEveryPair) {
+  const Outcome outcome = run({"analyze", "similarity", "--steps", "4", "--class", "1,2", "-m", "fashion-l",
+                               "-m", "fashion-s", "-m", "fashion-l", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(read(path("similarity.json")));
+  EXPECT_EQ(report["trajectory"]["assignment"], "2*4");
+  ASSERT_EQ(report["similarity"].size(), 6u);
+  for (size_t i = 0; i < 6; ++i) {
+    const auto& pair = report["similarity"][i];
+    const bool latents = i >= 3, same = i % 3 == 1;
+    EXPECT_EQ(pair["of"], latents ? "latents" : "predictions");
+    ASSERT_EQ(pair["steps"].size(), latents ? 5u : 4u);
+    for (const auto& step : pair["steps"]) {
+      if (same) {
+        EXPECT_NEAR(step["cosine_mean"], 1, 1e-12);
+        EXPECT_EQ(step["relative_mse"], 0);
+      } else {
+        EXPECT_GT(step["cosine_mean"], 0.5);
+      }
+    }
+    if (!same) {
+      EXPECT_LT(pair["steps"].back()["cosine_mean"], 0.999);
+    }
+  }
+  EXPECT_EQ(lines(read(path("similarity.csv"))), 1 + 3 * 4 + 3 * 5u);
+}
+
+// The last latents are those that `sample` saves.
+TEST_F(Cli, AnalyzeSimilaritySeesTheLatentsOfSample) {
+  const std::vector<std::string> settings = {"--steps", "4", "--class", "1"};
+  const auto with = [&](std::vector<std::string> command) {
+    command.insert(command.end(), settings.begin(), settings.end());
+    ASSERT_EQ(run(command).code, 0);
+  };
+  with({"sample", "-m", "fashion-s", "--save-latent", "s.npy"});
+  with({"sample", "-m", "fashion-l", "--save-latent", "l.npy"});
+  with({"analyze", "similarity"});
+  const double error = relative_error(read_npy(path("s.npy").string()), read_npy(path("l.npy").string()));
+  const auto report = nlohmann::json::parse(read(path("similarity.json")));
+  EXPECT_NEAR(report["similarity"][1]["steps"][4]["relative_mse"], error * error, 1e-9);
+}
+
+TEST_F(Cli, AnalyzeRefusesBeforeItLoads) {
+  expect_refused(2, {"subcommand"}, {"analyze"});
+  expect_refused(2, {"two models"}, {"analyze", "similarity", "-m", "fashion-s"});
+  expect_refused(2, {".png"}, {"analyze", "spectrum", "-o", "a.svg"});
+  expect_refused(2, {"--ratio"}, {"analyze", "similarity", "--ratio", "0.5"});
+  expect_refused(2, {"steps '0'"}, {"analyze", "spectrum", "--steps", "0"});
+  expect_refused(4, {"nowhere"}, {"analyze", "spectrum", "-o", "nowhere/a.png"});
+}
+
+TEST_F(Cli, AnInterruptedAnalysisWritesNothing) {
+  for (const char* analysis : {"spectrum", "similarity"}) {
+    const pid_t child = start({"analyze", analysis, "--steps", "1000", "-b", "100"});
+    std::this_thread::sleep_for(std::chrono::milliseconds(1000));
+    kill(child, SIGINT);
+    const Outcome outcome = wait(child);
+    EXPECT_EQ(outcome.code, 130) << outcome.err;
+    EXPECT_NE(outcome.err.find("nothing was written"), std::string::npos) << outcome.err;
+    EXPECT_TRUE(files().empty());
+  }
+}
+
 TEST_F(Cli, InspectSaysWhatFits) {
   const Outcome outcome = run({"inspect", "fashion-s", "fashion-b"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
