@@ -81,11 +81,13 @@ TEST(BestAssignments, OfModelsThatDriftApartIsStitching) {
 // moves the end by exactly the sum of its steps' losses, when the steps push the same way.
 TEST(EstimatedLosses, AreExactForStandardNormalLatents) {
   std::vector<NoiseLevel> levels;
-  for (int i = 0; i <= 20; ++i) {
-    const double angle = 1.5 * (1 - i / 20.0);
-    levels.push_back({.t = 50.0 * (20 - i), .alpha = std::cos(angle), .sigma = std::sin(angle)});
+  constexpr int kSteps = 400;
+  for (int i = 0; i <= kSteps; ++i) {
+    const double angle = 1.5 * (1 - static_cast<double>(i) / kSteps);
+    levels.push_back(
+        {.t = static_cast<double>(kSteps - i), .alpha = std::cos(angle), .sigma = std::sin(angle)});
   }
-  const std::vector<int> assignment(20, 0);
+  const std::vector<int> assignment(kSteps, 0);
   const Trajectory trajectory(levels, assignment);
   const double c = 0.01;
   PairSimilarity pair{.first = 0, .second = 1, .steps = {}};
