@@ -1,6 +1,6 @@
 """Trains the classifier whose features measure the demo family (assets/fashion-features.safetensors), on a CPU.
 
-    python3 tools/train_demo_classifier.py --epochs 6 --out assets/fashion-features.safetensors
+    python3 tools/train_demo_classifier.py --epochs 24 --out assets/fashion-features.safetensors
 
 AdamW, rate 3e-3 falling along a cosine, batches of 256, pictures flipped and moved by up to one pixel; a batch norm behind
 each convolution while training, folded into it in the file. The last step's weights are the file's, whatever the test says.
@@ -58,7 +58,7 @@ def accuracy(model, images, labels):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.manual_seed(0)
