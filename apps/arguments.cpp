@@ -213,6 +213,17 @@ void add_share_options(CLI::App& command, Arguments& a) {
 }
 
 void add_sample_options(CLI::App& command, Arguments& a) {
+  command
+      .add_option(
+          "--switch", a.switching,
+          "share, or auto: every image leaves the first of two models by itself, see docs/adaptive.md")
+      ->capture_default_str()
+      ->group("Trajectory");
+  command
+      .add_option("--switch-threshold", a.sample.switch_threshold,
+                  "How far details of an image stand out of the noise before --switch auto changes its model."
+                  " Default: (1 + cfg scale) / 80, 40 % of the steps of the demo family")
+      ->group("Trajectory");
   command.add_option("--save-latent", a.save_latent, "Write the final latents: .npy, f32 (N,C,H,W)")
       ->group("Images");
   command.add_option("--num-fid-samples", a.fid_samples, "The same as --class random -b N")->group("Images");
@@ -291,6 +302,9 @@ SampleOptions sample_options(const Arguments& a, const std::vector<ModelInfo>& m
   }
   check(options.fractions.empty() || options.switch_steps.empty(), ErrorKind::usage,
         "--fractions and --switch-step exclude each other");
+  check(a.switching == "share" || a.switching == "auto", ErrorKind::usage, "--switch is \"",
+        printable(a.switching), "\", expected share or auto");
+  options.adaptive = a.switching == "auto";
   if (!a.cfg_channels.empty()) options.cfg_channels = parse_cfg_channels(a.cfg_channels);
   if (a.classes == "random")
     options.random_classes = true;

@@ -19,6 +19,7 @@ struct Arguments {
   std::string vae;
   std::optional<double> ratio;
   std::string switch_rule, scheduler, spacing;
+  std::string switching = "share";
   std::string classes, uncond;
   std::string seed = "0";
   std::optional<int64_t> image_size, fid_samples;

@@ -26,8 +26,9 @@ std::string picture_output(const Arguments& a, const ModelInfo& model) {
 void print_steps(const Plan& plan, const std::vector<ModelInfo>& infos) {
   std::printf("%6s %9s %10s %10s  %s\n", "step", "timestep", "alpha", "sigma", "model");
   for (const Step& step : plan.trajectory)
-    std::printf("%6d %9g %10.6f %10.6f  %s\n", step.index + 1, step.level.t, step.level.alpha,
-                step.level.sigma, infos[static_cast<size_t>(step.denoiser)].name.c_str());
+    std::printf(
+        "%6d %9g %10.6f %10.6f  %s\n", step.index + 1, step.level.t, step.level.alpha, step.level.sigma,
+        plan.switch_threshold ? "as each image" : infos[static_cast<size_t>(step.denoiser)].name.c_str());
 }
 
 // A name each for a few files, the folder for many.
@@ -62,6 +63,9 @@ int sample_command(const SampleArguments& a) {
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
   check(a.save_latent.empty() || (!a.resume && rank.count == 1), ErrorKind::usage,
         "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");
+
+  check(!(plan.switch_threshold && a.dry_run), ErrorKind::usage,
+        "--dry-run: how long --switch auto takes is only known once the images have been sampled");
 
   Session session(a, infos);
   if (!a.budget.empty()) {
@@ -126,6 +130,9 @@ int sample_command(const SampleArguments& a) {
         json_report(plan, session.models(), result, session.backend().description(), outputs).c_str());
   } else if (!a.quiet) {
     session.print_times(result);
+    if (plan.switch_threshold)
+      std::printf("%s served %.1f of %d steps in the mean\n", infos[0].name.c_str(), mean_small_steps(result),
+                  plan.trajectory.size());
     print_outputs(outputs, path);
     if (output && !output->next_step().empty()) std::printf("%s\n", output->next_step().c_str());
   }

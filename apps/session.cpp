@@ -40,7 +40,7 @@ int Session::load(std::span<const Plan> plans, bool with_decoder) {
     inputs_.contexts = TextEncoder(*backend_, model_with_text_encoder(infos), plan.clip_skip).encode(texts);
   }
   for (size_t i = 0; i < models_.size(); ++i) {
-    const auto uses = [&](const Plan& p) { return p.trajectory.steps_of(static_cast<int>(i)) > 0; };
+    const auto uses = [&](const Plan& p) { return p.uses(static_cast<int>(i)); };
     if (std::ranges::any_of(plans, uses)) models_[i] = load_model(models_[i].info, *backend_);
     if (interrupted()) return kInterrupted;
   }

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <thread>
 
 #include "tests/support/golden.h"
@@ -72,6 +73,43 @@ TEST_F(Cli, APictureIsAStart) {
   EXPECT_EQ(run({"sample", "--strength", "0.5"}).code, 2);
   EXPECT_EQ(run({"sample", "-i", "missing.png"}).code, 3);
   EXPECT_EQ(run({"sample", "-i", "a.png", "-W", "3"}).code, 2);
+}
+
+TEST_F(Cli, ImagesSwitchByThemselves) {
+  const std::vector<std::string> adaptive = {"sample",   "--steps", "10", "-b",   "2",
+                                             "--switch", "auto",    "-o", "a.png"};
+  Outcome outcome = run(adaptive);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("fashion-s until details are 0.0375 of the noise, then fashion-l, 10 steps"),
+            std::string::npos)
+      << outcome.out;
+  EXPECT_NE(outcome.out.find("of 10 steps in the mean"), std::string::npos) << outcome.out;
+  EXPECT_NE(read(path("a.png")).find("Switch threshold: 0.0375"), std::string::npos);
+
+  std::vector<std::string> json = adaptive;
+  json.push_back("--json");
+  const auto report = nlohmann::json::parse(run(json).out);
+  EXPECT_EQ(report["trajectory"]["switch_threshold"], 0.0375);
+  EXPECT_FALSE(report["trajectory"].contains("assignment"));
+  const auto images = report["small_steps"]["images"].get<std::vector<int>>();
+  ASSERT_EQ(images.size(), 11u);
+  EXPECT_EQ(std::accumulate(images.begin(), images.end(), 0), 20);
+  EXPECT_GT(report["small_steps"]["mean"], 2);
+  EXPECT_LT(report["small_steps"]["mean"], 7);
+
+  // A run into an archive is the same however it is cut, and is not continued with another threshold.
+  const auto archive = [&](const char* name, std::vector<std::string> more) {
+    more.insert(more.begin(), {"sample", "--steps", "10", "--class", "random", "-b", "20", "--switch", "auto",
+                               "-q", "-o", name});
+    return run(more);
+  };
+  ASSERT_EQ(archive("a.npz", {"--batch-size", "20"}).code, 0);
+  ASSERT_EQ(archive("b.npz", {"--batch-size", "3"}).code, 0);
+  EXPECT_EQ(read(path("a.npz")), read(path("b.npz")));
+  ASSERT_EQ(archive("c.npz", {"--rank", "0", "--world-size", "2"}).code, 0);
+  outcome = archive("c.npz", {"--rank", "1", "--world-size", "2", "--switch-threshold", "0.1"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_NE(outcome.err.find("the trajectory (--ratio, --switch)"), std::string::npos) << outcome.err;
 }
 
 TEST_F(Cli, AModelThatNoStepUsesIsSaidSo) {
@@ -461,6 +499,10 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"3 fractions", "2 models"}, {"sample", "--three_combo", "0.4,0.2,0.4"});
   expect_refused(2, {"exclude"}, {"sample", "--ratio", "0.5", "--switch-step", "3"});
   expect_refused(2, {"two models"}, {"sample", "--ratio", "0.5", "-m", "fashion-s"});
+  expect_refused(2, {"--switch", "\"never\"", "share or auto"}, {"sample", "--switch", "never"});
+  expect_refused(2, {"--switch auto", "excludes"}, {"sample", "--switch", "auto", "--ratio", "0.5"});
+  expect_refused(2, {"--switch-threshold", "--switch auto"}, {"sample", "--switch-threshold", "0.1"});
+  expect_refused(2, {"--dry-run", "--switch auto"}, {"sample", "--switch", "auto", "--dry-run"});
   expect_refused(2, {"--switch-rule", "foo", "dit, ldm"}, {"sample", "--switch-rule", "foo"});
   expect_refused(2, {"plms", "ddim, ddpm"}, {"sample", "--solver", "plms"});
   expect_refused(2, {"flow_euler", "rectified flows"}, {"sample", "--sampler", "flow_euler"});

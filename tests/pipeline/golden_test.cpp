@@ -99,5 +99,31 @@ TEST(TrajectoryGoldens, EveryCaseIsTested) {
   EXPECT_EQ(cases_file()["cases"].size(), 12u) << "add the new case to the list above";
 }
 
+// tools/make_adaptive_goldens.py: the demo family, every image switching by itself.
+TEST(AdaptiveGolden, ImagesSwitchWherePyTorchSwitches) {
+  std::ifstream file(golden_path("adaptive/switches.json"));
+  const auto expected = nlohmann::json::parse(file);
+  const auto images = expected["small_steps"].get<std::vector<size_t>>();
+  const auto backend = make_backend({.device = "cpu", .dtype = "f32", .threads = 2});
+  std::vector<Model> models;
+  std::vector<ModelInfo> infos;
+  for (const char* name : {"fashion-s", "fashion-l"}) {
+    infos.push_back(read_model_info(std::string(TSTITCH_SOURCE_DIR) + "/assets/" + name + ".safetensors"));
+    models.push_back(load_model(infos.back(), *backend));
+  }
+  SampleOptions options{.adaptive = true,
+                        .switch_threshold = expected["threshold"].get<double>(),
+                        .sampler = "ddim",
+                        .steps = std::to_string(expected["steps"].get<int>()),
+                        .cfg_scale = 1};
+  options.given.initial = input("adaptive/x_T", {std::ssize(images), 1, 28, 28});
+  RunObserver silent;
+  const RunResult result = run(*backend, models, make_plan(infos, options), silent);
+  std::vector<int64_t> counts(21);
+  for (const size_t steps : images) ++counts[steps];
+  EXPECT_EQ(result.small_steps, counts);
+  EXPECT_LE(relative_error(result.latents, golden("adaptive/final.npy")), 1e-4);
+}
+
 }  // namespace
 }  // namespace tstitch

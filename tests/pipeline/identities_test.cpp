@@ -2,7 +2,9 @@
 // seed and not on its company.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <set>
 
 #include "tstitch/base/error.h"
 #include "tstitch/pipeline/run.h"
@@ -104,6 +106,52 @@ TEST_P(Identities, EvaluationsAreWhatTheTrajectorySays) {
   const RunResult result = sample(s);
   EXPECT_EQ(result.models[0].evaluations, 2 * 3);
   EXPECT_EQ(result.models[1].evaluations, 2 * 3);
+}
+
+// After how many steps the only image of a run went over.
+int switch_of(const RunResult& result) {
+  for (size_t steps = 0; steps < result.small_steps.size(); ++steps)
+    if (result.small_steps[steps]) return static_cast<int>(steps);
+  return -1;
+}
+
+TEST_P(Identities, AnAdaptiveImageIsOneOfAFixedSwitchAndDoesNotDependOnItsCompany) {
+  Setting together = setting({"one", "two"}, {});
+  together.options.adaptive = true;
+  together.options.switch_threshold = 1000;
+  together.options.steps = "12";
+  together.options.cfg_scale = 1.5;
+  together.options.classes = {1, 4, 9, 4, 2};
+  together.options.batch_size = 5;
+  // Networks without training find no details: they come from starts of different size.
+  Tensor start({5, 1, 28, 28}, DType::f32);
+  for (int64_t i = 0; i < start.elements(); ++i)
+    start.data<float>()[i] = static_cast<float>(std::sin(i) * std::pow(4, i / (28 * 28)));
+  together.options.given.initial = start;
+  const RunResult all = sample(together);
+  Setting apart = together;
+  apart.options.batch_size = 2;
+  expect_equal(sample(apart).latents, all.latents);
+
+  std::set<int> switches;
+  for (int64_t image = 0; image < 5; ++image) {
+    Setting alone = together;
+    alone.options.classes = {together.options.classes[static_cast<size_t>(image)]};
+    alone.options.given.initial = start.slice(image, image + 1);
+    const RunResult adaptive = sample(alone);
+    if (together.options.sampler == "ddim")  // without noise, whose address is the image
+      expect_equal(adaptive.latents, all.latents.slice(image, image + 1));
+    const int switch_step = switch_of(adaptive);
+    switches.insert(switch_step);
+    alone.options.adaptive = false;
+    alone.options.switch_threshold.reset();
+    alone.options.switch_steps = {switch_step};
+    const RunResult fixed = sample(alone);
+    expect_equal(fixed.latents, adaptive.latents);
+    for (const size_t model : {0, 1})
+      EXPECT_EQ(fixed.models[model].evaluations, adaptive.models[model].evaluations);
+  }
+  EXPECT_GE(switches.size(), 3u);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Identities,

@@ -67,6 +67,24 @@ TEST(Plan, OtherSizesAreInPixels) {
   EXPECT_EQ(plan.height, 16);
 }
 
+TEST(Plan, AdaptiveSwitchingNeedsTwoModelsAndNoOtherWord) {
+  EXPECT_EQ(make_plan(kPair, {}).switch_threshold, std::nullopt);
+  EXPECT_EQ(make_plan(kPair, {.adaptive = true}).switch_threshold, 5.0 / 80);  // guidance 4
+  EXPECT_EQ(make_plan(kPair, {.adaptive = true, .cfg_scale = 1}).switch_threshold, 0.025);
+  EXPECT_EQ(make_plan(kPair, {.adaptive = true, .switch_threshold = 0.2}).switch_threshold, 0.2);
+  EXPECT_TRUE(make_plan(kPair, {.adaptive = true}).uses(1));
+  const auto usage = ErrorKind::usage;
+  expect_refused(usage, "excludes shares", kPair, {.fractions = {0.5, 0.5}, .adaptive = true});
+  expect_refused(usage, "excludes shares", kPair, {.switch_steps = {3}, .adaptive = true});
+  expect_refused(usage, "excludes shares", kPair, {.assignment = std::vector<int>(50), .adaptive = true});
+  expect_refused(usage, "there is 1 model", {kPair[0]}, {.adaptive = true});
+  expect_refused(usage, "there are 3 models", {kPair[0], kPair[1], kPair[1]}, {.adaptive = true});
+  expect_refused(usage, "--switch-threshold", kPair, {.switch_threshold = 0.1});
+  expect_refused(usage, "--switch-threshold", kPair, {.adaptive = true, .switch_threshold = -0.1});
+  expect_refused(usage, "--switch-threshold", kPair, {.adaptive = true, .switch_threshold = NAN});
+  expect_refused(usage, "--solver-reset", kPair, {.adaptive = true, .solver_reset = true});
+}
+
 TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
   const auto usage = ErrorKind::usage;
   expect_refused(usage, "fractions", kPair, {.fractions = {1}});

@@ -6,6 +6,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/philox.h"
+#include "tstitch/diffusion/adaptive_switch.h"
 
 namespace tstitch {
 namespace {
@@ -24,6 +25,18 @@ void check_stitchable(const std::vector<ModelInfo>& models) {
 
 std::vector<int> assign(const SampleOptions& options, SwitchRule rule, size_t models,
                         std::span<const double> timesteps, int train_timesteps) {
+  if (options.adaptive) {
+    check(options.fractions.empty() && options.switch_steps.empty() && options.assignment.empty(),
+          ErrorKind::usage,
+          "--switch auto decides during sampling who serves a step: it excludes shares,"
+          " --switch-step and plans");
+    check(models == 2, ErrorKind::usage, "--switch auto leads from a small model to a large one, but there ",
+          models == 1 ? "is 1 model" : concat("are ", models, " models"));
+    check(!options.solver_reset, ErrorKind::usage,
+          "--solver-reset forgets the steps of a whole batch at once, and with --switch auto its images"
+          " switch one by one");
+    return std::vector<int>(timesteps.size());
+  }
   if (!options.assignment.empty()) {
     const auto [least, most] = std::ranges::minmax(options.assignment);
     check(options.assignment.size() == timesteps.size(), ErrorKind::usage, "models are named for ",
@@ -133,6 +146,16 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const std::string& sam
                      strength);
 }
 
+std::optional<double> switch_threshold_of(const SampleOptions& options, double cfg_scale) {
+  check(options.adaptive || !options.switch_threshold, ErrorKind::usage,
+        "--switch-threshold is for --switch auto, which is not there");
+  if (!options.adaptive) return {};
+  const double threshold = options.switch_threshold.value_or(default_switch_threshold(cfg_scale));
+  check(std::isfinite(threshold) && threshold >= 0, ErrorKind::usage, "--switch-threshold is ", threshold,
+        ", expected 0 or more");
+  return threshold;
+}
+
 void check_null_context(const Tensor& token, const ModelInfo& model) {
   if (!token) return;
   check(model.class_width > 0, ErrorKind::usage,
@@ -207,6 +230,7 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
 
   Plan plan = {
       .trajectory = Trajectory(levels, assignment),
+      .switch_threshold = switch_threshold_of(options, cfg_scale),
       .sampler = sampler,
       .solver = {.eta = eta, .reset_at_switch = options.solver_reset},
       .cfg_scale = cfg_scale,

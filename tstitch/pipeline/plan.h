@@ -23,6 +23,9 @@ struct SampleOptions {
   std::vector<int> switch_steps;
   std::vector<int> assignment;
   std::optional<SwitchRule> switch_rule;  // default: the last model's, like the three below
+  // Instead: each image goes over from the first of two models to the second by itself (adaptive_switch.h).
+  bool adaptive = false;
+  std::optional<double> switch_threshold;  // default: default_switch_threshold
 
   std::string sampler;
   std::string steps = "50";             // see make_levels
@@ -57,7 +60,8 @@ struct SampleOptions {
 };
 
 struct Plan {
-  Trajectory trajectory;
+  Trajectory trajectory;                   // with a threshold all of the first model, to begin with
+  std::optional<double> switch_threshold;  // where every image switches by itself
   std::string sampler;
   SolverOptions solver;
   double cfg_scale;
@@ -77,6 +81,8 @@ struct Plan {
 
   int64_t images() const { return static_cast<int64_t>(classes.size()); }
   bool guided() const { return cfg_scale != 1; }
+  // Whether that model may be asked.
+  bool uses(int model) const { return switch_threshold || trajectory.steps_of(model) > 0; }
 };
 
 // The side of a latent for pictures of so many pixels, or that of the training where nothing is asked. Throws

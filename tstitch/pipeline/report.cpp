@@ -36,9 +36,20 @@ std::string text_of(const ordered_json& json) {
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+std::string describe(const Plan& plan, const std::vector<std::string>& names) {
+  if (!plan.switch_threshold) return plan.trajectory.describe(names);
+  return concat(names[0], " until details are ", *plan.switch_threshold, " of the noise, then ", names[1],
+                ", ", plan.trajectory.size(), " steps");
+}
+
 ordered_json trajectory_json(const Plan& plan, const std::vector<std::string>& names) {
   ordered_json timesteps = ordered_json::array(), segments = ordered_json::array();
   for (const Step& step : plan.trajectory) timesteps.push_back(step.level.t);
+  if (plan.switch_threshold)
+    return {{"text", describe(plan, names)},
+            {"steps", plan.trajectory.size()},
+            {"switch_threshold", *plan.switch_threshold},
+            {"timesteps", timesteps}};
   for (const Segment& segment : plan.trajectory.segments())
     segments.push_back({{"model", names[static_cast<size_t>(segment.denoiser)]},
                         {"first_step", segment.first + 1},
@@ -60,8 +71,8 @@ ordered_json plan_json(const Plan& plan, std::span<const Model> models, const st
     entries.push_back({{"name", info.name},
                        {"path", info.path},
                        {"parameters", info.architecture->parameters()},
-                       {"steps", plan.trajectory.steps_of(static_cast<int>(i))},
                        {"load_ms", milliseconds(models[i].load_seconds)}});
+    if (!plan.switch_threshold) entries.back()["steps"] = plan.trajectory.steps_of(static_cast<int>(i));
   }
   ordered_json json = {{"version", kVersion},
                        {"device", device},
@@ -103,6 +114,20 @@ std::vector<std::string> subjects(const Plan& plan, const ModelInfo& model, int6
   return texts;
 }
 
+// "Model: S (steps 1-8) + L (steps 9-20), Switch after step: 8".
+std::string stitched_text(const Plan& plan, std::span<const ModelInfo> models) {
+  if (plan.switch_threshold)
+    return concat("Model: ", models[0].name, " + ", models[1].name,
+                  ", Switch threshold: ", *plan.switch_threshold);
+  std::string used, switches;
+  for (const auto& [denoiser, first, count] : plan.trajectory.segments()) {
+    used += concat(used.empty() ? "Model: " : " + ", models[static_cast<size_t>(denoiser)].name, " (steps ",
+                   first + 1, "-", first + count, ")");
+    if (first > 0) switches += concat(switches.empty() ? ", Switch after step: " : "/", first);
+  }
+  return used + switches;
+}
+
 std::string hash_text(uint64_t hash) {
   char text[32];
   std::snprintf(text, sizeof text, "fnv1a64:%016llx", static_cast<unsigned long long>(hash));
@@ -111,6 +136,16 @@ std::string hash_text(uint64_t hash) {
 
 }  // namespace
 
+double mean_small_steps(const RunResult& result) {
+  double sum = 0, images = 0;
+  for (size_t steps = 0; steps < result.small_steps.size(); ++steps) {
+    const auto count = static_cast<double>(result.small_steps[steps]);
+    sum += count * static_cast<double>(steps);
+    images += count;
+  }
+  return images > 0 ? sum / images : 0;
+}
+
 int64_t peak_memory_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -118,7 +153,7 @@ int64_t peak_memory_bytes() {
 }
 
 std::string describe(const Plan& plan, std::span<const ModelInfo> models) {
-  return plan.trajectory.describe(names_of(models));
+  return describe(plan, names_of(models));
 }
 
 std::string json_plan(const Plan& plan, std::span<const Model> models, const std::string& device) {
@@ -135,6 +170,8 @@ std::string json_report(const Plan& plan, std::span<const Model> models, const R
     entry["ms"] = milliseconds(seconds);
     entry["ms_per_evaluation"] = evaluations ? milliseconds(seconds / static_cast<double>(evaluations)) : 0.0;
   }
+  if (plan.switch_threshold)
+    report["small_steps"] = {{"mean", mean_small_steps(result)}, {"images", result.small_steps}};
   report["sample_ms"] = milliseconds(result.seconds);
   if (result.decode_seconds > 0) report["decode_ms"] = milliseconds(result.decode_seconds);
   report["total_ms"] = milliseconds(load_seconds(models) + result.seconds + result.decode_seconds);
@@ -161,19 +198,11 @@ std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std:
   std::string sampler = plan.sampler;
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
 
-  // The switches as the steps after which the next model takes over.
-  std::string used, switches;
-  for (const Segment& segment : plan.trajectory.segments()) {
-    const std::string& name = models[static_cast<size_t>(segment.denoiser)].name;
-    used += concat(used.empty() ? "" : " + ", name, " (steps ", segment.first + 1, "-",
-                   segment.first + segment.count, ")");
-    if (segment.first > 0) switches += concat(switches.empty() ? "" : "/", segment.first);
-  }
   const int64_t unit = models.back().pixels_per_latent;
-  std::string parameters = concat(subject, "\nSteps: ", plan.trajectory.size(), ", Sampler: ", sampler,
-                                  ", CFG scale: ", plan.cfg_scale, ", Seed: ", plan.seed, ", RNG: ", plan.rng,
-                                  ", Size: ", plan.width * unit, "x", plan.height * unit, ", Model: ", used);
-  if (!switches.empty()) parameters += ", Switch after step: " + switches;
+  std::string parameters =
+      concat(subject, "\nSteps: ", plan.trajectory.size(), ", Sampler: ", sampler,
+             ", CFG scale: ", plan.cfg_scale, ", Seed: ", plan.seed, ", RNG: ", plan.rng,
+             ", Size: ", plan.width * unit, "x", plan.height * unit, ", ", stitched_text(plan, models));
   if (image >= 0) parameters += concat(", Image: ", image);
   parameters += concat(", Version: tstitch ", kVersion);
   return {{"parameters", parameters}, {"Software", concat("tstitch ", kVersion)}};

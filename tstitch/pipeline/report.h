@@ -15,6 +15,9 @@ namespace tstitch {
 // The most memory this process has held, in bytes.
 int64_t peak_memory_bytes();
 
+// Of a run with adaptive switching: steps of the small model per image.
+double mean_small_steps(const RunResult& result);
+
 // "fashion-s: steps 1-20, fashion-l: 21-50", with the models that serve no step.
 std::string describe(const Plan& plan, std::span<const ModelInfo> models);
 

@@ -4,36 +4,41 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <optional>
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
 #include "tstitch/diffusion/guidance.h"
 #include "tstitch/diffusion/sample.h"
 #include "tstitch/ops/ops.h"
+#include "tstitch/pipeline/adaptive_batch.h"
 
 namespace tstitch {
 namespace {
 
-// What the images first ... first + count - 1 of the run show.
-Conditions conditions_of(const Plan& plan, const RunInputs& inputs, int64_t first, int64_t count) {
-  Conditions conditions{.subjects = {plan.classes.begin() + first, plan.classes.begin() + first + count},
-                        .images = std::vector<uint64_t>(static_cast<size_t>(count)),
+std::vector<uint64_t> indices_of(IndexRange images) {
+  std::vector<uint64_t> indices(static_cast<size_t>(images.count));
+  std::iota(indices.begin(), indices.end(), static_cast<uint64_t>(images.first));
+  return indices;
+}
+
+// What these images of the run show.
+Conditions conditions_of(const Plan& plan, const RunInputs& inputs, std::span<const uint64_t> images) {
+  Conditions conditions{.subjects = {},
+                        .images = {images.begin(), images.end()},
                         .seed = plan.seed,
                         .null_context = plan.null_context,
                         .contexts = inputs.contexts};
-  std::iota(conditions.images.begin(), conditions.images.end(), static_cast<uint64_t>(first));
+  for (const uint64_t image : images) conditions.subjects.push_back(plan.classes[static_cast<size_t>(image)]);
   return conditions;
 }
 
-// Noise of the images first .. first + count - 1 of the run.
-std::unique_ptr<NoiseSource> noise_of(Backend& backend, const Plan& plan, int64_t first, int64_t count) {
-  std::vector<uint64_t> images(static_cast<size_t>(count));
-  std::iota(images.begin(), images.end(), static_cast<uint64_t>(first));
+std::unique_ptr<NoiseSource> noise_of(Backend& backend, const Plan& plan, IndexRange images) {
   const Shape chw = {plan.channels, plan.height, plan.width};
-  auto drawn = make_noise(backend, plan.rng, plan.seed, std::move(images), chw);
+  auto drawn = make_noise(backend, plan.rng, plan.seed, indices_of(images), chw);
   if (!plan.given.initial && !plan.given.steps) return drawn;
-  return std::make_unique<GivenNoise>(backend, plan.given, first,
-                                      Shape{count, plan.channels, plan.height, plan.width}, std::move(drawn));
+  const Shape nchw = {images.count, plan.channels, plan.height, plan.width};
+  return std::make_unique<GivenNoise>(backend, plan.given, images.first, nchw, std::move(drawn));
 }
 
 // x at the trajectory's first level: noise, or the initial picture under noise (q(x_t | x_0)).
@@ -49,26 +54,33 @@ Tensor start_of(Backend& backend, const Plan& plan, const RunInputs& inputs, Noi
 // Times the steps and passes them on, and what is predicted in them.
 class BatchObserver final : public Observer {
  public:
-  BatchObserver(RunObserver& outer, RunResult& result, const Solver& solver, Progress progress)
-      : outer_(outer), result_(result), solver_(solver), progress_(progress) {}
+  // adaptive: null where the trajectory says who serves a step.
+  BatchObserver(RunObserver& outer, RunResult& result, const Solver& solver, AdaptiveBatch* adaptive,
+                Progress progress)
+      : outer_(outer), result_(result), solver_(solver), adaptive_(adaptive), progress_(progress) {}
 
   void before(const Step& step) override {
+    if (adaptive_) adaptive_->begin_step();
     progress_.step = step.index;
-    progress_.model = step.denoiser;
+    progress_.model = adaptive_ ? adaptive_->serving() : step.denoiser;
     outer_.progress(progress_);
     step_ = &step;
     stopwatch_ = {};
   }
 
   void predicted(const Tensor& x, const Prediction& prediction) {
-    if (step_) outer_.predicted(progress_.images, *step_, x, prediction);
+    if (!step_) return;
+    if (adaptive_) adaptive_->observe(*step_, prediction);
+    outer_.predicted(progress_.images, *step_, x, prediction);
     step_ = nullptr;
   }
 
   bool after(const Step& step, const Tensor&) override {
-    ModelTime& time = result_.models[static_cast<size_t>(step.denoiser)];
-    time.seconds += stopwatch_.seconds();
-    time.evaluations += std::ssize(solver_.asks(step));
+    if (!adaptive_) {
+      ModelTime& time = result_.models[static_cast<size_t>(step.denoiser)];
+      time.seconds += stopwatch_.seconds();
+      time.evaluations += std::ssize(solver_.asks(step));
+    }
     return !outer_.cancelled();
   }
 
@@ -76,26 +88,26 @@ class BatchObserver final : public Observer {
   RunObserver& outer_;
   RunResult& result_;
   const Solver& solver_;
+  AdaptiveBatch* adaptive_;
   Progress progress_;
   const Step* step_ = nullptr;  // until something is predicted in it
   Stopwatch stopwatch_;
 };
 
-// Tells the observer what the denoiser predicts.
+// Tells the observer what a denoiser predicts.
 class ObservedDenoiser final : public Denoiser {
  public:
-  ObservedDenoiser(std::unique_ptr<Denoiser> inner, BatchObserver& observer)
-      : inner_(std::move(inner)), observer_(observer) {}
+  ObservedDenoiser(Denoiser& inner, BatchObserver& observer) : inner_(inner), observer_(observer) {}
 
   Prediction predict(const Tensor& x, const NoiseLevel& level) const override {
-    Prediction prediction = inner_->predict(x, level);
+    Prediction prediction = inner_.predict(x, level);
     observer_.predicted(x, prediction);
     return prediction;
   }
-  void prepare(std::span<const NoiseLevel> levels) override { inner_->prepare(levels); }
+  void prepare(std::span<const NoiseLevel> levels) override { inner_.prepare(levels); }
 
  private:
-  std::unique_ptr<Denoiser> inner_;
+  Denoiser& inner_;
   BatchObserver& observer_;
 };
 
@@ -130,12 +142,15 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
   const Stopwatch stopwatch;
   double sink_seconds = 0;
   RunResult result{.latents = {}, .models = std::vector<ModelTime>(models.size())};
+  if (plan.switch_threshold) result.small_steps.resize(static_cast<size_t>(plan.trajectory.size()) + 1);
   const auto solver = make_solver(backend, plan.sampler, plan.solver);
   const std::vector<IndexRange> batches = batches_of(images, plan.batch_size);
 
   for (size_t batch = 0; batch < batches.size(); ++batch) {
     const auto [first, count] = batches[batch];
-    BatchObserver steps(observer, result, *solver,
+    std::optional<AdaptiveBatch> adaptive;
+    if (plan.switch_threshold) adaptive.emplace(backend, models, plan, batches[batch], inputs, result.models);
+    BatchObserver steps(observer, result, *solver, adaptive ? &*adaptive : nullptr,
                         {.batch = static_cast<int64_t>(batch),
                          .batches = std::ssize(batches),
                          .step = 0,
@@ -145,16 +160,16 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
                          .images_done = result.images,
                          .images_total = total(batches)});
 
-    std::vector<std::unique_ptr<Denoiser>> denoisers(models.size());
+    std::vector<std::unique_ptr<Denoiser>> bound(models.size()), observed(models.size());
     std::vector<Denoiser*> pointers(models.size());
     for (size_t i = 0; i < models.size(); ++i) {
       if (plan.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
-      denoisers[i] = std::make_unique<ObservedDenoiser>(
-          make_denoiser(backend, models[i], plan, batches[batch], inputs), steps);
-      pointers[i] = denoisers[i].get();
+      if (!adaptive) bound[i] = make_denoiser(backend, models[i], plan, batches[batch], inputs);
+      observed[i] = std::make_unique<ObservedDenoiser>(adaptive ? adaptive->denoiser() : *bound[i], steps);
+      pointers[i] = observed[i].get();
     }
 
-    const auto noise = noise_of(backend, plan, first, count);
+    const auto noise = noise_of(backend, plan, batches[batch]);
     const Sampled sampled =
         sample(plan.trajectory, pointers, *solver, *noise, start_of(backend, plan, inputs, *noise), &steps);
     result.cancelled = sampled.cancelled;
@@ -163,6 +178,8 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
     const Tensor latents = backend.download(to_channels_first(backend, sampled.x));
     check_finite(latents, first);
     result.images += count;
+    if (adaptive)
+      for (const int small : adaptive->small_steps()) ++result.small_steps[static_cast<size_t>(small)];
     result.latents_hash =
         fnv1a(latents.bytes(), static_cast<size_t>(latents.elements()) * sizeof(float), result.latents_hash);
     const Stopwatch sink_stopwatch;
@@ -184,18 +201,21 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
 
 // Guidance doubles the batch, [conditions; null].
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
-                                        IndexRange images, const RunInputs& inputs) {
-  Conditions conditions = conditions_of(plan, inputs, images.first, images.count);
+                                        std::span<const uint64_t> images, const RunInputs& inputs) {
+  Conditions conditions = conditions_of(plan, inputs, images);
   if (plan.guided()) {
-    const auto count = static_cast<size_t>(images.count);
-    conditions.subjects.resize(2 * count, Conditions::kNull);
-    conditions.images.resize(2 * count);
-    std::copy_n(conditions.images.begin(), count, conditions.images.begin() + images.count);
+    conditions.subjects.resize(2 * images.size(), Conditions::kNull);
+    conditions.images.insert(conditions.images.end(), images.begin(), images.end());
   }
   auto denoiser = std::make_unique<NetworkDenoiser>(
       backend, model.network->bind(conditions, plan.height, plan.width), model.info.prediction);
   if (!plan.guided()) return denoiser;
   return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
+}
+
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
+                                        IndexRange images, const RunInputs& inputs) {
+  return make_denoiser(backend, model, plan, indices_of(images), inputs);
 }
 
 int64_t evaluations(Backend& backend, const Plan& plan, int model) {
@@ -206,7 +226,7 @@ double time_evaluation(Backend& backend, const Model& model, const Plan& plan, i
                        const RunInputs& inputs) {
   const int64_t count = std::min(plan.batch_size, plan.images());
   const auto denoiser = make_denoiser(backend, model, plan, {0, count}, inputs);
-  const Tensor x = noise_of(backend, plan, 0, count)->initial();
+  const Tensor x = noise_of(backend, plan, {0, count})->initial();
   const NoiseLevel level = plan.trajectory[0].level;
   denoiser->prepare({&level, 1});
   denoiser->predict(x, level);

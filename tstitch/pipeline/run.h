@@ -57,13 +57,14 @@ class KeepLatents final : public BatchSink {
 
 struct ModelTime {
   int64_t evaluations = 0;  // calls of the network, each for a whole batch
-  double seconds = 0;       // wall time of the steps it served
+  double seconds = 0;       // wall time of the steps it served; with adaptive switching, of the calls
 };
 
 struct RunResult {
   Tensor latents;  // (N, C, H, W) f32 on the host; empty where a sink took them
   std::vector<ModelTime> models;
-  int64_t images = 0;                         // sampled to the end
+  std::vector<int64_t> small_steps;  // with adaptive switching, how many images took 0, 1, ... N small steps
+  int64_t images = 0;                // sampled to the end
   uint64_t latents_hash = fnv1a(nullptr, 0);  // FNV-1a of their latents' bytes, in the order of sampling
   double seconds = 0;                         // wall time of the sampling, without the sink's
   double decode_seconds = 0;                  // and of the decoding, where there was one
@@ -89,6 +90,8 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
 
 // The model as a run asks it about these images of the plan: bound to what they show, guidance included. The
 // model must outlive it.
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
+                                        std::span<const uint64_t> images, const RunInputs& inputs = {});
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
                                         IndexRange images, const RunInputs& inputs = {});
 
