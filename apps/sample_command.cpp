@@ -42,13 +42,22 @@ void print_outputs(const std::vector<std::string>& outputs, const std::string& f
 
 struct SampleArguments : Arguments, PlanningArguments {
   std::string plan;
+  bool steps_given = false;
 };
+
+SampleOptions planned_options(const SampleArguments& a, const std::vector<ModelInfo>& infos,
+                              const SampleOptions& options) {
+  const PlannedTrajectory planned = read_planned(a.plan);
+  check(!a.steps_given || options.steps == planned.steps_option, ErrorKind::usage, "the plan is for --steps ",
+        printable(planned.steps_option), ", not ", printable(options.steps));
+  return with_trajectory(options, infos, planned);
+}
 
 int sample_command(const SampleArguments& a) {
   const std::vector<ModelInfo> infos = read_models(a);
   SampleOptions options = sample_options(a, infos);
   check(a.plan.empty() || a.budget.empty(), ErrorKind::usage, "--plan and --budget exclude each other");
-  if (!a.plan.empty()) options = with_trajectory(options, infos, read_planned(a.plan));
+  if (!a.plan.empty()) options = planned_options(a, infos, options);
   if (!a.budget.empty()) {
     check_goal(a);
     check(infos.size() >= 2, ErrorKind::usage,
@@ -152,7 +161,10 @@ Command add_sample_command(CLI::App& program) {
       ->add_option("--plan", arguments->plan,
                    "Take sampler, steps and trajectory from a plan of `tstitch plan -o`")
       ->group("Plan");
-  return [arguments] { return sample_command(*arguments); };
+  return [arguments, command] {
+    arguments->steps_given = command->count("--steps") > 0;
+    return sample_command(*arguments);
+  };
 }
 
 }  // namespace tstitch

@@ -124,8 +124,8 @@ Sweep prepare(const SweepArguments& a) {
 // Sees the pictures of a run go by: measures them, and keeps the first ones.
 class Watched final : public PictureOutput {
  public:
-  Watched(const Plan& plan, int64_t kept, FeatureCollector* collector)
-      : missing_{{0, plan.images()}}, kept_(static_cast<size_t>(kept)), collector_(collector) {}
+  Watched(int64_t images, int64_t kept, FeatureCollector* collector)
+      : missing_{{0, images}}, kept_(static_cast<size_t>(kept)), collector_(collector) {}
 
   const std::vector<IndexRange>& missing() const override { return missing_; }
   void add(int64_t, const std::vector<Image>& pictures) override {
@@ -196,7 +196,7 @@ std::optional<SweptRun> sweep_run(Session& session, const Plan& plan, const Swee
                                   const Measure& measure) {
   std::optional<FeatureCollector> collector;
   if (measure.network) collector.emplace(*measure.network, needs_of(sweep.metrics));
-  Watched watched(plan, sweep.rows, collector ? &*collector : nullptr);
+  Watched watched(plan.images(), sweep.rows, collector ? &*collector : nullptr);
   constexpr int64_t kMany = 64;
   const RunResult result =
       session.sample(plan, &watched, nullptr, plan.images() > kMany ? Show::images : Show::bar);
@@ -209,6 +209,13 @@ std::optional<SweptRun> sweep_run(Session& session, const Plan& plan, const Swee
         evaluate(*measure.backend, sweep.metrics, collector->result("the samples"), measure.reference);
   swept.pictures = std::move(watched.first);
   return swept;
+}
+
+// The first pictures of a run whose numbers are known; nothing when it was interrupted.
+std::optional<SweptRun> first_pictures(Session& session, const Plan& plan, const Sweep& sweep, CurveRun run) {
+  Watched watched(sweep.rows, sweep.rows, nullptr);
+  if (session.sample(plan, &watched, nullptr, Show::bar).cancelled) return {};
+  return SweptRun{.run = std::move(run), .pictures = std::move(watched.first)};
 }
 
 void print_heading(const Sweep& sweep) {
@@ -261,12 +268,14 @@ int sweep_command(const SweepArguments& a) {
       const std::string fingerprint =
           RunManifest(plan, sweep.infos, vae_path(a, sweep.infos.back()), session.backend())
               .fingerprint_text();
-      std::optional<SweptRun> swept = state.find(fingerprint, sweep.metrics, sweep.rows);
-      if (!swept) {
-        swept = sweep_run(session, plan, sweep, measure);
-        if (!swept) return report_interrupted(state.kept());
-        swept->run.run = fingerprint;
-      }
+      const std::optional<CurveRun> known = state.find(fingerprint, sweep.metrics);
+      std::optional<SweptRun> swept;
+      if (known) swept = {*known, state.find_pictures(fingerprint, sweep.rows)};
+      if (known && repeat == 0 && swept->pictures.empty())
+        swept = first_pictures(session, plan, sweep, *known);
+      if (!known) swept = sweep_run(session, plan, sweep, measure);
+      if (!swept) return report_interrupted(state.kept());
+      swept->run.run = fingerprint;
       curve.points.back().runs.push_back(swept->run);
       if (repeat == 0) pictures = swept->pictures;
       summarise(curve);

@@ -35,11 +35,10 @@ std::vector<Image> unstacked(const Image& all, int64_t count) {
   return pictures;
 }
 
-const CurveRun* find_run(const Curve& curve, const std::string& fingerprint) {
-  for (const CurvePoint& point : curve.points)
-    for (const CurveRun& run : point.runs)
-      if (run.run == fingerprint) return &run;
-  return nullptr;
+bool has_run(const Curve& curve, const std::string& fingerprint) {
+  return std::ranges::any_of(curve.points, [&](const CurvePoint& point) {
+    return std::ranges::find(point.runs, fingerprint, &CurveRun::run) != point.runs.end();
+  });
 }
 
 }  // namespace
@@ -49,24 +48,29 @@ SweepState::SweepState(const std::string& output, bool resume, const std::string
   const std::string path = name_ + ".json";
   if (!resume || !fs::exists(path)) return;
   Curve curve = read_curve(path);
-  if (curve.measured == measured) earlier_ = std::move(curve);
+  if (curve.measured != measured) return;
+  for (const CurvePoint& point : curve.points)
+    known_.insert(known_.end(), point.runs.begin(), point.runs.end());
+  earlier_ = std::move(curve);
 }
 
 std::string SweepState::picture_path(const std::string& fingerprint) const {
   return name_ + ".parts/" + fingerprint + ".png";
 }
 
-std::optional<SweptRun> SweepState::find(const std::string& fingerprint, const std::vector<Metric>& metrics,
-                                         int64_t pictures) const {
-  const CurveRun* run = find_run(earlier_, fingerprint);
-  const std::string path = picture_path(fingerprint);
-  if (!run || !fs::exists(path)) return {};
+std::optional<CurveRun> SweepState::find(const std::string& fingerprint,
+                                         const std::vector<Metric>& metrics) const {
+  const auto run = std::ranges::find(known_, fingerprint, &CurveRun::run);
+  if (run == known_.end()) return {};
   for (const Metric metric : metrics)
     if (std::ranges::find(run->metrics, metric, &MetricValues::value_type::first) == run->metrics.end())
       return {};
-  SweptRun found{.run = *run, .pictures = unstacked(read_png(path), pictures)};
-  if (found.pictures.empty()) return {};
-  return found;
+  return *run;
+}
+
+std::vector<Image> SweepState::find_pictures(const std::string& fingerprint, int64_t count) const {
+  const std::string path = picture_path(fingerprint);
+  return fs::exists(path) ? unstacked(read_png(path), count) : std::vector<Image>();
 }
 
 void SweepState::keep(const Curve& curve, const SweptRun& latest) {
@@ -78,9 +82,10 @@ void SweepState::keep(const Curve& curve, const SweptRun& latest) {
   // What an earlier sweep has and this one has not come to yet stays.
   Curve all = curve;
   for (const CurvePoint& point : earlier_.points)
-    if (std::ranges::none_of(point.runs, [&](const CurveRun& run) { return find_run(curve, run.run); }))
+    if (std::ranges::none_of(point.runs, [&](const CurveRun& run) { return has_run(curve, run.run); }))
       all.points.push_back(point);
   write_file(name_ + ".json", to_json(all));
+  known_.push_back(latest.run);
   anything_ = true;
 }
 

@@ -22,9 +22,11 @@ class SweepState {
   // output: NAME.png. measured: see Curve; what was measured otherwise is not taken over.
   SweepState(const std::string& output, bool resume, const std::string& measured);
 
-  // The run of that fingerprint when an earlier sweep has its metrics and pictures.
-  std::optional<SweptRun> find(const std::string& fingerprint, const std::vector<Metric>& metrics,
-                               int64_t pictures) const;
+  // The run of that fingerprint when an earlier sweep, or this one at another point, has it with these
+  // metrics.
+  std::optional<CurveRun> find(const std::string& fingerprint, const std::vector<Metric>& metrics) const;
+  // So many of its pictures; none where the earlier sweep has ended or kept another number.
+  std::vector<Image> find_pictures(const std::string& fingerprint, int64_t count) const;
   void keep(const Curve& curve, const SweptRun& latest);
   std::string kept() const;  // "" when nothing is
   // The files of the whole sweep; returns their names. Removes NAME.parts.
@@ -36,6 +38,7 @@ class SweepState {
 
   std::string name_;  // without .png
   Curve earlier_;
+  std::vector<CurveRun> known_;  // runs of the earlier sweep and of this one
   bool anything_ = false;
 };
 

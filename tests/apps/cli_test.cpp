@@ -292,6 +292,14 @@ TEST_F(Cli, SweepsAreResumed) {
   EXPECT_TRUE(fs::exists(path("cut-fid.svg")));
   EXPECT_FALSE(fs::exists(path("cut.parts")));
   EXPECT_EQ(read_png(path("cut.png").string()).height, read_png(path("whole.png").string()).height);
+
+  // Nor are those of a sweep that has ended: nothing changes.
+  const std::string json = read(path("cut.json")), csv = read(path("cut.csv"));
+  const Image picture = read_png(path("cut.png").string());
+  ASSERT_EQ(run(sweep("cut.png")).code, 0);
+  EXPECT_EQ(read(path("cut.json")), json);
+  EXPECT_EQ(read(path("cut.csv")), csv);
+  EXPECT_EQ(read_png(path("cut.png").string()).pixels, picture.pixels);
 }
 
 TEST_F(Cli, PlansAreMadeAndUsed) {
@@ -316,6 +324,7 @@ TEST_F(Cli, PlansAreMadeAndUsed) {
   expect_refused(2, {"other models"}, {"sample", "-m", "fashion-b", "-m", "fashion-l", "--plan", "p.json"});
   expect_refused(2, {"excludes --ratio"}, {"sample", "--ratio", "0.5", "--plan", "p.json"});
   expect_refused(2, {"--sampler ddim"}, {"sample", "--sampler", "ddpm", "--plan", "p.json"});
+  expect_refused(2, {"--steps 6", "not 7"}, {"sample", "--steps", "7", "--plan", "p.json"});
   expect_refused(3, {"p.png"}, {"sample", "--plan", "p.png"});
   expect_refused(2, {"one goal"}, {"plan"});
   expect_refused(2, {"one goal"}, {"plan", "--budget", "1s", "--speedup", "2"});
