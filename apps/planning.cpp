@@ -14,7 +14,6 @@ namespace tstitch {
 namespace {
 
 constexpr const char* kFormat = "tstitch-plan-1";
-constexpr int kRounds = 9;
 
 // A positive number and what stands behind it.
 std::pair<double, std::string> number_and_unit(const std::string& option, const std::string& text,
@@ -42,7 +41,7 @@ struct Costs {
   double seconds(const std::vector<int64_t>& evaluations) const {
     double all = decoding;
     for (size_t m = 0; m < evaluation.size(); ++m)
-      all += static_cast<double>(evaluations[m]) * evaluation[m].median * batches;
+      all += static_cast<double>(evaluations[m]) * evaluation[m].mean * batches;
     return all;
   }
   // The times of a model go up and down together, those of two models by themselves.
@@ -114,7 +113,7 @@ std::optional<PlannedTrajectory> choose_by_estimate(Session& session, const std:
       // The evaluations of a step do not depend on who serves it.
       const Plan alone = served_by(plan, static_cast<int>(m));
       const auto asks = make_solver(session.backend(), plan.sampler, plan.solver)->asks(alone.trajectory[s]);
-      steps.seconds.back().push_back(static_cast<double>(asks.size()) * costs.evaluation[m].median *
+      steps.seconds.back().push_back(static_cast<double>(asks.size()) * costs.evaluation[m].mean *
                                      costs.batches);
       const auto step = static_cast<size_t>(s);
       steps.loss.back().push_back(((*losses)[0][step][m] + (*losses)[1][step][m]) / 2);
@@ -253,7 +252,7 @@ std::optional<PlannedTrajectory> choose_trajectory(Session& session, const std::
                                                    const SampleOptions& options, const PlanningArguments& a) {
   check_goal(a);
   const Plan plan = plan_of_all(infos, options);
-  const Costs costs{.evaluation = session.time_evaluations(plan, kRounds),
+  const Costs costs{.evaluation = session.time_evaluations(plan),
                     .batches = batches_in(plan),
                     .decoding = static_cast<double>(plan.images()) * session.time_decoding(plan)};
   if (interrupted()) return {};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <numeric>
 
 #include "apps/commands.h"
 #include "apps/interrupt.h"
@@ -87,16 +88,24 @@ Tensor Session::decoded(const Tensor& latents, double& seconds) {
   return pictures;
 }
 
-std::vector<Session::Times> Session::time_evaluations(const Plan& plan, int rounds) {
+std::vector<Session::Times> Session::time_evaluations(const Plan& plan) {
+  constexpr int kFewest = 3;
+  constexpr double kSeconds = 2;
   std::vector<std::vector<double>> seconds(models_.size());
-  for (int round = 0; round < rounds; ++round)
+  const Stopwatch stopwatch;
+  for (int round = 0; round < kFewest || stopwatch.seconds() < kSeconds; ++round)
     for (size_t i = 0; i < models_.size(); ++i)
       if (models_[i].network) seconds[i].push_back(time_evaluation(*backend_, models_[i], plan, 1, inputs_));
   std::vector<Times> times;
   for (std::vector<double>& of_model : seconds) {
+    if (of_model.empty()) {
+      times.push_back({0, 0});
+      continue;
+    }
     std::ranges::sort(of_model);
     const auto at = [&](size_t quarter) { return of_model[quarter * (of_model.size() - 1) / 4]; };
-    times.push_back(of_model.empty() ? Times{0, 0} : Times{at(2), (at(3) - at(1)) / 2});
+    const double sum = std::accumulate(of_model.begin(), of_model.end(), 0.0);
+    times.push_back({sum / static_cast<double>(of_model.size()), (at(3) - at(1)) / 2});
   }
   return times;
 }
@@ -112,9 +121,9 @@ double Session::time_decoding(const Plan& plan) {
 
 double Session::estimate(const Plan& plan) {
   double seconds = static_cast<double>(plan.images()) * time_decoding(plan);
-  const std::vector<Times> times = time_evaluations(plan, 3);
+  const std::vector<Times> times = time_evaluations(plan);
   for (size_t i = 0; i < models_.size(); ++i)
-    seconds += times[i].median * batches_in(plan) *
+    seconds += times[i].mean * batches_in(plan) *
                static_cast<double>(evaluations(*backend_, plan, static_cast<int>(i)));
   return seconds;
 }

@@ -38,10 +38,12 @@ class Session {
   // latents into `latents`; either may be null.
   RunResult sample(const Plan& plan, PictureOutput* output, BatchSink* latents, Show show);
   struct Times {
-    double median, spread;  // seconds; half of what lies between the quartiles
+    double mean, spread;  // seconds; the spread is half of what lies between the quartiles
   };
-  // Of one evaluation of each model on a batch of the plan, the models in turns; 0 where one is not loaded.
-  std::vector<Times> time_evaluations(const Plan& plan, int rounds);
+  // Of one evaluation of each model on a batch of the plan, the models in turns, for two seconds but at least
+  // three times each; 0 where one is not loaded. The mean, for a run's time is a sum: whatever else the
+  // machine does now and then is part of it.
+  std::vector<Times> time_evaluations(const Plan& plan);
   // Seconds of making pictures of one image's latent, 0 where it is one.
   double time_decoding(const Plan& plan);
   double estimate(const Plan& plan);  // seconds of a run, from timed evaluations of each model

@@ -84,8 +84,9 @@ Tensor Tensor::slice_columns(int64_t begin, int64_t end) const {
   return view;
 }
 
-void Tensor::expect(DType dtype) const {
-  check_internal(dtype == dtype_, "elements of type ", name_of(dtype_), " used as ", name_of(dtype));
+void Tensor::refuse(DType dtype) const {
+  fail(ErrorKind::internal, "internal error: elements of type ", name_of(dtype_), " used as ",
+       name_of(dtype));
 }
 
 template <class T>

@@ -60,7 +60,10 @@ class Tensor {
 
  private:
   struct Storage;  // reference count and memory, in front of the elements
-  void expect(DType dtype) const;
+  void expect(DType dtype) const {
+    if (dtype != dtype_) refuse(dtype);
+  }
+  [[noreturn]] void refuse(DType dtype) const;
 
   Storage* storage_ = nullptr;
   std::byte* address_ = nullptr;

@@ -10,6 +10,7 @@
 #include "tstitch/backend/cpu/amx_gemm.h"
 #include "tstitch/backend/cpu/amx_linear.h"
 #include "tstitch/backend/cpu/conv2d.h"
+#include "tstitch/backend/cpu/map_elements.h"
 #include "tstitch/backend/cpu/onednn_linear.h"
 #include "tstitch/backend/cpu/panel_linear.h"
 #include "tstitch/backend/cpu/parallel.h"
@@ -19,6 +20,7 @@ namespace tstitch {
 namespace {
 
 using cpu::divide_up;
+using cpu::map_elements;
 using cpu::parallel_for;
 using cpu::parallel_ranges;
 
@@ -435,17 +437,17 @@ Tensor CpuBackend::silu(const Tensor& x) {
 
 Tensor CpuBackend::clamp(const Tensor& x, double low, double high) {
   Tensor out(x.shape(), DType::f32);
-  for (int64_t row = 0; row < x.rows(); ++row)
-    for (int64_t j = 0; j < x.columns(); ++j)
-      row_of(out, row)[j] = std::clamp(row_of(x, row)[j], static_cast<float>(low), static_cast<float>(high));
+  const auto least = static_cast<float>(low), most = static_cast<float>(high);
+  map_elements(
+      threads_, kGrain, out, [=](float a) { return std::clamp(a, least, most); }, x);
   return out;
 }
 
 Tensor CpuBackend::soft_clamp(const Tensor& x, double limit) {
   Tensor out(x.shape(), DType::f32);
   const auto l = static_cast<float>(limit);
-  for (int64_t row = 0; row < x.rows(); ++row)
-    for (int64_t j = 0; j < x.columns(); ++j) row_of(out, row)[j] = l * std::tanh(row_of(x, row)[j] / l);
+  map_elements(
+      threads_, kGrain, out, [=](float a) { return l * std::tanh(a / l); }, x);
   return out;
 }
 
@@ -466,36 +468,35 @@ Tensor CpuBackend::cast(const Tensor& x, DType dtype) {
 
 Tensor CpuBackend::combine(std::span<const Term> terms, double offset) {
   Tensor out(terms[0].x->shape(), DType::f32);
-  for (int64_t row = 0; row < out.rows(); ++row) {
-    float* sums = row_of(out, row);
-    std::fill_n(sums, out.columns(), static_cast<float>(offset));
-    for (const Term& term : terms) {
-      const auto factor = static_cast<float>(term.factor);
-      const float* x = row_of(*term.x, row);
-      for (int64_t j = 0; j < out.columns(); ++j) sums[j] += factor * x[j];
-    }
+  const auto start = static_cast<float>(offset);
+  const auto first = static_cast<float>(terms[0].factor);
+  map_elements(
+      threads_, kGrain, out, [=](float x) { return start + first * x; }, *terms[0].x);
+  for (const Term& term : terms.subspan(1)) {
+    const auto factor = static_cast<float>(term.factor);
+    map_elements(
+        threads_, kGrain, out, [=](float sum, float x) { return sum + factor * x; }, out, *term.x);
   }
   return out;
 }
 
 Tensor CpuBackend::add_noise(const Tensor& mean, const Tensor& log_variance, const Tensor& noise) {
   Tensor out(mean.shape(), DType::f32);
-  for (int64_t row = 0; row < out.rows(); ++row)
-    for (int64_t j = 0; j < out.columns(); ++j)
-      row_of(out, row)[j] =
-          row_of(mean, row)[j] + std::exp(0.5f * row_of(log_variance, row)[j]) * row_of(noise, row)[j];
+  map_elements(
+      threads_, kGrain, out, [](float m, float log_v, float e) { return m + std::exp(0.5f * log_v) * e; },
+      mean, log_variance, noise);
   return out;
 }
 
 Tensor CpuBackend::guide(const Tensor& c, const Tensor& u, double scale, int64_t channels) {
   Tensor out(c.shape(), DType::f32);
   const auto factor = static_cast<float>(scale);
-  for (int64_t row = 0; row < out.rows(); ++row) {
-    const float *cond = row_of(c, row), *uncond = row_of(u, row);
-    float* guided = row_of(out, row);
-    for (int64_t j = 0; j < channels; ++j) guided[j] = uncond[j] + factor * (cond[j] - uncond[j]);
-    std::copy(cond + channels, cond + out.columns(), guided + channels);
-  }
+  map_elements(
+      threads_, kGrain, out, [=](float cond, float uncond) { return uncond + factor * (cond - uncond); }, c,
+      u);
+  if (channels < c.columns())
+    for (int64_t row = 0; row < out.rows(); ++row)
+      std::copy_n(row_of(c, row) + channels, c.columns() - channels, row_of(out, row) + channels);
   return out;
 }
 
@@ -552,6 +553,12 @@ Tensor CpuBackend::to_channels_first(const Tensor& x) {
 
 Tensor CpuBackend::repeat(const Tensor& x, int64_t times) {
   Tensor out(x.shape().rank() ? x.shape().with(0, times * x.extent(0)) : x.shape(), x.dtype());
+  if (x.is_contiguous()) {
+    const auto bytes = static_cast<size_t>(x.elements() * size_of(x.dtype()));
+    for (int64_t i = 0; i < times; ++i)
+      std::memcpy(out.bytes() + static_cast<size_t>(i) * bytes, x.bytes(), bytes);
+    return out;
+  }
   const int64_t row_bytes = x.columns() * size_of(x.dtype());
   const int64_t grain = divide_up(4 * kGrain, std::max<int64_t>(row_bytes, 1));
   parallel_ranges(threads_, out.rows(), grain, [&](int64_t begin, int64_t end) {
