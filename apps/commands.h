@@ -13,6 +13,7 @@ Command add_sample_command(CLI::App& program);
 Command add_pack_command(CLI::App& program);
 Command add_plan_command(CLI::App& program);
 Command add_sweep_command(CLI::App& program);
+Command add_chart_command(CLI::App& program);
 Command add_eval_command(CLI::App& program);
 Command add_analyze_command(CLI::App& program);
 Command add_inspect_command(CLI::App& program);

@@ -54,13 +54,15 @@ int run(int argc, char** argv) {
   const std::pair<const char*, Command> commands[] = {
       {"sample", add_sample_command(program)},   {"pack", add_pack_command(program)},
       {"sweep", add_sweep_command(program)},     {"plan", add_plan_command(program)},
-      {"eval", add_eval_command(program)},       {"analyze", add_analyze_command(program)},
-      {"inspect", add_inspect_command(program)}, {"convert", add_convert_command(program)}};
+      {"chart", add_chart_command(program)},     {"eval", add_eval_command(program)},
+      {"analyze", add_analyze_command(program)}, {"inspect", add_inspect_command(program)},
+      {"convert", add_convert_command(program)}};
   if (argc > 1 && argv[1][0] != '-') {
     const auto known = [&](const auto& command) { return std::string(argv[1]) == command.first; };
     check(std::ranges::any_of(commands, known), ErrorKind::usage, "there is no command \"",
           printable(argv[1]),
-          "\", expected sample, pack, sweep, plan, eval, analyze, inspect or convert (see tstitch --help)");
+          "\", expected sample, pack, sweep, plan, chart, eval, analyze, inspect or convert (see tstitch "
+          "--help)");
   }
   try {
     program.parse(with_dashes(argc, argv));

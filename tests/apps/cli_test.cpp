@@ -300,6 +300,13 @@ TEST_F(Cli, SweepsAreResumed) {
   EXPECT_EQ(read(path("cut.json")), json);
   EXPECT_EQ(read(path("cut.csv")), csv);
   EXPECT_EQ(read_png(path("cut.png").string()).pixels, picture.pixels);
+
+  EXPECT_EQ(run({"chart", "cut.json", "whole.json", "--metric", "fid", "-o", "both.svg"}).code, 0);
+  EXPECT_NE(read(path("both.svg")).find("<svg"), std::string::npos);
+  expect_refused(2, {"--output", ".svg"}, {"chart", "cut.json", "-o", "both.pdf"});
+  expect_refused(2, {"no point", "recall"}, {"chart", "cut.json", "--metric", "recall"});
+  expect_refused(3, {"cut.csv"}, {"chart", "cut.csv"});
+  expect_refused(2, {"curves"}, {"chart"});
 }
 
 TEST_F(Cli, PlansAreMadeAndUsed) {

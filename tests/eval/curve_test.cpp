@@ -108,5 +108,51 @@ TEST(Curve, TheChartHasErrorBarsAndLabels) {
   EXPECT_EQ(chart.series[2].x.size(), 2u);
 }
 
+// Curves of three models, two at a time, on machines of different speed.
+std::vector<Curve> curves() {
+  Curve a = curve(), b = curve();
+  b.models = {"medium", "large"};
+  for (CurvePoint& p : b.points)
+    for (CurveRun& run : p.runs)
+      for (double& seconds : run.model_seconds) seconds *= 3;
+  b.points[0].runs.resize(1);
+  summarise(a);
+  summarise(b);
+  return {a, b};
+}
+
+TEST(Curve, SeveralShareTheirTimes) {
+  std::vector<Curve> both = curves();
+  share_times(both);
+  // An evaluation of `large` took 2 s in most runs of the first, 6 s in most of the second: of the 11 runs in
+  // which it served, the median is the sixth.
+  EXPECT_DOUBLE_EQ(both[0].points[0].seconds_per_image, 60);
+  EXPECT_DOUBLE_EQ(both[1].points[0].seconds_per_image, 60);
+  EXPECT_DOUBLE_EQ(both[0].points[3].seconds_per_image, 5);   // `small` alone, 0.5 s as before
+  EXPECT_DOUBLE_EQ(both[1].points[3].seconds_per_image, 15);  // `medium` alone
+  both[1].cfg_scale = 4;
+  EXPECT_THROW(share_times(both), Error);
+  both[1].cfg_scale = both[0].cfg_scale;
+  both[1].measured = "by another";
+  EXPECT_THROW(share_times(both), Error);
+}
+
+TEST(Curve, SeveralAreSeriesOfOneChart) {
+  std::vector<Curve> both = curves();
+  both[1].points[3].kind = "order";
+  Chart chart = chart_of(std::span<const Curve>(both), Metric::fid, "title");
+  ASSERT_EQ(chart.series.size(), 3u);
+  EXPECT_EQ(chart.series[0].name, "small > large");
+  EXPECT_EQ(chart.series[1].name, "medium > large");
+  EXPECT_EQ(chart.series[2].name, "medium > large in other orders");
+  EXPECT_EQ(chart.series[0].error.size(), 4u);
+  EXPECT_TRUE(chart.series[1].error.empty()) << "one point has a single run";
+  for (CurvePoint& p : both[1].points) p.steps_option = "50";
+  chart = chart_of(std::span<const Curve>(both), Metric::fid, "title");
+  EXPECT_EQ(chart.series[0].name, "small > large, ddim 10");
+  EXPECT_EQ(chart.series[1].name, "medium > large, ddim 50");
+  EXPECT_THROW(chart_of(std::span<const Curve>(both), Metric::recall, "title"), Error);
+}
+
 }  // namespace
 }  // namespace tstitch

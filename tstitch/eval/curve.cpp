@@ -1,6 +1,7 @@
 #include "tstitch/eval/curve.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -87,30 +88,80 @@ CurveRun run_of(const nlohmann::json& json) {
           .metrics = metrics_of(json.at("metrics"))};
 }
 
+// Seconds of one evaluation for one image by name of the model, the median over all runs.
+std::map<std::string, double> evaluation_times(std::span<const Curve> curves) {
+  std::map<std::string, std::vector<double>> found;
+  for (const Curve& curve : curves)
+    for (const CurvePoint& point : curve.points)
+      for (const CurveRun& run : point.runs)
+        for (size_t model = 0; model < curve.models.size(); ++model)
+          if (point.evaluations[model] > 0 && run.images > 0)
+            found[curve.models[model]].push_back(run.model_seconds[model] /
+                                                 static_cast<double>(point.evaluations[model] * run.images));
+  std::map<std::string, double> times;
+  for (auto& [model, seconds] : found) times[model] = median(std::move(seconds));
+  return times;
+}
+
+void set_times(Curve& curve, const std::map<std::string, double>& times) {
+  for (CurvePoint& point : curve.points) {
+    point.seconds_per_image = 0;
+    for (size_t model = 0; model < curve.models.size(); ++model)
+      if (point.evaluations[model] > 0)
+        point.seconds_per_image +=
+            static_cast<double>(point.evaluations[model]) * times.at(curve.models[model]);
+  }
+}
+
+// The points of one kind with the metric.
+Chart::Series series_of(const Curve& curve, Metric metric, std::string_view kind, const std::string& name,
+                        bool joined) {
+  Chart::Series series{.name = name, .x = {}, .y = {}, .line = joined};
+  for (const CurvePoint& point : curve.points) {
+    const auto value = value_of(point.mean, metric);
+    if (point.kind != kind || !value) continue;
+    series.x.push_back(point.seconds_per_image);
+    series.y.push_back(*value);
+    series.labels.push_back(point.label);
+    if (const auto deviation = value_of(point.deviation, metric)) series.error.push_back(*deviation);
+  }
+  if (series.error.size() != series.x.size()) series.error.clear();
+  return series;
+}
+
+Chart empty_chart(Metric metric, const std::string& title) {
+  std::string name(name_of(metric));
+  std::ranges::transform(name, name.begin(), [](char c) { return static_cast<char>(std::toupper(c)); });
+  return {.title = title,
+          .x_label = "seconds per image",
+          .y_label = name + (is_better_lower(metric) ? " (lower is better)" : " (higher is better)"),
+          .series = {}};
+}
+
 }  // namespace
 
 std::vector<double> seconds_per_evaluation(const Curve& curve) {
-  std::vector<double> seconds(curve.models.size(), 0);
-  for (size_t model = 0; model < seconds.size(); ++model) {
-    std::vector<double> found;
-    for (const CurvePoint& point : curve.points)
-      for (const CurveRun& run : point.runs)
-        if (point.evaluations[model] > 0 && run.images > 0)
-          found.push_back(run.model_seconds[model] /
-                          static_cast<double>(point.evaluations[model] * run.images));
-    if (!found.empty()) seconds[model] = median(std::move(found));
-  }
+  std::map<std::string, double> times = evaluation_times({&curve, 1});
+  std::vector<double> seconds;
+  for (const std::string& model : curve.models) seconds.push_back(times[model]);
   return seconds;
 }
 
-void summarise(Curve& curve) {
-  const std::vector<double> seconds = seconds_per_evaluation(curve);
-  for (CurvePoint& point : curve.points) {
-    summarise(point);
-    point.seconds_per_image = 0;
-    for (size_t model = 0; model < seconds.size(); ++model)
-      point.seconds_per_image += static_cast<double>(point.evaluations[model]) * seconds[model];
+void share_times(std::span<Curve> curves) {
+  for (const Curve& curve : curves) {
+    check(curve.measured == curves[0].measured, ErrorKind::usage,
+          "curves measured differently do not compare: ", printable(curves[0].measured), ", and ",
+          printable(curve.measured));
+    check(curve.cfg_scale == curves[0].cfg_scale, ErrorKind::usage,
+          "curves of different guidance do not compare: ", curves[0].cfg_scale, " and ", curve.cfg_scale);
   }
+  const auto times = evaluation_times(curves);
+  for (Curve& curve : curves) set_times(curve, times);
+}
+
+void summarise(Curve& curve) {
+  set_times(curve, evaluation_times({&curve, 1}));
+  for (CurvePoint& point : curve.points) summarise(point);
   for (CurvePoint& point : curve.points) {
     point.pareto = !point.mean.empty();
     if (!point.pareto) continue;
@@ -217,33 +268,14 @@ std::string to_csv(const Curve& curve) {
 }
 
 Chart chart_of(const Curve& curve, Metric metric, const std::string& title) {
-  std::string name(name_of(metric));
-  std::ranges::transform(name, name.begin(), [](char c) { return static_cast<char>(std::toupper(c)); });
-  Chart chart{.title = title,
-              .x_label = "seconds per image",
-              .y_label = name + (is_better_lower(metric) ? " (lower is better)" : " (higher is better)"),
-              .series = {}};
-  struct Kind {
-    const char *kind, *name;
-    bool joined;
-  };
+  Chart chart = empty_chart(metric, title);
   const bool two = curve.models.size() == 2;
-  for (const auto& [kind, legend, joined] :
-       {Kind{"share", "shares of the models", two}, Kind{"steps", "fewer steps", true},
-        Kind{"order", "orders", false}}) {
-    Chart::Series series{.name = legend, .line = joined};
-    if (std::string(kind) == "share" && two) series.name = "share of " + curve.models[0];
-    for (const CurvePoint& point : curve.points) {
-      const auto value = value_of(point.mean, metric);
-      if (point.kind != kind || !value) continue;
-      series.x.push_back(point.seconds_per_image);
-      series.y.push_back(*value);
-      series.labels.push_back(point.label);
-      if (const auto deviation = value_of(point.deviation, metric)) series.error.push_back(*deviation);
-    }
-    if (series.error.size() != series.x.size()) series.error.clear();
+  for (Chart::Series& series :
+       std::array{series_of(curve, metric, "share",
+                            two ? "share of " + curve.models[0] : "shares of the models", two),
+                  series_of(curve, metric, "steps", "fewer steps", true),
+                  series_of(curve, metric, "order", "orders", false)})
     if (!series.x.empty()) chart.series.push_back(std::move(series));
-  }
   Chart::Series frontier{.name = "frontier", .x = {}, .y = {}, .line = true, .dots = false};
   std::vector<const CurvePoint*> best;
   for (const CurvePoint& point : curve.points)
@@ -254,6 +286,30 @@ Chart chart_of(const Curve& curve, Metric metric, const std::string& title) {
     frontier.y.push_back(*value_of(point->mean, metric));
   }
   if (best.size() > 1 && chart.series.size() + (two ? 0 : 1) > 1) chart.series.push_back(std::move(frontier));
+  return chart;
+}
+
+Chart chart_of(std::span<const Curve> curves, Metric metric, const std::string& title) {
+  Chart chart = empty_chart(metric, title);
+  const auto steps_of = [](const Curve& curve) {
+    return curve.points.empty() ? "" : concat(curve.points[0].sampler, ' ', curve.points[0].steps_option);
+  };
+  const bool alike =
+      std::ranges::all_of(curves, [&](const Curve& curve) { return steps_of(curve) == steps_of(curves[0]); });
+  for (const Curve& curve : curves) {
+    std::string names;
+    for (const std::string& model : curve.models) names += (names.empty() ? "" : " > ") + model;
+    const std::string note = alike ? "" : ", " + steps_of(curve);
+    const bool two = curve.models.size() == 2;
+    const size_t before = chart.series.size();
+    for (Chart::Series& series :
+         std::array{series_of(curve, metric, "share", names + note, two),
+                    series_of(curve, metric, "steps", curve.models.back() + " in fewer steps" + note, true),
+                    series_of(curve, metric, "order", names + " in other orders" + note, false)})
+      if (!series.x.empty()) chart.series.push_back(std::move(series));
+    check(chart.series.size() > before, ErrorKind::usage, "no point of ", printable(names),
+          " has the metric ", name_of(metric));
+  }
   return chart;
 }
 

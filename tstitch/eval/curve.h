@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,10 @@ void summarise(Curve& curve);
 // Seconds of one evaluation of each model for one image, the median over the runs; 0 for a model without.
 std::vector<double> seconds_per_evaluation(const Curve& curve);
 
+// Lets an evaluation of a model take equally long in all of them, the median over all their runs, so that
+// their times compare. Throws Error{usage} when the curves were measured differently or with other guidance.
+void share_times(std::span<Curve> curves);
+
 // One JSON object, "format": "tstitch-curve-1".
 std::string to_json(const Curve& curve);
 // The inverse, from a file. Throws Error{input} naming it and the key.
@@ -64,5 +69,9 @@ std::string to_csv(const Curve& curve);
 
 // A metric over the seconds per image; the points of the frontier joined.
 Chart chart_of(const Curve& curve, Metric metric, const std::string& title);
+
+// Those of several curves, a series for the shares, the step counts and the orders of each. Throws
+// Error{usage} when one has no point with the metric.
+Chart chart_of(std::span<const Curve> curves, Metric metric, const std::string& title);
 
 }  // namespace tstitch
