@@ -170,6 +170,25 @@ TEST(RoutedDenoiser, BindsOnlyRowsThatChanged) {
   EXPECT_EQ(bound, (decltype(bound){{2, {1, 2}}}));
 }
 
+TEST(RoutedDenoiser, AnnouncesTheLevelsToCome) {
+  // Notes how many levels a denoiser is told when it is bound.
+  struct Noting final : Denoiser {
+    explicit Noting(std::vector<size_t>& t) : told(t) {}
+    Prediction predict(const Tensor& x, const NoiseLevel&) const override { return {x, x, {}}; }
+    void prepare(std::span<const NoiseLevel> levels) override { told.push_back(levels.size()); }
+    std::vector<size_t>& told;
+  };
+  std::vector<size_t> told;
+  RoutedDenoiser routed(backend(),
+                        [&](int, std::span<const int64_t>) { return std::make_unique<Noting>(told); });
+  routed.prepare(std::vector<NoiseLevel>(5, kLevel));
+  const Tensor x = tensor_of({2, 4, 4, 2}, [](int64_t i) { return static_cast<double>(i) / 64; });
+  routed.route(std::vector{0, 0});
+  for (int i = 0; i < 3; ++i) routed.predict(x, kLevel);
+  routed.route(std::vector{0, 1});
+  EXPECT_EQ(told, (std::vector<size_t>{5, 2, 2}));
+}
+
 TEST(RoutedDenoiser, RefusesAVarianceOfSomeImagesOnly) {
   RoutedDenoiser routed(backend(), [&](int denoiser, std::span<const int64_t> rows) {
     return std::make_unique<RowDenoiser>(0.5, rows, denoiser == 1);

@@ -48,7 +48,7 @@ void RoutedDenoiser::route(std::span<const int> denoiser_of_row) {
   for (Group& group : groups)
     if (!group.bound) {
       group.bound = bind_(group.denoiser, group.rows);
-      group.bound->prepare(levels_);
+      group.bound->prepare(std::span(levels_).subspan(std::min(asked_, levels_.size())));
     }
   groups_ = std::move(groups);
 }
@@ -56,6 +56,7 @@ void RoutedDenoiser::route(std::span<const int> denoiser_of_row) {
 Prediction RoutedDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {
   check_internal(x.extent(0) == std::ssize(order_), "a batch of ", x.extent(0), ", but ", order_.size(),
                  " rows are routed");
+  ++asked_;
   if (groups_.size() == 1) return groups_[0].bound->predict(x, level);
   Prediction all;
   for (const Group& group : groups_) {
@@ -79,6 +80,7 @@ Prediction RoutedDenoiser::predict(const Tensor& x, const NoiseLevel& level) con
 
 void RoutedDenoiser::prepare(std::span<const NoiseLevel> levels) {
   levels_.assign(levels.begin(), levels.end());
+  asked_ = 0;
   for (Group& group : groups_) group.bound->prepare(levels_);
 }
 

@@ -36,7 +36,8 @@ class RoutedDenoiser final : public Denoiser {
 
   Backend& backend_;
   Bind bind_;
-  std::vector<NoiseLevel> levels_;
+  std::vector<NoiseLevel> levels_;  // that were announced,
+  mutable size_t asked_ = 0;        // and how many of them have been asked: only the others are announced anew
   std::vector<Group> groups_;
   std::vector<int64_t> order_;  // of row n of the batch: where it stands when the groups follow each other
 };
