@@ -218,7 +218,7 @@ TEST_F(Bulk, AnUnfinishedRunIsNeitherOverwrittenNorMixed) {
   const Arguments base = {"--class", "random", "-b", "48"};
   refused("--seed is 4, but the unfinished run has 3", base + Arguments{"--steps", "4", "-s", "4"});
   refused("--steps is 5, but the unfinished run has 4", base + Arguments{"--steps", "5", "-s", "3"});
-  refused("(--ratio)", base + Arguments{"--steps", "4", "-s", "3", "--ratio", "1"});
+  refused("(--ratio", base + Arguments{"--steps", "4", "-s", "3", "--ratio", "1"});
   refused("--cfg-scale is 3", base + Arguments{"--steps", "4", "-s", "3", "--cfg-scale", "3"});
   refused("--sampler is \"ddpm\"", base + Arguments{"--steps", "4", "-s", "3", "--sampler", "ddpm"});
   refused("--spacing", base + Arguments{"--steps", "4", "-s", "3", "--spacing", "trailing"});

@@ -130,6 +130,33 @@ TEST_F(StableDiffusion, AnImageDoesNotDependOnTheOtherPrompts) {
             0);
 }
 
+TEST_F(StableDiffusion, ImagesSwitchByThemselves) {
+  const auto backend = make_backend({.threads = 2});
+  SampleOptions adaptive{.adaptive = true,
+                         .sampler = "pndm",
+                         .steps = "6",
+                         .prompts = {kPrompt, "a red bicycle", "(oil painting:1.3)"}};
+  SampleOptions fixed = adaptive;
+  fixed.adaptive = false;
+  const auto expect_equal = [&](const SampleOptions& a, const SampleOptions& b) {
+    const Tensor x = latents_of(*backend, infos(), a), y = latents_of(*backend, infos(), b);
+    ASSERT_EQ(x.shape(), y.shape());
+    EXPECT_EQ(std::memcmp(x.bytes(), y.bytes(), static_cast<size_t>(x.elements()) * 4), 0);
+  };
+  adaptive.switch_threshold = 1e9;
+  fixed.fractions = {1, 0};
+  expect_equal(adaptive, fixed);
+  adaptive.switch_threshold = 0;
+  fixed.fractions.clear();
+  fixed.switch_steps = {1};
+  expect_equal(adaptive, fixed);
+  // Networks without training denoise little, and details grow as alpha / sigma does.
+  adaptive.switch_threshold = 3;
+  SampleOptions apart = adaptive;
+  apart.batch_size = 1;
+  expect_equal(adaptive, apart);
+}
+
 TEST_F(StableDiffusion, WeightsKeepTheMeanOfTheEncoding) {
   const auto backend = make_backend({.dtype = "f32", .threads = 1});
   const TextEncoder encoder(*backend, model_with_text_encoder(infos()), 0);
