@@ -154,5 +154,27 @@ TEST(Curve, SeveralAreSeriesOfOneChart) {
   EXPECT_THROW(chart_of(std::span<const Curve>(both), Metric::recall, "title"), Error);
 }
 
+TEST(Curve, OfASimplexAmongOthersOnlyTheFrontierIsLabelled) {
+  Curve pair = curve(), simplex = curve();
+  summarise(pair);
+  simplex.models.push_back("huge");
+  for (CurvePoint& p : simplex.points) {
+    p.evaluations.push_back(0);
+    for (CurveRun& run : p.runs) run.model_seconds.push_back(0);
+  }
+  summarise(simplex);
+  const std::vector<Curve> both = {pair, simplex};
+  const Chart chart = chart_of(std::span<const Curve>(both), Metric::fid, "title");
+  ASSERT_EQ(chart.series.size(), 2u);
+  size_t hidden = 0;
+  for (size_t i = 0; i < simplex.points.size(); ++i) {
+    EXPECT_EQ(chart.series[0].labels[i], simplex.points[i].label);
+    EXPECT_EQ(chart.series[1].labels[i], simplex.points[i].pareto ? simplex.points[i].label : "");
+    hidden += chart.series[1].labels[i].empty();
+  }
+  EXPECT_GT(hidden, 0u);
+  EXPECT_LT(hidden, simplex.points.size());
+}
+
 }  // namespace
 }  // namespace tstitch

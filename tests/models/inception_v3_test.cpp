@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
 #include <string>
 
 #include "tests/support/golden.h"
@@ -131,7 +132,8 @@ class Altered final : public WeightSource {
       : name_(std::move(name)), value_(value) {}
 
   std::optional<Shape> shape(const std::string& name) const override {
-    return name == name_ ? std::nullopt : std::optional(Shape{1});
+    if (name == name_) return std::nullopt;
+    return name == "fc.weight" ? Shape{1008, 2048} : Shape{1};
   }
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
     check(value_ || name != name_, ErrorKind::input, "no tensor \"", name, "\"");
@@ -164,6 +166,22 @@ TEST(InceptionV3, TheWrongWeightIsNamed) {
       EXPECT_NE(std::string(e.what()).find("\"Mixed_6b.branch7x7_2.bn.running_var\""), std::string::npos)
           << e.what();
     }
+}
+
+// torchvision's network has the same names but tells ImageNet's 1000 classes apart.
+TEST(InceptionV3, AnotherNumberOfClassesIsRefused) {
+  class Torchvision final : public WeightSource {
+    std::optional<Shape> shape(const std::string&) const override { return Shape{1000, 2048}; }
+    Tensor load(const std::string&, const Shape&, DType) const override { throw std::logic_error("loaded"); }
+  };
+  const auto backend = make_backend({.dtype = "f32", .threads = 1});
+  try {
+    load_inception_v3(*backend, Torchvision());
+    ADD_FAILURE() << "nothing refused";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::input);
+    EXPECT_NE(std::string(e.what()).find("[1000, 2048], expected [1008, 2048]"), std::string::npos) << e.what();
+  }
 }
 
 TEST(InceptionV3, TheSecondBatchTakesNoMemoryFromTheSystem) {

@@ -337,6 +337,7 @@ void Page::draw_labels(Canvas& canvas) const {
   };
   for (const Chart::Series& s : chart_.series)
     for (size_t i = 0; i < s.labels.size(); ++i) {
+      if (s.labels[i].empty()) continue;
       const double width = canvas.width(s.labels[i], kText), height = kText.size;
       const Point p = point(s, i);
       Box best = {};

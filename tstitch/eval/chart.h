@@ -13,7 +13,7 @@ struct Chart {
     std::vector<double> x, y;
     // One per point, or none: half-lengths of error bars, or of a band around a line without dots.
     std::vector<double> error = {};
-    std::vector<std::string> labels = {};  // beside the points; or none
+    std::vector<std::string> labels = {};  // beside the points, "" for none; or none
     bool line = true;                      // joins the points, in order
     bool dots = true;
     // 0 ... 1: its place in a sequence of series, as a colour from dark to bright. Else a colour of its own,

@@ -113,16 +113,18 @@ void set_times(Curve& curve, const std::map<std::string, double>& times) {
   }
 }
 
+enum class Labels { all, frontier };
+
 // The points of one kind with the metric.
 Chart::Series series_of(const Curve& curve, Metric metric, std::string_view kind, const std::string& name,
-                        bool joined) {
+                        bool joined, Labels labels = Labels::all) {
   Chart::Series series{.name = name, .x = {}, .y = {}, .line = joined};
   for (const CurvePoint& point : curve.points) {
     const auto value = value_of(point.mean, metric);
     if (point.kind != kind || !value) continue;
     series.x.push_back(point.seconds_per_image);
     series.y.push_back(*value);
-    series.labels.push_back(point.label);
+    series.labels.push_back(labels == Labels::all || point.pareto ? point.label : "");
     if (const auto deviation = value_of(point.deviation, metric)) series.error.push_back(*deviation);
   }
   if (series.error.size() != series.x.size()) series.error.clear();
@@ -302,8 +304,9 @@ Chart chart_of(std::span<const Curve> curves, Metric metric, const std::string& 
     const std::string note = alike ? "" : ", " + steps_of(curve);
     const bool two = curve.models.size() == 2;
     const size_t before = chart.series.size();
+    // A simplex has more points than labels fit among other curves.
     for (Chart::Series& series :
-         std::array{series_of(curve, metric, "share", names + note, two),
+         std::array{series_of(curve, metric, "share", names + note, two, two ? Labels::all : Labels::frontier),
                     series_of(curve, metric, "steps", curve.models.back() + " in fewer steps" + note, true),
                     series_of(curve, metric, "order", names + " in other orders" + note, false)})
       if (!series.x.empty()) chart.series.push_back(std::move(series));

@@ -295,6 +295,11 @@ bool is_inception_v3(const WeightSource& weights) {
 
 std::unique_ptr<FeatureNetwork> load_inception_v3(Backend& backend, const WeightSource& weights,
                                                   InceptionResize resize) {
+  const Shape expected = {kClasses, kFeatures};
+  const Shape found = weights.shape("fc.weight").value_or(expected);
+  check(found == expected, ErrorKind::input, "tensor \"fc.weight\": shape ", to_string(found), ", expected ",
+        to_string(expected), ": not the network of the Fréchet Inception Distance (torchvision's has its names ",
+        "too); pytorch-fid's weights, pt_inception-2015-12-05, are");
   return std::make_unique<InceptionV3>(Weights(backend, weights), resize);
 }
 
