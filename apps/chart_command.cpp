@@ -17,14 +17,16 @@ struct ChartArguments {
 };
 
 int chart_command(const ChartArguments& a) {
-  const Metric metric = parse_metrics(a.metric).at(0);
+  const std::vector<Metric> metrics = parse_metrics(a.metric);
+  check(metrics.size() == 1, ErrorKind::usage, "--metric is \"", printable(a.metric),
+        "\", expected one: a picture shows one metric");
   check(a.output.ends_with(".png") || a.output.ends_with(".svg"), ErrorKind::usage, "--output is \"",
         printable(a.output), "\", expected a name that ends in .png or .svg");
   check_output_file(a.output);
   std::vector<Curve> curves;
   for (const std::string& path : a.curves) curves.push_back(read_curve(path));
   share_times(curves);
-  write_chart(a.output, chart_of(std::span<const Curve>(curves), metric, a.title));
+  write_chart(a.output, chart_of(std::span<const Curve>(curves), metrics[0], a.title));
   std::printf("wrote %s\n", a.output.c_str());
   return kDone;
 }

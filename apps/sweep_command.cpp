@@ -86,14 +86,11 @@ std::vector<std::string> row_labels(const Plan& plan, const ModelInfo& model, in
 struct Sweep {
   std::vector<ModelInfo> infos;
   std::vector<SweepPoint> points;
-  std::vector<Plan> plans;  // of point i and repeat r: plans[i * repeats + r]
+  std::vector<Plan> plans;  // of point i and repeat r: plans[i * repeats + r]; fingerprints in this order too
   std::vector<Metric> metrics;
   std::string output;  // ends in .png
   int64_t rows;        // of the picture
 
-  const Plan& plan(size_t point, int repeat, int repeats) const {
-    return plans[point * static_cast<size_t>(repeats) + static_cast<size_t>(repeat)];
-  }
 };
 
 Sweep prepare(const SweepArguments& a) {
@@ -174,6 +171,15 @@ Measure load_measure(const SweepArguments& a, const Sweep& sweep) {
   return measure;
 }
 
+std::vector<std::string> fingerprints_of(const SweepArguments& a, const Sweep& sweep,
+                                         const Backend& backend) {
+  std::vector<std::string> fingerprints;
+  for (const Plan& plan : sweep.plans)
+    fingerprints.push_back(
+        RunManifest(plan, sweep.infos, vae_path(a, sweep.infos.back()), backend).fingerprint_text());
+  return fingerprints;
+}
+
 CurvePoint curve_point(const SweepPoint& point, const Plan& plan, Backend& backend, size_t models) {
   CurvePoint on_curve{.kind = point.kind,
                       .label = point.label,
@@ -250,7 +256,8 @@ int sweep_command(const SweepArguments& a) {
   if (talk)
     std::printf("%s, %lld images\n%s\n", session.backend().description().c_str(),
                 static_cast<long long>(first.images()), title.c_str());
-  SweepState state(sweep.output, a.resume, measure.description);
+  const std::vector<std::string> fingerprints = fingerprints_of(a, sweep, session.backend());
+  SweepState state(sweep.output, a.resume, measure.description, fingerprints);
   if (session.load(sweep.plans, true) == kInterrupted) return report_interrupted();
   session.warm_up(first);
 
@@ -259,15 +266,14 @@ int sweep_command(const SweepArguments& a) {
   Curve curve{.models = {}, .cfg_scale = first.cfg_scale, .measured = measure.description, .points = {}};
   for (const ModelInfo& info : sweep.infos) curve.models.push_back(info.name);
   if (talk) print_heading(sweep);
+  const auto repeats = static_cast<size_t>(a.repeats);
   for (size_t i = 0; i < sweep.points.size(); ++i) {
     curve.points.push_back(
-        curve_point(sweep.points[i], sweep.plan(i, 0, a.repeats), session.backend(), sweep.infos.size()));
+        curve_point(sweep.points[i], sweep.plans[i * repeats], session.backend(), sweep.infos.size()));
     std::vector<Image> pictures;
-    for (int repeat = 0; repeat < a.repeats; ++repeat) {
-      const Plan& plan = sweep.plan(i, repeat, a.repeats);
-      const std::string fingerprint =
-          RunManifest(plan, sweep.infos, vae_path(a, sweep.infos.back()), session.backend())
-              .fingerprint_text();
+    for (size_t repeat = 0; repeat < repeats; ++repeat) {
+      const Plan& plan = sweep.plans[i * repeats + repeat];
+      const std::string& fingerprint = fingerprints[i * repeats + repeat];
       const std::optional<CurveRun> known = state.find(fingerprint, sweep.metrics);
       std::optional<SweptRun> swept;
       if (known) swept = {*known, state.find_pictures(fingerprint, sweep.rows)};

@@ -43,14 +43,23 @@ bool has_run(const Curve& curve, const std::string& fingerprint) {
 
 }  // namespace
 
-SweepState::SweepState(const std::string& output, bool resume, const std::string& measured)
+SweepState::SweepState(const std::string& output, bool resume, const std::string& measured,
+                       const std::vector<std::string>& fingerprints)
     : name_(output.substr(0, output.size() - std::string(".png").size())) {
   const std::string path = name_ + ".json";
   if (!resume || !fs::exists(path)) return;
   Curve curve = read_curve(path);
-  if (curve.measured != measured) return;
+  check(curve.measured.empty() || curve.measured == measured, ErrorKind::usage, "--resume: ", printable(path),
+        " was measured with ", printable(curve.measured), ", this sweep with ",
+        measured.empty() ? "nothing" : printable(measured), ": expected the same, or another --output");
   for (const CurvePoint& point : curve.points)
-    known_.insert(known_.end(), point.runs.begin(), point.runs.end());
+    for (const CurveRun& run : point.runs) {
+      check(std::ranges::find(fingerprints, run.run) != fingerprints.end(), ErrorKind::usage,
+            "--resume: ", printable(path), " has a run that this sweep has not, ", run.images,
+            " images at \"", printable(point.label), "\", seed ", run.seed,
+            ": expected the same options and at least the same points, or another --output");
+      known_.push_back(run);
+    }
   earlier_ = std::move(curve);
 }
 

@@ -16,11 +16,13 @@ struct SweptRun {
 };
 
 // What a sweep has done so far, on the disk: NAME.json, and in NAME.parts the pictures of every run, until
-// the sweep ends. A run is known by its fingerprint: a sweep with other points takes what fits.
+// the sweep ends. A run is known by its fingerprint: a sweep with more points or seeds takes over all.
 class SweepState {
  public:
-  // output: NAME.png. measured: see Curve; what was measured otherwise is not taken over.
-  SweepState(const std::string& output, bool resume, const std::string& measured);
+  // output: NAME.png. measured: see Curve. fingerprints: of all runs this sweep has. Throws Error{usage} when
+  // NAME.json has others, or was measured otherwise: resuming would lose it.
+  SweepState(const std::string& output, bool resume, const std::string& measured,
+             const std::vector<std::string>& fingerprints);
 
   // The run of that fingerprint when an earlier sweep, or this one at another point, has it with these
   // metrics.

@@ -260,6 +260,7 @@ TEST_F(Cli, SweepDrawsEveryRatio) {
                  {"sweep", "-m", "fashion-s", "-m", "fashion-b", "-m", "fashion-l", "--ratios", "0"});
   expect_refused(2, {"\"fd\""}, {"sweep", "--metrics", "fd"});
   expect_refused(2, {"--repeats"}, {"sweep", "--repeats", "0"});
+  expect_refused(2, {"--grid is 0"}, {"sweep", "--grid", "0"});
 }
 
 // Killed in the middle, a sweep goes on where it was, and its pictures and metrics are those of one that ran
@@ -301,9 +302,17 @@ TEST_F(Cli, SweepsAreResumed) {
   EXPECT_EQ(read(path("cut.csv")), csv);
   EXPECT_EQ(read_png(path("cut.png").string()).pixels, picture.pixels);
 
+  // What another sweep would forget is not given up.
+  std::vector<std::string> other = sweep("cut.png");
+  other.insert(other.end(), {"--seed", "2"});
+  expect_refused(2, {"\"0\", seed 0", "another --output"}, other);
+  expect_refused(2, {"this sweep with nothing"}, {"sweep", "--steps", "4", "--resume", "-o", "cut.png"});
+  EXPECT_EQ(read(path("cut.json")), json);
+
   EXPECT_EQ(run({"chart", "cut.json", "whole.json", "--metric", "fid", "-o", "both.svg"}).code, 0);
   EXPECT_NE(read(path("both.svg")).find("<svg"), std::string::npos);
   expect_refused(2, {"--output", ".svg"}, {"chart", "cut.json", "-o", "both.pdf"});
+  expect_refused(2, {"one metric"}, {"chart", "cut.json", "--metric", "fid,is"});
   expect_refused(2, {"no point", "recall"}, {"chart", "cut.json", "--metric", "recall"});
   expect_refused(3, {"cut.csv"}, {"chart", "cut.csv"});
   expect_refused(2, {"curves"}, {"chart"});
@@ -350,6 +359,7 @@ TEST_F(Cli, PlansAreMadeAndUsed) {
   // When any loss will do, the fastest is the small model alone.
   EXPECT_EQ(nlohmann::json::parse(by_curve.out)["assignment"], "0*4");
   expect_refused(2, {"--cfg-scale"}, {"plan", "--curve", "c.json", "--budget", "1s", "--cfg-scale", "2"});
+  expect_refused(2, {"one metric"}, {"chart", "cut.json", "--metric", "fid,is"});
   expect_refused(2, {"no point", "recall"},
                  {"plan", "--curve", "c.json", "--budget", "1s", "--cfg-scale", "1", "--metric", "recall"});
 }

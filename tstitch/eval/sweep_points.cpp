@@ -52,11 +52,12 @@ std::vector<int> ever_less_probably(int steps, int count, uint64_t seed) {
 }  // namespace
 
 std::vector<std::vector<double>> simplex(size_t models, int grid) {
+  check(grid >= 1, ErrorKind::usage, "--grid is ", grid, ", expected at least 1");
   double count = 1;
   for (size_t i = 1; i < models; ++i)
     count *= static_cast<double>(static_cast<size_t>(grid) + i) / static_cast<double>(i);
-  check(grid >= 1 && count <= 1000, ErrorKind::usage, "--grid ", grid, " shares the steps of ", models,
-        " models in ", count, " ways, expected 1 ... 1000");
+  check(count <= 1000, ErrorKind::usage, "--grid ", grid, " shares the steps of ", models, " models in ",
+        count, " ways, expected at most 1000");
   std::vector<std::vector<double>> all;
   std::vector<double> shares(models);
   share_out(grid, grid, 0, shares, all);
