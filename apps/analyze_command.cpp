@@ -179,7 +179,8 @@ int analyze(const Arguments& a, const std::string& name, const std::vector<Model
   check(output.ends_with(kEnding), ErrorKind::usage, "--output is \"", printable(output),
         "\", expected a name that ends in .png");
   const std::string stem = output.substr(0, output.size() - kEnding.size());
-  for (const char* ending : {".json", ".csv", ".svg", ".png"}) check_output_file(stem + ending);
+  for (const char* ending : {".json", ".csv", ".svg", ".png"})
+    check_output_file(stem + ending, {a.init_image});
 
   Session session(a, infos);
   const std::string device = session.backend().description();

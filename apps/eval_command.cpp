@@ -52,7 +52,7 @@ int eval_command(const EvalArguments& a) {
   const std::vector<Metric> asked = a.metrics.empty()
                                         ? std::vector<Metric>(std::begin(kAllMetrics), std::end(kAllMetrics))
                                         : parse_metrics(a.metrics);
-  if (!a.save_stats.empty()) check_output_file(a.save_stats);
+  if (!a.save_stats.empty()) check_output_file(a.save_stats, {a.samples, a.reference, a.features});
   const Stopwatch stopwatch;
   PictureSet samples = open_picture_set(a.samples);
   // Statistics alone can be had without anything to compare with.

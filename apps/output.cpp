@@ -35,12 +35,16 @@ fs::path parent_of(const std::string& path) {
 
 }  // namespace
 
-void check_output_file(const std::string& path) {
+void check_output_file(const std::string& path, const std::vector<std::string>& inputs) {
   check(!is_folder(path), ErrorKind::usage, "\"", printable(path), "\" is a folder, expected a file name");
   check_writable_folder(parent_of(path), path);
+  std::error_code ignored;
+  for (const std::string& input : inputs)
+    check(!fs::equivalent(path, input, ignored), ErrorKind::usage, "\"", printable(path),
+          "\" is the input itself: expected another output");
 }
 
-void check_output(const std::string& path) {
+void check_output(const std::string& path, const std::vector<std::string>& inputs) {
   if (is_folder(path)) {
     // What is missing is made later; what is there must be a folder to write to.
     fs::path existing = fs::absolute(path);
@@ -50,7 +54,7 @@ void check_output(const std::string& path) {
   }
   check(path.ends_with(".png") || path.ends_with(".npz"), ErrorKind::usage, "--output is \"", printable(path),
         "\", expected a name that ends in .png or .npz, or a folder/");
-  check_output_file(path);
+  check_output_file(path, inputs);
 }
 
 bool is_resumable(const std::string& path) { return is_folder(path) || path.ends_with(".npz"); }

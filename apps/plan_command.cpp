@@ -18,7 +18,7 @@ int plan_command(const PlanArguments& a) {
   check(infos.size() >= 2, ErrorKind::usage, "nothing to plan for one model");
   const SampleOptions options = sample_options(a, infos);
   const Plan all = plan_of_all(infos, options);
-  if (!a.output.empty()) check_output_file(a.output);
+  if (!a.output.empty()) check_output_file(a.output, {a.curve});
   const bool decodes = infos.back().pixels || !vae_path(a, infos.back()).empty();
   Session session(a, infos);
   if (session.load({&all, 1}, decodes) == kInterrupted) return report_interrupted();

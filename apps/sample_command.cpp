@@ -66,9 +66,10 @@ int sample_command(const SampleArguments& a) {
   // With a budget it is only known who serves which step once the models have been timed.
   Plan plan = a.budget.empty() ? make_plan(infos, options) : plan_of_all(infos, options);
   const std::string path = picture_output(a, infos.back());
-  if (!path.empty()) check_output(path);
+  const std::vector<std::string> inputs = {a.init_image, a.init_latent, a.noise, a.plan, a.curve};
+  if (!path.empty()) check_output(path, inputs);
   if (plan.init_image) check_decodable(a, infos.back());
-  if (!a.save_latent.empty()) check_output_file(a.save_latent);
+  if (!a.save_latent.empty()) check_output_file(a.save_latent, inputs);
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
   check(a.save_latent.empty() || (!a.resume && rank.count == 1), ErrorKind::usage,
         "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");

@@ -90,7 +90,6 @@ struct Sweep {
   std::vector<Metric> metrics;
   std::string output;  // ends in .png
   int64_t rows;        // of the picture
-
 };
 
 Sweep prepare(const SweepArguments& a) {
@@ -114,7 +113,7 @@ Sweep prepare(const SweepArguments& a) {
   if (sweep.output.empty()) sweep.output = "sweep.png";
   check(sweep.output.ends_with(".png"), ErrorKind::usage, "--output is \"", printable(sweep.output),
         "\", expected a name that ends in .png");
-  check_output_file(sweep.output);
+  check_output_file(sweep.output, {a.init_image});
   return sweep;
 }
 

@@ -312,6 +312,8 @@ TEST_F(Cli, SweepsAreResumed) {
   EXPECT_EQ(run({"chart", "cut.json", "whole.json", "--metric", "fid", "-o", "both.svg"}).code, 0);
   EXPECT_NE(read(path("both.svg")).find("<svg"), std::string::npos);
   expect_refused(2, {"--output", ".svg"}, {"chart", "cut.json", "-o", "both.pdf"});
+  expect_refused(2, {"cut.json", "input itself"},
+                 {"plan", "--curve", "cut.json", "--speedup", "2", "-o", "cut.json"});
   expect_refused(2, {"one metric"}, {"chart", "cut.json", "--metric", "fid,is"});
   expect_refused(2, {"no point", "recall"}, {"chart", "cut.json", "--metric", "recall"});
   expect_refused(3, {"cut.csv"}, {"chart", "cut.csv"});
@@ -570,6 +572,15 @@ TEST_F(Cli, RefusedInputIsCodeThree) {
   expect_refused(3, {"folder"}, {"sample", "-m", "/tmp/"});
   expect_refused(3, {"x.npy"}, {"sample", "--init-latent", "x.npy"});
   write_npy(path("wrong.npy").string(), Tensor({1, 1, 2, 2}, DType::f32));
+}
+
+TEST_F(Cli, AnInputIsNotOverwritten) {
+  ASSERT_EQ(run({"sample", "-m", "fashion-s", "--steps", "2", "--class", "1", "-o", "one.png", "-q"}).code,
+            0);
+  const std::string picture = read(path("one.png"));
+  for (const char* output : {"--output", "--save-latent"})
+    expect_refused(2, {"one.png", "input itself"}, {"sample", "--init-image", "one.png", output, "one.png"});
+  EXPECT_EQ(read(path("one.png")), picture);
 }
 
 TEST_F(Cli, LatentsThatDoNotFitAreCodeThree) {

@@ -1,5 +1,8 @@
 // `tstitch eval` as a user sees it.
+#include <array>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "tests/apps/cli.h"
 #include "tests/support/golden.h"
@@ -99,6 +102,23 @@ TEST_F(EvalCli, WhatCannotBeComparedIsRefused) {
   expect_refused(3, {"none.npz"}, {"eval", "none.npz"});
   expect_refused(3, {"not a feature network"},
                  {"eval", pictures_, "--features", std::string(TSTITCH_ASSETS) + "/fashion-s.safetensors"});
+  expect_refused(2, {"features.npz", "input itself"},
+                 {"eval", "features.npz", "--save-stats", "./features.npz"});
+}
+
+// Distances to these would be NaN or below 0.
+TEST_F(EvalCli, StatisticsOfNoDistributionAreRefused) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const auto& [said, mu, sigma] : {std::tuple<std::string, std::vector<double>, std::vector<double>>{
+                                            "not finite", {nan, 0}, {1, 0, 0, 1}},
+                                        {"holds nan", {0, 0}, {1, nan, nan, 1}},
+                                        {"variance -1", {0, 0}, {1, 0, 0, -1}},
+                                        {"not a covariance", {0, 0}, {1, 0.5, -0.5, 1}},
+                                        {"not a covariance", {0, 0}, {1, 2, 2, 1}}}) {
+    write_npz(path("s.npz").string(),
+              std::array{npz_entry("mu", mu, {2}), npz_entry("sigma", sigma, {2, 2})});
+    expect_refused(3, {"s.npz", said}, {"eval", "s.npz", "--reference", "s.npz"});
+  }
 }
 
 }  // namespace

@@ -99,7 +99,8 @@ TEST(Npy, NP3_ElementTypes) {
   expect_bad(array(dictionary("|O", "(1,)"), floats({1})), "NPY_OBJECT");
   for (const char* type :
        {">f4", "<i4", "<c8", "|S4", "<U1", "<M8[s]", "|V4", "<f16", "", "f4", "|b1", "<f4 "})
-    expect_bad(array(dictionary(type, "(1,)"), floats({1})), "NPY_DTYPE", "expected '<f4', '<f8' or '<f2'");
+    expect_bad(array(dictionary(type, "(1,)"), floats({1})), "NPY_DTYPE",
+               "expected '<f4', '<f8', '<f2' or '|u1'");
   expect_bad(array("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", floats({1})),
              "NPY_DTYPE", "structured");
   EXPECT_EQ(*parse(array(dictionary("<f8", "(1,)"), raw(0.1))).data<float>(), 0.1f);

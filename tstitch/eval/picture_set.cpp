@@ -1,6 +1,7 @@
 #include "tstitch/eval/picture_set.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "tstitch/base/error.h"
@@ -71,6 +72,26 @@ class FolderPictures final : public PictureSource {
   Shape picture_;
 };
 
+// Refuses what would make distances of NaN or below 0. Others compute covariances in f32, hence the
+// tolerance.
+void check_covariance(const std::string& where, const std::vector<double>& sigma, int64_t D) {
+  constexpr double kTolerance = 1e-3;
+  const auto at = [&](int64_t i, int64_t j) { return sigma[static_cast<size_t>(i * D + j)]; };
+  for (int64_t i = 0; i < D; ++i)
+    check(!(at(i, i) < 0), ErrorKind::input, where, " holds the variance ", at(i, i),
+          ", expected at least 0");
+  for (int64_t i = 0; i < D; ++i)
+    for (int64_t j = 0; j <= i; ++j) {
+      check(std::isfinite(at(i, j)) && std::isfinite(at(j, i)), ErrorKind::input, where, " holds ",
+            std::isfinite(at(i, j)) ? at(j, i) : at(i, j), ", expected finite numbers");
+      const double scale = std::sqrt(at(i, i) * at(j, j));
+      check(std::abs(at(i, j) - at(j, i)) <= kTolerance * scale &&
+                std::abs(at(i, j)) <= (1 + kTolerance) * scale,
+            ErrorKind::input, where, " holds ", at(i, j), " and ", at(j, i), " for features ", i, " and ", j,
+            " of variances ", at(i, i), " and ", at(j, j), ": not a covariance");
+    }
+}
+
 std::optional<GaussianStatistics> read_gaussian(const NpzFile& file, const std::string& mu,
                                                 const std::string& sigma) {
   if (!file.has(mu) && !file.has(sigma)) return {};
@@ -80,7 +101,11 @@ std::optional<GaussianStatistics> read_gaussian(const NpzFile& file, const std::
         " has the shape ", text_of(mean.shape()), ", expected (D)");
   check(covariance.shape() == std::vector<int64_t>{D, D}, ErrorKind::input, covariance.where(),
         " has the shape ", text_of(covariance.shape()), ", expected ", text_of({D, D}));
-  return GaussianStatistics{mean.values(), covariance.values()};
+  GaussianStatistics gaussian{mean.values(), covariance.values()};
+  check(std::ranges::all_of(gaussian.mean, [](double value) { return std::isfinite(value); }),
+        ErrorKind::input, mean.where(), " holds numbers that are not finite");
+  check_covariance(covariance.where(), gaussian.covariance, D);
+  return gaussian;
 }
 
 // Calls take(rows) with the array's rows, batch by batch.

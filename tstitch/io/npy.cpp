@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr size_t kMaxHeaderBytes = 10'000;  // NumPy's own limit
-constexpr const char* kExpected = ", expected '<f4', '<f8' or '<f2'";
+constexpr const char* kExpected = ", expected '<f4', '<f8', '<f2' or '|u1'";
 
 // The header is a Python dictionary. This reads the three entries it may have and nothing else of Python.
 class HeaderReader {
