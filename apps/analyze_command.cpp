@@ -15,6 +15,8 @@
 #include "tstitch/eval/similarity.h"
 #include "tstitch/eval/spectrum.h"
 #include "tstitch/io/atomic_file.h"
+#include "tstitch/io/csv.h"
+#include "tstitch/io/json.h"
 #include "tstitch/pipeline/report.h"
 
 namespace tstitch {
@@ -54,14 +56,6 @@ std::string names_of(const std::vector<ModelInfo>& infos) {
   std::string names;
   for (const ModelInfo& info : infos) names += (names.empty() ? "" : ", ") + info.name;
   return names;
-}
-
-// A field of a CSV file (RFC 4180): names may hold what separates fields.
-std::string quoted(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
 }
 
 template <class At>  // StepSpectrum, StepSimilarity
@@ -137,7 +131,7 @@ Findings describe_similarity(const Plan& plan, const std::vector<ModelInfo>& inf
                                {"mse", at.mse},
                                {"relative_mse", at.relative_mse}});
         findings.csv +=
-            concat(comparison.of, ",", quoted(first), ",", quoted(second), ",", csv_of(at)) +
+            concat(comparison.of, ",", csv_field(first), ",", csv_field(second), ",", csv_of(at)) +
             format(",%.9g,%.9g,%.9g,%.9g\n", at.cosine.mean, at.cosine.deviation, at.mse, at.relative_mse);
         series.x.push_back(at.step);
         series.y.push_back(at.cosine.mean);
@@ -162,7 +156,7 @@ Findings describe_similarity(const Plan& plan, const std::vector<ModelInfo>& inf
 std::string write(const std::string& stem, const Findings& findings, ordered_json report) {
   report.update(findings.json);
   for (const char* ending : {".json", ".csv", ".svg", ".png"}) report["outputs"].push_back(stem + ending);
-  const std::string text = report.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  const std::string text = json_text(report) + "\n";
   write_file(stem + ".json", text);
   write_file(stem + ".csv", findings.csv);
   write_chart(stem + ".svg", findings.chart);

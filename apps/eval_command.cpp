@@ -10,6 +10,7 @@
 #include "apps/output.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
+#include "tstitch/io/json.h"
 #include "tstitch/pipeline/report.h"
 
 namespace tstitch {
@@ -56,7 +57,7 @@ int eval_command(const EvalArguments& a) {
   const Stopwatch stopwatch;
   PictureSet samples = open_picture_set(a.samples);
   // Statistics alone can be had without anything to compare with.
-  const bool compares = a.save_stats.empty() || !a.reference.empty();
+  const bool compares = a.save_stats.empty() || !a.reference.empty() || !a.metrics.empty();
   PictureSet reference{.path = "", .pictures = nullptr, .stored = {}};
   if (compares)
     reference =
@@ -120,7 +121,7 @@ int eval_command(const EvalArguments& a) {
   json["peak_memory_bytes"] = peak_memory_bytes();
   if (!a.save_stats.empty()) json["outputs"] = {a.save_stats};
   if (a.json)
-    std::printf("%s\n", json.dump(2).c_str());
+    std::printf("%s\n", json_text(json).c_str());
   else if (!a.quiet && !a.save_stats.empty())
     std::printf("wrote %s\n", a.save_stats.c_str());
   return kDone;

@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "tstitch/base/error.h"
+#include "tstitch/io/json.h"
 #include "tstitch/pipeline/assets.h"
 #include "tstitch/pipeline/class_names.h"
 #include "tstitch/pipeline/model.h"
@@ -127,7 +128,7 @@ int inspect_command(const InspectArguments& arguments) {
         report["pairs"].push_back(
             {{"models", {i, j}}, {"stitchable", obstacles.empty()}, {"obstacles", obstacles}});
       }
-    std::printf("%s\n", report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+    std::printf("%s\n", json_text(report).c_str());
     return kDone;
   }
   for (const ModelInfo& info : infos) print(info, size_for(info, arguments));

@@ -71,7 +71,8 @@ std::unique_ptr<PictureOutput> open_output(const std::string& path, const Argume
     return std::make_unique<PictureGrid>(path, plan, models,
                                          a.sample.random_classes ? 1 : a.sample.batch_count);
   }
-  const RunManifest manifest(plan, models, models.back().pixels ? "" : vae_path(a, models.back()), backend);
+  const RunContents contents(models, models.back().pixels ? "" : vae_path(a, models.back()));
+  const RunManifest manifest(plan, models, contents, backend);
   if (is_folder(path)) return std::make_unique<PictureFolder>(path, plan, models, manifest, rank, a.resume);
   return std::make_unique<PictureArchive>(path, plan, manifest, rank, a.resume);
 }

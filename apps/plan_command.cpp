@@ -53,7 +53,10 @@ Command add_plan_command(CLI::App& program) {
                    "The fastest trajectory whose metric is no more than this worse than the last model's: 2%")
       ->group("Plan");
   command->get_option("--output")->description("Write the plan, .json, for sample --plan");
-  return [a] { return plan_command(*a); };
+  return [a, command] {
+    a->steps_given = command->count("--steps") > 0;
+    return plan_command(*a);
+  };
 }
 
 }  // namespace tstitch

@@ -9,6 +9,7 @@
 #include "apps/interrupt.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
+#include "tstitch/pipeline/run_manifest.h"
 
 namespace tstitch {
 namespace {
@@ -91,6 +92,16 @@ std::optional<std::array<std::vector<std::vector<double>>, 2>> probe(Session& se
   return losses;
 }
 
+std::string describe(const std::vector<int>& assignment, const std::vector<std::string>& models) {
+  return Trajectory(std::vector<NoiseLevel>(assignment.size() + 1), assignment).describe(models);
+}
+
+std::vector<std::string> names_of(const std::vector<ModelInfo>& infos) {
+  std::vector<std::string> names;
+  for (const ModelInfo& info : infos) names.push_back(info.name);
+  return names;
+}
+
 double loss_of(const std::vector<std::vector<double>>& losses, const std::vector<int>& assignment) {
   double sum = 0;
   for (size_t s = 0; s < assignment.size(); ++s) sum += losses[s][static_cast<size_t>(assignment[s])];
@@ -125,8 +136,9 @@ std::optional<PlannedTrajectory> choose_by_estimate(Session& session, const std:
   const double limit = time_limit(a, alone);
   const auto beyond =
       std::ranges::find_if(best, [&](const Assigned& one) { return one.seconds + costs.decoding > limit; });
-  check(beyond != best.begin(), ErrorKind::usage, "no trajectory is that fast: ", infos[0].name,
-        " alone takes ", best[0].seconds + costs.decoding, " s, and ", limit, " s were asked for");
+  check(beyond != best.begin(), ErrorKind::usage, "no trajectory is that fast: the fastest, ",
+        describe(best[0].assignment, names_of(infos)), ", takes ", best[0].seconds + costs.decoding,
+        " s, and ", limit, " s were asked for");
   const Assigned& chosen = *(beyond - 1);
 
   PlannedTrajectory planned;
@@ -134,6 +146,8 @@ std::optional<PlannedTrajectory> choose_by_estimate(Session& session, const std:
   planned.sampler = plan.sampler;
   planned.steps = plan.trajectory.size();
   planned.assignment = format_assignment(chosen.assignment);
+  planned.levels = hash_of_levels(plan.trajectory);
+  planned.eta = plan.solver.eta;
   planned.seconds = chosen.seconds + costs.decoding;
   planned.speedup = alone / planned.seconds;
   planned.change = chosen.loss;
@@ -146,8 +160,7 @@ std::optional<PlannedTrajectory> choose_by_estimate(Session& session, const std:
 std::optional<PlannedTrajectory> choose_by_curve(const std::vector<ModelInfo>& infos, const Plan& plan,
                                                  const Costs& costs, const PlanningArguments& a) {
   const Curve curve = read_curve(a.curve);
-  std::vector<std::string> names;
-  for (const ModelInfo& info : infos) names.push_back(info.name);
+  const std::vector<std::string> names = names_of(infos);
   check(curve.models == names, ErrorKind::usage, a.curve, ": a curve of other models than these");
   check(curve.cfg_scale == plan.cfg_scale, ErrorKind::usage, a.curve, ": measured with --cfg-scale ",
         curve.cfg_scale, ", but this run has ", plan.cfg_scale);
@@ -186,8 +199,10 @@ std::optional<PlannedTrajectory> choose_by_curve(const std::vector<ModelInfo>& i
   planned.steps_option = chosen->steps_option;
   planned.steps = chosen->steps;
   planned.assignment = chosen->assignment;
+  planned.levels = chosen->levels;
+  planned.eta = chosen->eta;
   planned.seconds = seconds(*chosen);
-  planned.speedup = alone ? seconds(*alone) / planned.seconds : 0;
+  if (alone) planned.speedup = seconds(*alone) / planned.seconds;
   planned.metric = std::string(name_of(metric));
   planned.value = chosen->metric;
   planned.deviation = chosen->deviation;
@@ -259,18 +274,21 @@ std::optional<PlannedTrajectory> choose_trajectory(Session& session, const std::
   auto planned = a.curve.empty() ? choose_by_estimate(session, infos, options, plan, costs, a)
                                  : choose_by_curve(infos, plan, costs, a);
   if (!planned) return {};
-  for (const ModelInfo& info : infos) planned->models.push_back(info.name);
-  const Plan chosen = make_plan(infos, with_trajectory(options, infos, *planned));
+  planned->models = names_of(infos);
+  const Plan chosen = planned_run(infos, options, *planned, a.steps_given);
   planned->seconds_spread = costs.spread(evaluations_of(session, chosen, infos.size()));
   return planned;
 }
 
 std::string to_json(const PlannedTrajectory& p) {
-  nlohmann::ordered_json json = {{"format", kFormat},    {"models", p.models},
-                                 {"sampler", p.sampler}, {"steps_option", p.steps_option},
-                                 {"steps", p.steps},     {"assignment", p.assignment},
-                                 {"seconds", p.seconds}, {"seconds_spread", p.seconds_spread},
-                                 {"speedup", p.speedup}};
+  nlohmann::ordered_json json = {
+      {"format", kFormat},    {"models", p.models},
+      {"sampler", p.sampler}, {"steps_option", p.steps_option},
+      {"steps", p.steps},     {"assignment", p.assignment},
+      {"levels", p.levels},   {"eta", p.eta},
+      {"seconds", p.seconds}, {"seconds_spread", p.seconds_spread},
+  };
+  if (p.speedup) json["speedup"] = *p.speedup;
   if (p.metric) {
     json["metric"] = {{"name", *p.metric}, {"value", p.value}, {"measured", p.measured}};
     if (p.deviation) json["metric"]["deviation"] = *p.deviation;
@@ -278,7 +296,7 @@ std::string to_json(const PlannedTrajectory& p) {
     json["estimated_change"] = {
         {"rms", p.change}, {"spread", p.change_spread}, {"first_model_alone", p.largest_change}};
   }
-  return json.dump(2) + "\n";
+  return json_text(json) + "\n";
 }
 
 PlannedTrajectory read_planned(const std::string& path) {
@@ -291,42 +309,46 @@ PlannedTrajectory read_planned(const std::string& path) {
     planned.steps_option = json.at("steps_option");
     planned.steps = json.at("steps");
     planned.assignment = json.at("assignment");
+    planned.levels = json.at("levels");
+    planned.eta = json.at("eta");
     return planned;
   } catch (const nlohmann::json::exception& e) {
     fail(ErrorKind::input, path, ": not a plan of `tstitch plan`: ", printable(e.what(), 200));
   }
 }
 
-SampleOptions with_trajectory(SampleOptions options, const std::vector<ModelInfo>& infos,
-                              const PlannedTrajectory& planned) {
-  std::vector<std::string> names;
-  for (const ModelInfo& info : infos) names.push_back(info.name);
+Plan planned_run(const std::vector<ModelInfo>& infos, SampleOptions options, const PlannedTrajectory& planned,
+                 bool steps_given) {
   std::string expected;
   for (const std::string& name : planned.models) expected += (expected.empty() ? "" : ", ") + name;
-  check(planned.models.empty() || planned.models == names, ErrorKind::usage,
+  check(planned.models.empty() || planned.models == names_of(infos), ErrorKind::usage,
         "the plan is for other models: ", printable(expected));
   check(options.fractions.empty() && options.switch_steps.empty(), ErrorKind::usage,
         "a plan says who serves which step: it excludes --ratio, --fractions and --switch-step");
   check(options.sampler.empty() || options.sampler == planned.sampler, ErrorKind::usage,
         "the plan is for --sampler ", printable(planned.sampler), ", not ", printable(options.sampler));
   options.sampler = planned.sampler;
+  check(!steps_given || options.steps == planned.steps_option, ErrorKind::usage, "the plan is for --steps ",
+        printable(planned.steps_option), ", not ", printable(options.steps));
   options.steps = planned.steps_option;
   check(0 < planned.steps && planned.steps <= 1'000'000, ErrorKind::usage, "a plan of ", planned.steps,
         " steps");
   options.assignment = parse_assignment(planned.assignment, planned.steps);
-  return options;
+  const Plan plan = make_plan(infos, options);
+  check(hash_of_levels(plan.trajectory) == planned.levels, ErrorKind::usage,
+        "the plan is for other noise levels: expected the --spacing, --scheduler and --strength it was made "
+        "with");
+  check(plan.solver.eta == planned.eta, ErrorKind::usage, "the plan is for --eta ", planned.eta, ", not ",
+        plan.solver.eta);
+  return plan;
 }
 
 void print(const PlannedTrajectory& p) {
   std::printf("%s, %d steps: %s\n", p.sampler.c_str(), p.steps,
-              [&] {
-                const std::vector<int> assignment = parse_assignment(p.assignment, p.steps);
-                const std::vector<NoiseLevel> levels(assignment.size() + 1);
-                return Trajectory(levels, assignment).describe(p.models);
-              }()
-                  .c_str());
-  std::printf("time: %.3g s +- %.2g, %.2f times as fast as %s alone\n", p.seconds, p.seconds_spread,
-              p.speedup, p.models.back().c_str());
+              describe(parse_assignment(p.assignment, p.steps), p.models).c_str());
+  std::printf("time: %.3g s +- %.2g", p.seconds, p.seconds_spread);
+  if (p.speedup) std::printf(", %.2f times as fast as %s alone", *p.speedup, p.models.back().c_str());
+  std::printf("\n");
   if (!p.metric) {
     std::printf(
         "quality: the final latents change by %.3g +- %.2g (root mean square, estimated;"

@@ -17,6 +17,7 @@ struct PlanningArguments {
   std::string curve, metric = "fid";
   int64_t probes = 8;  // images whose predictions are compared where there is no curve
   bool any_order = false;
+  bool steps_given = false;  // whether --steps was: else those of a curve or a plan hold
 };
 
 // A trajectory, and what to expect of it.
@@ -24,9 +25,11 @@ struct PlannedTrajectory {
   std::vector<std::string> models;  // their names
   std::string sampler, steps_option;
   int steps = 0;
-  std::string assignment;                  // see format_assignment
+  std::string assignment;  // see format_assignment
+  std::string levels;      // see hash_of_levels
+  double eta = 0;
   double seconds = 0, seconds_spread = 0;  // of the whole run
-  double speedup = 1;                      // against the last model alone
+  std::optional<double> speedup;           // against the last model alone, where that is known
   // With a curve: the metric, its deviation over seeds, whether the point itself was measured.
   std::optional<std::string> metric;
   double value = 0;
@@ -54,9 +57,10 @@ void check_goal(const PlanningArguments& arguments);
 
 std::string to_json(const PlannedTrajectory& planned);
 PlannedTrajectory read_planned(const std::string& path);
-// The options with the trajectory. Throws Error{usage} where they say otherwise: other models, a share.
-SampleOptions with_trajectory(SampleOptions options, const std::vector<ModelInfo>& infos,
-                              const PlannedTrajectory& planned);
+// The run with the trajectory. Throws Error{usage} where the options say otherwise: other models, a share,
+// another spacing.
+Plan planned_run(const std::vector<ModelInfo>& infos, SampleOptions options, const PlannedTrajectory& planned,
+                 bool steps_given);
 // For a person: the trajectory, the time, the quality.
 void print(const PlannedTrajectory& planned);
 

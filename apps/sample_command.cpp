@@ -16,9 +16,10 @@
 namespace tstitch {
 namespace {
 
-// Decides where pictures go; nowhere when only latents are wanted or the latents cannot be shown.
+// Decides where pictures go; nowhere when only latents are wanted, or can be had in a dry run.
 std::string picture_output(const Arguments& a, const ModelInfo& model) {
-  if (a.output.empty() && (!a.save_latent.empty() || a.dry_run)) return "";
+  const bool decodable = model.pixels || !vae_path(a, model).empty();
+  if (a.output.empty() && (!a.save_latent.empty() || (a.dry_run && !decodable))) return "";
   check_decodable(a, model);
   return a.output.empty() ? "output.png" : a.output;
 }
@@ -42,32 +43,24 @@ void print_outputs(const std::vector<std::string>& outputs, const std::string& f
 
 struct SampleArguments : Arguments, PlanningArguments {
   std::string plan;
-  bool steps_given = false;
 };
-
-SampleOptions planned_options(const SampleArguments& a, const std::vector<ModelInfo>& infos,
-                              const SampleOptions& options) {
-  const PlannedTrajectory planned = read_planned(a.plan);
-  check(!a.steps_given || options.steps == planned.steps_option, ErrorKind::usage, "the plan is for --steps ",
-        printable(planned.steps_option), ", not ", printable(options.steps));
-  return with_trajectory(options, infos, planned);
-}
 
 int sample_command(const SampleArguments& a) {
   const std::vector<ModelInfo> infos = read_models(a);
-  SampleOptions options = sample_options(a, infos);
+  const SampleOptions options = sample_options(a, infos);
   check(a.plan.empty() || a.budget.empty(), ErrorKind::usage, "--plan and --budget exclude each other");
-  if (!a.plan.empty()) options = planned_options(a, infos, options);
   if (!a.budget.empty()) {
     check_goal(a);
     check(infos.size() >= 2, ErrorKind::usage,
           "--budget chooses among the trajectories of two models or more");
   }
   // With a budget it is only known who serves which step once the models have been timed.
-  Plan plan = a.budget.empty() ? make_plan(infos, options) : plan_of_all(infos, options);
+  Plan plan = !a.budget.empty() ? plan_of_all(infos, options)
+              : !a.plan.empty() ? planned_run(infos, options, read_planned(a.plan), a.steps_given)
+                                : make_plan(infos, options);
   const std::string path = picture_output(a, infos.back());
   const std::vector<std::string> inputs = {a.init_image, a.init_latent, a.noise, a.plan, a.curve};
-  if (!path.empty()) check_output(path, inputs);
+  if (!path.empty() && !a.dry_run) check_output(path, inputs);
   if (plan.init_image) check_decodable(a, infos.back());
   if (!a.save_latent.empty()) check_output_file(a.save_latent, inputs);
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
@@ -82,7 +75,7 @@ int sample_command(const SampleArguments& a) {
     if (session.load({&plan, 1}, !path.empty()) == kInterrupted) return report_interrupted();
     const auto planned = choose_trajectory(session, infos, options, a);
     if (!planned) return report_interrupted();
-    plan = make_plan(infos, with_trajectory(options, infos, *planned));
+    plan = planned_run(infos, options, *planned, a.steps_given);
     if (!a.json && !a.quiet) print(*planned);
   }
   std::unique_ptr<PictureOutput> output;
@@ -101,7 +94,7 @@ int sample_command(const SampleArguments& a) {
     if (a.verbose) print_steps(plan, infos);
     std::fflush(stdout);
   }
-  if (a.budget.empty() && session.load({&plan, 1}, output != nullptr) == kInterrupted)
+  if (a.budget.empty() && session.load({&plan, 1}, !path.empty()) == kInterrupted)
     return report_interrupted();
 
   if (a.dry_run) {
@@ -164,6 +157,9 @@ Command add_sample_command(CLI::App& program) {
       ->group("Plan");
   return [arguments, command] {
     arguments->steps_given = command->count("--steps") > 0;
+    for (const char* option : {"--curve", "--metric", "--probes", "--any-order"})
+      check(!arguments->budget.empty() || command->count(option) == 0, ErrorKind::usage, option,
+            " is for --budget, which is not there");
     return sample_command(*arguments);
   };
 }

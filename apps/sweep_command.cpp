@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,9 +10,12 @@
 #include "apps/output.h"
 #include "apps/session.h"
 #include "apps/sweep_state.h"
+#include "tstitch/base/crc32.h"
 #include "tstitch/base/error.h"
 #include "tstitch/eval/curve.h"
 #include "tstitch/eval/sweep_points.h"
+#include "tstitch/io/file.h"
+#include "tstitch/io/json.h"
 #include "tstitch/pipeline/class_names.h"
 #include "tstitch/pipeline/figure.h"
 #include "tstitch/pipeline/images.h"
@@ -147,22 +151,49 @@ struct Measure {
   std::string description;  // of both, so that values of another measure are told apart
 };
 
+// A file by its name and what it holds.
+std::string identity_of(const std::string& path) {
+  if (path.empty()) return "of the demo family";
+  const std::string name =
+      std::filesystem::path(path + "/.").lexically_normal().parent_path().filename().string();
+  if (!std::filesystem::is_regular_file(path)) return name;
+  char crc[32];
+  std::snprintf(crc, sizeof crc, " (crc32 %08x)", crc32(MappedFile(path).bytes()));
+  return name + crc;
+}
+
+Shape picture_of(const Sweep& sweep) {
+  const ModelInfo& last = sweep.infos.back();
+  const Plan& plan = sweep.plans[0];
+  return {plan.height * last.pixels_per_latent, plan.width * last.pixels_per_latent,
+          last.pixels ? plan.channels : 3};
+}
+
+// What the samples will have, without numbers: enough to see whether they can be compared.
+SetStatistics expected_samples(const FeatureNetwork& network, const FeatureNeeds& needs, int64_t images) {
+  const auto gaussian = [](int64_t width) {
+    return GaussianStatistics{std::vector<double>(static_cast<size_t>(width)), {}};
+  };
+  return {.name = "the samples",
+          .pictures = images,
+          .pooled = gaussian(network.features()),
+          .spatial = gaussian(network.spatial_features()),
+          .features = needs.features ? Tensor({images, network.features()}, DType::f32) : Tensor(),
+          .inception_score = 0};
+}
+
 Measure load_measure(const SweepArguments& a, const Sweep& sweep) {
   Measure measure;
   if (sweep.metrics.empty()) return measure;
-  const ModelInfo& last = sweep.infos.back();
-  const Plan& plan = sweep.plans[0];
-  const Shape picture = {plan.height * last.pixels_per_latent, plan.width * last.pixels_per_latent,
-                         last.pixels ? plan.channels : 3};
+  const Shape picture = picture_of(sweep);
   measure.network = feature_network_for(*measure.backend, a, picture);
   FeatureNeeds needs = needs_of(sweep.metrics);
   needs.logits = false;
   PictureSet set = open_picture_set(reference_for(a, picture));
   measure.reference = tstitch::measure(set, measure.network.get(), needs, [](int64_t) {});
-  measure.description = concat("features ", a.features.empty() ? "of the demo family" : a.features,
-                               ", reference ", a.reference.empty() ? "of the demo family" : a.reference);
-  SetStatistics samples = measure.reference;  // as those of the samples will be
-  samples.inception_score = 0;
+  measure.description =
+      concat("features ", identity_of(a.features), ", reference ", identity_of(a.reference));
+  const SetStatistics samples = expected_samples(*measure.network, needs, sweep.plans[0].images());
   for (const Metric metric : sweep.metrics) {
     const std::string reason = obstacle(metric, samples, measure.reference);
     check(reason.empty(), ErrorKind::usage, "no ", name_of(metric), ": ", reason);
@@ -172,10 +203,10 @@ Measure load_measure(const SweepArguments& a, const Sweep& sweep) {
 
 std::vector<std::string> fingerprints_of(const SweepArguments& a, const Sweep& sweep,
                                          const Backend& backend) {
+  const RunContents contents(sweep.infos, vae_path(a, sweep.infos.back()));
   std::vector<std::string> fingerprints;
   for (const Plan& plan : sweep.plans)
-    fingerprints.push_back(
-        RunManifest(plan, sweep.infos, vae_path(a, sweep.infos.back()), backend).fingerprint_text());
+    fingerprints.push_back(RunManifest(plan, sweep.infos, contents, backend).fingerprint_text());
   return fingerprints;
 }
 
@@ -186,6 +217,8 @@ CurvePoint curve_point(const SweepPoint& point, const Plan& plan, Backend& backe
                       .sampler = plan.sampler,
                       .steps_option = point.options.steps,
                       .steps = plan.trajectory.size(),
+                      .levels = hash_of_levels(plan.trajectory),
+                      .eta = plan.solver.eta,
                       .assignment = format_assignment(plan.trajectory.assignment()),
                       .evaluations = {},
                       .runs = {},
@@ -256,7 +289,7 @@ int sweep_command(const SweepArguments& a) {
     std::printf("%s, %lld images\n%s\n", session.backend().description().c_str(),
                 static_cast<long long>(first.images()), title.c_str());
   const std::vector<std::string> fingerprints = fingerprints_of(a, sweep, session.backend());
-  SweepState state(sweep.output, a.resume, measure.description, fingerprints);
+  SweepState state(sweep.output, a.resume, measure.description, sweep.metrics, fingerprints);
   if (session.load(sweep.plans, true) == kInterrupted) return report_interrupted();
   session.warm_up(first);
 
@@ -273,9 +306,9 @@ int sweep_command(const SweepArguments& a) {
     for (size_t repeat = 0; repeat < repeats; ++repeat) {
       const Plan& plan = sweep.plans[i * repeats + repeat];
       const std::string& fingerprint = fingerprints[i * repeats + repeat];
-      const std::optional<CurveRun> known = state.find(fingerprint, sweep.metrics);
+      const std::optional<CurveRun> known = state.find(fingerprint);
       std::optional<SweptRun> swept;
-      if (known) swept = {*known, state.find_pictures(fingerprint, sweep.rows)};
+      if (known) swept = {*known, state.find_pictures(fingerprint, sweep.rows, picture_of(sweep)[0])};
       if (known && repeat == 0 && swept->pictures.empty())
         swept = first_pictures(session, plan, sweep, *known);
       if (!known) swept = sweep_run(session, plan, sweep, measure);
@@ -296,11 +329,11 @@ int sweep_command(const SweepArguments& a) {
   text.insert(text.begin(), {"Title", title});
   write_png(sweep.output, draw(figure), text);
   std::vector<std::string> outputs = {sweep.output};
-  for (const std::string& path : state.finish(curve, sweep.metrics, title)) outputs.push_back(path);
+  for (const std::string& path : state.finish(curve, title)) outputs.push_back(path);
   if (a.json) {
     auto json = nlohmann::ordered_json::parse(to_json(curve));
     json["outputs"] = outputs;
-    std::printf("%s\n", json.dump(2).c_str());
+    std::printf("%s\n", json_text(json).c_str());
   } else if (talk) {
     for (const std::string& path : outputs) std::printf("wrote %s\n", path.c_str());
   }

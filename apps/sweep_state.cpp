@@ -21,15 +21,14 @@ Image stacked(const std::vector<Image>& pictures) {
   return all;
 }
 
-// The inverse; none when they are not so many.
-std::vector<Image> unstacked(const Image& all, int64_t count) {
-  if (all.height % count != 0) return {};
-  const int height = all.height / static_cast<int>(count);
+// The inverse; none when they are others.
+std::vector<Image> unstacked(const Image& all, int64_t count, int64_t height) {
+  if (all.height != count * height) return {};
   const auto size = std::ssize(all.pixels) / count;
   std::vector<Image> pictures;
   for (int64_t i = 0; i < count; ++i)
     pictures.push_back({all.width,
-                        height,
+                        static_cast<int>(height),
                         all.channels,
                         {all.pixels.begin() + i * size, all.pixels.begin() + (i + 1) * size}});
   return pictures;
@@ -41,11 +40,24 @@ bool has_run(const Curve& curve, const std::string& fingerprint) {
   });
 }
 
+// Those of runs, also of other ones that were killed; anything else in the folder is somebody's and stays.
+void remove_pictures(const fs::path& folder) {
+  constexpr size_t kFingerprint = 16;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string run = entry.path().stem().string();
+    if (entry.path().extension() == ".png" && run.size() == kFingerprint &&
+        run.find_first_not_of("0123456789abcdef") == run.npos)
+      fs::remove(entry.path(), ignored);
+  }
+  fs::remove(folder, ignored);
+}
+
 }  // namespace
 
 SweepState::SweepState(const std::string& output, bool resume, const std::string& measured,
-                       const std::vector<std::string>& fingerprints)
-    : name_(output.substr(0, output.size() - std::string(".png").size())) {
+                       const std::vector<Metric>& metrics, const std::vector<std::string>& fingerprints)
+    : name_(output.substr(0, output.size() - std::string(".png").size())), metrics_(metrics) {
   const std::string path = name_ + ".json";
   if (!resume || !fs::exists(path)) return;
   Curve curve = read_curve(path);
@@ -58,7 +70,11 @@ SweepState::SweepState(const std::string& output, bool resume, const std::string
             "--resume: ", printable(path), " has a run that this sweep has not, ", run.images,
             " images at \"", printable(point.label), "\", seed ", run.seed,
             ": expected the same options and at least the same points, or another --output");
-      known_.push_back(run);
+      for (const auto& [metric, value] : run.metrics)
+        check(std::ranges::find(metrics, metric) != metrics.end(), ErrorKind::usage,
+              "--resume: ", printable(path), " has the metric ", name_of(metric),
+              ", which this sweep does not measure: expected it in --metrics too, or another --output");
+      known_[run.run] = run;
     }
   earlier_ = std::move(curve);
 }
@@ -67,19 +83,18 @@ std::string SweepState::picture_path(const std::string& fingerprint) const {
   return name_ + ".parts/" + fingerprint + ".png";
 }
 
-std::optional<CurveRun> SweepState::find(const std::string& fingerprint,
-                                         const std::vector<Metric>& metrics) const {
-  const auto run = std::ranges::find(known_, fingerprint, &CurveRun::run);
-  if (run == known_.end()) return {};
-  for (const Metric metric : metrics)
-    if (std::ranges::find(run->metrics, metric, &MetricValues::value_type::first) == run->metrics.end())
-      return {};
-  return *run;
+std::optional<CurveRun> SweepState::find(const std::string& fingerprint) const {
+  const auto run = known_.find(fingerprint);
+  const bool measured = run != known_.end() && std::ranges::all_of(metrics_, [&](Metric metric) {
+                          return value_of(run->second.metrics, metric).has_value();
+                        });
+  return measured ? std::optional(run->second) : std::nullopt;
 }
 
-std::vector<Image> SweepState::find_pictures(const std::string& fingerprint, int64_t count) const {
+std::vector<Image> SweepState::find_pictures(const std::string& fingerprint, int64_t count,
+                                             int64_t height) const {
   const std::string path = picture_path(fingerprint);
-  return fs::exists(path) ? unstacked(read_png(path), count) : std::vector<Image>();
+  return fs::exists(path) ? unstacked(read_png(path), count, height) : std::vector<Image>();
 }
 
 void SweepState::keep(const Curve& curve, const SweptRun& latest) {
@@ -90,11 +105,12 @@ void SweepState::keep(const Curve& curve, const SweptRun& latest) {
   if (!latest.pictures.empty()) write_png(picture_path(latest.run.run), stacked(latest.pictures), {});
   // What an earlier sweep has and this one has not come to yet stays.
   Curve all = curve;
-  for (const CurvePoint& point : earlier_.points)
-    if (std::ranges::none_of(point.runs, [&](const CurveRun& run) { return has_run(curve, run.run); }))
-      all.points.push_back(point);
+  for (CurvePoint point : earlier_.points) {
+    std::erase_if(point.runs, [&](const CurveRun& run) { return has_run(curve, run.run); });
+    if (!point.runs.empty()) all.points.push_back(std::move(point));
+  }
   write_file(name_ + ".json", to_json(all));
-  known_.push_back(latest.run);
+  known_[latest.run.run] = latest.run;
   anything_ = true;
 }
 
@@ -102,18 +118,16 @@ std::string SweepState::kept() const {
   return anything_ ? concat(name_, ".json has what was finished; continue with --resume") : "";
 }
 
-std::vector<std::string> SweepState::finish(const Curve& curve, const std::vector<Metric>& metrics,
-                                            const std::string& title) {
+std::vector<std::string> SweepState::finish(const Curve& curve, const std::string& title) {
   std::vector<std::string> outputs = {name_ + ".json", name_ + ".csv"};
   write_file(outputs[0], to_json(curve));
   write_file(outputs[1], to_csv(curve));
-  for (const Metric metric : metrics)
+  for (const Metric metric : metrics_)
     for (const char* ending : {".svg", ".png"}) {
       outputs.push_back(concat(name_, '-', name_of(metric), ending));
       write_chart(outputs.back(), chart_of(curve, metric, title));
     }
-  std::error_code ignored;
-  fs::remove_all(name_ + ".parts", ignored);
+  remove_pictures(name_ + ".parts");
   return outputs;
 }
 

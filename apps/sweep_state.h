@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,27 +21,26 @@ struct SweptRun {
 class SweepState {
  public:
   // output: NAME.png. measured: see Curve. fingerprints: of all runs this sweep has. Throws Error{usage} when
-  // NAME.json has others, or was measured otherwise: resuming would lose it.
+  // NAME.json has others, other metrics, or was measured otherwise: resuming would lose it.
   SweepState(const std::string& output, bool resume, const std::string& measured,
-             const std::vector<std::string>& fingerprints);
+             const std::vector<Metric>& metrics, const std::vector<std::string>& fingerprints);
 
-  // The run of that fingerprint when an earlier sweep, or this one at another point, has it with these
-  // metrics.
-  std::optional<CurveRun> find(const std::string& fingerprint, const std::vector<Metric>& metrics) const;
-  // So many of its pictures; none where the earlier sweep has ended or kept another number.
-  std::vector<Image> find_pictures(const std::string& fingerprint, int64_t count) const;
+  // The run of that fingerprint when an earlier sweep, or this one at another point, has it with the metrics.
+  std::optional<CurveRun> find(const std::string& fingerprint) const;
+  // So many of its pictures, of that height; none where the earlier sweep has ended or kept others.
+  std::vector<Image> find_pictures(const std::string& fingerprint, int64_t count, int64_t height) const;
   void keep(const Curve& curve, const SweptRun& latest);
   std::string kept() const;  // "" when nothing is
   // The files of the whole sweep; returns their names. Removes NAME.parts.
-  std::vector<std::string> finish(const Curve& curve, const std::vector<Metric>& metrics,
-                                  const std::string& title);
+  std::vector<std::string> finish(const Curve& curve, const std::string& title);
 
  private:
   std::string picture_path(const std::string& fingerprint) const;
 
   std::string name_;  // without .png
+  std::vector<Metric> metrics_;
   Curve earlier_;
-  std::vector<CurveRun> known_;  // runs of the earlier sweep and of this one
+  std::map<std::string, CurveRun> known_;  // runs of the earlier sweep and of this one, by fingerprint
   bool anything_ = false;
 };
 

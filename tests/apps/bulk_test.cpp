@@ -220,6 +220,7 @@ TEST_F(Bulk, AnUnfinishedRunIsNeitherOverwrittenNorMixed) {
   refused("--steps is 5, but the unfinished run has 4", base + Arguments{"--steps", "5", "-s", "3"});
   refused("(--ratio", base + Arguments{"--steps", "4", "-s", "3", "--ratio", "1"});
   refused("--cfg-scale is 3", base + Arguments{"--steps", "4", "-s", "3", "--cfg-scale", "3"});
+  refused("--prediction", base + Arguments{"--steps", "4", "-s", "3", "--prediction", "v"});
   refused("--sampler is \"ddpm\"", base + Arguments{"--steps", "4", "-s", "3", "--sampler", "ddpm"});
   refused("--spacing", base + Arguments{"--steps", "4", "-s", "3", "--spacing", "trailing"});
   refused("--rng is \"torch\"", base + Arguments{"--steps", "4", "-s", "3", "--rng", "torch"});
@@ -264,6 +265,8 @@ TEST_F(Bulk, WhatDoesNotBelongIsRefused) {
   };
   with("\"seed\": 3", "\"seed\": 30");
   expect_resume_refused(2, {"--seed is 3, but the unfinished run has 30"}, "a.npz");
+  with("\"negative_prompt\": \"\"", "\"negative_prompt\": \"" + std::string(100'000, 'x') + "\"");
+  expect_resume_refused(2, {"--negative-prompt"}, "a.npz");
   with("\"images\": 48", "\"images\": -48");
   expect_resume_refused(3, {"manifest.json", "RUN_MANIFEST", "\"images\" is -48"}, "a.npz");
   with("\"picture\": [", "\"picture\": [1, ");

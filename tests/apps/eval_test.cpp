@@ -106,6 +106,33 @@ TEST_F(EvalCli, WhatCannotBeComparedIsRefused) {
                  {"eval", "features.npz", "--save-stats", "./features.npz"});
 }
 
+TEST_F(EvalCli, FewPicturesHaveWhatTheyAllow) {
+  ASSERT_EQ(run({"sample", "-m", "fashion-s", "--steps", "2", "--class", "1,2", "-q", "-o", "two.npz"}).code,
+            0);
+  const Outcome outcome = run({"eval", "two.npz"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("precision  not there: the samples are 2 pictures"), std::string::npos)
+      << outcome.out;
+  EXPECT_NE(outcome.out.find("fid  "), std::string::npos) << outcome.out;
+  // A metric that is asked for is not forgotten over the statistics; what is not UTF-8 is no obstacle.
+  const Outcome both = run({"eval", "two.npz", "--metrics", "fid", "--save-stats", "\xff.npz", "--json"});
+  EXPECT_EQ(both.code, 0) << both.err;
+  EXPECT_TRUE(parse_json(both.out, "stdout").at("metrics").contains("fid")) << both.out;
+}
+
+// Before anything is sampled.
+TEST_F(EvalCli, SweepsRefuseAReferenceThatDoesNotDo) {
+  const std::vector<double> mu(3), sigma = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+  write_npz(path("s.npz").string(), std::array{npz_entry("mu", mu, {3}), npz_entry("sigma", sigma, {3, 3})});
+  const auto sweep = [](const char* metric) {
+    return std::vector<std::string>{"sweep", "--ratios", "0",         "--steps", "2",           "-b",   "1",
+                                    "-o",    "a.png",    "--metrics", metric,    "--reference", "s.npz"};
+  };
+  expect_refused(2, {"no fid", "the reference 3"}, sweep("fid"));
+  expect_refused(2, {"no recall", "the reference comes without"}, sweep("recall"));
+  EXPECT_FALSE(fs::exists(path("a.json")));
+}
+
 // Distances to these would be NaN or below 0.
 TEST_F(EvalCli, StatisticsOfNoDistributionAreRefused) {
   const double nan = std::numeric_limits<double>::quiet_NaN();

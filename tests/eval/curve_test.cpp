@@ -73,6 +73,15 @@ TEST(Curve, SurvivesItsFile) {
     std::ofstream(path) << text;
     EXPECT_THROW(read_curve(path.string()), Error) << text;
   }
+  std::vector<Curve> broken(4, c);
+  broken[0].points[0].runs.clear();
+  broken[1].points[0].evaluations[0] = -1;
+  broken[2].points[0].runs[0].images = int64_t{1} << 62;
+  broken[3].points[0].runs[0].model_seconds[1] = -1;
+  for (const Curve& one : broken) {
+    std::ofstream(path) << to_json(one);
+    EXPECT_THROW(read_curve(path.string()), Error) << to_json(one);
+  }
   c.points[0].evaluations.pop_back();
   c.points[0].evaluations.push_back(1);
   std::string text = to_json(c);
@@ -89,9 +98,21 @@ TEST(Curve, CsvHasALineForEachPoint) {
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
   EXPECT_TRUE(
       csv.starts_with("label,kind,sampler,steps,share of small,share of large,evaluations of small,"
-                      "evaluations of large,seconds_per_image,fid,fid_std,pareto\n\"0\",share,ddim,10,0.5,"
+                      "evaluations of large,seconds_per_image,fid,fid_std,pareto\n0,share,ddim,10,0.5,"
                       "0.5,0,10,20,11,1.41421,0\n"))
       << csv;
+
+  // Columns are of all points, in the order of the metrics; names may hold what separates columns.
+  c.models[0] = "a,b";
+  c.points[2].runs = {c.points[2].runs[0]};
+  c.points[2].runs[0].metrics = {{Metric::inception_score, 5}};
+  summarise(c);
+  const std::string mixed = to_csv(c);
+  EXPECT_TRUE(
+      mixed.starts_with("label,kind,sampler,steps,\"share of a,b\",share of large,\"evaluations of a,b\","
+                        "evaluations of large,seconds_per_image,fid,is,fid_std,pareto\n0,"))
+      << mixed;
+  EXPECT_NE(mixed.find("\n0.7,share,ddim,10,0.5,0.5,7,3,9.5,,5,,1\n"), std::string::npos) << mixed;
 }
 
 TEST(Curve, TheChartHasErrorBarsAndLabels) {
@@ -106,6 +127,23 @@ TEST(Curve, TheChartHasErrorBarsAndLabels) {
   EXPECT_EQ(chart.series[1].name, "fewer steps");
   EXPECT_EQ(chart.series[2].name, "frontier");
   EXPECT_EQ(chart.series[2].x.size(), 2u);
+}
+
+TEST(Curve, TheFrontierIsOfTheChartsMetric) {
+  Curve c = curve();
+  for (CurvePoint& p : c.points)
+    for (CurveRun& run : p.runs)
+      run.metrics.emplace_back(Metric::recall, run.metrics[0].second);  // more is better
+  c.models.push_back("none");
+  for (CurvePoint& p : c.points) {
+    p.fractions.push_back(0);
+    p.evaluations.push_back(0);
+    for (CurveRun& run : p.runs) run.model_seconds.push_back(0);
+  }
+  summarise(c);
+  const auto frontier = [&](Metric metric) { return chart_of(c, metric, "").series.at(1).x.size(); };
+  EXPECT_EQ(frontier(Metric::fid), 2u);
+  EXPECT_EQ(chart_of(c, Metric::recall, "").series.size(), 1u);  // one point, 1, beats all others
 }
 
 // Curves of three models, two at a time, on machines of different speed.

@@ -77,28 +77,28 @@ TEST(BestAssignments, OfModelsThatDriftApartIsStitching) {
   }
 }
 
-// Standard normal latents: the ideal eps is sigma x / (alpha^2 + sigma^2). A model off by a constant c in eps
+// Standard normal latents: the ideal x0 is alpha x / (alpha^2 + sigma^2). A model off by a constant c in it
 // moves the end by exactly the sum of its steps' losses, when the steps push the same way.
-TEST(EstimatedLosses, AreExactForStandardNormalLatents) {
-  std::vector<NoiseLevel> levels;
-  constexpr int kSteps = 400;
-  for (int i = 0; i <= kSteps; ++i) {
-    const double angle = 1.5 * (1 - static_cast<double>(i) / kSteps);
-    levels.push_back(
-        {.t = static_cast<double>(kSteps - i), .alpha = std::cos(angle), .sigma = std::sin(angle)});
-  }
-  const std::vector<int> assignment(kSteps, 0);
+void expect_exact_losses(const std::vector<NoiseLevel>& levels) {
+  const std::vector<int> assignment(levels.size() - 1, 0);
   const Trajectory trajectory(levels, assignment);
   const double c = 0.01;
   PairSimilarity pair{.first = 0, .second = 1, .steps = {}};
   double x = 1.3, y = x;  // by the ideal model, and by the one that is off
   for (const Step& step : trajectory) {
-    pair.steps.push_back(
-        {.step = step.index, .level = step.level, .cosine = {1, 0}, .mse = c * c, .relative_mse = 0});
+    pair.steps.push_back({.step = step.index,
+                          .level = step.level,
+                          .cosine = {1, 0},
+                          .mse = 0,
+                          .relative_mse = 0,
+                          .x0_mse = c * c});
     const auto [t, alpha, sigma] = step.level;
-    const double moved = step.next.sigma - step.next.alpha * sigma / alpha;
-    x = step.next.alpha / alpha * x + moved * sigma * x;
-    y = step.next.alpha / alpha * y + moved * (sigma * y + c);
+    const auto ddim = [&, a = alpha, s = sigma](double from, double x0) {
+      return step.next.alpha * x0 + step.next.sigma * (from - a * x0) / s;
+    };
+    const auto ideal = [a = alpha, s = sigma](double from) { return a * from / (a * a + s * s); };
+    x = ddim(x, ideal(x));
+    y = ddim(y, ideal(y) + c);
   }
   const auto losses = estimated_losses(trajectory, 2, {pair});
   double sum = 0;
@@ -107,6 +107,28 @@ TEST(EstimatedLosses, AreExactForStandardNormalLatents) {
     EXPECT_EQ(of_step[1], 0);
   }
   EXPECT_NEAR(sum, std::abs(x - y), 0.02 * sum);  // the steps are finite, the shrinking is of the limit
+}
+
+TEST(EstimatedLosses, AreExactForStandardNormalLatents) {
+  std::vector<NoiseLevel> levels;
+  constexpr int kSteps = 400;
+  for (int i = 0; i <= kSteps; ++i) {
+    const double angle = 1.5 * (1 - static_cast<double>(i) / kSteps);
+    levels.push_back(
+        {.t = static_cast<double>(kSteps - i), .alpha = std::cos(angle), .sigma = std::sin(angle)});
+  }
+  expect_exact_losses(levels);
+}
+
+// Of a rectified flow the first level is noise alone: alpha 0.
+TEST(EstimatedLosses, AreThereForRectifiedFlows) {
+  std::vector<NoiseLevel> levels;
+  constexpr int kSteps = 400;
+  for (int i = 0; i <= kSteps; ++i) {
+    const double sigma = 1 - static_cast<double>(i) / kSteps;
+    levels.push_back({.t = 1000 * sigma, .alpha = 1 - sigma, .sigma = sigma});
+  }
+  expect_exact_losses(levels);
 }
 
 TEST(Candidates, LieBetweenTheMeasuredShares) {

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "tstitch/base/error.h"
+#include "tstitch/io/csv.h"
 #include "tstitch/io/json.h"
 
 namespace tstitch {
@@ -22,12 +23,6 @@ double median(std::vector<double> values) {
   const auto middle = values.begin() + std::ssize(values) / 2;
   std::ranges::nth_element(values, middle);
   return *middle;
-}
-
-std::optional<double> value_of(const MetricValues& values, Metric metric) {
-  for (const auto& [other, value] : values)
-    if (other == metric) return value;
-  return {};
 }
 
 // Mean and standard deviation of every metric over the runs that have it.
@@ -57,16 +52,26 @@ bool dominates(const CurvePoint& a, const CurvePoint& b, Metric metric) {
   return better >= 0 && faster >= 0 && better + faster > 0;
 }
 
+// Whether the point is on the frontier.
+bool is_best(const Curve& curve, const CurvePoint& point, Metric metric) {
+  return value_of(point.mean, metric) && std::ranges::none_of(curve.points, [&](const CurvePoint& other) {
+           return value_of(other.mean, metric) && dominates(other, point, metric);
+         });
+}
+
 ordered_json to_json(const MetricValues& values) {
   ordered_json json = ordered_json::object();
   for (const auto& [metric, value] : values) json[std::string(name_of(metric))] = value;
   return json;
 }
 
-MetricValues metrics_of(const nlohmann::json& json) {
+MetricValues metrics_of(const nlohmann::json& json, const std::string& where) {
   MetricValues values;
-  for (const auto& [name, value] : json.items())
-    values.emplace_back(parse_metrics(name)[0], value.get<double>());
+  for (const auto& [name, value] : json.items()) {
+    const auto metric = find_metric(name);
+    check(metric.has_value(), ErrorKind::input, where, ": \"", printable(name), "\" is not a metric");
+    values.emplace_back(*metric, value.get<double>());
+  }
   return values;
 }
 
@@ -79,13 +84,13 @@ ordered_json to_json(const CurveRun& run) {
           {"metrics", to_json(run.metrics)}};
 }
 
-CurveRun run_of(const nlohmann::json& json) {
+CurveRun run_of(const nlohmann::json& json, const std::string& where) {
   return {.run = json.at("run"),
           .seed = json.at("seed"),
           .images = json.at("images"),
           .seconds = json.at("seconds"),
           .model_seconds = json.at("model_seconds"),
-          .metrics = metrics_of(json.at("metrics"))};
+          .metrics = metrics_of(json.at("metrics"), where)};
 }
 
 // Seconds of one evaluation for one image by name of the model, the median over all runs.
@@ -124,11 +129,31 @@ Chart::Series series_of(const Curve& curve, Metric metric, std::string_view kind
     if (point.kind != kind || !value) continue;
     series.x.push_back(point.seconds_per_image);
     series.y.push_back(*value);
-    series.labels.push_back(labels == Labels::all || point.pareto ? point.label : "");
+    series.labels.push_back(labels == Labels::all || is_best(curve, point, metric) ? point.label : "");
     if (const auto deviation = value_of(point.deviation, metric)) series.error.push_back(*deviation);
   }
   if (series.error.size() != series.x.size()) series.error.clear();
   return series;
+}
+
+// What would be no time or overflow.
+void check_point(const CurvePoint& point, size_t models, const std::string& where) {
+  constexpr int64_t kMost = 1'000'000;  // of evaluations, and of images: see plan.cpp
+  const auto counts = [](int64_t count) { return 0 <= count && count <= kMost; };
+  const auto times = [](double seconds) { return 0 <= seconds && seconds <= 1e12; };
+  const auto fits = [&](size_t size) { return size == models; };
+  check(fits(point.evaluations.size()) && (point.fractions.empty() || fits(point.fractions.size())) &&
+            std::ranges::all_of(point.runs, [&](const CurveRun& r) { return fits(r.model_seconds.size()); }),
+        ErrorKind::input, where, ": point \"", printable(point.label), "\" is not of ", models, " models");
+  check(!point.runs.empty(), ErrorKind::input, where, ": point \"", printable(point.label), "\" has no runs");
+  check(std::ranges::all_of(point.evaluations, counts) &&
+            std::ranges::all_of(point.runs,
+                                [&](const CurveRun& r) {
+                                  return counts(r.images) && r.images > 0 && times(r.seconds) &&
+                                         std::ranges::all_of(r.model_seconds, times);
+                                }),
+        ErrorKind::input, where, ": point \"", printable(point.label),
+        "\" has a number of evaluations, images or seconds that cannot be");
 }
 
 Chart empty_chart(Metric metric, const std::string& title) {
@@ -164,13 +189,8 @@ void share_times(std::span<Curve> curves) {
 void summarise(Curve& curve) {
   set_times(curve, evaluation_times({&curve, 1}));
   for (CurvePoint& point : curve.points) summarise(point);
-  for (CurvePoint& point : curve.points) {
-    point.pareto = !point.mean.empty();
-    if (!point.pareto) continue;
-    const Metric metric = point.mean[0].first;
-    for (const CurvePoint& other : curve.points)
-      if (value_of(other.mean, metric) && dominates(other, point, metric)) point.pareto = false;
-  }
+  for (CurvePoint& point : curve.points)
+    point.pareto = !point.mean.empty() && is_best(curve, point, point.mean[0].first);
 }
 
 std::string to_json(const Curve& curve) {
@@ -187,6 +207,8 @@ std::string to_json(const Curve& curve) {
                       {"sampler", point.sampler},
                       {"steps_option", point.steps_option},
                       {"steps", point.steps},
+                      {"levels", point.levels},
+                      {"eta", point.eta},
                       {"assignment", point.assignment},
                       {"evaluations", point.evaluations},
                       {"seconds_per_image", point.seconds_per_image},
@@ -195,13 +217,12 @@ std::string to_json(const Curve& curve) {
                       {"pareto", point.pareto},
                       {"runs", runs}});
   }
-  return ordered_json{{"format", kFormat},
-                      {"models", curve.models},
-                      {"ms_per_evaluation_and_image", ms},
-                      {"cfg_scale", curve.cfg_scale},
-                      {"measured", curve.measured},
-                      {"points", points}}
-             .dump(2) +
+  return json_text({{"format", kFormat},
+                    {"models", curve.models},
+                    {"ms_per_evaluation_and_image", ms},
+                    {"cfg_scale", curve.cfg_scale},
+                    {"measured", curve.measured},
+                    {"points", points}}) +
          "\n";
 }
 
@@ -220,18 +241,15 @@ Curve read_curve(const std::string& where) {
                        .sampler = p.at("sampler"),
                        .steps_option = p.at("steps_option"),
                        .steps = p.at("steps"),
+                       .levels = p.at("levels"),
+                       .eta = p.at("eta"),
                        .assignment = p.at("assignment"),
                        .evaluations = p.at("evaluations"),
                        .runs = {},
                        .mean = {},
                        .deviation = {}};
-      for (const nlohmann::json& run : p.at("runs")) point.runs.push_back(run_of(run));
-      const auto fits = [&](size_t size) { return size == curve.models.size(); };
-      check(fits(point.evaluations.size()) && (point.fractions.empty() || fits(point.fractions.size())) &&
-                std::ranges::all_of(point.runs,
-                                    [&](const CurveRun& r) { return fits(r.model_seconds.size()); }),
-            ErrorKind::input, where, ": point \"", printable(point.label), "\" is not of ",
-            curve.models.size(), " models");
+      for (const nlohmann::json& run : p.at("runs")) point.runs.push_back(run_of(run, where));
+      check_point(point, curve.models.size(), where);
       curve.points.push_back(std::move(point));
     }
     summarise(curve);
@@ -244,26 +262,34 @@ Curve read_curve(const std::string& where) {
 std::string to_csv(const Curve& curve) {
   std::string text = "label,kind,sampler,steps";
   const auto add = [&](const auto& value) { text += concat(',', value); };
-  for (const std::string& model : curve.models) add("share of " + model);
-  for (const std::string& model : curve.models) add("evaluations of " + model);
+  for (const std::string& model : curve.models) add(csv_field("share of " + model));
+  for (const std::string& model : curve.models) add(csv_field("evaluations of " + model));
   add("seconds_per_image");
-  MetricValues metrics, deviations;
-  if (!curve.points.empty()) {
-    metrics = curve.points[0].mean;
-    deviations = curve.points[0].deviation;
-  }
-  for (const auto& [metric, value] : metrics) add(name_of(metric));
-  for (const auto& [metric, value] : deviations) add(concat(name_of(metric), "_std"));
+  // A column for what any point has.
+  struct Column {
+    MetricValues CurvePoint::*values;
+    Metric metric;
+  };
+  std::vector<Column> columns;
+  for (const auto& [values, ending] : {std::pair(&CurvePoint::mean, ""), {&CurvePoint::deviation, "_std"}})
+    for (const Metric metric : kAllMetrics)
+      if (std::ranges::any_of(curve.points, [&](const CurvePoint& point) {
+            return value_of(point.*values, metric).has_value();
+          })) {
+        columns.push_back({values, metric});
+        add(concat(name_of(metric), ending));
+      }
   text += ",pareto\n";
   for (const CurvePoint& point : curve.points) {
-    // Labels of ours hold commas, names of models might hold anything.
-    text += concat('"', point.label, "\",", point.kind, ',', point.sampler, ',', point.steps);
+    text += concat(csv_field(point.label), ',', point.kind, ',', point.sampler, ',', point.steps);
     for (size_t i = 0; i < curve.models.size(); ++i)
       add(point.fractions.empty() ? std::string() : concat(point.fractions[i]));
     for (const int64_t count : point.evaluations) add(count);
     add(point.seconds_per_image);
-    for (const auto* values : {&point.mean, &point.deviation})
-      for (const auto& [metric, value] : *values) add(value);
+    for (const Column& column : columns) {
+      const auto value = value_of(point.*column.values, column.metric);
+      add(value ? concat(*value) : "");
+    }
     text += point.pareto ? ",1\n" : ",0\n";
   }
   return text;
@@ -281,7 +307,7 @@ Chart chart_of(const Curve& curve, Metric metric, const std::string& title) {
   Chart::Series frontier{.name = "frontier", .x = {}, .y = {}, .line = true, .dots = false};
   std::vector<const CurvePoint*> best;
   for (const CurvePoint& point : curve.points)
-    if (point.pareto && value_of(point.mean, metric)) best.push_back(&point);
+    if (is_best(curve, point, metric)) best.push_back(&point);
   std::ranges::sort(best, {}, &CurvePoint::seconds_per_image);
   for (const CurvePoint* point : best) {
     frontier.x.push_back(point->seconds_per_image);
@@ -305,10 +331,10 @@ Chart chart_of(std::span<const Curve> curves, Metric metric, const std::string& 
     const bool two = curve.models.size() == 2;
     const size_t before = chart.series.size();
     // A simplex has more points than labels fit among other curves.
-    for (Chart::Series& series :
-         std::array{series_of(curve, metric, "share", names + note, two, two ? Labels::all : Labels::frontier),
-                    series_of(curve, metric, "steps", curve.models.back() + " in fewer steps" + note, true),
-                    series_of(curve, metric, "order", names + " in other orders" + note, false)})
+    for (Chart::Series& series : std::array{
+             series_of(curve, metric, "share", names + note, two, two ? Labels::all : Labels::frontier),
+             series_of(curve, metric, "steps", curve.models.back() + " in fewer steps" + note, true),
+             series_of(curve, metric, "order", names + " in other orders" + note, false)})
       if (!series.x.empty()) chart.series.push_back(std::move(series));
     check(chart.series.size() > before, ErrorKind::usage, "no point of ", printable(names),
           " has the metric ", name_of(metric));

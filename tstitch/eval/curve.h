@@ -30,14 +30,16 @@ struct CurvePoint {
   std::vector<double> fractions;      // of the models, or none
   std::string sampler, steps_option;  // see SampleOptions
   int steps = 0;                      // of the trajectory
-  std::string assignment;             // see format_assignment
-  std::vector<int64_t> evaluations;   // of the trajectory, by model
-  std::vector<CurveRun> runs;         // with different seeds
+  std::string levels;                 // see hash_of_levels
+  double eta = 0;
+  std::string assignment;            // see format_assignment
+  std::vector<int64_t> evaluations;  // of the trajectory, by model
+  std::vector<CurveRun> runs;        // with different seeds
 
   // Filled by summarise.
   double seconds_per_image = 0;
   MetricValues mean, deviation;  // over the runs; the deviation of one run is not there
-  bool pareto = false;           // no other point is both faster and better in the first metric
+  bool pareto = false;           // no other is as fast and as good in the first metric, and in one more
 };
 
 struct Curve {

@@ -31,9 +31,13 @@ std::string neighbours_obstacle(const SetStatistics& samples, const SetStatistic
   if (!samples.features) return "the samples come without the features of each picture";
   if (!reference.features)
     return "the reference comes without the features of each picture: mean and covariance do not suffice";
-  return samples.features.columns() == reference.features.columns()
-             ? ""
-             : widths_differ(samples.features.columns(), reference.features.columns());
+  if (samples.features.columns() != reference.features.columns())
+    return widths_differ(samples.features.columns(), reference.features.columns());
+  for (const auto& [set, name] : {std::pair(&samples, "samples"), {&reference, "reference"}})
+    if (set->features.extent(0) <= kNeighbours)
+      return concat("the ", name, " are ", set->features.extent(0), " pictures, and the ", kNeighbours,
+                    " nearest of each are asked for");
+  return "";
 }
 
 }  // namespace
@@ -43,16 +47,24 @@ std::string_view name_of(Metric metric) {
   return kNames[static_cast<size_t>(metric)];
 }
 
+std::optional<Metric> find_metric(std::string_view name) {
+  for (const Metric metric : kAllMetrics)
+    if (name_of(metric) == name) return metric;
+  return {};
+}
+
 std::vector<Metric> parse_metrics(const std::string& names) {
   std::vector<Metric> metrics;
   std::istringstream parts(names);
   for (std::string part; std::getline(parts, part, ',');) {
-    const auto found = std::ranges::find_if(kAllMetrics, [&](Metric m) { return name_of(m) == part; });
-    check(found != std::end(kAllMetrics), ErrorKind::usage, "\"", printable(part),
+    const auto found = find_metric(part);
+    check(found.has_value(), ErrorKind::usage, "\"", printable(part),
           "\" is not a metric, expected some of: fid, sfid, is, precision, recall");
-    if (std::ranges::find(metrics, *found) == metrics.end()) metrics.push_back(*found);
+    metrics.push_back(*found);
   }
   check(!metrics.empty(), ErrorKind::usage, "--metrics names none of: fid, sfid, is, precision, recall");
+  std::ranges::sort(metrics);
+  metrics.erase(std::ranges::unique(metrics).begin(), metrics.end());
   return metrics;
 }
 
@@ -123,6 +135,12 @@ std::string obstacle(Metric metric, const SetStatistics& samples, const SetStati
       return neighbours_obstacle(samples, reference);
   }
   return "";
+}
+
+std::optional<double> value_of(const MetricValues& values, Metric metric) {
+  for (const auto& [other, value] : values)
+    if (other == metric) return value;
+  return {};
 }
 
 MetricValues evaluate(Backend& backend, const std::vector<Metric>& metrics, const SetStatistics& samples,

@@ -22,7 +22,9 @@ inline constexpr Metric kAllMetrics[] = {Metric::fid, Metric::sfid, Metric::ince
                                          Metric::precision, Metric::recall};
 
 std::string_view name_of(Metric metric);  // "fid", "sfid", "is", "precision", "recall"
-// Names with commas between; throws Error{usage} with the known ones.
+std::optional<Metric> find_metric(std::string_view name);
+// Names with commas between, each once and in the order of kAllMetrics; throws Error{usage} with the known
+// ones.
 std::vector<Metric> parse_metrics(const std::string& names);
 bool is_better_lower(Metric metric);
 
@@ -63,6 +65,7 @@ class FeatureCollector {
 std::string obstacle(Metric metric, const SetStatistics& samples, const SetStatistics& reference);
 
 using MetricValues = std::vector<std::pair<Metric, double>>;
+std::optional<double> value_of(const MetricValues& values, Metric metric);
 
 // In the order of `metrics`; precision and recall are computed together. Throws Error{usage} with the
 // obstacle of a metric that cannot be had.

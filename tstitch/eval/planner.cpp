@@ -82,9 +82,11 @@ std::vector<std::vector<double>> estimated_losses(const Trajectory& trajectory, 
     for (const StepSimilarity& at : pair.steps) {
       const Step& step = trajectory[at.step];
       const auto [t, alpha, sigma] = step.level;
-      const double moved = step.next.sigma - step.next.alpha * sigma / alpha;
-      losses[static_cast<size_t>(at.step)][static_cast<size_t>(pair.first)] =
-          std::abs(moved) * end / size(step.next) * std::sqrt(at.mse);
+      const double moved = step.next.alpha - alpha * step.next.sigma / sigma;
+      const double loss = std::abs(moved) * end / size(step.next) * std::sqrt(at.x0_mse);
+      check(std::isfinite(loss), ErrorKind::input, "the models differ by ", loss, " at step ", at.step + 1,
+            ": no estimate of what a trajectory costs in quality; a curve of `tstitch sweep` is one");
+      losses[static_cast<size_t>(at.step)][static_cast<size_t>(pair.first)] = loss;
     }
   }
   return losses;
@@ -92,21 +94,18 @@ std::vector<std::vector<double>> estimated_losses(const Trajectory& trajectory, 
 
 std::vector<Candidate> candidates(const Curve& curve, Metric metric) {
   std::vector<Candidate> all;
-  const auto value_of = [&](const MetricValues& values) -> std::optional<double> {
-    for (const auto& [other, value] : values)
-      if (other == metric) return value;
-    return {};
-  };
   for (const CurvePoint& point : curve.points)
-    if (const auto value = value_of(point.mean))
+    if (const auto value = value_of(point.mean, metric))
       all.push_back({.label = point.label,
                      .sampler = point.sampler,
                      .steps_option = point.steps_option,
                      .assignment = point.assignment,
+                     .levels = point.levels,
                      .steps = point.steps,
+                     .eta = point.eta,
                      .evaluations = point.evaluations,
                      .metric = *value,
-                     .deviation = value_of(point.deviation)});
+                     .deviation = value_of(point.deviation, metric)});
   if (curve.models.size() != 2) return all;
 
   // Shares that differ in the number of steps only, smallest first.
@@ -115,7 +114,8 @@ std::vector<Candidate> candidates(const Curve& curve, Metric metric) {
     for (const Candidate& c : all)
       if (curve.points[i].kind == "share" && c.label == curve.points[i].label &&
           c.assignment == curve.points[i].assignment &&
-          (shares.empty() || (c.steps == shares[0].steps && c.sampler == shares[0].sampler)))
+          (shares.empty() ||
+           (c.levels == shares[0].levels && c.eta == shares[0].eta && c.sampler == shares[0].sampler)))
         shares.push_back(c);
   const auto small = [](const Candidate& c) {
     const std::vector<int> assignment = parse_assignment(c.assignment, c.steps);
@@ -132,7 +132,9 @@ std::vector<Candidate> candidates(const Curve& curve, Metric metric) {
                         .sampler = a.sampler,
                         .steps_option = a.steps_option,
                         .assignment = format_assignment(assign_at(switches, a.steps)),
+                        .levels = a.levels,
                         .steps = a.steps,
+                        .eta = a.eta,
                         .evaluations = {},
                         .metric = (1 - w) * a.metric + w * b.metric,
                         .deviation = {},

@@ -30,9 +30,9 @@ std::vector<Assigned> best_assignments(const StepCosts& costs, bool ordered = tr
 
 // The losses of the models when nothing but their predictions is known: how far, as a root mean square, each
 // model's step moves the final latent from where the last model's would have led. One DDIM step from level s
-// to t takes eps times
+// to t takes x0 times
 //
-//   sigma_t - alpha_t sigma_s / alpha_s,
+//   alpha_t - alpha_s sigma_t / sigma_s,
 //
 // and what it adds to x_t shrinks on the way to the end as all x do, by sqrt(alpha^2 + sigma^2) of the end
 // over that of t: exact for latents that are standard normal. Errors of different steps are taken to point
@@ -43,8 +43,9 @@ std::vector<std::vector<double>> estimated_losses(const Trajectory& trajectory, 
 
 // What a curve says about a trajectory, measured or between two measured ones.
 struct Candidate {
-  std::string label, sampler, steps_option, assignment;  // see CurvePoint
+  std::string label, sampler, steps_option, assignment, levels;  // see CurvePoint
   int steps = 0;
+  double eta = 0;
   std::vector<int64_t> evaluations;  // by model
   double metric = 0;
   std::optional<double> deviation;  // of the metric over seeds, where the curve has it

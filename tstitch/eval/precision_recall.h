@@ -8,6 +8,8 @@
 
 namespace tstitch {
 
+inline constexpr int64_t kNeighbours = 3;  // k in the paper, and in ADM's evaluator
+
 // Improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991): around every image of a set
 // lies a ball that reaches to its k-th nearest neighbour in the set; precision is the share of the samples
 // inside a ball of the reference, recall the share of the reference inside a ball of the samples. On the
@@ -25,11 +27,11 @@ struct PrecisionRecall {
 // The distances are squared Euclidean, sums in f64 of exact differences. A matrix product in f32 with a bound
 // of its error says which pairs may matter, and only those are measured: the counts are those of measuring
 // all, at the speed of the product. The evaluator of ADM has its distances from products in f16. Memory
-// beside the features: one copy of the reference and 16 MB.
+// beside the features: a copy of both and 16 MB.
 //
 // Throws Error{input} when a set has not more than k images or a feature is not finite.
 PrecisionRecall precision_recall(Backend& backend, const Tensor& reference, const Tensor& samples,
-                                 int64_t k = 3);
+                                 int64_t k = kNeighbours);
 
 // The squared distance of each row of x (N, D) to its k-th nearest other row.
 std::vector<double> neighbour_distances(Backend& backend, const Tensor& x, int64_t k);

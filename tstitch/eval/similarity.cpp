@@ -68,20 +68,31 @@ class Predictions final : public InnerObserver {
         models_(models),
         plan_(plan),
         inputs_(inputs),
-        pairs_(static_cast<int>(models.size()), plan.trajectory.size()) {}
+        eps_(static_cast<int>(models.size()), plan.trajectory.size()),
+        x0_(eps_) {}
 
   void predicted(IndexRange images, const Step& step, const Tensor& x,
                  const Prediction& prediction) override {
     if (step.index == 0) bind(images);
-    std::vector<Tensor> eps;
-    for (int i = 0; i < std::ssize(models_); ++i)
-      eps.push_back(on_host(backend_, i == step.denoiser
-                                          ? prediction.eps
-                                          : others_[static_cast<size_t>(i)]->predict(x, step.level).eps));
-    pairs_.add(step.index, eps);
+    std::vector<Tensor> eps, x0;
+    for (int i = 0; i < std::ssize(models_); ++i) {
+      const Prediction of_model =
+          i == step.denoiser ? prediction : others_[static_cast<size_t>(i)]->predict(x, step.level);
+      eps.push_back(on_host(backend_, of_model.eps));
+      x0.push_back(on_host(backend_, of_model.x0));
+    }
+    eps_.add(step.index, eps);
+    x0_.add(step.index, x0);
   }
 
-  std::vector<PairSimilarity> result() const { return pairs_.result(plan_.trajectory); }
+  std::vector<PairSimilarity> result() const {
+    std::vector<PairSimilarity> result = eps_.result(plan_.trajectory);
+    const std::vector<PairSimilarity> x0 = x0_.result(plan_.trajectory);
+    for (size_t pair = 0; pair < result.size(); ++pair)
+      for (size_t i = 0; i < result[pair].steps.size(); ++i)
+        result[pair].steps[i].x0_mse = x0[pair].steps[i].mse;
+    return result;
+  }
 
  private:
   void bind(IndexRange images) {
@@ -100,7 +111,7 @@ class Predictions final : public InnerObserver {
   const Plan& plan_;
   const RunInputs& inputs_;
   std::vector<std::unique_ptr<Denoiser>> others_;  // each model, for the steps that others serve
-  Pairs pairs_;
+  Pairs eps_, x0_;
 };
 
 // The latents of one batch along a whole trajectory.

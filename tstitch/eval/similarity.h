@@ -41,6 +41,7 @@ struct StepSimilarity {
   NoiseLevel level;  // of x there
   Statistic cosine;
   double mse, relative_mse;
+  double x0_mse = 0;  // of predictions: |a - b|^2 per element of x0, while the others are of eps
 };
 
 // Of two models, first < second: a is the first one's, b the second one's.
@@ -53,7 +54,7 @@ struct PairSimilarity {
 Plan served_by(const Plan& plan, int model);
 
 // Runs the plan and asks every model for eps, guidance included, at each x it comes by; the steps are 0 ...
-// N-1. (Of x0 the mse is that of eps times (sigma / alpha)^2.) Every model needs its network, whether it
+// N-1. Every model needs its network, whether it
 // serves a step or not; two models or more. Every pair, or nothing when the observer cancelled.
 std::vector<PairSimilarity> prediction_similarity(Backend& backend, std::span<const Model> models,
                                                   const Plan& plan, RunObserver& observer,

@@ -10,8 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxBytes = 8 << 20;
-
 class TreeBuilder final : public JsonVisitor {
  public:
   explicit TreeBuilder(const std::string& where)
@@ -47,8 +45,8 @@ class TreeBuilder final : public JsonVisitor {
 }  // namespace
 
 json parse_json(std::string_view text, const std::string& where) {
-  if (text.size() > kMaxBytes)
-    refuse(where, "RES_LIMIT", text.size(), " bytes of JSON, expected at most ", kMaxBytes);
+  if (text.size() > kMostJsonBytes)
+    refuse(where, "RES_LIMIT", text.size(), " bytes of JSON, expected at most ", kMostJsonBytes);
   TreeBuilder builder(where);
   builder.walk(text);
   return builder.take();
@@ -59,6 +57,10 @@ json parse_json_file(const std::string& path) {
   json value = parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path);
   file.verify_unchanged();
   return value;
+}
+
+std::string json_text(const nlohmann::ordered_json& value) {
+  return value.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace tstitch

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -12,5 +13,9 @@ namespace tstitch {
 // Throws Error{input} "where: [JSON_SYNTAX] byte 17: ..." (also JSON_DEPTH, JSON_DUPLICATE_KEY, RES_LIMIT).
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 nlohmann::json parse_json_file(const std::string& path);
+inline constexpr size_t kMostJsonBytes = 8 << 20;
+
+// Indented. What is not UTF-8, as names of files may be, is replaced: it must not stop a report.
+std::string json_text(const nlohmann::ordered_json& json);
 
 }  // namespace tstitch

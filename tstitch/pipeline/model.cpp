@@ -1,6 +1,10 @@
 #include "tstitch/pipeline/model.h"
 
+#include <algorithm>
+#include <filesystem>
+
 #include "tstitch/base/clock.h"
+#include "tstitch/base/error.h"
 #include "tstitch/nn/random_weights.h"
 #include "tstitch/pipeline/dit_architecture.h"
 
@@ -10,6 +14,15 @@ std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths, W
                                         std::optional<Parameterization> prediction) {
   std::vector<ModelInfo> infos;
   for (const std::string& path : paths) infos.push_back(read_model_info(path, weights, prediction));
+  // Files of different models often have one name, in folders that tell them apart.
+  std::vector<std::string> names;
+  for (const ModelInfo& info : infos) names.push_back(info.name);
+  for (size_t i = 0; i < infos.size(); ++i)
+    if (std::ranges::count(names, names[i]) > 1) {
+      const auto path = std::filesystem::absolute(infos[i].files.path).lexically_normal();
+      const auto folder = (path.has_filename() ? path : path.parent_path()).parent_path();
+      infos[i].name = printable(folder.filename().string()) + "/" + names[i];
+    }
   return infos;
 }
 

@@ -17,7 +17,8 @@ struct Model {
   double load_seconds = 0;
 };
 
-// The information of every file, in order, see read_model_info.
+// The information of every file, in order, see read_model_info. Where names are the same, with the folder's
+// before them.
 std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths,
                                         WeightChoice weights = WeightChoice::automatic,
                                         std::optional<Parameterization> prediction = {});

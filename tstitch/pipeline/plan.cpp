@@ -206,15 +206,16 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
   const std::string sampler = options.sampler.empty() ? model.defaults.sampler : options.sampler;
   check(is_solver(sampler), ErrorKind::usage, "--sampler \"", printable(sampler),
         "\" is not known, expected one of: ", solver_names());
-  std::vector<NoiseLevel> levels = levels_of(model, sampler, options, 1);
+  const std::vector<NoiseLevel> all = levels_of(model, sampler, options, 1);
+  const std::vector<NoiseLevel> levels =
+      options.init_image ? levels_of(model, sampler, options, options.strength) : all;
+  // Shares are those of all steps; an assignment names the steps that are taken.
+  const std::vector<NoiseLevel>& shared = options.assignment.empty() ? all : levels;
   std::vector<double> timesteps;  // of the steps: the last level is where they end
-  for (size_t i = 0; i + 1 < levels.size(); ++i) timesteps.push_back(levels[i].t);
+  for (size_t i = 0; i + 1 < shared.size(); ++i) timesteps.push_back(shared[i].t);
   std::vector<int> assignment = assign(options, options.switch_rule.value_or(model.defaults.switch_rule),
                                        models.size(), timesteps, model.noise.timesteps);
-  if (options.init_image) {
-    levels = levels_of(model, sampler, options, options.strength);
-    assignment.erase(assignment.begin(), assignment.end() - (std::ssize(levels) - 1));
-  }
+  assignment.erase(assignment.begin(), assignment.end() - (std::ssize(levels) - 1));
   const double eta = options.eta.value_or(model.defaults.eta);
   check(0 <= eta && eta <= 1, ErrorKind::usage, "--eta is ", eta, ", expected 0 ... 1");
   check(is_noise(options.rng), ErrorKind::usage, "--rng \"", printable(options.rng),

@@ -54,7 +54,8 @@ struct SampleOptions {
   GivenLatents given;  // instead of noise from the seed
 
   // Start from a picture, (3 or 1, H, W) in [-1, 1], with as much noise as the share `strength` of the steps
-  // takes away; sizes default to the picture's. Which model serves a step is decided as if all were taken.
+  // takes away; sizes default to the picture's. Which model serves a step is decided as if all were taken,
+  // but for an assignment, which has only those that are.
   Tensor init_image;
   double strength = 0.75;
 };

@@ -10,6 +10,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/version.h"
+#include "tstitch/io/json.h"
 #include "tstitch/pipeline/class_names.h"
 
 namespace tstitch {
@@ -29,11 +30,6 @@ double load_seconds(std::span<const Model> models) {
   double seconds = 0;
   for (const Model& model : models) seconds += model.load_seconds;
   return seconds;
-}
-
-// Names come from foreign files; what is not UTF-8 in them must not stop the report.
-std::string text_of(const ordered_json& json) {
-  return json.dump(2, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 std::string describe(const Plan& plan, const std::vector<std::string>& names) {
@@ -157,7 +153,7 @@ std::string describe(const Plan& plan, std::span<const ModelInfo> models) {
 }
 
 std::string json_plan(const Plan& plan, std::span<const Model> models, const std::string& device) {
-  return text_of(plan_json(plan, models, device));
+  return json_text(plan_json(plan, models, device));
 }
 
 std::string json_report(const Plan& plan, std::span<const Model> models, const RunResult& result,
@@ -179,14 +175,14 @@ std::string json_report(const Plan& plan, std::span<const Model> models, const R
   report["sampled_images"] = result.images;
   if (result.images == plan.images()) report["latents_hash"] = hash_text(result.latents_hash);
   report["outputs"] = outputs;
-  return text_of(report);
+  return json_text(report);
 }
 
 std::string json_estimate(const Plan& plan, std::span<const Model> models, const std::string& device,
                           double estimated_seconds) {
   ordered_json report = plan_json(plan, models, device);
   report["estimated_ms"] = milliseconds(estimated_seconds);
-  return text_of(report);
+  return json_text(report);
 }
 
 std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std::span<const ModelInfo> models,

@@ -7,6 +7,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/atomic_file.h"
+#include "tstitch/io/json.h"
 
 namespace tstitch {
 namespace {
@@ -113,7 +114,7 @@ RunManifest read_manifest(const std::string& folder) {
   std::ifstream file(path, std::ios::binary);
   check(file.good(), ErrorKind::input, "\"", printable(folder), "\" holds no unfinished run: there is no ",
         kManifest, " that can be read");
-  std::string text(1 << 16, '\0');  // many times what one takes
+  std::string text(kMostJsonBytes + 1, '\0');
   file.read(text.data(), std::ssize(text));
   text.resize(static_cast<size_t>(file.gcount()));
   return RunManifest(text, path);

@@ -28,6 +28,7 @@ struct Entry {
 constexpr Entry kEntries[] = {{"format", "the format"},
                               {"version", "the version of tstitch"},
                               {"models", "--model"},
+                              {"predictions", "--prediction"},
                               {"vae", "--vae"},
                               {"seed", "--seed"},
                               {"images", "the number of images (--batch-count, --class)"},
@@ -90,6 +91,8 @@ std::string text_encoder_of(const std::vector<ModelInfo>& models) {
   return content_of(find_model_files(model.files.text_encoder), WeightChoice::automatic);
 }
 
+}  // namespace
+
 std::string hash_of_levels(const Trajectory& trajectory) {
   uint64_t hash = fnv1a(nullptr, 0);
   for (const Step& step : trajectory)
@@ -99,18 +102,23 @@ std::string hash_of_levels(const Trajectory& trajectory) {
   return hex(hash);
 }
 
-}  // namespace
+RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string& vae_path)
+    : vae(vae_path.empty() ? "" : content_of(find_decoder(vae_path), WeightChoice::automatic)),
+      text_encoder(text_encoder_of(infos)) {
+  for (const ModelInfo& info : infos) models.push_back(content_of(info.files, info.weights));
+}
 
-RunManifest::RunManifest(const Plan& plan, const std::vector<ModelInfo>& models, const std::string& vae,
+RunManifest::RunManifest(const Plan& plan, const std::vector<ModelInfo>& models, const RunContents& contents,
                          const Backend& backend) {
-  json contents = json::array();
-  for (const ModelInfo& model : models) contents.push_back(content_of(model.files, model.weights));
+  json predictions = json::array();
+  for (const ModelInfo& model : models) predictions.push_back(name_of(model.prediction));
   const ModelInfo& last = models.back();
   const int64_t unit = last.pixels_per_latent;
   text_ = json{{"format", kFormat},
                {"version", kVersion},
-               {"models", contents},
-               {"vae", vae.empty() ? "" : content_of(find_decoder(vae), WeightChoice::automatic)},
+               {"models", contents.models},
+               {"predictions", predictions},
+               {"vae", contents.vae},
                {"seed", plan.seed},
                {"images", plan.images()},
                {"classes", hex(fnv1a(plan.classes.data(), plan.classes.size() * sizeof(int64_t)))},
@@ -130,13 +138,15 @@ RunManifest::RunManifest(const Plan& plan, const std::vector<ModelInfo>& models,
                {"prompts", plan.prompts},
                {"negative_prompt", plan.negative_prompt},
                {"clip_skip", plan.clip_skip},
-               {"text_encoder", text_encoder_of(models)},
+               {"text_encoder", contents.text_encoder},
                {"init_image", hash_of(plan.init_image)},
                {"init_latent", hash_of(plan.given.initial)},
                {"noise", hash_of(plan.given.steps)},
                {"arithmetic", backend.arithmetic()}}
               .dump(2) +
           "\n";
+  check(text_.size() <= kMostJsonBytes, ErrorKind::usage, "the prompts of one run take ", text_.size(),
+        " bytes, expected at most ", kMostJsonBytes, ": share them between runs");
   read_shape("this run");
 }
 

@@ -11,11 +11,24 @@
 
 namespace tstitch {
 
+// Of all levels of all steps, 16 hexadecimal digits: what --steps, --spacing, --scheduler and --strength come
+// to.
+std::string hash_of_levels(const Trajectory& trajectory);
+
+// What the files of a run hold: their content counts, not where they lie.
+struct RunContents {
+  // Reads the models' files and, unless it is "", that of the autoencoder at `vae`.
+  RunContents(const std::vector<ModelInfo>& models, const std::string& vae);
+
+  std::vector<std::string> models;
+  std::string vae, text_encoder;
+};
+
 class RunManifest {
  public:
-  // Reads the models' files and, unless it is "", that of the autoencoder at `vae`: their content counts, not
-  // where they lie. What does not decide a byte is left out: batch size, threads, ranks.
-  RunManifest(const Plan& plan, const std::vector<ModelInfo>& models, const std::string& vae,
+  // contents: of the same models. What does not decide a byte is left out: batch size, threads, ranks. Throws
+  // Error{usage} when the prompts are too long for a manifest.
+  RunManifest(const Plan& plan, const std::vector<ModelInfo>& models, const RunContents& contents,
               const Backend& backend);
   // One written by text(). Throws Error{input} [RUN_MANIFEST] or [JSON_...] for what is none; `where` is the
   // file.
