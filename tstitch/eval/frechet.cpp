@@ -96,7 +96,7 @@ double frechet_distance(const GaussianStatistics& a, const GaussianStatistics& b
     const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(product, Eigen::EigenvaluesOnly);
     root = solver.eigenvalues().cwiseMax(0).cwiseSqrt().sum();
   }
-  return means + A.trace() + B.trace() - 2 * root;
+  return std::max(0.0, means + A.trace() + B.trace() - 2 * root);  // of a set and itself rounding is left
 }
 
 }  // namespace tstitch
