@@ -316,7 +316,7 @@ void Page::draw_series(Canvas& canvas, const Chart::Series& s, const Style& styl
     for (const Point& p : points) canvas.mark(style.mark, p, style.color);
 }
 
-// Each label takes, of eight places around its point, the one that hides least.
+// Each label takes, of eight places around its point, near or a little farther, the one that hides least.
 void Page::draw_labels(Canvas& canvas) const {
   constexpr double kDistance = 7, kMark = 4;
   std::vector<Box> marks, labels;
@@ -342,18 +342,19 @@ void Page::draw_labels(Canvas& canvas) const {
       const Point p = point(s, i);
       Box best = {};
       auto least = std::numeric_limits<long>::max();
-      for (const auto& [right, down] :
-           {Point{1, -1}, {1, 0}, {1, 1}, {0, -1}, {0, 1}, {-1, -1}, {-1, 0}, {-1, 1}}) {
-        // Beside the point, or above and below it; diagonally both distances are shorter.
-        const double distance = kDistance * (right != 0 && down != 0 ? 0.6 : 1);
-        const double x = p.x + right * (distance + 0.5 * width), y = p.y + down * (distance + 0.5 * height);
-        const Box box = {x - 0.5 * width, y - 0.5 * height, x + 0.5 * width, y + 0.5 * height};
-        const long hidden = hides(box);
-        if (hidden < least) {
-          least = hidden;
-          best = box;
+      for (const int farther : {0, 1})
+        for (const auto& [right, down] :
+             {Point{1, -1}, {1, 0}, {1, 1}, {0, -1}, {0, 1}, {-1, -1}, {-1, 0}, {-1, 1}}) {
+          // Beside the point, or above and below it; diagonally both distances are shorter.
+          const double distance = kDistance * (right != 0 && down != 0 ? 0.6 : 1) + farther * height;
+          const double x = p.x + right * (distance + 0.5 * width), y = p.y + down * (distance + 0.5 * height);
+          const Box box = {x - 0.5 * width, y - 0.5 * height, x + 0.5 * width, y + 0.5 * height};
+          const long hidden = hides(box) + 15 * farther;
+          if (hidden < least) {
+            least = hidden;
+            best = box;
+          }
         }
-      }
       labels.push_back(best);
       canvas.text(s.labels[i], {best.left, best.bottom - 0.14 * height}, kText, Align::start, kWidth);
     }
