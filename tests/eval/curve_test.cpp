@@ -76,7 +76,7 @@ TEST(Curve, SurvivesItsFile) {
   std::vector<Curve> broken(4, c);
   broken[0].points[0].runs.clear();
   broken[1].points[0].evaluations[0] = -1;
-  broken[2].points[0].runs[0].images = int64_t{1} << 62;
+  broken[2].points[0].runs[0].images = int64_t{1} << 40;
   broken[3].points[0].runs[0].model_seconds[1] = -1;
   for (const Curve& one : broken) {
     std::ofstream(path) << to_json(one);
