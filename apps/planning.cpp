@@ -148,6 +148,7 @@ std::optional<PlannedTrajectory> choose_by_estimate(Session& session, const std:
   planned.assignment = format_assignment(chosen.assignment);
   planned.levels = hash_of_levels(plan.trajectory);
   planned.eta = plan.solver.eta;
+  planned.cfg_scale = plan.cfg_scale;
   planned.seconds = chosen.seconds + costs.decoding;
   planned.speedup = alone / planned.seconds;
   planned.change = chosen.loss;
@@ -201,6 +202,7 @@ std::optional<PlannedTrajectory> choose_by_curve(const std::vector<ModelInfo>& i
   planned.assignment = chosen->assignment;
   planned.levels = chosen->levels;
   planned.eta = chosen->eta;
+  planned.cfg_scale = plan.cfg_scale;
   planned.seconds = seconds(*chosen);
   if (alone) planned.speedup = seconds(*alone) / planned.seconds;
   planned.metric = std::string(name_of(metric));
@@ -282,11 +284,17 @@ std::optional<PlannedTrajectory> choose_trajectory(Session& session, const std::
 
 std::string to_json(const PlannedTrajectory& p) {
   nlohmann::ordered_json json = {
-      {"format", kFormat},    {"models", p.models},
-      {"sampler", p.sampler}, {"steps_option", p.steps_option},
-      {"steps", p.steps},     {"assignment", p.assignment},
-      {"levels", p.levels},   {"eta", p.eta},
-      {"seconds", p.seconds}, {"seconds_spread", p.seconds_spread},
+      {"format", kFormat},
+      {"models", p.models},
+      {"sampler", p.sampler},
+      {"steps_option", p.steps_option},
+      {"steps", p.steps},
+      {"assignment", p.assignment},
+      {"levels", p.levels},
+      {"eta", p.eta},
+      {"cfg_scale", p.cfg_scale},
+      {"seconds", p.seconds},
+      {"seconds_spread", p.seconds_spread},
   };
   if (p.speedup) json["speedup"] = *p.speedup;
   if (p.metric) {
@@ -297,6 +305,14 @@ std::string to_json(const PlannedTrajectory& p) {
         {"rms", p.change}, {"spread", p.change_spread}, {"first_model_alone", p.largest_change}};
   }
   return json_text(json) + "\n";
+}
+
+std::vector<int> assignment_of(const PlannedTrajectory& planned, const std::string& path) {
+  try {
+    return parse_assignment(planned.assignment, planned.steps);
+  } catch (const Error& error) {
+    fail(ErrorKind::input, path, ": ", error.what());
+  }
 }
 
 PlannedTrajectory read_planned(const std::string& path) {
@@ -311,6 +327,15 @@ PlannedTrajectory read_planned(const std::string& path) {
     planned.assignment = json.at("assignment");
     planned.levels = json.at("levels");
     planned.eta = json.at("eta");
+    planned.cfg_scale = json.at("cfg_scale");
+    check(is_solver(planned.sampler), ErrorKind::input, path, ": the sampler \"", printable(planned.sampler),
+          "\" is not known");
+    check(0 < planned.steps && planned.steps <= 1'000'000, ErrorKind::input, path, ": a plan of ",
+          planned.steps, " steps");
+    const std::vector<int> assignment = assignment_of(planned, path);
+    check(std::ranges::max(assignment) < std::ssize(planned.models), ErrorKind::input, path,
+          ": a step is for model ", std::ranges::max(assignment) + 1, ", but there are ",
+          planned.models.size());
     return planned;
   } catch (const nlohmann::json::exception& e) {
     fail(ErrorKind::input, path, ": not a plan of `tstitch plan`: ", printable(e.what(), 200));
@@ -331,13 +356,13 @@ Plan planned_run(const std::vector<ModelInfo>& infos, SampleOptions options, con
   check(!steps_given || options.steps == planned.steps_option, ErrorKind::usage, "the plan is for --steps ",
         printable(planned.steps_option), ", not ", printable(options.steps));
   options.steps = planned.steps_option;
-  check(0 < planned.steps && planned.steps <= 1'000'000, ErrorKind::usage, "a plan of ", planned.steps,
-        " steps");
   options.assignment = parse_assignment(planned.assignment, planned.steps);
   const Plan plan = make_plan(infos, options);
   check(hash_of_levels(plan.trajectory) == planned.levels, ErrorKind::usage,
         "the plan is for other noise levels: expected the --spacing, --scheduler and --strength it was made "
         "with");
+  check(plan.cfg_scale == planned.cfg_scale, ErrorKind::usage, "the plan is for --cfg-scale ",
+        planned.cfg_scale, ", not ", plan.cfg_scale);
   check(plan.solver.eta == planned.eta, ErrorKind::usage, "the plan is for --eta ", planned.eta, ", not ",
         plan.solver.eta);
   return plan;

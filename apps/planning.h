@@ -27,7 +27,7 @@ struct PlannedTrajectory {
   int steps = 0;
   std::string assignment;  // see format_assignment
   std::string levels;      // see hash_of_levels
-  double eta = 0;
+  double eta = 0, cfg_scale = 1;
   double seconds = 0, seconds_spread = 0;  // of the whole run
   std::optional<double> speedup;           // against the last model alone, where that is known
   // With a curve: the metric, its deviation over seeds, whether the point itself was measured.

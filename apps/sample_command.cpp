@@ -63,6 +63,8 @@ int sample_command(const SampleArguments& a) {
   if (!path.empty() && !a.dry_run) check_output(path, inputs);
   if (plan.init_image) check_decodable(a, infos.back());
   if (!a.save_latent.empty()) check_output_file(a.save_latent, inputs);
+  check(a.save_latent.empty() || a.save_latent != path, ErrorKind::usage,
+        "--save-latent and --output are both \"", printable(path), "\"");
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
   check(a.save_latent.empty() || (!a.resume && rank.count == 1), ErrorKind::usage,
         "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");

@@ -13,6 +13,7 @@
 #include "tstitch/base/crc32.h"
 #include "tstitch/base/error.h"
 #include "tstitch/eval/curve.h"
+#include "tstitch/eval/similarity.h"
 #include "tstitch/eval/sweep_points.h"
 #include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
@@ -264,15 +265,30 @@ void print_heading(const Sweep& sweep) {
   std::printf("\n");
 }
 
-void print_point(const CurvePoint& point, double first) {
+// alone: seconds per image of the last model alone, 0 while they are not known.
+void print_point(const CurvePoint& point, double alone) {
   std::printf("%-18s", point.label.c_str());
   for (const int64_t count : point.evaluations) std::printf("  %10s", concat(count, "x").c_str());
-  std::printf("  %10.4f  %7.2fx", point.seconds_per_image, first / point.seconds_per_image);
+  std::printf("  %10.4f  ", point.seconds_per_image);
+  if (alone > 0)
+    std::printf("%7.2fx", alone / point.seconds_per_image);
+  else
+    std::printf("%8s", "");
   for (const auto& [metric, value] : point.mean) std::printf("  %10.5g", value);
   for (const auto& [metric, value] : point.deviation)
     std::printf("  +- %.2g %s", value, std::string(name_of(metric)).c_str());
-  std::printf("%s\n", point.pareto && !point.mean.empty() ? "  *" : "");
+  std::printf("\n");
   std::fflush(stdout);
+}
+
+// Which points nothing beats, once all are known.
+void print_frontier(const Curve& curve) {
+  std::string labels;
+  for (const CurvePoint& point : curve.points)
+    if (point.pareto) labels += (labels.empty() ? "" : ", ") + point.label;
+  if (!labels.empty())
+    std::printf("no other is both faster and better in %s than: %s\n",
+                std::string(name_of(curve.points[0].mean[0].first)).c_str(), labels.c_str());
 }
 
 int sweep_command(const SweepArguments& a) {
@@ -298,6 +314,8 @@ int sweep_command(const SweepArguments& a) {
   Curve curve{.models = {}, .cfg_scale = first.cfg_scale, .measured = measure.description, .points = {}};
   for (const ModelInfo& info : sweep.infos) curve.models.push_back(info.name);
   if (talk) print_heading(sweep);
+  const int last = static_cast<int>(sweep.infos.size()) - 1;
+  const auto alone = static_cast<double>(evaluations(session.backend(), served_by(first, last), last));
   const auto repeats = static_cast<size_t>(a.repeats);
   for (size_t i = 0; i < sweep.points.size(); ++i) {
     curve.points.push_back(
@@ -319,11 +337,12 @@ int sweep_command(const SweepArguments& a) {
       summarise(curve);
       state.keep(curve, *swept);
     }
-    figure.columns.push_back({.label = sweep.points[i].label,
-                              .note = format("%.3g s", curve.points.back().seconds_per_image),
-                              .images = std::move(pictures)});
-    if (talk) print_point(curve.points.back(), curve.points[0].seconds_per_image);
+    figure.columns.push_back({.label = sweep.points[i].label, .note = "", .images = std::move(pictures)});
+    if (talk) print_point(curve.points.back(), alone * seconds_per_evaluation(curve).back());
   }
+  if (talk) print_frontier(curve);
+  for (size_t i = 0; i < curve.points.size(); ++i)
+    figure.columns[i].note = format("%.3g s", curve.points[i].seconds_per_image);
 
   auto text = png_text(first, sweep.infos, -1);
   text.insert(text.begin(), {"Title", title});

@@ -40,16 +40,24 @@ bool has_run(const Curve& curve, const std::string& fingerprint) {
   });
 }
 
-// Those of runs, also of other ones that were killed; anything else in the folder is somebody's and stays.
-void remove_pictures(const fs::path& folder) {
+bool is_of_run(const fs::path& picture) {
   constexpr size_t kFingerprint = 16;
+  const std::string run = picture.stem().string();
+  return picture.extension() == ".png" && run.size() == kFingerprint &&
+         run.find_first_not_of("0123456789abcdef") == run.npos;
+}
+
+bool has_pictures(const fs::path& folder) {
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string run = entry.path().stem().string();
-    if (entry.path().extension() == ".png" && run.size() == kFingerprint &&
-        run.find_first_not_of("0123456789abcdef") == run.npos)
-      fs::remove(entry.path(), ignored);
-  }
+  return std::ranges::any_of(fs::directory_iterator(folder, ignored),
+                             [](const fs::directory_entry& entry) { return is_of_run(entry.path()); });
+}
+
+// Anything else in the folder is somebody's and stays.
+void remove_pictures(const fs::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    if (is_of_run(entry.path())) fs::remove(entry.path(), ignored);
   fs::remove(folder, ignored);
 }
 
@@ -59,6 +67,8 @@ SweepState::SweepState(const std::string& output, bool resume, const std::string
                        const std::vector<Metric>& metrics, const std::vector<std::string>& fingerprints)
     : name_(output.substr(0, output.size() - std::string(".png").size())), metrics_(metrics) {
   const std::string path = name_ + ".json";
+  check(resume || !has_pictures(name_ + ".parts"), ErrorKind::usage, "\"", printable(name_),
+        ".parts\" holds an unfinished sweep: add --resume to continue it, or remove it to start over");
   if (!resume || !fs::exists(path)) return;
   Curve curve = read_curve(path);
   check(curve.measured.empty() || curve.measured == measured, ErrorKind::usage, "--resume: ", printable(path),

@@ -21,7 +21,8 @@ struct SweptRun {
 class SweepState {
  public:
   // output: NAME.png. measured: see Curve. fingerprints: of all runs this sweep has. Throws Error{usage} when
-  // NAME.json has others, other metrics, or was measured otherwise: resuming would lose it.
+  // NAME.json has others, other metrics, or was measured otherwise, as resuming would lose it; or when an
+  // unfinished sweep is there and not to be resumed.
   SweepState(const std::string& output, bool resume, const std::string& measured,
              const std::vector<Metric>& metrics, const std::vector<std::string>& fingerprints);
 

@@ -74,7 +74,12 @@ int run(int argc, char** argv) {
   }
   catch_interrupts();
   for (const auto& [name, command] : commands)
-    if (program.got_subcommand(name)) return command();
+    if (program.got_subcommand(name)) {
+      const int code = command();
+      // Whoever reads the report must not take a full disk for success.
+      check(std::fflush(stdout) == 0 && !std::ferror(stdout), ErrorKind::device, "cannot write to stdout");
+      return code;
+    }
   return exit_code(ErrorKind::internal);
 }
 

@@ -174,17 +174,17 @@ TEST_F(Bulk, AKilledFolderIsContinued) {
   }
   EXPECT_EQ(names.size(), 48u);
 
-  // Files that are cut, or of another run, are sampled again; the others are not.
+  // Files that are cut are sampled again; the others are not, and those of another run are refused.
   const std::string third = read(path("a/000003.png"));
   fs::resize_file(path("a/000003.png"), third.size() - 1);
   EXPECT_EQ(run(command).code, 0);
   EXPECT_TRUE(read(path("a/000003.png")) == third);
   const Outcome again = run(kRun + kBulk + Arguments{"--resume", "-o", "a/", "--json"});
   EXPECT_EQ(nlohmann::json::parse(again.out)["sampled_images"], 0);
-  const Outcome other = run({"sample", "-b", "48", "--class", "random", "--steps", "4", "-s", "4", "--resume",
-                             "-o", "a/", "--json"});
-  ASSERT_EQ(other.code, 0) << other.err;
-  EXPECT_EQ(nlohmann::json::parse(other.out)["sampled_images"], 48);
+  const Arguments other = {"sample", "-b", "48", "--class", "random", "--steps",
+                           "4",      "-s", "4",  "-o",      "a/",     "--json"};
+  expect_refused(2, {"000000.png", "not of this run"}, other + Arguments{"--resume"});
+  EXPECT_EQ(nlohmann::json::parse(run(other).out)["sampled_images"], 48);
 }
 
 TEST_F(Bulk, ItContinuesWithOtherBatchesAndThreads) {
@@ -197,13 +197,14 @@ TEST_F(Bulk, ItContinuesWithOtherBatchesAndThreads) {
   EXPECT_LT(report["sampled_images"], 48);
   EXPECT_FALSE(report.contains("latents_hash"));
   EXPECT_TRUE(read(path("a.npz")) == whole);
-  // A finished one is known, and one of another run is replaced.
+  // A finished one is known, and one of another run is replaced only by a run that does not resume.
   EXPECT_EQ(nlohmann::json::parse(
                 run(kRun + kBulk + Arguments{"--resume", "--json", "-o", "a.npz"}).out)["sampled_images"],
             0);
   EXPECT_TRUE(read(path("a.npz")) == whole);
-  EXPECT_EQ(run({"sample", "-q", "-b", "3", "--steps", "2", "--class", "1", "--resume", "-o", "a.npz"}).code,
-            0);
+  const Arguments other = {"sample", "-q", "-b", "3", "--steps", "2", "--class", "1", "-o", "a.npz"};
+  expect_refused(2, {"a.npz", "not of this run"}, other + Arguments{"--resume"});
+  EXPECT_EQ(run(other).code, 0);
   EXPECT_FALSE(read(path("a.npz")) == whole);
 }
 

@@ -280,6 +280,9 @@ TEST_F(Cli, SweepsAreResumed) {
   ASSERT_FALSE(cut["points"].empty());
   ASSERT_TRUE(fs::exists(path("cut.parts")));
   std::ofstream(path("cut.parts/mine.png")) << "somebody's";
+  std::vector<std::string> anew = sweep("cut.png");
+  std::erase(anew, "--resume");
+  expect_refused(2, {"unfinished sweep", "--resume"}, anew);
   const Outcome resumed = run(sweep("cut.png"));
   ASSERT_EQ(resumed.code, 0) << resumed.err;
   const auto whole = nlohmann::json::parse(read(path("whole.json"))),
@@ -377,8 +380,18 @@ TEST_F(Cli, PlansAreMadeAndUsed) {
   expect_refused(2, {"--steps 6", "not 7"}, {"sample", "--steps", "7", "--plan", "p.json"});
   expect_refused(2, {"--scheduler"},
                  {"sample", "--scheduler", "karras", "--sampler", "ddim", "--plan", "p.json"});
-  expect_refused(2, {"--eta 0, not 1"}, {"sample", "--eta", "1", "--plan", "p.json"});
+  expect_refused(2, {"--cfg-scale 1, not 3"}, {"sample", "--cfg-scale", "3", "--plan", "p.json"});
+  expect_refused(2, {"--eta 0, not 1"}, {"sample", "--eta", "1", "--cfg-scale", "1", "--plan", "p.json"});
   expect_refused(2, {"--probes", "--budget"}, {"sample", "--probes", "3"});
+  for (const auto& [key, value] : {std::pair<const char*, nlohmann::json>{"sampler", "foo"},
+                                   {"steps", -1},
+                                   {"assignment", "7*6"},
+                                   {"steps", 7}}) {
+    auto broken = plan;
+    broken[key] = value;
+    std::ofstream(path("broken.json")) << broken;
+    expect_refused(3, {"broken.json"}, {"sample", "--plan", "broken.json", "--cfg-scale", "1"});
+  }
   expect_refused(3, {"p.png"}, {"sample", "--plan", "p.png"});
   expect_refused(2, {"one goal"}, {"plan"});
   expect_refused(2, {"one goal"}, {"plan", "--budget", "1s", "--speedup", "2"});
@@ -608,6 +621,14 @@ TEST_F(Cli, RefusedInputIsCodeThree) {
   expect_refused(3, {"x.npy"}, {"sample", "--init-latent", "x.npy"});
 }
 
+// Whoever reads the report must not take a full disk for success.
+TEST_F(Cli, AReportThatCannotBeWrittenIsCodeFour) {
+  const Outcome outcome =
+      wait(start_any({"sh", "-c", std::string(TSTITCH_PROGRAM) + " inspect fashion-s --json > /dev/full"}));
+  EXPECT_EQ(outcome.code, 4);
+  EXPECT_NE(outcome.err.find("stdout"), std::string::npos) << outcome.err;
+}
+
 TEST_F(Cli, AnInputIsNotOverwritten) {
   ASSERT_EQ(run({"sample", "-m", "fashion-s", "--steps", "2", "--class", "1", "-o", "one.png", "-q"}).code,
             0);
@@ -615,6 +636,8 @@ TEST_F(Cli, AnInputIsNotOverwritten) {
   for (const char* output : {"--output", "--save-latent"})
     expect_refused(2, {"one.png", "input itself"}, {"sample", "--init-image", "one.png", output, "one.png"});
   EXPECT_EQ(read(path("one.png")), picture);
+  expect_refused(2, {"--save-latent and --output", "x.png"},
+                 {"sample", "--save-latent", "x.png", "-o", "x.png"});
 
   // Assignments are of the steps that are taken.
   const std::vector<std::string> from = {"--init-image", "one.png", "--class", "1", "--steps", "8",

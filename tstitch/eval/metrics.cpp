@@ -28,9 +28,9 @@ std::string gaussian_obstacle(const std::optional<GaussianStatistics>& samples,
 }
 
 std::string neighbours_obstacle(const SetStatistics& samples, const SetStatistics& reference) {
-  if (!samples.features) return "the samples come without the features of each picture";
   if (!reference.features)
     return "the reference comes without the features of each picture: mean and covariance do not suffice";
+  if (!samples.features) return "the samples come without the features of each picture";
   if (samples.features.columns() != reference.features.columns())
     return widths_differ(samples.features.columns(), reference.features.columns());
   for (const auto& [set, name] : {std::pair(&samples, "samples"), {&reference, "reference"}})

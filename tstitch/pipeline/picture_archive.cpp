@@ -176,6 +176,10 @@ PictureArchive::PictureArchive(const std::string& path, const Plan& plan, const 
     complete_ = true;
     return;
   }
+  std::error_code ignored;
+  check(!resume || folder_->continued() || !fs::exists(path, ignored), ErrorKind::usage, "--resume: \"",
+        printable(path), "\" is there and not of this run: expected its options or another --output;",
+        " without --resume it is replaced");
   missing_ = missing_of(read_shards(parts, manifest, block_), block_);
   const int64_t left = total(missing_);
   folder_->check_resume(resume, rank, left < block_.count);

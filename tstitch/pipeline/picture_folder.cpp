@@ -25,6 +25,8 @@ bool make_folder(const std::string& path) {
   return made;
 }
 
+std::string text_of_run(const std::string& run) { return std::string("tEXt") + kRunKeyword + '\0' + run; }
+
 }  // namespace
 
 PictureFolder::PictureFolder(const std::string& path, const Plan& plan, const std::vector<ModelInfo>& models,
@@ -38,8 +40,14 @@ PictureFolder::PictureFolder(const std::string& path, const Plan& plan, const st
       folder_(std::make_unique<RunFolder>((fs::path(path) / ".tstitch-run").string(), manifest, rank)) {
   std::vector<IndexRange> done;
   if (folder_->continued() || resume)
-    for (int64_t i = block_.first; i < block_.end(); ++i)
+    for (int64_t i = block_.first; i < block_.end(); ++i) {
+      check(
+          folder_->continued() || !is_of_other_run(i), ErrorKind::usage, "--resume: \"",
+          printable(file_of(i)),
+          "\" is there and not of this run: expected its options or another --output; without --resume it is",
+          " replaced");
       if (is_done(i)) done.push_back({i, 1});
+    }
   folder_->check_resume(resume, rank, !done.empty());
   missing_ = missing_from(block_, std::move(done));
 }
@@ -56,14 +64,25 @@ std::string PictureFolder::file_of(int64_t image) const {
   return (fs::path(path_) / name).string();
 }
 
-// A file of this run, and not cut by whoever copied it: the text stands right behind the header.
+// The first bytes of the file, "" where there is none: they say the run, right behind PNG's header.
+std::string PictureFolder::head_of(int64_t image) const {
+  std::ifstream file(file_of(image), std::ios::binary);
+  std::string head(256, '\0');
+  file.read(head.data(), std::ssize(head));
+  head.resize(static_cast<size_t>(file.gcount()));
+  return head;
+}
+
+bool PictureFolder::is_of_other_run(int64_t image) const {
+  const std::string head = head_of(image);
+  return head.find(text_of_run("")) != head.npos && head.find(text_of_run(run_)) == head.npos;
+}
+
+// A file of this run, and not cut by whoever copied it.
 bool PictureFolder::is_done(int64_t image) const {
   std::ifstream file(file_of(image), std::ios::binary);
-  std::string begin(256, '\0'), end(kEndOfPng.size(), '\0');
-  file.read(begin.data(), std::ssize(begin));
-  begin.resize(static_cast<size_t>(file.gcount()));
-  file.clear();
-  return begin.find(std::string("tEXt") + kRunKeyword + '\0' + run_) != begin.npos &&
+  std::string end(kEndOfPng.size(), '\0');
+  return head_of(image).find(text_of_run(run_)) != std::string::npos &&
          file.seekg(-std::ssize(end), std::ios::end) && file.read(end.data(), std::ssize(end)) &&
          end == kEndOfPng;
 }

@@ -26,6 +26,8 @@ class PictureFolder final : public PictureOutput {
 
  private:
   std::string file_of(int64_t image) const;
+  std::string head_of(int64_t image) const;
+  bool is_of_other_run(int64_t image) const;
   bool is_done(int64_t image) const;
 
   std::string path_;
