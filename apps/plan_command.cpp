@@ -19,9 +19,8 @@ int plan_command(const PlanArguments& a) {
   const SampleOptions options = sample_options(a, infos);
   const Plan all = plan_of_all(infos, options);
   if (!a.output.empty()) check_output_file(a.output, {a.curve});
-  const bool decodes = infos.back().pixels || !vae_path(a, infos.back()).empty();
   Session session(a, infos);
-  if (session.load({&all, 1}, decodes) == kInterrupted) return report_interrupted();
+  if (session.load({&all, 1}, is_decodable(a, infos.back())) == kInterrupted) return report_interrupted();
   const auto planned = choose_trajectory(session, infos, options, a);
   if (!planned) return report_interrupted();
   if (!a.output.empty()) write_file(a.output, to_json(*planned));

@@ -212,6 +212,14 @@ std::optional<PlannedTrajectory> choose_by_curve(const std::vector<ModelInfo>& i
   return planned;
 }
 
+std::vector<int> assignment_of(const PlannedTrajectory& planned, const std::string& path) {
+  try {
+    return parse_assignment(planned.assignment, planned.steps);
+  } catch (const Error& error) {
+    fail(ErrorKind::input, path, ": ", error.what());
+  }
+}
+
 }  // namespace
 
 void add_planning_options(CLI::App& command, PlanningArguments& a) {
@@ -305,14 +313,6 @@ std::string to_json(const PlannedTrajectory& p) {
         {"rms", p.change}, {"spread", p.change_spread}, {"first_model_alone", p.largest_change}};
   }
   return json_text(json) + "\n";
-}
-
-std::vector<int> assignment_of(const PlannedTrajectory& planned, const std::string& path) {
-  try {
-    return parse_assignment(planned.assignment, planned.steps);
-  } catch (const Error& error) {
-    fail(ErrorKind::input, path, ": ", error.what());
-  }
 }
 
 PlannedTrajectory read_planned(const std::string& path) {

@@ -18,8 +18,7 @@ namespace {
 
 // Decides where pictures go; nowhere when only latents are wanted, or can be had in a dry run.
 std::string picture_output(const Arguments& a, const ModelInfo& model) {
-  const bool decodable = model.pixels || !vae_path(a, model).empty();
-  if (a.output.empty() && (!a.save_latent.empty() || (a.dry_run && !decodable))) return "";
+  if (a.output.empty() && (!a.save_latent.empty() || (a.dry_run && !is_decodable(a, model)))) return "";
   check_decodable(a, model);
   return a.output.empty() ? "output.png" : a.output;
 }

@@ -159,9 +159,13 @@ std::string vae_path(const Arguments& arguments, const ModelInfo& model) {
   return arguments.vae.empty() ? model.files.vae : arguments.vae;
 }
 
+bool is_decodable(const Arguments& arguments, const ModelInfo& model) {
+  return model.pixels || !vae_path(arguments, model).empty();
+}
+
 void check_decodable(const Arguments& arguments, const ModelInfo& model) {
   check(
-      model.pixels || !vae_path(arguments, model).empty(), ErrorKind::usage, "the latents of ", model.name,
+      is_decodable(arguments, model), ErrorKind::usage, "the latents of ", model.name,
       " need an autoencoder to become pictures: name it with --vae, or use --save-latent FILE.npy instead of"
       " --output");
   check(!model.pixels || arguments.vae.empty(), ErrorKind::usage, model.name,

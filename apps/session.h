@@ -67,7 +67,9 @@ double batches_in(const Plan& plan);
 
 // The autoencoder for the model's latents: --vae, or what came with the model; "" when there is none.
 std::string vae_path(const Arguments& arguments, const ModelInfo& model);
-// Throws Error{usage} when pictures cannot be made of the model's latents.
+// Whether pictures can be made of the model's latents.
+bool is_decodable(const Arguments& arguments, const ModelInfo& model);
+// Throws Error{usage} when they cannot.
 void check_decodable(const Arguments& arguments, const ModelInfo& model);
 
 // Says what was kept, "" for nothing, and gives the exit code.

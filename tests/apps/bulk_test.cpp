@@ -184,6 +184,8 @@ TEST_F(Bulk, AKilledFolderIsContinued) {
   const Arguments other = {"sample", "-b", "48", "--class", "random", "--steps",
                            "4",      "-s", "4",  "-o",      "a/",     "--json"};
   expect_refused(2, {"000000.png", "not of this run"}, other + Arguments{"--resume"});
+  expect_refused(2, {"000000.png", "not of this run"},
+                 other + Arguments{"--resume", "--rank", "0", "--world-size", "2"});
   EXPECT_EQ(nlohmann::json::parse(run(other).out)["sampled_images"], 48);
 }
 
@@ -204,6 +206,8 @@ TEST_F(Bulk, ItContinuesWithOtherBatchesAndThreads) {
   EXPECT_TRUE(read(path("a.npz")) == whole);
   const Arguments other = {"sample", "-q", "-b", "3", "--steps", "2", "--class", "1", "-o", "a.npz"};
   expect_refused(2, {"a.npz", "not of this run"}, other + Arguments{"--resume"});
+  expect_refused(2, {"a.npz", "not of this run"},
+                 other + Arguments{"--resume", "--rank", "0", "--world-size", "2"});
   EXPECT_EQ(run(other).code, 0);
   EXPECT_FALSE(read(path("a.npz")) == whole);
 }

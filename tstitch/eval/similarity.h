@@ -54,8 +54,8 @@ struct PairSimilarity {
 Plan served_by(const Plan& plan, int model);
 
 // Runs the plan and asks every model for eps, guidance included, at each x it comes by; the steps are 0 ...
-// N-1. Every model needs its network, whether it
-// serves a step or not; two models or more. Every pair, or nothing when the observer cancelled.
+// N-1. Every model needs its network, whether it serves a step or not; two models or more. Every pair, or
+// nothing when the observer cancelled.
 std::vector<PairSimilarity> prediction_similarity(Backend& backend, std::span<const Model> models,
                                                   const Plan& plan, RunObserver& observer,
                                                   const RunInputs& inputs = {});

@@ -171,15 +171,17 @@ PictureArchive::PictureArchive(const std::string& path, const Plan& plan, const 
                                const Rank& rank, bool resume)
     : path_(path), plan_(plan), manifest_(manifest), rank_(rank), block_(block_of(rank, plan.images())) {
   const std::string parts = parts_of(path);
+  // Before the run begins: of several ranks none may leave a folder that the next takes for a run's.
+  std::error_code ignored;
+  check(!resume || holds_run(parts) || !fs::exists(path, ignored) || is_archive_of(path, manifest),
+        ErrorKind::usage, "--resume: \"", printable(path),
+        "\" is there and not of this run: expected its options or another --output; without --resume it is",
+        " replaced");
   folder_ = std::make_unique<RunFolder>(parts, manifest, rank);
   if (resume && is_archive_of(path, manifest)) {  // killed between the last rename and the exit
     complete_ = true;
     return;
   }
-  std::error_code ignored;
-  check(!resume || folder_->continued() || !fs::exists(path, ignored), ErrorKind::usage, "--resume: \"",
-        printable(path), "\" is there and not of this run: expected its options or another --output;",
-        " without --resume it is replaced");
   missing_ = missing_of(read_shards(parts, manifest, block_), block_);
   const int64_t left = total(missing_);
   folder_->check_resume(resume, rank, left < block_.count);

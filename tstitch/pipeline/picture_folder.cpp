@@ -36,18 +36,20 @@ PictureFolder::PictureFolder(const std::string& path, const Plan& plan, const st
       models_(models),
       run_(manifest.fingerprint_text()),
       block_(block_of(rank, plan.images())),
-      made_(make_folder(path)),
-      folder_(std::make_unique<RunFolder>((fs::path(path) / ".tstitch-run").string(), manifest, rank)) {
-  std::vector<IndexRange> done;
-  if (folder_->continued() || resume)
-    for (int64_t i = block_.first; i < block_.end(); ++i) {
+      made_(make_folder(path)) {
+  const std::string run_folder = (fs::path(path) / ".tstitch-run").string();
+  // Before the run begins: of several ranks none may leave a folder that the next takes for a run's.
+  if (resume && !holds_run(run_folder))
+    for (int64_t i = block_.first; i < block_.end(); ++i)
       check(
-          folder_->continued() || !is_of_other_run(i), ErrorKind::usage, "--resume: \"",
-          printable(file_of(i)),
+          !is_of_other_run(i), ErrorKind::usage, "--resume: \"", printable(file_of(i)),
           "\" is there and not of this run: expected its options or another --output; without --resume it is",
           " replaced");
+  folder_ = std::make_unique<RunFolder>(run_folder, manifest, rank);
+  std::vector<IndexRange> done;
+  if (folder_->continued() || resume)
+    for (int64_t i = block_.first; i < block_.end(); ++i)
       if (is_done(i)) done.push_back({i, 1});
-    }
   folder_->check_resume(resume, rank, !done.empty());
   missing_ = missing_from(block_, std::move(done));
 }

@@ -1,5 +1,6 @@
 #include "tstitch/pipeline/run_folder.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -65,7 +66,7 @@ RunFolder::RunFolder(const std::string& path, const RunManifest& manifest, const
     : path_(path), alone_(rank.count == 1) {
   const FileLock door = open_door(path_);
   std::error_code ignored;
-  continued_ = fs::exists(in(path_, kManifest), ignored);
+  continued_ = holds_run(path_);
   if (continued_) {
     const std::string differences = manifest.differences(read_manifest(path_));
     check(differences.empty(), ErrorKind::usage, "\"", printable(path_),
@@ -109,12 +110,18 @@ void RunFolder::check_resume(bool resume, const Rank& rank, bool has_done) const
        "\" holds an unfinished run: add --resume to continue it, or remove it to start over");
 }
 
+bool holds_run(const std::string& folder) {
+  std::error_code ignored;
+  return fs::exists(in(folder, kManifest), ignored);
+}
+
 RunManifest read_manifest(const std::string& folder) {
   const std::string path = in(folder, kManifest);
   std::ifstream file(path, std::ios::binary);
   check(file.good(), ErrorKind::input, "\"", printable(folder), "\" holds no unfinished run: there is no ",
         kManifest, " that can be read");
-  std::string text(kMostJsonBytes + 1, '\0');
+  std::error_code ignored;
+  std::string text(std::min<uintmax_t>(fs::file_size(path, ignored), kMostJsonBytes + 1), '\0');
   file.read(text.data(), std::ssize(text));
   text.resize(static_cast<size_t>(file.gcount()));
   return RunManifest(text, path);

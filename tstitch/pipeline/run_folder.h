@@ -41,6 +41,8 @@ class RunFolder {
   bool continued_ = false, alone_, kept_ = false;
 };
 
+bool holds_run(const std::string& folder);  // one that is not finished
+
 // The manifest of the run in a folder. Throws Error{input} when there is none.
 RunManifest read_manifest(const std::string& folder);
 
