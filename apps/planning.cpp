@@ -225,7 +225,10 @@ std::vector<int> assignment_of(const PlannedTrajectory& planned, const std::stri
 void add_planning_options(CLI::App& command, PlanningArguments& a) {
   const std::string group = "Plan";
   command
-      .add_option("--budget", a.budget, "The best trajectory whose whole run takes no longer: 3s, 500ms, 2m")
+      .add_option(
+          "--budget", a.budget,
+          "The best trajectory that samples and decodes all images in this time: 3s, 500ms, 2m. Loading and"
+          " timing the models come before")
       ->group(group);
   command.add_option("--curve", a.curve, "A curve that `tstitch sweep --metrics` measured, NAME.json")
       ->group(group);
