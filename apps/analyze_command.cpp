@@ -8,7 +8,6 @@
 
 #include "apps/arguments.h"
 #include "apps/commands.h"
-#include "apps/output.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
 #include "tstitch/eval/chart.h"
@@ -17,6 +16,7 @@
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/csv.h"
 #include "tstitch/io/json.h"
+#include "tstitch/pipeline/command_files.h"
 #include "tstitch/pipeline/report.h"
 
 namespace tstitch {
@@ -168,13 +168,14 @@ std::string write(const std::string& stem, const Findings& findings, ordered_jso
 template <class Analysis>
 int analyze(const Arguments& a, const std::string& name, const std::vector<ModelInfo>& infos,
             const Plan& plan, std::span<const Plan> loaded, const Analysis& analysis) {
+  check_only_process("analyze");
   constexpr std::string_view kEnding = ".png";
   const std::string output = a.output.empty() ? name + ".png" : a.output;
   check(output.ends_with(kEnding), ErrorKind::usage, "--output is \"", printable(output),
         "\", expected a name that ends in .png");
   const std::string stem = output.substr(0, output.size() - kEnding.size());
-  for (const char* ending : {".json", ".csv", ".svg", ".png"})
-    check_output_file(stem + ending, {a.init_image});
+  CommandFiles files = inputs_of(a, infos);
+  for (const char* ending : {".json", ".csv", ".svg", ".png"}) files.writes("--output", stem + ending);
 
   Session session(a, infos);
   const std::string device = session.backend().description();

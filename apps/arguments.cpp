@@ -3,6 +3,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <charconv>
+#include <cstdlib>
 #include <sstream>
 
 #include "tstitch/base/error.h"
@@ -10,8 +11,10 @@
 #include "tstitch/io/npy.h"
 #include "tstitch/pipeline/assets.h"
 #include "tstitch/pipeline/class_names.h"
+#include "tstitch/pipeline/decoder.h"
 #include "tstitch/pipeline/init_image.h"
 #include "tstitch/pipeline/model.h"
+#include "tstitch/pipeline/rank.h"
 
 namespace tstitch {
 namespace {
@@ -245,6 +248,12 @@ void add_sample_options(CLI::App& command, Arguments& a) {
           " (arr_0: uint8 NHWC, arr_1: classes). Default: output.png");
 }
 
+void check_only_process(const std::string& command) {
+  const Rank rank = find_rank({}, {}, [](const char* name) { return std::getenv(name); });
+  check(rank.count == 1, ErrorKind::usage, command, " is the work of one process, but ", rank.count,
+        " were started (", rank.source, "): start it alone");
+}
+
 std::vector<std::string> model_paths(const Arguments& a) {
   std::vector<std::string> names = a.models;
   if (!a.small.empty() || !a.large.empty()) {
@@ -266,6 +275,17 @@ std::vector<ModelInfo> read_models(const Arguments& a) {
   check(prediction.has_value() == !a.prediction.empty(), ErrorKind::usage, "--prediction is \"",
         printable(a.prediction), "\", expected eps, v or x0");
   return read_model_infos(model_paths(a), parse_weight_choice(a.weights), prediction);
+}
+
+CommandFiles inputs_of(const Arguments& a, const std::vector<ModelInfo>& models) {
+  CommandFiles files;
+  for (const ModelInfo& model : models) files.reads("--model", model.files);
+  if (!a.vae.empty()) files.reads("--vae", find_decoder(a.vae));
+  files.reads("--init-image", a.init_image);
+  files.reads("--init-latent", a.init_latent);
+  files.reads("--noise", a.noise);
+  if (a.uncond.ends_with(".npy")) files.reads("--uncond", a.uncond);
+  return files;
 }
 
 SampleOptions sample_options(const Arguments& a, const std::vector<ModelInfo>& models) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/pipeline/command_files.h"
 #include "tstitch/pipeline/plan.h"
 
 namespace tstitch {
@@ -39,10 +40,17 @@ void add_common_options(CLI::App& command, Arguments& arguments);
 void add_share_options(CLI::App& command, Arguments& arguments);
 void add_sample_options(CLI::App& command, Arguments& arguments);
 
+// Throws Error{usage} where a launcher (mpirun, srun, torchrun) has started several processes of a command
+// that is the work of one.
+void check_only_process(const std::string& command);
+
 // The files of the models in order of use: --model, or --small and --large, or the demo family.
 std::vector<std::string> model_paths(const Arguments& arguments);
 
 std::vector<ModelInfo> read_models(const Arguments& arguments);  // of model_paths
+
+// What the shared options read.
+CommandFiles inputs_of(const Arguments& arguments, const std::vector<ModelInfo>& models);
 
 // The options as the library takes them; reads --init-latent and --noise. Throws Error{usage} for values that
 // contradict each other. models: the models in order of use; the last one says what classes are called.

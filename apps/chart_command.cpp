@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "apps/commands.h"
-#include "apps/output.h"
 #include "tstitch/base/error.h"
 #include "tstitch/eval/curve.h"
+#include "tstitch/pipeline/command_files.h"
 
 namespace tstitch {
 namespace {
@@ -22,7 +22,9 @@ int chart_command(const ChartArguments& a) {
         "\", expected one: a picture shows one metric");
   check(a.output.ends_with(".png") || a.output.ends_with(".svg"), ErrorKind::usage, "--output is \"",
         printable(a.output), "\", expected a name that ends in .png or .svg");
-  check_output_file(a.output);
+  CommandFiles files;
+  for (const std::string& path : a.curves) files.reads("curves", path);
+  files.writes("--output", a.output);
   std::vector<Curve> curves;
   for (const std::string& path : a.curves) curves.push_back(read_curve(path));
   share_times(curves);

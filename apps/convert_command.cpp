@@ -4,13 +4,13 @@
 
 #include "apps/commands.h"
 #include "apps/interrupt.h"
-#include "apps/output.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/io/convert_checkpoint.h"
 #include "tstitch/io/safetensors.h"
 #include "tstitch/pipeline/assets.h"
+#include "tstitch/pipeline/command_files.h"
 
 namespace tstitch {
 namespace {
@@ -51,7 +51,9 @@ int convert_command(const ConvertArguments& a) {
   check(a.output.ends_with(".safetensors"), ErrorKind::usage, "the output is \"", printable(a.output),
         "\", expected a name that ends in .safetensors");
   const TensorFile file = open_checkpoint(input, parse_weight_choice(a.weights));
-  check_output_file(a.output, {input});
+  CommandFiles files;
+  files.reads("input", input);
+  files.writes("output", a.output);
   if (!convert_checkpoint(file, a.output, dtype, [] { return !interrupted(); })) return report_interrupted();
   if (!a.quiet)
     std::printf("wrote %s: %zu tensors, %s (was %s)\n", a.output.c_str(), file.tensors().size(),

@@ -7,10 +7,10 @@
 #include "apps/commands.h"
 #include "apps/interrupt.h"
 #include "apps/measure.h"
-#include "apps/output.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
+#include "tstitch/pipeline/command_files.h"
 #include "tstitch/pipeline/report.h"
 
 namespace tstitch {
@@ -53,7 +53,15 @@ int eval_command(const EvalArguments& a) {
   const std::vector<Metric> asked = a.metrics.empty()
                                         ? std::vector<Metric>(std::begin(kAllMetrics), std::end(kAllMetrics))
                                         : parse_metrics(a.metrics);
-  if (!a.save_stats.empty()) check_output_file(a.save_stats, {a.samples, a.reference, a.features});
+  CommandFiles files;
+  files.reads("samples", a.samples, ".png");
+  files.reads("--reference", a.reference, ".png");
+  files.reads("--features", a.features);
+  if (!a.save_stats.empty()) {
+    check(a.save_stats.ends_with(".npz"), ErrorKind::usage, "--save-stats is \"", printable(a.save_stats),
+          "\", expected a name that ends in .npz");
+    files.writes("--save-stats", a.save_stats);
+  }
   const Stopwatch stopwatch;
   PictureSet samples = open_picture_set(a.samples);
   // Statistics alone can be had without anything to compare with.

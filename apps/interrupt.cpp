@@ -21,6 +21,9 @@ void catch_interrupts() {
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup = {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup has it ignored
   // A file that may not grow is an error of the write, as a full disk is; a reader of our output that goes
   // away is none of a run's business.
   signal(SIGXFSZ, SIG_IGN);

@@ -11,12 +11,6 @@
 
 namespace tstitch {
 
-// Throws before any work is done for what writing would refuse later: Error{usage} for a name that is neither
-// a .png, a .npz, nor a folder, or when it is one of the inputs, Error{device} when its folder is missing or
-// not writable.
-void check_output(const std::string& path, const std::vector<std::string>& inputs);
-void check_output_file(const std::string& path, const std::vector<std::string>& inputs = {});  // any file
-
 // Whether a run into it can be continued and shared by ranks: folders and .npz files.
 bool is_resumable(const std::string& path);
 

@@ -2,8 +2,8 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/output.h"
 #include "tstitch/base/error.h"
+#include "tstitch/pipeline/command_files.h"
 #include "tstitch/pipeline/picture_archive.h"
 
 namespace tstitch {
@@ -27,7 +27,9 @@ int pack_command(const PackArguments& a) {
   const std::string output = a.output.empty() ? archive_of(a.folder) : a.output;
   check(output.ends_with(".npz"), ErrorKind::usage, "--output is \"", printable(output),
         "\", expected a name that ends in .npz");
-  check_output_file(output);
+  CommandFiles files;
+  files.reads("folder", a.folder);
+  files.writes("--output", output);
   const RunManifest manifest = pack_finished_run(a.folder, output);
   if (!a.quiet)
     std::printf("wrote %s: %lld images of %lld x %lld\n", output.c_str(),

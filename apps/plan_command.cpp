@@ -2,10 +2,10 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/output.h"
 #include "apps/planning.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/atomic_file.h"
+#include "tstitch/pipeline/command_files.h"
 
 namespace tstitch {
 namespace {
@@ -13,12 +13,19 @@ namespace {
 struct PlanArguments : Arguments, PlanningArguments {};
 
 int plan_command(const PlanArguments& a) {
+  check_only_process("plan");
   check_goal(a);
   const std::vector<ModelInfo> infos = read_models(a);
   check(infos.size() >= 2, ErrorKind::usage, "nothing to plan for one model");
   const SampleOptions options = sample_options(a, infos);
   const Plan all = plan_of_all(infos, options);
-  if (!a.output.empty()) check_output_file(a.output, {a.curve});
+  CommandFiles files = inputs_of(a, infos);
+  files.reads("--curve", a.curve);
+  if (!a.output.empty()) {
+    check(a.output.ends_with(".json"), ErrorKind::usage, "--output is \"", printable(a.output),
+          "\", expected a name that ends in .json");
+    files.writes("--output", a.output);
+  }
   Session session(a, infos);
   if (session.load({&all, 1}, is_decodable(a, infos.back())) == kInterrupted) return report_interrupted();
   const auto planned = choose_trajectory(session, infos, options, a);

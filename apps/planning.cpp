@@ -266,6 +266,12 @@ void check_goal(const PlanningArguments& a) {
         a.speedup.value_or(0), ", expected a number above 0");
 }
 
+void check_no_shares(const SampleOptions& options, const std::string& what) {
+  check(options.fractions.empty() && options.switch_steps.empty() && !options.adaptive, ErrorKind::usage,
+        what,
+        " says who serves which step: it excludes --ratio, --fractions, --switch-step and --switch auto");
+}
+
 Plan plan_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) {
   options.fractions.assign(infos.size(), 1.0 / static_cast<double>(infos.size()));
   options.switch_steps.clear();
@@ -351,8 +357,7 @@ Plan planned_run(const std::vector<ModelInfo>& infos, SampleOptions options, con
   for (const std::string& name : planned.models) expected += (expected.empty() ? "" : ", ") + name;
   check(planned.models.empty() || planned.models == names_of(infos), ErrorKind::usage,
         "the plan is for other models: ", printable(expected));
-  check(options.fractions.empty() && options.switch_steps.empty(), ErrorKind::usage,
-        "a plan says who serves which step: it excludes --ratio, --fractions and --switch-step");
+  check_no_shares(options, "a plan");
   check(options.sampler.empty() || options.sampler == planned.sampler, ErrorKind::usage,
         "the plan is for --sampler ", printable(planned.sampler), ", not ", printable(options.sampler));
   options.sampler = planned.sampler;

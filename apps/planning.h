@@ -54,6 +54,8 @@ std::optional<PlannedTrajectory> choose_trajectory(Session& session, const std::
                                                    const SampleOptions& options,
                                                    const PlanningArguments& arguments);
 void check_goal(const PlanningArguments& arguments);
+// Throws Error{usage} where the options say themselves who serves which step; what: that excludes it.
+void check_no_shares(const SampleOptions& options, const std::string& what);
 
 std::string to_json(const PlannedTrajectory& planned);
 PlannedTrajectory read_planned(const std::string& path);

@@ -10,6 +10,7 @@
 #include "apps/session.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/npy.h"
+#include "tstitch/pipeline/command_files.h"
 #include "tstitch/pipeline/rank.h"
 #include "tstitch/pipeline/report.h"
 
@@ -52,18 +53,23 @@ int sample_command(const SampleArguments& a) {
     check_goal(a);
     check(infos.size() >= 2, ErrorKind::usage,
           "--budget chooses among the trajectories of two models or more");
+    check_no_shares(options, "--budget");
   }
   // With a budget it is only known who serves which step once the models have been timed.
   Plan plan = !a.budget.empty() ? plan_of_all(infos, options)
               : !a.plan.empty() ? planned_run(infos, options, read_planned(a.plan), a.steps_given)
                                 : make_plan(infos, options);
   const std::string path = picture_output(a, infos.back());
-  const std::vector<std::string> inputs = {a.init_image, a.init_latent, a.noise, a.plan, a.curve};
-  if (!path.empty() && !a.dry_run) check_output(path, inputs);
+  CommandFiles files = inputs_of(a, infos);
+  files.reads("--plan", a.plan);
+  files.reads("--curve", a.curve);
+  if (!path.empty() && !a.dry_run) files.writes_pictures("--output", path);
   if (plan.init_image) check_decodable(a, infos.back());
-  if (!a.save_latent.empty()) check_output_file(a.save_latent, inputs);
-  check(a.save_latent.empty() || a.save_latent != path, ErrorKind::usage,
-        "--save-latent and --output are both \"", printable(path), "\"");
+  if (!a.save_latent.empty()) {
+    check(a.save_latent.ends_with(".npy"), ErrorKind::usage, "--save-latent is \"", printable(a.save_latent),
+          "\", expected a name that ends in .npy");
+    files.writes("--save-latent", a.save_latent);
+  }
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
   check(a.save_latent.empty() || (!a.resume && rank.count == 1), ErrorKind::usage,
         "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");

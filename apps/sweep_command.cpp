@@ -7,10 +7,8 @@
 #include "apps/arguments.h"
 #include "apps/commands.h"
 #include "apps/measure.h"
-#include "apps/output.h"
 #include "apps/session.h"
 #include "apps/sweep_state.h"
-#include "tstitch/base/crc32.h"
 #include "tstitch/base/error.h"
 #include "tstitch/eval/curve.h"
 #include "tstitch/eval/similarity.h"
@@ -18,6 +16,7 @@
 #include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
 #include "tstitch/pipeline/class_names.h"
+#include "tstitch/pipeline/command_files.h"
 #include "tstitch/pipeline/figure.h"
 #include "tstitch/pipeline/images.h"
 #include "tstitch/pipeline/report.h"
@@ -118,7 +117,11 @@ Sweep prepare(const SweepArguments& a) {
   if (sweep.output.empty()) sweep.output = "sweep.png";
   check(sweep.output.ends_with(".png"), ErrorKind::usage, "--output is \"", printable(sweep.output),
         "\", expected a name that ends in .png");
-  check_output_file(sweep.output, {a.init_image});
+  CommandFiles files = inputs_of(a, sweep.infos);
+  files.reads("--reference", a.reference, ".png");
+  files.reads("--features", a.features);
+  for (const std::string& path : SweepState::files_of(sweep.output, sweep.metrics))
+    files.writes("--output", path);
   return sweep;
 }
 
@@ -157,9 +160,10 @@ std::string identity_of(const std::string& path) {
   if (path.empty()) return "of the demo family";
   const std::string name =
       std::filesystem::path(path + "/.").lexically_normal().parent_path().filename().string();
-  if (!std::filesystem::is_regular_file(path)) return name;
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return name;
   char crc[32];
-  std::snprintf(crc, sizeof crc, " (crc32 %08x)", crc32(MappedFile(path).bytes()));
+  std::snprintf(crc, sizeof crc, " (crc32 %08x)", crc32_of_file(path));
   return name + crc;
 }
 
@@ -292,6 +296,7 @@ void print_frontier(const Curve& curve) {
 }
 
 int sweep_command(const SweepArguments& a) {
+  check_only_process("sweep");
   const Sweep sweep = prepare(a);
   const Measure measure = load_measure(a, sweep);
   Session session(a, sweep.infos);
@@ -346,9 +351,8 @@ int sweep_command(const SweepArguments& a) {
 
   auto text = png_text(first, sweep.infos, -1);
   text.insert(text.begin(), {"Title", title});
-  write_png(sweep.output, draw(figure), text);
-  std::vector<std::string> outputs = {sweep.output};
-  for (const std::string& path : state.finish(curve, title)) outputs.push_back(path);
+  state.finish(curve, title, draw(figure), text);
+  const std::vector<std::string> outputs = SweepState::files_of(sweep.output, sweep.metrics);
   if (a.json) {
     auto json = nlohmann::ordered_json::parse(to_json(curve));
     json["outputs"] = outputs;

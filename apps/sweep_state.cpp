@@ -5,11 +5,14 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/atomic_file.h"
+#include "tstitch/io/file.h"
 
 namespace tstitch {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char *kCurve = "curve.json", *kLock = "lock";
 
 // Pictures of one size below each other.
 Image stacked(const std::vector<Image>& pictures) {
@@ -40,36 +43,69 @@ bool has_run(const Curve& curve, const std::string& fingerprint) {
   });
 }
 
-bool is_of_run(const fs::path& picture) {
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+// A picture of a run, as this version and the ones before keep them.
+bool is_of_run(const fs::path& file) {
   constexpr size_t kFingerprint = 16;
-  const std::string run = picture.stem().string();
-  return picture.extension() == ".png" && run.size() == kFingerprint &&
+  const std::string run = file.stem().string();
+  return file.extension() == ".png" && run.size() == kFingerprint &&
          run.find_first_not_of("0123456789abcdef") == run.npos;
 }
 
-bool has_pictures(const fs::path& folder) {
-  std::error_code ignored;
-  return std::ranges::any_of(fs::directory_iterator(folder, ignored),
-                             [](const fs::directory_entry& entry) { return is_of_run(entry.path()); });
+bool holds_sweep(const std::string& parts) {
+  return std::ranges::any_of(
+      list_folder(parts), [](const fs::path& file) { return file.filename() == kCurve || is_of_run(file); });
 }
 
-// Anything else in the folder is somebody's and stays.
-void remove_pictures(const fs::path& folder) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (is_of_run(entry.path())) fs::remove(entry.path(), ignored);
-  fs::remove(folder, ignored);
+std::string stem_of(const std::string& output) {
+  return output.substr(0, output.size() - std::string(".png").size());
 }
 
 }  // namespace
 
+std::vector<std::string> SweepState::files_of(const std::string& output, const std::vector<Metric>& metrics) {
+  const std::string stem = stem_of(output);
+  std::vector<std::string> files = {output, stem + ".json", stem + ".csv"};
+  for (const Metric metric : metrics)
+    for (const char* ending : {".svg", ".png"}) files.push_back(concat(stem, '-', name_of(metric), ending));
+  return files;
+}
+
 SweepState::SweepState(const std::string& output, bool resume, const std::string& measured,
                        const std::vector<Metric>& metrics, const std::vector<std::string>& fingerprints)
-    : name_(output.substr(0, output.size() - std::string(".png").size())), metrics_(metrics) {
-  const std::string path = name_ + ".json";
-  check(resume || !has_pictures(name_ + ".parts"), ErrorKind::usage, "\"", printable(name_),
-        ".parts\" holds an unfinished sweep: add --resume to continue it, or remove it to start over");
-  if (!resume || !fs::exists(path)) return;
+    : output_(output), parts_(stem_of(output) + ".parts"), metrics_(metrics) {
+  std::error_code error;
+  const bool made = fs::create_directory(parts_, error);
+  if (error) fail_writing(parts_, error.value());
+  try {
+    lock_ = FileLock::attempt(in_parts(kLock));
+  } catch (const Error&) {
+    if (made) fs::remove(parts_, error);
+    throw;
+  }
+  check(lock_.has_value(), ErrorKind::usage, "\"", printable(parts_), "\": another sweep is at work there (",
+        lock_holder(in_parts(kLock)), ")");
+  const bool unfinished = holds_sweep(parts_);
+  check(resume || !unfinished, ErrorKind::usage, "\"", printable(parts_),
+        "\" holds an unfinished sweep: add --resume to continue it, or remove it to start over");
+  anything_ = unfinished;
+  try {
+    if (exists(in_parts(kCurve)))
+      take_over(in_parts(kCurve), measured, fingerprints);
+    else if (const std::string finished = stem_of(output_) + ".json"; resume && exists(finished))
+      take_over(finished, measured, fingerprints);
+  } catch (const Error&) {
+    leave();
+    throw;
+  }
+}
+
+void SweepState::take_over(const std::string& path, const std::string& measured,
+                           const std::vector<std::string>& fingerprints) {
   Curve curve = read_curve(path);
   check(curve.measured.empty() || curve.measured == measured, ErrorKind::usage, "--resume: ", printable(path),
         " was measured with ", printable(curve.measured), ", this sweep with ",
@@ -81,7 +117,7 @@ SweepState::SweepState(const std::string& output, bool resume, const std::string
             " images at \"", printable(point.label), "\", seed ", run.seed,
             ": expected the same options and at least the same points, or another --output");
       for (const auto& [metric, value] : run.metrics)
-        check(std::ranges::find(metrics, metric) != metrics.end(), ErrorKind::usage,
+        check(std::ranges::find(metrics_, metric) != metrics_.end(), ErrorKind::usage,
               "--resume: ", printable(path), " has the metric ", name_of(metric),
               ", which this sweep does not measure: expected it in --metrics too, or another --output");
       known_[run.run] = run;
@@ -89,8 +125,13 @@ SweepState::SweepState(const std::string& output, bool resume, const std::string
   earlier_ = std::move(curve);
 }
 
-std::string SweepState::picture_path(const std::string& fingerprint) const {
-  return name_ + ".parts/" + fingerprint + ".png";
+SweepState::~SweepState() { leave(); }
+
+void SweepState::leave() {
+  if (anything_) return;
+  std::error_code ignored;
+  fs::remove(in_parts(kLock), ignored);
+  fs::remove(parts_, ignored);  // where it is empty
 }
 
 std::optional<CurveRun> SweepState::find(const std::string& fingerprint) const {
@@ -103,42 +144,44 @@ std::optional<CurveRun> SweepState::find(const std::string& fingerprint) const {
 
 std::vector<Image> SweepState::find_pictures(const std::string& fingerprint, int64_t count,
                                              int64_t height) const {
-  const std::string path = picture_path(fingerprint);
-  return fs::exists(path) ? unstacked(read_png(path), count, height) : std::vector<Image>();
+  const std::string path = in_parts(fingerprint + ".png");
+  return exists(path) ? unstacked(read_png(path), count, height) : std::vector<Image>();
 }
 
 void SweepState::keep(const Curve& curve, const SweptRun& latest) {
-  std::error_code error;
-  fs::create_directories(name_ + ".parts", error);
-  check(!error, ErrorKind::device, "cannot make the folder \"", printable(name_),
-        ".parts\": ", error.message());
-  if (!latest.pictures.empty()) write_png(picture_path(latest.run.run), stacked(latest.pictures), {});
+  anything_ = true;
+  if (!latest.pictures.empty()) write_png(in_parts(latest.run.run + ".png"), stacked(latest.pictures), {});
   // What an earlier sweep has and this one has not come to yet stays.
   Curve all = curve;
   for (CurvePoint point : earlier_.points) {
     std::erase_if(point.runs, [&](const CurveRun& run) { return has_run(curve, run.run); });
     if (!point.runs.empty()) all.points.push_back(std::move(point));
   }
-  write_file(name_ + ".json", to_json(all));
+  write_file(in_parts(kCurve), to_json(all));
   known_[latest.run.run] = latest.run;
-  anything_ = true;
 }
 
 std::string SweepState::kept() const {
-  return anything_ ? concat(name_, ".json has what was finished; continue with --resume") : "";
+  return anything_ ? concat("\"", printable(parts_), "\" has what was finished; continue with --resume") : "";
 }
 
-std::vector<std::string> SweepState::finish(const Curve& curve, const std::string& title) {
-  std::vector<std::string> outputs = {name_ + ".json", name_ + ".csv"};
-  write_file(outputs[0], to_json(curve));
-  write_file(outputs[1], to_csv(curve));
+void SweepState::finish(const Curve& curve, const std::string& title, const Image& picture,
+                        const PngText& text) {
+  const std::string stem = stem_of(output_);
+  write_png(output_, picture, text);
+  write_file(stem + ".json", to_json(curve));
+  write_file(stem + ".csv", to_csv(curve));
   for (const Metric metric : metrics_)
-    for (const char* ending : {".svg", ".png"}) {
-      outputs.push_back(concat(name_, '-', name_of(metric), ending));
-      write_chart(outputs.back(), chart_of(curve, metric, title));
-    }
-  remove_pictures(name_ + ".parts");
-  return outputs;
+    for (const char* ending : {".svg", ".png"})
+      write_chart(concat(stem, '-', name_of(metric), ending), chart_of(curve, metric, title));
+  // The curve last: who is killed before continues a sweep that has nothing left to do. Anything else in the
+  // folder is somebody's and stays.
+  std::error_code ignored;
+  for (const std::string& path : list_folder(parts_))
+    if (is_of_run(path)) fs::remove(path, ignored);
+  fs::remove(in_parts(kCurve), ignored);
+  anything_ = false;
+  leave();
 }
 
 }  // namespace tstitch

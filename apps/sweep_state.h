@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tstitch/eval/curve.h"
+#include "tstitch/io/file_lock.h"
 #include "tstitch/io/png.h"
 
 namespace tstitch {
@@ -16,15 +17,21 @@ struct SweptRun {
   std::vector<Image> pictures;
 };
 
-// What a sweep has done so far, on the disk: NAME.json, and in NAME.parts the pictures of every run, until
-// the sweep ends. A run is known by its fingerprint: a sweep with more points or seeds takes over all.
+// A sweep on the disk. Until it is whole everything lies in NAME.parts: curve.json, the pictures of every
+// run, and a lock; NAME.json and its companions of an earlier sweep stay as they are and are replaced at the
+// end. A run is known by its fingerprint: a sweep with more points or seeds takes over all.
 class SweepState {
  public:
-  // output: NAME.png. measured: see Curve. fingerprints: of all runs this sweep has. Throws Error{usage} when
-  // NAME.json has others, other metrics, or was measured otherwise, as resuming would lose it; or when an
-  // unfinished sweep is there and not to be resumed.
+  // The files of the finished sweep; output: NAME.png, the first of them.
+  static std::vector<std::string> files_of(const std::string& output, const std::vector<Metric>& metrics);
+
+  // measured: see Curve. fingerprints: of all runs this sweep has. Continues an unfinished sweep, else with
+  // `resume` the finished one. Throws Error{usage} when that has other runs, other metrics, or was measured
+  // otherwise, as resuming would lose it; when an unfinished sweep is there and not to be resumed; and when
+  // another process is at work there.
   SweepState(const std::string& output, bool resume, const std::string& measured,
              const std::vector<Metric>& metrics, const std::vector<std::string>& fingerprints);
+  ~SweepState();  // leaves no folder behind in which nothing was kept
 
   // The run of that fingerprint when an earlier sweep, or this one at another point, has it with the metrics.
   std::optional<CurveRun> find(const std::string& fingerprint) const;
@@ -32,14 +39,18 @@ class SweepState {
   std::vector<Image> find_pictures(const std::string& fingerprint, int64_t count, int64_t height) const;
   void keep(const Curve& curve, const SweptRun& latest);
   std::string kept() const;  // "" when nothing is
-  // The files of the whole sweep; returns their names. Removes NAME.parts.
-  std::vector<std::string> finish(const Curve& curve, const std::string& title);
+  // Writes files_of the whole sweep and removes NAME.parts. text: of the picture, see write_png.
+  void finish(const Curve& curve, const std::string& title, const Image& picture, const PngText& text);
 
  private:
-  std::string picture_path(const std::string& fingerprint) const;
+  void take_over(const std::string& path, const std::string& measured,
+                 const std::vector<std::string>& fingerprints);
+  void leave();
+  std::string in_parts(const std::string& name) const { return parts_ + "/" + name; }
 
-  std::string name_;  // without .png
+  std::string output_, parts_;
   std::vector<Metric> metrics_;
+  std::optional<FileLock> lock_;
   Curve earlier_;
   std::map<std::string, CurveRun> known_;  // runs of the earlier sweep and of this one, by fingerprint
   bool anything_ = false;

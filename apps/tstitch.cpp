@@ -1,8 +1,14 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <iostream>
 #include <new>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -10,6 +16,7 @@
 #include "apps/interrupt.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/version.h"
+#include "tstitch/io/truncation_guard.h"
 
 namespace tstitch {
 namespace {
@@ -33,6 +40,23 @@ int report(ErrorKind kind, const std::string& message) {
   return exit_code(kind);
 }
 
+// With a standard descriptor closed the next file opened would get its number, and messages would be written
+// into that file.
+void open_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(descriptor, F_GETFD) == -1) [[maybe_unused]]
+      const int opened = open("/dev/null", O_RDWR);
+}
+
+// Whoever reads a report must not take a full disk for success; a reader that has seen enough ("| head") is
+// no failure of ours.
+void finish_stdout() {
+  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return;
+  pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  if (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR)) return;
+  fail(ErrorKind::device, "cannot write to stdout");
+}
+
 // Long options may be spelled with underscores, as the DiT and T-Stitch scripts spell some of theirs.
 std::vector<std::string> with_dashes(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
@@ -44,6 +68,9 @@ std::vector<std::string> with_dashes(int argc, char** argv) {
 }
 
 int run(int argc, char** argv) {
+  open_standard_descriptors();
+  catch_interrupts();
+  survive_truncation();
   CLI::App program(
       "Samples images from diffusion models along stitched trajectories: a small model takes the first,\n"
       "noisy steps, larger ones the rest (T-Stitch, arXiv 2402.14167). With no model named, the demo family\n"
@@ -67,17 +94,20 @@ int run(int argc, char** argv) {
   try {
     program.parse(with_dashes(argc, argv));
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return program.exit(e);  // help and version
+    if (e.get_exit_code() == 0) {  // help and version
+      program.exit(e, std::cout, std::cerr);
+      std::cout.flush();
+      finish_stdout();
+      return kDone;
+    }
     std::string message = e.what();
     std::replace(message.begin(), message.end(), '\n', ' ');
     return report(ErrorKind::usage, printable(message, 400) + " (see tstitch --help)");
   }
-  catch_interrupts();
   for (const auto& [name, command] : commands)
     if (program.got_subcommand(name)) {
       const int code = command();
-      // Whoever reads the report must not take a full disk for success.
-      check(std::fflush(stdout) == 0 && !std::ferror(stdout), ErrorKind::device, "cannot write to stdout");
+      finish_stdout();
       return code;
     }
   return exit_code(ErrorKind::internal);
@@ -94,6 +124,8 @@ int main(int argc, char** argv) {
     return tstitch::report(e.kind(), e.what());
   } catch (const std::bad_alloc&) {
     return tstitch::report(ErrorKind::device, "out of memory");
+  } catch (const std::system_error& e) {  // the file system, threads
+    return tstitch::report(ErrorKind::device, e.what());
   } catch (const std::exception& e) {
     return tstitch::report(ErrorKind::internal, e.what());
   }

@@ -85,6 +85,28 @@ TEST_F(AtomicFileTest, SymbolicLinksStay) {
   write_file(path("link"), "new");
   EXPECT_TRUE(fs::is_symlink(path("link")));
   EXPECT_EQ(read_whole(path("real")), "new");
+  fs::create_directory(path("folder"));
+  fs::create_symlink("../later", path("folder/first"));
+  fs::create_symlink("folder/first", path("second"));
+  write_file(path("second"), "made");
+  EXPECT_TRUE(fs::is_symlink(path("second")));
+  EXPECT_EQ(read_whole(path("later")), "made");
+  fs::create_symlink("loop", path("loop"));
+  expect_unwritable(path("loop"), "IO_WRITE", "symbolic links");
+}
+
+TEST_F(AtomicFileTest, WhatCanBeWrittenIsKnownBefore) {
+  write("a", "old");
+  check_writable(path("a"));
+  check_writable(path("b"));
+  EXPECT_EQ(read_whole(path("a")), "old");
+  EXPECT_EQ(files(), 1u);
+  const auto refused = [&](const std::string& name, const char* code) {
+    expect_refused([&] { check_writable(name); }, code, "", ErrorKind::device);
+  };
+  refused(path("none/a"), "IO_WRITE");
+  refused(path(std::string(256, 'n')), "IO_WRITE");
+  refused("/dev/null", "IO_KIND");
 }
 
 TEST_F(AtomicFileTest, UnwritablePlaces) {

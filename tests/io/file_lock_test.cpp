@@ -1,5 +1,6 @@
 #include "tstitch/io/file_lock.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "tests/io/io_support.h"
@@ -21,6 +22,16 @@ TEST_F(FileLockTest, OneHolderAtATime) {
     EXPECT_FALSE(FileLock::attempt(path("lock")));
   }
   EXPECT_TRUE(FileLock::attempt(path("lock")));
+}
+
+TEST_F(FileLockTest, WaitingEnds) {
+  {
+    const auto held = FileLock::attempt(path("lock"));
+    expect_refused([&] { FileLock::wait(path("lock"), 0.05); }, "IO_LOCKED", "process", ErrorKind::device);
+  }
+  FileLock::wait(path("lock"), 0.05);
+  ASSERT_EQ(mkfifo(path("fifo").c_str(), 0600), 0);
+  expect_refused([&] { FileLock::wait(path("fifo")); }, "IO_KIND", "", ErrorKind::device);
 }
 
 TEST_F(FileLockTest, NothingStaysOfAKilledHolder) {

@@ -2,6 +2,8 @@
 #include "tstitch/io/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -9,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/io/io_support.h"
+#include "tstitch/io/refuse.h"
 
 namespace tstitch {
 namespace {
@@ -56,6 +59,7 @@ TEST_F(FileTest, G3_NoPermission) {
   const AsOrdinaryUser user;
   expect_no_file(file, "IO_PERMISSION", "not readable");
   expect_no_file(path("closed/file"), "IO_PERMISSION");
+  expect_refused([&] { list_folder(path("closed")); }, "IO_PERMISSION", "closed: [");
 }
 
 TEST_F(FileTest, G4_SpecialFiles) {
@@ -92,6 +96,79 @@ TEST_F(FileTest, G8_ChangesAreSeen) {
   const MappedFile replaced(name);
   fs::rename(write("b", "other"), name);
   EXPECT_NO_THROW(replaced.verify_unchanged());  // what we mapped is still there
+}
+
+// Without survive_truncation() this would be SIGBUS.
+TEST_F(FileTest, G8_WhatWasCutOffReadsAsZeros) {
+  survive_truncation();
+  constexpr size_t kBytes = 64 * 4096;
+  const std::string name = write("a", std::string(kBytes, 'x'));
+  const MappedFile file(name), other(write("b", std::string(kBytes, 'y')));
+  fs::resize_file(name, 4096);
+  EXPECT_EQ(file.bytes()[10], std::byte('x'));
+  EXPECT_EQ(file.bytes()[kBytes - 1], std::byte(0));
+  EXPECT_EQ(file.bytes()[8192], std::byte(0));
+  expect_refused([&] { file.verify_unchanged(); }, "IO_CHANGED", "262144 bytes");
+  // Back to the old size: what was read is still not what the file held.
+  fs::resize_file(name, kBytes);
+  expect_refused([&] { file.verify_unchanged(); }, "IO_CHANGED", "changed while it was read");
+  EXPECT_EQ(other.bytes()[kBytes - 1], std::byte('y'));
+  EXPECT_NO_THROW(other.verify_unchanged());
+}
+
+// Elsewhere SIGBUS does what it did before.
+TEST_F(FileTest, OtherBusErrorsStillEndTheProcess) {
+  const std::string name = write("a", std::string(8192, 'x'));
+  EXPECT_EXIT(
+      {
+        survive_truncation();
+        const int descriptor = open(name.c_str(), O_RDONLY);
+        const auto* bytes =
+            static_cast<const char*>(mmap(nullptr, 8192, PROT_READ, MAP_PRIVATE, descriptor, 0));
+        fs::resize_file(name, 0);
+        volatile char first = bytes[4096];
+        (void)first;
+      },
+      testing::KilledBySignal(SIGBUS), "");
+}
+
+TEST_F(FileTest, AChangeIsTheErrorWhateverWasFoundWrong) {
+  const std::string name = write("a", "hello");
+  const MappedFile file(name);
+  const auto fails = [](std::span<const std::byte>) { refuse("a", "ST_JSON", "nonsense"); };
+  expect_refused([&] { file.parsed(fails); }, "ST_JSON");
+  EXPECT_EQ(file.parsed([](std::span<const std::byte> bytes) { return bytes.size(); }), 5u);
+  fs::resize_file(name, 4);
+  expect_refused([&] { file.parsed(fails); }, "IO_CHANGED");
+  expect_refused([&] { file.parsed([](std::span<const std::byte> bytes) { return bytes.size(); }); },
+                 "IO_CHANGED");
+}
+
+TEST_F(FileTest, PartsOfWhateverIsThere) {
+  const std::string name = write("a", "0123456789");
+  EXPECT_EQ(read_part(name, 0, 3), "012");
+  EXPECT_EQ(read_part(name, 8, 10), "89");
+  EXPECT_EQ(read_part(name, -3, 3), "789");
+  EXPECT_EQ(read_part(name, -20, 3), "");
+  EXPECT_EQ(read_part(name, 20, 3), "");
+  EXPECT_EQ(read_part(path("none"), 0, 3), "");
+  EXPECT_EQ(read_part("/dev/zero", 0, 3), "");
+  EXPECT_EQ(read_part("/tmp", 0, 3), "");
+  ASSERT_EQ(mkfifo(path("fifo").c_str(), 0600), 0);
+  EXPECT_EQ(read_part(path("fifo"), 0, 3), "");
+}
+
+TEST_F(FileTest, FoldersAreListedInOrder) {
+  write("b", "");
+  write("a", "");
+  EXPECT_EQ(list_folder(path(".")), (std::vector<std::string>{path("./a"), path("./b")}));
+  expect_refused([&] { list_folder(path("none")); }, "IO_NOT_FOUND");
+  expect_refused([&] { list_folder(path("a")); }, "IO_NOT_FOUND");
+  fs::create_symlink("loop", path("loop"));
+  expect_refused([&] { list_folder(path("loop")); }, "IO_OPEN", "symbolic links");
+  EXPECT_EQ(parent_folder("a"), ".");
+  EXPECT_EQ(parent_folder("b/a"), "b");
+  EXPECT_EQ(parent_folder("/a"), "/");
 }
 
 TEST_F(FileTest, G11_OddPaths) {

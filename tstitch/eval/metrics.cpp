@@ -20,9 +20,10 @@ std::string widths_differ(int64_t samples, int64_t reference) {
                 ": they come from different networks");
 }
 
-std::string gaussian_obstacle(const std::optional<GaussianStatistics>& samples,
+std::string gaussian_obstacle(int64_t pictures, const std::optional<GaussianStatistics>& samples,
                               const std::optional<GaussianStatistics>& reference, const char* what) {
   if (!samples) return concat("the samples come without ", what);
+  if (pictures == 1) return "there is 1 sample, and a covariance is of two or more";
   if (!reference) return concat("the reference comes without ", what);
   return samples->width() == reference->width() ? "" : widths_differ(samples->width(), reference->width());
 }
@@ -125,9 +126,11 @@ SetStatistics FeatureCollector::result(const std::string& name) const {
 std::string obstacle(Metric metric, const SetStatistics& samples, const SetStatistics& reference) {
   switch (metric) {
     case Metric::fid:
-      return gaussian_obstacle(samples.pooled, reference.pooled, "the statistics of its features");
+      return gaussian_obstacle(samples.pictures, samples.pooled, reference.pooled,
+                               "the statistics of its features");
     case Metric::sfid:
-      return gaussian_obstacle(samples.spatial, reference.spatial, "the statistics of spatial features");
+      return gaussian_obstacle(samples.pictures, samples.spatial, reference.spatial,
+                               "the statistics of spatial features");
     case Metric::inception_score:
       return samples.inception_score ? "" : "the samples come without logits";
     case Metric::precision:

@@ -6,14 +6,13 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/eval/inception_score.h"
+#include "tstitch/io/file.h"
 #include "tstitch/io/npz_reader.h"
 #include "tstitch/io/npz_writer.h"
 #include "tstitch/io/png.h"
 
 namespace tstitch {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr int64_t kBatch = 64;           // pictures at once
 constexpr int64_t kMostWidth = 1 << 14;  // of features: 2048 in Inception
@@ -43,10 +42,9 @@ class NpzPictures final : public PictureSource {
 class FolderPictures final : public PictureSource {
  public:
   explicit FolderPictures(const std::string& folder) {
-    for (const auto& entry : fs::directory_iterator(folder))
-      if (entry.path().extension() == ".png") files_.push_back(entry.path().string());
+    files_ = list_folder(folder);
+    std::erase_if(files_, [](const std::string& path) { return !path.ends_with(".png"); });
     check(!files_.empty(), ErrorKind::input, folder, ": no .png file in this folder");
-    std::ranges::sort(files_);
     const Image first = read_png(files_[0]);
     picture_ = Shape({first.height, first.width, first.channels});
   }
@@ -161,7 +159,8 @@ bool PictureSet::asks_network(const FeatureNeeds& needs) const {
 PictureSet open_picture_set(const std::string& path) {
   PictureSet set{.path = path, .pictures = nullptr, .stored = {}};
   set.stored.name = path;
-  if (fs::is_directory(path)) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
     set.pictures = std::make_unique<FolderPictures>(path);
     return set;
   }

@@ -26,16 +26,22 @@ std::string temporary_name(const fs::path& folder) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(const std::string& path, const std::string& temporary_folder)
-    : path_(path), target_(path) {
+std::string behind_links(const std::string& path) {
+  constexpr int kMostLinks = 40;  // as in Linux
+  fs::path target = path;
   std::error_code error;
-  if (fs::is_symlink(path, error)) {
-    const fs::path behind = fs::canonical(path, error);
-    if (!error) target_ = behind.string();
-  }
-  // Renaming over a device, as in "-o /dev/null" by root, would replace it.
+  for (int links = 0; links < kMostLinks && fs::is_symlink(target, error); ++links)
+    target = target.parent_path() / fs::read_symlink(target, error);
+  return target.string();
+}
+
+AtomicFile::AtomicFile(const std::string& path, const std::string& temporary_folder)
+    : path_(path), target_(behind_links(path)) {
   struct stat status;
-  if (stat(target_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+  const bool exists = stat(target_.c_str(), &status) == 0;
+  if (!exists && errno != ENOENT) fail_writing(path_, errno);
+  // Renaming over a device, as in "-o /dev/null" by root, would replace it.
+  if (exists && !S_ISREG(status.st_mode))
     fail(ErrorKind::device, shown_path(path_), ": [IO_KIND] cannot be written: ",
          S_ISDIR(status.st_mode) ? "a folder" : "something other than a regular file",
          " of that name exists");
@@ -85,6 +91,8 @@ void AtomicFile::commit() {
   if (rename(temporary_.c_str(), target_.c_str()) != 0) fail_writing(path_, errno);
   temporary_.clear();
 }
+
+void check_writable(const std::string& path) { const AtomicFile trial(path); }
 
 void fail_writing(const std::string& path, int error) {
   const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;

@@ -14,8 +14,8 @@ namespace tstitch {
 // full (fail_writing).
 class AtomicFile {
  public:
-  // A symbolic link to a file keeps pointing to it: the file it points to is replaced. temporary_folder:
-  // where the temporary file lies, on the same file system; by default beside the target.
+  // A symbolic link keeps pointing where it does: that file is replaced, or made. temporary_folder: where the
+  // temporary file lies, on the same file system; by default beside the target.
   explicit AtomicFile(const std::string& path, const std::string& temporary_folder = "");
   ~AtomicFile();  // without commit() removes the temporary file
   AtomicFile(const AtomicFile&) = delete;
@@ -34,6 +34,12 @@ class AtomicFile {
   int descriptor_ = -1;
   int64_t size_ = 0;
 };
+
+// The path behind symbolic links, whether there is a file or not; of links in a circle one of them.
+std::string behind_links(const std::string& path);
+
+// Throws what writing a file of that name would: before hours of work, not after.
+void check_writable(const std::string& path);
 
 // Throws Error{device} for what the system's error number says: "path: [IO_NO_SPACE] ..." where space is
 // lacking, else [IO_WRITE].

@@ -5,9 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <system_error>
 
+#include "tstitch/base/crc32.h"
 #include "tstitch/io/refuse.h"
 
 namespace tstitch {
@@ -35,6 +38,14 @@ namespace {
   }
 }
 
+// Descriptor of what can be read without waiting; without O_NONBLOCK opening a FIFO waits for its writer.
+int open_to_read(const std::string& path) {
+  int descriptor;
+  do descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+  while (descriptor < 0 && errno == EINTR);
+  return descriptor;
+}
+
 const char* kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a folder";
   if (S_ISFIFO(mode)) return "a FIFO";
@@ -47,10 +58,7 @@ const char* kind_of(mode_t mode) {
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   // A file name with a NUL would open the file of the part before it.
   if (path.find('\0') != std::string::npos) refuse(path, "IO_OPEN", "the path holds a NUL byte");
-  do {
-    // Without O_NONBLOCK opening a FIFO waits for its writer.
-    descriptor_ = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-  } while (descriptor_ < 0 && errno == EINTR);
+  descriptor_ = open_to_read(path);
   if (descriptor_ < 0) fail_to_open(path, errno);
 
   try {
@@ -65,6 +73,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
     void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor_, 0);
     if (address == MAP_FAILED) fail_to_open(path, errno);
     bytes_ = {static_cast<const std::byte*>(address), size};
+    guard_.emplace(bytes_);
   } catch (...) {
     close(descriptor_);
     throw;
@@ -72,6 +81,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
 }
 
 MappedFile::~MappedFile() {
+  guard_.reset();
   munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
   close(descriptor_);
 }
@@ -82,7 +92,8 @@ void MappedFile::verify_unchanged() const {
   if (known && static_cast<size_t>(status.st_size) != bytes_.size())
     refuse(path_, "IO_CHANGED", "had ", bytes_.size(), " bytes when it was opened, has ", status.st_size,
            " now");
-  if (!known || status.st_mtim.tv_sec != modified_.tv_sec || status.st_mtim.tv_nsec != modified_.tv_nsec)
+  if (!known || guard_->torn() || status.st_mtim.tv_sec != modified_.tv_sec ||
+      status.st_mtim.tv_nsec != modified_.tv_nsec)
     refuse(path_, "IO_CHANGED", "changed while it was read");
 }
 
@@ -92,6 +103,47 @@ void MappedFile::release(std::span<const std::byte> part) const {
   const size_t begin = (static_cast<size_t>(part.data() - bytes_.data()) + page - 1) / page * page;
   const size_t end = static_cast<size_t>(part.data() + part.size() - bytes_.data()) / page * page;
   if (begin < end) madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
+}
+
+uint32_t crc32_of_file(const std::string& path, uint32_t crc) {
+  return MappedFile(path).parsed([&](std::span<const std::byte> bytes) { return crc32(bytes, crc); });
+}
+
+std::string read_part(const std::string& path, int64_t offset, size_t most) {
+  std::string part;
+  const int descriptor = open_to_read(path);
+  if (descriptor < 0) return part;
+  struct stat status;
+  if (fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode)) {
+    const int64_t from = offset < 0 ? status.st_size + offset : offset;
+    part.resize(most);
+    size_t done = 0;
+    for (ssize_t got = 1; got != 0 && done < most && from >= 0;) {
+      got = pread(descriptor, part.data() + done, most - done, from + static_cast<int64_t>(done));
+      if (got < 0 && errno != EINTR) break;
+      done += static_cast<size_t>(std::max<ssize_t>(got, 0));
+    }
+    part.resize(done);
+  }
+  close(descriptor);
+  return part;
+}
+
+std::vector<std::string> list_folder(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> paths;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error))
+    paths.push_back(entry->path().string());
+  if (error) fail_to_open(folder, error.value());
+  std::ranges::sort(paths);
+  return paths;
+}
+
+std::string parent_folder(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
 }
 
 }  // namespace tstitch

@@ -1,9 +1,16 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <ctime>
+#include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <vector>
+
+#include "tstitch/base/error.h"
+#include "tstitch/io/truncation_guard.h"
 
 namespace tstitch {
 
@@ -21,9 +28,29 @@ class MappedFile {
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
 
-  // Throws Error{input} when the size or the time of the last change are no longer those of the opening.
-  // Reading a page that another process has cut off raises SIGBUS, so readers ask before and after.
+  // Throws Error{input} [IO_CHANGED] when the size or the time of the last change are no longer those of the
+  // opening, or zeros have stood for a part that was cut off (survive_truncation). Readers ask when they are
+  // done, for what they read may be half of the old file and half of the new one.
   void verify_unchanged() const;
+
+  // What `parse` makes of bytes(). When the file has changed meanwhile that is the error, whatever `parse`
+  // found wrong with it.
+  template <class Parse>
+  auto parsed(const Parse& parse) const {
+    try {
+      if constexpr (std::is_void_v<decltype(parse(bytes_))>) {
+        parse(bytes_);
+        verify_unchanged();
+      } else {
+        auto result = parse(bytes_);
+        verify_unchanged();
+        return result;
+      }
+    } catch (const Error&) {
+      verify_unchanged();
+      throw;
+    }
+  }
 
   // Lets go of the memory behind `part` of bytes(), which is not needed soon: a checkpoint read tensor by
   // tensor never lies in memory whole. Reading it again brings it back.
@@ -34,6 +61,20 @@ class MappedFile {
   int descriptor_;
   timespec modified_{};
   std::span<const std::byte> bytes_;
+  std::optional<GuardedMapping> guard_;
 };
+
+// The checksum (tstitch/base/crc32.h) of the file's content, behind `crc`.
+uint32_t crc32_of_file(const std::string& path, uint32_t crc = 0);
+
+// Up to `most` bytes of a regular file from `offset` on, from the end when it is negative. "" where there is
+// no such part or no such file, or something else of its name, for which it never waits.
+std::string read_part(const std::string& path, int64_t offset, size_t most);
+
+// The paths of what lies in the folder, sorted. Throws Error{input} when it cannot be read.
+std::vector<std::string> list_folder(const std::string& folder);
+
+// The folder that a path's last part lies in, "." for a bare name.
+std::string parent_folder(const std::string& path);
 
 }  // namespace tstitch

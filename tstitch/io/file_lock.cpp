@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <fstream>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/atomic_file.h"
+#include "tstitch/io/file.h"
 
 namespace tstitch {
 namespace {
@@ -33,14 +35,28 @@ void write_holder(int descriptor) {
 
 }  // namespace
 
-std::optional<FileLock> FileLock::take(const std::string& path, int operation) {
+FileLock FileLock::wait(const std::string& path, double seconds) {
+  constexpr std::chrono::milliseconds kPause(20);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   while (true) {
-    const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (std::optional<FileLock> lock = attempt(path)) return std::move(*lock);
+    check(std::chrono::steady_clock::now() < until, ErrorKind::device, "\"", printable(path),
+          "\": [IO_LOCKED] held for ", seconds, " s by ", lock_holder(path));
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+std::optional<FileLock> FileLock::attempt(const std::string& path) {
+  while (true) {
+    const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
     if (descriptor < 0 && errno == EINTR) continue;
     if (descriptor < 0) fail_writing(path, errno);
     FileLock lock(descriptor);
+    struct stat status;
+    if (fstat(descriptor, &status) == 0 && !S_ISREG(status.st_mode))
+      fail(ErrorKind::device, "\"", printable(path), "\": [IO_KIND] not a regular file, cannot be a lock");
     int error;
-    do error = flock(descriptor, operation) == 0 ? 0 : errno;
+    do error = flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
     while (error == EINTR);
     if (error == EWOULDBLOCK) return std::nullopt;
     if (error != 0) fail_writing(path, error);
@@ -49,9 +65,6 @@ std::optional<FileLock> FileLock::take(const std::string& path, int operation) {
     return lock;
   }
 }
-
-FileLock FileLock::wait(const std::string& path) { return *take(path, LOCK_EX); }
-std::optional<FileLock> FileLock::attempt(const std::string& path) { return take(path, LOCK_EX | LOCK_NB); }
 
 FileLock::FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
 FileLock& FileLock::operator=(FileLock&& other) noexcept {
@@ -63,10 +76,8 @@ FileLock::~FileLock() {
 }
 
 std::string lock_holder(const std::string& path) {
-  std::ifstream file(path);
-  std::string text;
-  std::getline(file, text);
-  return printable(text);
+  const std::string text = read_part(path, 0, 256);
+  return printable(text.substr(0, text.find('\n')));
 }
 
 }  // namespace tstitch

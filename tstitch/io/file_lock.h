@@ -9,8 +9,8 @@ namespace tstitch {
 // after kill -9. The file stays, with who held it last.
 class FileLock {
  public:
-  // Waits until the lock is free.
-  static FileLock wait(const std::string& path);
+  // Waits until the lock is free, at most so long: then Error{device} [IO_LOCKED] that names the holder.
+  static FileLock wait(const std::string& path, double seconds = 60);
   // Nothing when another process holds it.
   static std::optional<FileLock> attempt(const std::string& path);
 
@@ -20,7 +20,6 @@ class FileLock {
 
  private:
   explicit FileLock(int descriptor) : descriptor_(descriptor) {}
-  static std::optional<FileLock> take(const std::string& path, int operation);
 
   int descriptor_;
 };

@@ -54,9 +54,9 @@ json parse_json(std::string_view text, const std::string& where) {
 
 json parse_json_file(const std::string& path) {
   const MappedFile file(path);
-  json value = parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path);
-  file.verify_unchanged();
-  return value;
+  return file.parsed([&](std::span<const std::byte> bytes) {
+    return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+  });
 }
 
 std::string json_text(const nlohmann::ordered_json& value) {

@@ -210,9 +210,7 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& name) {
 
 Tensor read_npy(const std::string& path) {
   const MappedFile file(path);
-  Tensor tensor = parse_npy(file.bytes(), path);
-  file.verify_unchanged();
-  return tensor;
+  return file.parsed([&](std::span<const std::byte> bytes) { return parse_npy(bytes, path); });
 }
 
 std::string npy_header(std::string_view descr, std::span<const int64_t> shape) {

@@ -85,7 +85,9 @@ NpzFile::NpzFile(const std::string& path) : file_(std::make_shared<MappedFile>(p
       refuse(path, format->code, "not an .npz archive but ", format->description);
     refuse(path, "NPZ_FORMAT", "not an .npz archive: it does not begin as a zip archive does");
   }
-  entries_ = read_zip(file_->bytes(), path, ZipMethods::stored_or_deflated);
+  entries_ = file_->parsed([&](std::span<const std::byte> bytes) {
+    return read_zip(bytes, path, ZipMethods::stored_or_deflated);
+  });
 }
 
 std::vector<std::string> NpzFile::names() const {

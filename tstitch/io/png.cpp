@@ -230,9 +230,7 @@ Image decode_png(std::span<const std::byte> bytes, const std::string& name) {
 
 Image read_png(const std::string& path) {
   const MappedFile file(path);
-  Image image = decode_png(file.bytes(), path);
-  file.verify_unchanged();
-  return image;
+  return file.parsed([&](std::span<const std::byte> bytes) { return decode_png(bytes, path); });
 }
 
 }  // namespace tstitch

@@ -352,9 +352,7 @@ std::string_view stored_name(DType dtype) {
 }
 
 TensorFile read_safetensors(std::shared_ptr<const MappedFile> file) {
-  TensorFile tensors = parse(file->bytes(), file->path(), file);
-  file->verify_unchanged();
-  return tensors;
+  return file->parsed([&](std::span<const std::byte> bytes) { return parse(bytes, file->path(), file); });
 }
 
 TensorFile read_safetensors(const std::string& path) {

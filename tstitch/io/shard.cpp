@@ -92,7 +92,7 @@ void ShardWriter::append(IndexRange items, std::span<const std::byte> payload) {
 }
 
 ShardReader::ShardReader(const std::string& path) : path_(path) {
-  do descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  do descriptor_ = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   while (descriptor_ < 0 && errno == EINTR);
   if (descriptor_ < 0) refuse(path, "IO_OPEN", "cannot be opened: ", std::generic_category().message(errno));
 }

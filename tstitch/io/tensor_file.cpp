@@ -80,20 +80,19 @@ const TensorInfo& TensorFile::find(const std::string& name) const {
 
 void TensorFile::read(const std::string& name, FunctionRef<void(std::span<const std::byte>)> take) const {
   const TensorInfo& info = find(name);
-  // Before, because a page beyond the end of a shortened file cannot be touched; after, because what was
-  // copied may be half of the old file and half of the new one.
-  if (info.file) info.file->verify_unchanged();
-  if (info.record && !info.record->intact())
-    refuse(path_, "ZIP_CRC", "tensor \"", printable(name),
-           "\": its bytes do not have the CRC-32 that the archive states: a damaged file");
-  if (info.strides.empty())
-    take(info.bytes);
-  else
-    take(dense_elements(info));
-  if (info.file) {
-    info.file->verify_unchanged();
-    info.file->release(info.bytes);
-  }
+  const auto give = [&](std::span<const std::byte>) {
+    if (info.record && !info.record->intact())
+      refuse(path_, "ZIP_CRC", "tensor \"", printable(name),
+             "\": its bytes do not have the CRC-32 that the archive states: a damaged file");
+    if (info.strides.empty())
+      take(info.bytes);
+    else
+      take(dense_elements(info));
+  };
+  if (!info.file) return give({});
+  info.file->verify_unchanged();  // before too: not every program survives reading what was cut off
+  info.file->parsed(give);
+  info.file->release(info.bytes);
 }
 
 Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dtype) const {

@@ -276,9 +276,8 @@ TensorFile parse(std::span<const std::byte> bytes, const std::string& where, Wei
 }  // namespace
 
 TensorFile read_torch_file(std::shared_ptr<const MappedFile> file, WeightChoice which) {
-  TensorFile tensors = parse(file->bytes(), file->path(), which, file);
-  file->verify_unchanged();
-  return tensors;
+  return file->parsed(
+      [&](std::span<const std::byte> bytes) { return parse(bytes, file->path(), which, file); });
 }
 
 TensorFile read_torch_file(const std::string& path, WeightChoice which) {

@@ -32,6 +32,10 @@ ZipStream::~ZipStream() = default;
 ZipStream::ZipStream(ZipStream&&) noexcept = default;
 
 void ZipStream::read(std::span<std::byte> to) {
+  file_->parsed([&](std::span<const std::byte>) { take(to); });
+}
+
+void ZipStream::take(std::span<std::byte> to) {
   check_internal(to.size() <= left_, "reading ", to.size(), " of ", left_, " bytes of ", where_);
   const size_t before = taken_;
   if (inflater_) {
@@ -47,7 +51,6 @@ void ZipStream::read(std::span<std::byte> to) {
   if (taken_ != entry_.bytes.size())
     refuse(where_, "ZIP_DEFLATE", entry_.bytes.size() - taken_, " compressed bytes after the ", entry_.size,
            " that the archive announces");
-  file_->verify_unchanged();
   if (crc_ != entry_.crc32) refuse(where_, "ZIP_CRC", "its bytes do not have the checksum of the archive");
 }
 

@@ -27,6 +27,7 @@ class ZipStream {
 
  private:
   struct Inflater;
+  void take(std::span<std::byte> to);
   void inflate(std::span<std::byte> to);
 
   std::shared_ptr<const MappedFile> file_;

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/io/file.h"
 #include "tstitch/io/npz.h"
 #include "tstitch/io/refuse.h"
 
@@ -27,9 +27,9 @@ ShardRun shard_run(const RunManifest& manifest) {
 std::vector<ShardRecord> read_shards(const std::string& folder, const RunManifest& manifest,
                                      IndexRange verify) {
   std::vector<ShardRecord> records;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() != ".shard") continue;
-    const auto found = read_shard(entry.path().string(), shard_run(manifest), verify);
+  for (const std::string& path : list_folder(folder)) {
+    if (!path.ends_with(".shard")) continue;
+    const auto found = read_shard(path, shard_run(manifest), verify);
     records.insert(records.end(), found.begin(), found.end());
   }
   return records;
@@ -47,7 +47,7 @@ int64_t archive_bytes(const RunManifest& manifest) {
 
 void check_space(const std::string& path, int64_t bytes) {
   std::error_code error;
-  const fs::space_info space = fs::space(fs::absolute(path).parent_path(), error);
+  const fs::space_info space = fs::space(parent_folder(path), error);
   if (error) return;
   check(static_cast<uint64_t>(bytes) <= space.available, ErrorKind::device, "\"", printable(path),
         "\": [IO_NO_SPACE] needs ", bytes, " bytes of disk, ", space.available, " are free");
@@ -67,10 +67,8 @@ std::string run_extra(const RunManifest& manifest) {
 bool is_archive_of(const std::string& path, const RunManifest& manifest) {
   constexpr size_t kLocalHeader = 30;
   const std::string name = "arr_0.npy", extra = run_extra(manifest);
-  std::string begin(kLocalHeader + name.size() + extra.size(), '\0');
-  std::ifstream file(path, std::ios::binary);
-  return file.read(begin.data(), std::ssize(begin)) && begin.starts_with("PK\3\4") &&
-         begin.ends_with(name + extra);
+  const std::string begin = read_part(path, 0, kLocalHeader + name.size() + extra.size());
+  return begin.starts_with("PK\3\4") && begin.ends_with(name + extra);
 }
 
 // Which part of which record has the next images.
@@ -142,8 +140,7 @@ void pack_archive(const std::string& folder, const RunManifest& manifest, const 
   std::error_code ignored;
   // Elsewhere, or behind a symbolic link, may be another file system.
   const bool beside =
-      !fs::is_symlink(path, ignored) &&
-      fs::equivalent(fs::absolute(path).parent_path(), fs::canonical(folder, ignored).parent_path(), ignored);
+      !fs::is_symlink(path, ignored) && fs::equivalent(parent_folder(path), fs::path(folder) / "..", ignored);
   AtomicFile file(path, beside ? folder : "");
   NpzWriter npz(file);
   npz.begin("arr_0", "|u1", 1,
@@ -156,7 +153,7 @@ void pack_archive(const std::string& folder, const RunManifest& manifest, const 
   }
   npz.finish();
   file.commit();
-  sync_folder(fs::absolute(path).parent_path().string());
+  sync_folder(parent_folder(path));
 }
 
 RunManifest pack_finished_run(const std::string& folder, const std::string& path) {
@@ -205,7 +202,8 @@ void PictureArchive::add(int64_t first, const std::vector<Image>& pictures) {
     const std::string shard =
         (fs::path(folder_->path()) / concat("rank-", rank_.index, "-of-", rank_.count, "-", number, ".shard"))
             .string();
-    if (!fs::exists(shard)) shard_ = std::make_unique<ShardWriter>(shard, shard_run(manifest_));
+    std::error_code ignored;
+    if (!fs::exists(shard, ignored)) shard_ = std::make_unique<ShardWriter>(shard, shard_run(manifest_));
   }
   shard_->append({first, count}, payload);
   folder_->keep();

@@ -2,11 +2,11 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <string_view>
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/atomic_file.h"
+#include "tstitch/io/file.h"
 #include "tstitch/pipeline/report.h"
 
 namespace tstitch {
@@ -17,35 +17,38 @@ namespace fs = std::filesystem;
 constexpr const char* kRunKeyword = "Run";
 constexpr std::string_view kEndOfPng("\0\0\0\0IEND\xae\x42\x60\x82", 12);
 
-// Makes the folder and those it lies in; whether it was missing.
-bool make_folder(const std::string& path) {
-  std::error_code error;
-  const bool made = fs::create_directories(path, error);
-  check(!error, ErrorKind::device, "cannot make the folder \"", printable(path), "\": ", error.message());
-  return made;
+// 000000.png, with more digits from a million images on.
+bool is_picture_name(const std::string& name) {
+  constexpr size_t kFewestDigits = 6;
+  const size_t digits = name.find_first_not_of("0123456789");
+  return digits >= kFewestDigits && digits != name.npos && name.substr(digits) == ".png";
 }
-
-std::string text_of_run(const std::string& run) { return std::string("tEXt") + kRunKeyword + '\0' + run; }
 
 }  // namespace
 
+PictureFolder::Folder::Folder(const std::string& folder) : path(folder) {
+  std::error_code error;
+  made = fs::create_directories(path, error);
+  if (error) fail_writing(path, error.value());
+}
+
+PictureFolder::Folder::~Folder() {
+  std::error_code ignored;
+  if (made) fs::remove(path, ignored);  // where it is empty
+}
+
 PictureFolder::PictureFolder(const std::string& path, const Plan& plan, const std::vector<ModelInfo>& models,
                              const RunManifest& manifest, const Rank& rank, bool resume)
-    : path_(path),
+    : picture_folder_(path),
       plan_(plan),
       models_(models),
       run_(manifest.fingerprint_text()),
-      block_(block_of(rank, plan.images())),
-      made_(make_folder(path)) {
+      block_(block_of(rank, plan.images())) {
   const std::string run_folder = (fs::path(path) / ".tstitch-run").string();
   // Before the run begins: of several ranks none may leave a folder that the next takes for a run's.
-  if (resume && !holds_run(run_folder))
-    for (int64_t i = block_.first; i < block_.end(); ++i)
-      check(
-          !is_of_other_run(i), ErrorKind::usage, "--resume: \"", printable(file_of(i)),
-          "\" is there and not of this run: expected its options or another --output; without --resume it is",
-          " replaced");
+  if (!holds_run(run_folder)) check_no_others();
   folder_ = std::make_unique<RunFolder>(run_folder, manifest, rank);
+  if (folder_->continued()) check_no_others();
   std::vector<IndexRange> done;
   if (folder_->continued() || resume)
     for (int64_t i = block_.first; i < block_.end(); ++i)
@@ -54,39 +57,31 @@ PictureFolder::PictureFolder(const std::string& path, const Plan& plan, const st
   missing_ = missing_from(block_, std::move(done));
 }
 
-PictureFolder::~PictureFolder() {
-  folder_.reset();
-  std::error_code ignored;
-  if (made_ && written_.empty()) fs::remove(path_, ignored);  // where it is empty
-}
-
 std::string PictureFolder::file_of(int64_t image) const {
   char name[32];
   std::snprintf(name, sizeof name, "%06lld.png", static_cast<long long>(image));
-  return (fs::path(path_) / name).string();
+  return (fs::path(picture_folder_.path) / name).string();
 }
 
-// The first bytes of the file, "" where there is none: they say the run, right behind PNG's header.
-std::string PictureFolder::head_of(int64_t image) const {
-  std::ifstream file(file_of(image), std::ios::binary);
-  std::string head(256, '\0');
-  file.read(head.data(), std::ssize(head));
-  head.resize(static_cast<size_t>(file.gcount()));
-  return head;
-}
-
-bool PictureFolder::is_of_other_run(int64_t image) const {
-  const std::string head = head_of(image);
-  return head.find(text_of_run("")) != head.npos && head.find(text_of_run(run_)) == head.npos;
+// The file's first bytes say it, right behind PNG's header.
+bool PictureFolder::is_of_run(const std::string& file) const {
+  return read_part(file, 0, 256).find(concat("tEXt", kRunKeyword, '\0', run_)) != std::string::npos;
 }
 
 // A file of this run, and not cut by whoever copied it.
 bool PictureFolder::is_done(int64_t image) const {
-  std::ifstream file(file_of(image), std::ios::binary);
-  std::string end(kEndOfPng.size(), '\0');
-  return head_of(image).find(text_of_run(run_)) != std::string::npos &&
-         file.seekg(-std::ssize(end), std::ios::end) && file.read(end.data(), std::ssize(end)) &&
-         end == kEndOfPng;
+  const std::string file = file_of(image);
+  return is_of_run(file) && read_part(file, -std::ssize(kEndOfPng), kEndOfPng.size()) == kEndOfPng;
+}
+
+void PictureFolder::check_no_others() const {
+  std::vector<std::string> others;
+  for (const std::string& file : list_folder(picture_folder_.path))
+    if (is_picture_name(fs::path(file).filename().string()) && !is_of_run(file)) others.push_back(file);
+  if (others.empty()) return;
+  fail(ErrorKind::usage, "\"", printable(others[0]), "\"",
+       others.size() > 1 ? concat(" and ", others.size() - 1, " more are there and") : " is there and",
+       " not of this run: move away what you want to keep, or name another folder");
 }
 
 void PictureFolder::add(int64_t first, const std::vector<Image>& pictures) {
@@ -104,7 +99,7 @@ void PictureFolder::add(int64_t first, const std::vector<Image>& pictures) {
 }
 
 std::vector<std::string> PictureFolder::finish() {
-  sync_folder(path_);
+  sync_folder(picture_folder_.path);
   complete_ = true;
   for (int64_t i = 0; i < plan_.images() && complete_; ++i)
     complete_ = (block_.first <= i && i < block_.end()) || is_done(i);
@@ -115,7 +110,7 @@ std::vector<std::string> PictureFolder::finish() {
 std::string PictureFolder::kept() const {
   const int64_t done = block_.count - total(missing_) + std::ssize(written_);
   if (done == 0) return "";
-  return concat(done, " of ", block_.count, " images are in \"", printable(path_),
+  return concat(done, " of ", block_.count, " images are in \"", printable(picture_folder_.path),
                 "\": the same command with --resume continues");
 }
 

@@ -10,13 +10,14 @@ namespace tstitch {
 
 // A folder with a PNG file for each image, 000000.png ... by the image's index in the run. Each appears whole
 // and carries the run's fingerprint (the text "Run"), so that one of another run is never taken for done.
-// What the run needs to be continued is in the folder's .tstitch-run until all are there.
+// What the run needs to be continued is in the folder's .tstitch-run until all are there. Pictures of another
+// run are neither replaced nor left among this run's: a folder that holds any is refused.
 class PictureFolder final : public PictureOutput {
  public:
-  // Makes the folder where it is missing. Errors as RunFolder's; plan and models must outlive it.
+  // Makes the folder where it is missing. Errors as RunFolder's, and Error{usage} for pictures that are not
+  // of this run; plan and models must outlive it.
   PictureFolder(const std::string& path, const Plan& plan, const std::vector<ModelInfo>& models,
                 const RunManifest& manifest, const Rank& rank, bool resume);
-  ~PictureFolder() override;
 
   const std::vector<IndexRange>& missing() const override { return missing_; }
   void add(int64_t first, const std::vector<Image>& pictures) override;
@@ -25,17 +26,24 @@ class PictureFolder final : public PictureOutput {
   std::string next_step() const override;
 
  private:
-  std::string file_of(int64_t image) const;
-  std::string head_of(int64_t image) const;
-  bool is_of_other_run(int64_t image) const;
-  bool is_done(int64_t image) const;
+  // Made where it is missing, and gone again if it is empty at the end.
+  struct Folder {
+    explicit Folder(const std::string& path);
+    ~Folder();
+    std::string path;
+    bool made;
+  };
 
-  std::string path_;
+  std::string file_of(int64_t image) const;
+  bool is_of_run(const std::string& file) const;
+  bool is_done(int64_t image) const;
+  void check_no_others() const;
+
+  const Folder picture_folder_;
   const Plan& plan_;
   const std::vector<ModelInfo>& models_;
   std::string run_;  // the fingerprint as text
   IndexRange block_;
-  bool made_;  // the folder
   std::unique_ptr<RunFolder> folder_;
   std::vector<IndexRange> missing_;
   std::vector<std::string> written_;

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
 #include <functional>
+#include <utility>
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/atomic_file.h"
+#include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
 
 namespace tstitch {
@@ -24,29 +25,36 @@ std::string in(const std::string& folder, const std::string& name) {
 
 std::string among(int64_t count) { return concat("-of-", count, ".lock"); }
 
+struct Door {
+  FileLock lock;
+  bool made;  // the folder, just now
+};
+
 // Makes the folder where there is none, and takes its lock.
-FileLock open_door(const std::string& path) {
+Door open_door(const std::string& path) {
   for (int tries = 0;; ++tries) {
     std::error_code error;
-    fs::create_directory(path, error);
+    const bool made = fs::create_directory(path, error);
     if (error) fail_writing(path, error.value());
     try {
-      return FileLock::wait(in(path, kDoor));
+      return {FileLock::wait(in(path, kDoor)), made};
     } catch (const Error&) {
+      if (made) fs::remove(path, error);
       // A process that finished the run may have removed the folder meanwhile.
-      if (fs::exists(path, error) || tries == 10) throw;
+      else if (!fs::exists(path, error) && tries < 10)
+        continue;
+      throw;
     }
   }
 }
 
 // Of those whose file's name ends so, or does not.
 void check_at_work(const std::string& folder, const std::function<bool(const std::string&)>& counts) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& path : list_folder(folder)) {
+    const std::string name = fs::path(path).filename().string();
     if (!name.starts_with("rank-") || !name.ends_with(".lock") || !counts(name)) continue;
-    check(FileLock::attempt(entry.path().string()).has_value(), ErrorKind::usage, "\"", printable(folder),
-          "\": ", printable(fs::path(name).stem().string()), " is at work there (",
-          lock_holder(entry.path().string()), ")");
+    check(FileLock::attempt(path).has_value(), ErrorKind::usage, "\"", printable(folder),
+          "\": ", printable(fs::path(name).stem().string()), " is at work there (", lock_holder(path), ")");
   }
 }
 
@@ -64,8 +72,17 @@ void remove_remains(const std::string& path) {
 
 RunFolder::RunFolder(const std::string& path, const RunManifest& manifest, const Rank& rank)
     : path_(path), alone_(rank.count == 1) {
-  const FileLock door = open_door(path_);
-  std::error_code ignored;
+  const Door door = open_door(path_);
+  try {
+    join(manifest, rank);
+  } catch (const Error&) {
+    at_work_.reset();  // its descriptor may be the one that was lacking
+    if (door.made) remove_run(path_);
+    throw;
+  }
+}
+
+void RunFolder::join(const RunManifest& manifest, const Rank& rank) {
   continued_ = holds_run(path_);
   if (continued_) {
     const std::string differences = manifest.differences(read_manifest(path_));
@@ -79,13 +96,12 @@ RunFolder::RunFolder(const std::string& path, const RunManifest& manifest, const
   check(at_work_.has_value(), ErrorKind::usage, "\"", printable(path_), "\": rank ", rank.index, " of ",
         rank.count, " is already at work there (", lock_holder(lock), ")");
   check_at_work(path_, [&](const std::string& name) { return !name.ends_with(among(rank.count)); });
-  if (!continued_) {
-    AtomicFile file(in(path_, kManifest), path_);
-    file.write(std::as_bytes(std::span(manifest.text())));
-    file.commit();
-    sync_folder(path_);
-    sync_folder(fs::absolute(path_).parent_path().string());
-  }
+  if (continued_) return;
+  AtomicFile file(in(path_, kManifest), path_);
+  file.write(std::as_bytes(std::span(manifest.text())));
+  file.commit();
+  sync_folder(path_);
+  sync_folder(parent_folder(path_));
 }
 
 RunFolder::~RunFolder() {
@@ -100,7 +116,7 @@ void RunFolder::remove() {
   kept_ = true;
   std::error_code ignored;
   if (!fs::exists(path_, ignored)) return;  // another rank has
-  const FileLock door = open_door(path_);
+  const Door door = open_door(path_);
   remove_run(path_);
 }
 
@@ -116,21 +132,18 @@ bool holds_run(const std::string& folder) {
 }
 
 RunManifest read_manifest(const std::string& folder) {
-  const std::string path = in(folder, kManifest);
-  std::ifstream file(path, std::ios::binary);
-  check(file.good(), ErrorKind::input, "\"", printable(folder), "\" holds no unfinished run: there is no ",
-        kManifest, " that can be read");
-  std::error_code ignored;
-  std::string text(std::min<uintmax_t>(fs::file_size(path, ignored), kMostJsonBytes + 1), '\0');
-  file.read(text.data(), std::ssize(text));
-  text.resize(static_cast<size_t>(file.gcount()));
-  return RunManifest(text, path);
+  check(holds_run(folder), ErrorKind::input, "\"", printable(folder),
+        "\" holds no unfinished run: there is no ", kManifest);
+  const MappedFile file(in(folder, kManifest));
+  return file.parsed([&](std::span<const std::byte> bytes) {
+    return RunManifest(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()), file.path());
+  });
 }
 
 FileLock close_run(const std::string& folder) {
-  FileLock door = open_door(folder);
+  Door door = open_door(folder);
   check_at_work(folder, [](const std::string&) { return true; });
-  return door;
+  return std::move(door.lock);
 }
 
 void remove_run(const std::string& folder) {

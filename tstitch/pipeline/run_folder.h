@@ -36,6 +36,8 @@ class RunFolder {
   void check_resume(bool resume, const Rank& rank, bool has_done) const;
 
  private:
+  void join(const RunManifest& manifest, const Rank& rank);
+
   std::string path_;
   std::optional<FileLock> at_work_;
   bool continued_ = false, alone_, kept_ = false;

@@ -74,13 +74,14 @@ std::string content_of(const ModelFiles& files, WeightChoice choice) {
   for (const auto& [name, tensor] : file.tensors()) {
     add(concat(name, ' ', tensor.dtype_name));
     for (const int64_t extent : tensor.shape) add(concat(' ', extent));
-    crc = crc32(tensor.bytes, crc);
+    const auto checksum = [&](std::span<const std::byte>) { return crc32(tensor.bytes, crc); };
+    crc = tensor.file->parsed(checksum);
     bytes += std::ssize(tensor.bytes);
-    if (tensor.file) tensor.file->release(tensor.bytes);
+    tensor.file->release(tensor.bytes);
   }
   for (const auto& [key, value] : file.metadata()) add(concat(key, '=', value, '\n'));
   for (const std::string& path : {files.config, files.scheduler})
-    if (!path.empty()) crc = crc32(MappedFile(path).bytes(), crc);
+    if (!path.empty()) crc = crc32_of_file(path, crc);
   return concat(bytes, " bytes, crc32 ", hex(crc).substr(8));
 }
 

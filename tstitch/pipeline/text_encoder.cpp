@@ -42,7 +42,9 @@ ClipTextConfig read_clip_text_config(const std::string& path) {
 
 ClipTokenizer make_tokenizer() {
   const MappedFile file(assets_folder() + "/clip_merges.txt");
-  return ClipTokenizer({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+  return file.parsed([](std::span<const std::byte> bytes) {
+    return ClipTokenizer({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  });
 }
 
 double mean_of(const Tensor& x) {

@@ -1,6 +1,7 @@
 #include "tstitch/backend/cpu/thread_pool.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include "tstitch/base/error.h"
 
@@ -31,8 +32,12 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::grow(int workers) {
-  for (int i = static_cast<int>(workers_.size()); i < workers; ++i)
-    workers_.emplace_back([this, i] { work(i + 1); });
+  for (int i = static_cast<int>(workers_.size()); i < workers; ++i) try {
+      workers_.emplace_back([this, i] { work(i + 1); });
+    } catch (const std::system_error& error) {
+      fail(ErrorKind::device, "[RES_THREADS] the system starts only ", i + 1, " of ", workers + 1,
+           " threads: ", error.code().message(), "; ask for fewer (--threads)");
+    }
 }
 
 void ThreadPool::run(int threads, int64_t items, Function function, const void* context) {
