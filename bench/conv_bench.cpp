@@ -1,16 +1,12 @@
-// Convolutions of the CPU backend beside oneDNN's, as a fraction of what this machine can do: one thread, the
-// two in turns, each timed by the processor time it took.
+// Convolutions of the CPU backend, alone and with a norm and an activation on what they read, in turns: one
+// thread, timed by the processor time they took, as a fraction of what this machine can do.
 //
 //   conv_bench [repetitions]
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
-#include <dnnl.hpp>
 #include <functional>
 #include <vector>
 
@@ -47,33 +43,7 @@ struct Case {
 constexpr Case kCases[] = {{64, 512, 512}, {128, 512, 512}, {256, 256, 256},  {512, 128, 128}, {512, 128, 3},
                            {64, 320, 320}, {32, 640, 640},  {16, 1280, 1280}, {8, 1280, 1280}, {64, 4, 512}};
 
-// 3 x 3 by oneDNN, in the layout it likes best, weights and activations converted beforehand.
-std::function<void()> onednn_conv(const Case& c, DType dtype) {
-  using namespace dnnl;
-  const auto type = dtype == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
-  const auto any = memory::format_tag::any;
-  const engine cpu(engine::kind::cpu, 0);
-  const memory::desc x({1, c.inputs, c.size, c.size}, type, any), w({c.outputs, c.inputs, 3, 3}, type, any),
-      b({c.outputs}, memory::data_type::f32, memory::format_tag::a),
-      y({1, c.outputs, c.size, c.size}, type, any);
-  const convolution_forward::primitive_desc description(
-      {prop_kind::forward_inference, algorithm::convolution_direct, x, w, b, y, {1, 1}, {1, 1}, {1, 1}}, cpu);
-  const auto filled = [&](const memory::desc& desc) {
-    memory m(desc, cpu);
-    std::memset(m.get_data_handle(), 0, desc.get_size());
-    return m;
-  };
-  const convolution_forward conv(description);
-  const memory xm = filled(description.src_desc()), wm = filled(description.weights_desc()), bm = filled(b),
-               ym = filled(description.dst_desc());
-  return [=] {
-    stream s(cpu);
-    conv.execute(s, {{DNNL_ARG_SRC, xm}, {DNNL_ARG_WEIGHTS, wm}, {DNNL_ARG_BIAS, bm}, {DNNL_ARG_DST, ym}});
-    s.wait();
-  };
-}
-
-void compare(const Case& c, DType dtype, int repetitions) {
+void measure(const Case& c, DType dtype, int repetitions) {
   const cpu::Isa& isa = cpu::find_isa("");
   CpuBackend backend(dtype, 1, isa);
   Tensor w({c.outputs, c.inputs, 3, 3}, DType::f32), x({1, c.size, c.size, c.inputs}, DType::f32);
@@ -88,12 +58,10 @@ void compare(const Case& c, DType dtype, int repetitions) {
   }();
   const Conv2dPath plain = {.pad_before = 1, .pad_after = 1},
                    fused = {.pad_before = 1, .pad_after = 1, .norm = &norm, .act = Activation::silu};
-  const auto onednn = onednn_conv(c, dtype);
-  std::vector<double> ours, ours_fused, theirs;
+  std::vector<double> plain_seconds, fused_seconds;
   for (int i = 0; i < repetitions; ++i) {
-    ours.push_back(seconds_of([&] { conv2d(backend, x, *packed, plain, Activation::none, dtype); }));
-    ours_fused.push_back(seconds_of([&] { conv2d(backend, x, *packed, fused, Activation::none, dtype); }));
-    theirs.push_back(seconds_of(onednn));
+    plain_seconds.push_back(seconds_of([&] { conv2d(backend, x, *packed, plain, Activation::none, dtype); }));
+    fused_seconds.push_back(seconds_of([&] { conv2d(backend, x, *packed, fused, Activation::none, dtype); }));
   }
   const double flops = 2. * 9 * static_cast<double>(c.size * c.size * c.inputs * c.outputs);
   const double limit = peak(*isa.kernels, dtype == DType::bf16);
@@ -104,9 +72,8 @@ void compare(const Case& c, DType dtype, int repetitions) {
   };
   std::printf("%4lld^2 %4lld -> %4lld %-5s", static_cast<long long>(c.size), static_cast<long long>(c.inputs),
               static_cast<long long>(c.outputs), std::string(name_of(dtype)).c_str());
-  print("ours", ours);
-  print("with norm and silu", ours_fused);
-  print("oneDNN", theirs);
+  print("plain", plain_seconds);
+  print("with norm and silu", fused_seconds);
   std::printf("\n");
 }
 
@@ -114,7 +81,6 @@ void compare(const Case& c, DType dtype, int repetitions) {
 }  // namespace tstitch
 
 int main(int argc, char** argv) {
-  omp_set_num_threads(1);
   for (const tstitch::DType dtype : {tstitch::DType::f32, tstitch::DType::bf16})
-    for (const auto& c : tstitch::kCases) tstitch::compare(c, dtype, argc > 1 ? std::atoi(argv[1]) : 5);
+    for (const auto& c : tstitch::kCases) tstitch::measure(c, dtype, argc > 1 ? std::atoi(argv[1]) : 5);
 }

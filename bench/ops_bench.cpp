@@ -61,18 +61,14 @@ void multiply_tiles(int64_t steps) {
 // several runs.
 double measured_peak(const cpu::Isa& isa, DType dtype) {
   const bool bf16 = dtype == DType::bf16;
-  // oneDNN may use any instruction of this processor.
-  const cpu::Kernels& kernels =
-      isa.multiplier == cpu::Multiplier::onednn ? *cpu::find_isa("").kernels : *isa.kernels;
   constexpr int64_t kSteps = 1 << 18;
-  const bool tiles = bf16 && cpu::request_amx() &&
-                     (isa.multiplier == cpu::Multiplier::amx || isa.multiplier == cpu::Multiplier::onednn);
+  const bool tiles = bf16 && isa.multiplier == cpu::Multiplier::amx;
   double best = 1e9;
   for (int i = 0; i < 15; ++i)
     best = std::min(best, seconds_of(1, [&] {
-                      tiles ? multiply_tiles(kSteps) : multiply_vectors(kernels, bf16, kSteps);
+                      tiles ? multiply_tiles(kSteps) : multiply_vectors(*isa.kernels, bf16, kSteps);
                     }));
-  return static_cast<double>(kSteps * (tiles ? kTileFlops : kernels.peak_flops(bf16))) / best;
+  return static_cast<double>(kSteps * (tiles ? kTileFlops : isa.kernels->peak_flops(bf16))) / best;
 }
 
 Tensor noise(const Shape& shape, DType dtype, double deviation) {
@@ -202,7 +198,7 @@ void register_all() {
   if (processors() > 1) thread_counts.push_back(processors());
   for (const int threads : thread_counts) add(concat("stream/threads:", threads), stream_bench, threads);
   for (const cpu::Isa& isa : cpu::known_isas()) {
-    if (!isa.available() || isa.multiplier == cpu::Multiplier::amx_emulated) continue;
+    if (!isa.available(cpu::this_processor()) || isa.multiplier == cpu::Multiplier::amx_emulated) continue;
     for (const DType dtype : {DType::f32, DType::bf16}) {
       benchmark::RegisterBenchmark(concat("peak/", isa.name, "/", name_of(dtype)).c_str(),
                                    [&isa, dtype](benchmark::State& state) { peak_bench(state, isa, dtype); });

@@ -30,8 +30,6 @@ const std::map<std::string, std::set<std::string>> kAllowed = {
 
 // Foreign headers that belong to one place.
 const std::map<std::string, std::set<std::string>> kOnlyIn = {
-    {"dnnl.hpp", {"backend/cpu"}},
-    {"omp.h", {"backend/cpu"}},
     {"png.h", {"io"}},
     {"unicode/normalizer2.h", {"text"}},
     {"unicode/uchar.h", {"text"}},

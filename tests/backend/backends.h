@@ -19,7 +19,8 @@ namespace tstitch {
 inline std::vector<std::unique_ptr<Backend>> cpu_backends(DType dtype, int threads = 2) {
   std::vector<std::unique_ptr<Backend>> backends;
   for (const cpu::Isa& isa : cpu::known_isas())
-    if (isa.available()) backends.push_back(std::make_unique<CpuBackend>(dtype, threads, isa));
+    if (isa.available(cpu::this_processor()))
+      backends.push_back(std::make_unique<CpuBackend>(dtype, threads, isa));
   return backends;
 }
 

@@ -11,7 +11,6 @@
 #include "tstitch/backend/cpu/amx_linear.h"
 #include "tstitch/backend/cpu/conv2d.h"
 #include "tstitch/backend/cpu/map_elements.h"
-#include "tstitch/backend/cpu/onednn_linear.h"
 #include "tstitch/backend/cpu/panel_linear.h"
 #include "tstitch/backend/cpu/parallel.h"
 #include "tstitch/base/error.h"
@@ -58,7 +57,6 @@ Tensor CpuBackend::download(const Tensor& x) { return repeat(x, 1); }
 std::unique_ptr<PackedLinear> CpuBackend::pack_linear(const Tensor& weight, const Tensor& b) {
   const Tensor w = weight.dtype() == compute_dtype_ ? weight : cast(weight, compute_dtype_);
   const cpu::Multiplier multiplier = isa_.multiplier;
-  if (multiplier == cpu::Multiplier::onednn) return std::make_unique<cpu::OnednnLinear>(kernels_, w, b);
   if (multiplier == cpu::Multiplier::vectors || compute_dtype_ == DType::f32)
     return std::make_unique<cpu::PanelLinear>(kernels_, threads_, w, b);
   return cpu::make_amx_linear(multiplier == cpu::Multiplier::amx_emulated, kernels_, threads_, w, b);

@@ -1,6 +1,6 @@
-// Backend on the processor: own vector kernels for the instructions it has (isa/), matrix units where there
-// are any (amx.h), oneDNN where ours fail, work split over OpenMP threads. Results are bit for bit the same
-// for any number of threads and any batch.
+// Backend on the processor: vector kernels for the instructions it has (isa/), matrix units where there are
+// any (amx.h), work shared out to a pool of threads. Results are bit for bit the same for any number of
+// threads and any batch.
 #pragma once
 
 #include "tstitch/backend/backend.h"
