@@ -10,14 +10,14 @@
 #include "apps/commands.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
-#include "tstitch/eval/chart.h"
-#include "tstitch/eval/similarity.h"
-#include "tstitch/eval/spectrum.h"
+#include "tstitch/draw/chart.h"
+#include "tstitch/engine/command_files.h"
+#include "tstitch/engine/report.h"
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/csv.h"
 #include "tstitch/io/json.h"
-#include "tstitch/pipeline/command_files.h"
-#include "tstitch/pipeline/report.h"
+#include "tstitch/tune/similarity.h"
+#include "tstitch/tune/spectrum.h"
 
 namespace tstitch {
 namespace {

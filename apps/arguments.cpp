@@ -7,14 +7,14 @@
 #include <sstream>
 
 #include "tstitch/base/error.h"
+#include "tstitch/condition/class_names.h"
 #include "tstitch/diffusion/solver.h"
+#include "tstitch/engine/init_image.h"
 #include "tstitch/io/npy.h"
-#include "tstitch/pipeline/assets.h"
-#include "tstitch/pipeline/class_names.h"
-#include "tstitch/pipeline/decoder.h"
-#include "tstitch/pipeline/init_image.h"
-#include "tstitch/pipeline/model.h"
-#include "tstitch/pipeline/rank.h"
+#include "tstitch/output/rank.h"
+#include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/latents.h"
+#include "tstitch/zoo/model.h"
 
 namespace tstitch {
 namespace {

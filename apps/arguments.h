@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "tstitch/backend/backend.h"
-#include "tstitch/pipeline/command_files.h"
-#include "tstitch/pipeline/plan.h"
+#include "tstitch/engine/command_files.h"
+#include "tstitch/engine/run_spec.h"
 
 namespace tstitch {
 

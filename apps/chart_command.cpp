@@ -5,8 +5,8 @@
 
 #include "apps/commands.h"
 #include "tstitch/base/error.h"
-#include "tstitch/eval/curve.h"
-#include "tstitch/pipeline/command_files.h"
+#include "tstitch/engine/command_files.h"
+#include "tstitch/tune/curve.h"
 
 namespace tstitch {
 namespace {

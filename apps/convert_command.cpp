@@ -6,11 +6,11 @@
 #include "apps/interrupt.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
+#include "tstitch/engine/command_files.h"
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/io/convert_checkpoint.h"
 #include "tstitch/io/safetensors.h"
-#include "tstitch/pipeline/assets.h"
-#include "tstitch/pipeline/command_files.h"
+#include "tstitch/zoo/assets.h"
 
 namespace tstitch {
 namespace {

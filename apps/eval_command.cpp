@@ -9,9 +9,9 @@
 #include "apps/measure.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
+#include "tstitch/engine/command_files.h"
+#include "tstitch/engine/report.h"
 #include "tstitch/io/json.h"
-#include "tstitch/pipeline/command_files.h"
-#include "tstitch/pipeline/report.h"
 
 namespace tstitch {
 namespace {

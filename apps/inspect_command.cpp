@@ -6,11 +6,11 @@
 
 #include "apps/commands.h"
 #include "tstitch/base/error.h"
+#include "tstitch/condition/class_names.h"
+#include "tstitch/engine/run_spec.h"
 #include "tstitch/io/json.h"
-#include "tstitch/pipeline/assets.h"
-#include "tstitch/pipeline/class_names.h"
-#include "tstitch/pipeline/model.h"
-#include "tstitch/pipeline/plan.h"
+#include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/model.h"
 
 namespace tstitch {
 namespace {

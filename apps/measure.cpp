@@ -1,8 +1,8 @@
 #include "apps/measure.h"
 
 #include "tstitch/base/error.h"
-#include "tstitch/pipeline/assets.h"
-#include "tstitch/pipeline/feature_file.h"
+#include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/feature_file.h"
 
 namespace tstitch {
 namespace {

@@ -2,10 +2,10 @@
 
 #include "apps/session.h"
 #include "tstitch/base/error.h"
-#include "tstitch/pipeline/command_files.h"
-#include "tstitch/pipeline/picture_archive.h"
-#include "tstitch/pipeline/picture_folder.h"
-#include "tstitch/pipeline/picture_grid.h"
+#include "tstitch/engine/command_files.h"
+#include "tstitch/output/picture_archive.h"
+#include "tstitch/output/picture_folder.h"
+#include "tstitch/output/picture_grid.h"
 
 namespace tstitch {
 bool is_resumable(const std::string& path) { return is_folder(path) || path.ends_with(".npz"); }

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "apps/arguments.h"
-#include "tstitch/pipeline/picture_output.h"
-#include "tstitch/pipeline/plan.h"
-#include "tstitch/pipeline/rank.h"
+#include "tstitch/engine/run_spec.h"
+#include "tstitch/output/picture_output.h"
+#include "tstitch/output/rank.h"
 
 namespace tstitch {
 

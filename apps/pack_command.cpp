@@ -3,8 +3,8 @@
 
 #include "apps/commands.h"
 #include "tstitch/base/error.h"
-#include "tstitch/pipeline/command_files.h"
-#include "tstitch/pipeline/picture_archive.h"
+#include "tstitch/engine/command_files.h"
+#include "tstitch/output/picture_archive.h"
 
 namespace tstitch {
 namespace {

@@ -1,11 +1,11 @@
 #include <cstdio>
 #include <memory>
 
+#include "apps/choose.h"
 #include "apps/commands.h"
-#include "apps/planning.h"
 #include "tstitch/base/error.h"
+#include "tstitch/engine/command_files.h"
 #include "tstitch/io/atomic_file.h"
-#include "tstitch/pipeline/command_files.h"
 
 namespace tstitch {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "tstitch/base/clock.h"
-#include "tstitch/pipeline/run.h"
+#include "tstitch/engine/run.h"
 
 namespace tstitch {
 

@@ -4,15 +4,15 @@
 #include <optional>
 
 #include "apps/arguments.h"
+#include "apps/choose.h"
 #include "apps/commands.h"
 #include "apps/output.h"
-#include "apps/planning.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
+#include "tstitch/engine/command_files.h"
+#include "tstitch/engine/report.h"
 #include "tstitch/io/npy.h"
-#include "tstitch/pipeline/command_files.h"
-#include "tstitch/pipeline/rank.h"
-#include "tstitch/pipeline/report.h"
+#include "tstitch/output/rank.h"
 
 namespace tstitch {
 namespace {

@@ -8,9 +8,9 @@
 #include "apps/interrupt.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
-#include "tstitch/pipeline/decoder.h"
-#include "tstitch/pipeline/images.h"
-#include "tstitch/pipeline/text_encoder.h"
+#include "tstitch/condition/text_encoder.h"
+#include "tstitch/engine/pixels.h"
+#include "tstitch/zoo/latents.h"
 
 namespace tstitch {
 

@@ -8,11 +8,11 @@
 #include "apps/arguments.h"
 #include "apps/progress_bar.h"
 #include "tstitch/backend/backend.h"
+#include "tstitch/engine/run.h"
+#include "tstitch/engine/run_spec.h"
 #include "tstitch/models/autoencoder.h"
-#include "tstitch/pipeline/model.h"
-#include "tstitch/pipeline/picture_output.h"
-#include "tstitch/pipeline/plan.h"
-#include "tstitch/pipeline/run.h"
+#include "tstitch/output/picture_output.h"
+#include "tstitch/zoo/model.h"
 
 namespace tstitch {
 

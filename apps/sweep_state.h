@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "tstitch/eval/curve.h"
 #include "tstitch/io/file_lock.h"
 #include "tstitch/io/png.h"
+#include "tstitch/tune/curve.h"
 
 namespace tstitch {
 

@@ -1,6 +1,6 @@
 // Decodes (or encodes) with an autoencoder, for measurements and comparisons: {"ms": ...} on one line, the
 // median of several, with GFLOP/s and the peak memory of the process. Without weights: Stable Diffusion's
-// AutoencoderKL with the random weights "sd" of seed 7, as tools/compare_autoencoder.py makes them in
+// AutoencoderKL with the random weights "sd" of seed 7, as tools/compare/compare_autoencoder.py makes them in
 // PyTorch.
 //
 //   autoencoder_bench [--weights F.safetensors] [--encoder F.safetensors] [--encode] [--input F.npy | --size
@@ -26,7 +26,7 @@
 #include "tstitch/models/load_autoencoder.h"
 #include "tstitch/nn/random_weights.h"
 #include "tstitch/ops/ops.h"
-#include "tstitch/pipeline/file_weights.h"
+#include "tstitch/zoo/file_weights.h"
 
 namespace tstitch {
 namespace {

@@ -1,6 +1,6 @@
 // Milliseconds of encoding texts with a published text encoder and random weights: {"ms": ...} on one line,
 // the median of several. Two texts are a prompt and its negative one. Weights are the random numbers of seed
-// 7, and tokens those of the formula below, that tools/compare_clip.py makes for PyTorch.
+// 7, and tokens those of the formula below, that tools/compare/compare_clip.py makes for PyTorch.
 //
 //   clip_bench [--model clip_l] [--skip 0] [--texts 2] [--dtype bf16] [--threads 0] [--repeats 5]
 //              [--output F.npy]

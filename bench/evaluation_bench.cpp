@@ -9,7 +9,7 @@
 
 #include "bench/run_bench.h"
 #include "tstitch/base/error.h"
-#include "tstitch/pipeline/run.h"
+#include "tstitch/engine/run.h"
 
 namespace tstitch {
 namespace {

@@ -1,7 +1,7 @@
 // Pictures per second that the network of FID measures, with random weights: {"pictures_per_second": ...} on
 // one line, by the median of several runs. Weights and pictures are the random numbers of seed 7 that
-// tools/compare_inception.py makes for PyTorch. of_peak: of what one thread can do in registers, measured in
-// turns with the network, both by the time of the processor.
+// tools/compare/compare_inception.py makes for PyTorch. of_peak: of what one thread can do in registers,
+// measured in turns with the network, both by the time of the processor.
 //
 //   inception_bench [--weights FILE] [--pictures 32] [--size 256] [--resize tf1] [--dtype f32] [--threads 0]
 //                   [--repeats 5] [--output F.npy]
@@ -26,7 +26,7 @@
 #include "tstitch/models/inception_v3.h"
 #include "tstitch/nn/random_weights.h"
 #include "tstitch/ops/ops.h"
-#include "tstitch/pipeline/file_weights.h"
+#include "tstitch/zoo/file_weights.h"
 
 namespace tstitch {
 namespace {

@@ -9,8 +9,8 @@
 #include <cstdio>
 
 #include "bench/run_bench.h"
-#include "tstitch/pipeline/assets.h"
-#include "tstitch/pipeline/run.h"
+#include "tstitch/engine/run.h"
+#include "tstitch/zoo/assets.h"
 
 namespace tstitch {
 namespace {

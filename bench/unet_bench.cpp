@@ -1,6 +1,6 @@
 // Milliseconds of one evaluation of a published U-Net with random weights: {"ms": ...} on one line, the
 // median of several. A batch of 2 is a guided evaluation of one image. Weights, context and picture are the
-// random numbers of seed 7 that tools/compare_unet.py makes for PyTorch.
+// random numbers of seed 7 that tools/compare/compare_unet.py makes for PyTorch.
 //
 //   unet_bench [--model sd1] [--size 64] [--batch 2] [--tokens 77] [--dtype bf16] [--threads 0] [--repeats 5]
 //              [--output F.npy]
@@ -21,7 +21,7 @@
 #include "tstitch/io/npy.h"
 #include "tstitch/nn/random_weights.h"
 #include "tstitch/ops/ops.h"
-#include "tstitch/pipeline/unet_network.h"
+#include "tstitch/zoo/unet_network.h"
 
 namespace tstitch {
 namespace {

@@ -3,9 +3,10 @@
 #include <cstdio>
 
 #include "tstitch/base/error.h"
-#include "tstitch/pipeline/assets.h"
-#include "tstitch/pipeline/images.h"
-#include "tstitch/pipeline/run.h"
+#include "tstitch/engine/pixels.h"
+#include "tstitch/engine/run.h"
+#include "tstitch/output/grid.h"
+#include "tstitch/zoo/assets.h"
 
 int main() try {
   const auto infos = tstitch::read_model_infos(tstitch::builtin_models());

@@ -4,9 +4,9 @@
 
 #include "fuzz/expect_input_error.h"
 #include "tstitch/io/json.h"
-#include "tstitch/pipeline/diffusers_unet.h"
-#include "tstitch/pipeline/dit_architecture.h"
-#include "tstitch/pipeline/model_config.h"
+#include "tstitch/zoo/diffusers_unet.h"
+#include "tstitch/zoo/dit_architecture.h"
+#include "tstitch/zoo/model_config.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   using namespace tstitch;

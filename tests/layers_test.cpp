@@ -13,34 +13,50 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using Folders = std::set<std::string>;
+
+Folders operator+(Folders a, const Folders& b) {
+  a.insert(b.begin(), b.end());
+  return a;
+}
+
 // Which folders each folder of tstitch/ may include, beside itself.
-const std::map<std::string, std::set<std::string>> kAllowed = {
+const Folders kBytes = {"base", "tensor"};
+const Folders kNetworks = kBytes + Folders{"backend", "ops", "nn"};
+const Folders kZoo = kNetworks + Folders{"text", "io", "models", "diffusion"};
+const Folders kEngine = kZoo + Folders{"zoo", "condition"};
+const std::map<std::string, Folders> kAllowed = {
     {"base", {}},
-    {"text", {"base"}},
     {"tensor", {"base"}},
-    {"backend", {"base", "tensor"}},
-    {"ops", {"base", "tensor", "backend"}},
-    {"nn", {"base", "tensor", "backend", "ops"}},
-    {"models", {"base", "tensor", "backend", "ops", "nn"}},
-    {"io", {"base", "tensor"}},
-    {"diffusion", {"base", "tensor", "backend", "ops"}},
-    {"pipeline", {"base", "text", "tensor", "backend", "ops", "nn", "models", "io", "diffusion"}},
-    {"eval", {"base", "tensor", "backend", "ops", "nn", "models", "io", "diffusion", "pipeline"}},
+    {"text", {"base"}},
+    {"io", kBytes},
+    {"draw", kBytes + Folders{"io"}},
+    {"backend", kBytes},
+    {"ops", kBytes + Folders{"backend"}},
+    {"nn", kBytes + Folders{"backend", "ops"}},
+    {"models", kNetworks},
+    {"diffusion", kBytes + Folders{"backend", "ops"}},
+    {"zoo", kZoo},
+    {"condition", kZoo + Folders{"zoo"}},
+    {"engine", kEngine},
+    {"output", kEngine + Folders{"engine", "draw"}},
+    {"eval", kNetworks + Folders{"text", "io", "models", "draw"}},
+    {"tune", kEngine + Folders{"engine", "draw", "output", "eval"}},
 };
 
 // Foreign headers that belong to one place.
-const std::map<std::string, std::set<std::string>> kOnlyIn = {
+const std::map<std::string, Folders> kOnlyIn = {
     {"png.h", {"io"}},
     {"unicode/normalizer2.h", {"text"}},
     {"unicode/uchar.h", {"text"}},
     {"unicode/utf8.h", {"text"}},
     {"zlib.h", {"io"}},
-    {"cairo.h", {"eval"}},
-    {"cairo-svg.h", {"eval"}},
+    {"cairo.h", {"draw"}},
+    {"cairo-svg.h", {"draw"}},
     {"Eigen/Cholesky", {"eval"}},
     {"Eigen/Eigenvalues", {"eval"}},
-    {"unsupported/Eigen/FFT", {"eval"}},
-    {"nlohmann/json.hpp", {"io", "pipeline", "eval"}},
+    {"unsupported/Eigen/FFT", {"tune"}},
+    {"nlohmann/json.hpp", {"io", "zoo", "condition", "engine", "output", "tune"}},
 };
 
 void check_file(const fs::path& file, const std::string& relative) {

@@ -31,7 +31,7 @@ class EvalCli : public Cli {
   const std::string pictures_ = golden_path("eval/pictures.npz");
 };
 
-// Against PyTorch, SciPy and a brute force over all pairs (tools/make_feature_goldens.py).
+// Against PyTorch, SciPy and a brute force over all pairs (tools/goldens/make_feature_goldens.py).
 TEST_F(EvalCli, MetricsAreThoseOfPyTorchAndScipy) {
   const nlohmann::json expected = parse_json_file(golden_path("eval/features.json"));
   const nlohmann::json found = metrics({pictures_});

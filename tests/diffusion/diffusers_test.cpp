@@ -1,4 +1,4 @@
-// Levels and whole trajectories of every solver against diffusers (tools/make_solver_goldens.py).
+// Levels and whole trajectories of every solver against diffusers (tools/goldens/make_solver_goldens.py).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -28,7 +28,7 @@ json read_goldens(const char* name) {
   return json::parse(file);
 }
 
-// tools/random_weights.py's uniform(name, shape, scale, 7).
+// tools/common/random_weights.py's uniform(name, shape, scale, 7).
 Tensor uniform(const std::string& name, const Shape& shape, double scale) {
   const uint64_t key = fnv1a(name.data(), name.size()) ^ 7;
   return testing::tensor_of(shape, [&](int64_t element) {

@@ -1,5 +1,5 @@
-// Schedules, switch counts and single solver steps against the files of tools/make_goldens.py, which checks
-// its own numbers against diffusers.
+// Schedules, switch counts and single solver steps against the files of tools/goldens/make_goldens.py, which
+// checks its own numbers against diffusers.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -111,8 +111,8 @@ const Shape kLatent = {2, 4, 4, 1};  // with one channel, channels-first and cha
 constexpr int64_t kElements = 32;
 constexpr int kSteps = 10;
 
-// Input `name` of step i, counted from the clean end: slice i of tools/random_weights.py's uniform(name, (10,
-// 2, 1, 4, 4)).
+// Input `name` of step i, counted from the clean end: slice i of tools/common/random_weights.py's
+// uniform(name, (10, 2, 1, 4, 4)).
 Tensor input(const std::string& name, double scale, int i) {
   const uint64_t key = fnv1a(name.data(), name.size()) ^ 7;
   return tensor_of(kLatent, [&](int64_t element) {

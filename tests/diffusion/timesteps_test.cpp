@@ -28,7 +28,7 @@ std::vector<double> timesteps(std::string_view solver, std::string_view steps,
 
 using Timesteps = std::vector<double>;
 
-// ---- defaults: the timesteps that the pipelines of the reference walk (tools/make_solver_goldens.py
+// ---- defaults: the timesteps that the pipelines of the reference walk (tools/goldens/make_solver_goldens.py
 // compares all numbers of all of them)
 
 TEST(MakeLevels, DdimAndDdpmAreTheDiTCodes) {

@@ -1,4 +1,4 @@
-// The features of tools/make_eval_goldens.py.
+// The features of tools/goldens/make_eval_goldens.py.
 #pragma once
 
 #include <cmath>

@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(Files, TorchGolden,
                                          "protocol4", "protocol5"),
                          [](const auto& file) { return std::string(file.param); });
 
-// For maintainers: tools/make_torch_files.py --random writes as many more as wanted.
+// For maintainers: tools/goldens/make_torch_files.py --random writes as many more as wanted.
 TEST(TorchFile, FilesOfTheEnvironment) {
   const char* folder = std::getenv("TSTITCH_TORCH_FILES");
   if (!folder) GTEST_SKIP() << "TSTITCH_TORCH_FILES names no folder";

@@ -1,4 +1,4 @@
-// CLIP's text encoders against transformers (tools/make_clip_goldens.py).
+// CLIP's text encoders against transformers (tools/goldens/make_clip_goldens.py).
 #include "tstitch/models/clip_text.h"
 
 #include <gtest/gtest.h>

@@ -12,7 +12,7 @@
 namespace tstitch {
 namespace {
 
-// The models of tools/make_goldens.py.
+// The models of tools/goldens/make_goldens.py.
 struct Case {
   std::string tag, file;
   DiTConfig config;

@@ -1,4 +1,5 @@
-// InceptionV3 against pytorch-fid's architecture (tools/make_inception_goldens.py), and what must be equal.
+// InceptionV3 against pytorch-fid's architecture (tools/goldens/make_inception_goldens.py), and what must be
+// equal.
 #include "tstitch/models/inception_v3.h"
 
 #include <gtest/gtest.h>
@@ -180,7 +181,8 @@ TEST(InceptionV3, AnotherNumberOfClassesIsRefused) {
     ADD_FAILURE() << "nothing refused";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::input);
-    EXPECT_NE(std::string(e.what()).find("[1000, 2048], expected [1008, 2048]"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("[1000, 2048], expected [1008, 2048]"), std::string::npos)
+        << e.what();
   }
 }
 

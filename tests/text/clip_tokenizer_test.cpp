@@ -28,7 +28,8 @@ TEST(ClipTokenizer, IdsOfTransformers) {
 TEST(ClipTokenizer, IdsOfTransformersForOtherFiles) {
   const char* path = std::getenv("TSTITCH_TOKENIZER_CASES");
   if (!path)
-    GTEST_SKIP() << "TSTITCH_TOKENIZER_CASES names no file of tools/make_tokenizer_goldens.py --random";
+    GTEST_SKIP()
+        << "TSTITCH_TOKENIZER_CASES names no file of tools/goldens/make_tokenizer_goldens.py --random";
   expect_ids(token_cases(path));
 }
 

@@ -12,7 +12,7 @@
 
 #include "tstitch/backend/backend.h"
 #include "tstitch/eval/frechet.h"
-#include "tstitch/models/feature_network.h"
+#include "tstitch/models/feature_extractor.h"
 #include "tstitch/tensor/tensor.h"
 
 namespace tstitch {

@@ -11,7 +11,7 @@
 
 #include <memory>
 
-#include "tstitch/models/feature_network.h"
+#include "tstitch/models/feature_extractor.h"
 #include "tstitch/models/inception_input.h"
 #include "tstitch/nn/weights.h"
 

@@ -1,5 +1,5 @@
 // Weights that need no file: every tensor is a Philox stream named after it, the same numbers in Python
-// (tools/random_weights.py). For goldens at published sizes, and for benchmarks.
+// (tools/common/random_weights.py). For goldens at published sizes, and for benchmarks.
 #pragma once
 
 #include "tstitch/nn/weights.h"

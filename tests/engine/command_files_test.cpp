@@ -1,0 +1,85 @@
+#include "tstitch/engine/command_files.h"
+
+#include "tests/io/io_support.h"
+
+namespace tstitch {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CommandFilesTest : public FolderTest {
+ protected:
+  void expect_error(ErrorKind kind, const std::string& part, const std::function<void()>& action) {
+    try {
+      action();
+      ADD_FAILURE() << "accepted, expected " << part;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), kind) << error.what();
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  }
+};
+
+TEST_F(CommandFilesTest, NoOutputIsAnInput) {
+  fs::create_directory(path("folder"));
+  CommandFiles files;
+  files.reads("--plan", write("plan.json", "x"));
+  files.reads("--noise", "");
+  files.reads("--reference", path("folder"), ".png");
+  write("folder/a.png", "x");
+  files.reads("samples", path("folder"), ".png");
+  write("folder/old.npz", "x");
+  expect_error(ErrorKind::usage, "which --plan reads",
+               [&] { files.writes("--output", path("./plan.json")); });
+  expect_error(ErrorKind::usage, "which samples reads",
+               [&] { files.writes("--output", path("folder/a.png")); });
+  files.writes("--output", path("folder/old.npz"));  // not of that ending
+  files.writes("--save-latent", path("folder/new.npy"));
+}
+
+TEST_F(CommandFilesTest, NoTwoOutputsAreOne) {
+  CommandFiles files;
+  files.writes("--output", path("a.png"));
+  expect_error(ErrorKind::usage, "--save-latent and --output are both", [&] {
+    files.writes("--save-latent",
+                 path("../") + fs::path(path("a.png")).parent_path().filename().string() + "/a.png");
+  });
+  EXPECT_EQ(this->files(), 0u);  // checked, not made
+}
+
+// Whatever of it an output could be: the shards beside an index, the configurations of a pipeline.
+TEST_F(CommandFilesTest, AModelIsAllItsFiles) {
+  for (const char* folder : {"m", "m/unet", "m/vae", "m/text_encoder", "m/scheduler"})
+    fs::create_directory(path(folder));
+  const std::string index = write("m/unet/model.safetensors.index.json", "{}"),
+                    shard = write("m/unet/1.safetensors", "x"), config = write("m/unet/config.json", "{}"),
+                    names = write("m/model_index.json", "{}"), vae = write("m/vae/config.json", "{}");
+  const ModelFiles model = {.path = path("m"),
+                            .weights = index,
+                            .config = config,
+                            .scheduler = "",
+                            .text_encoder = path("m/text_encoder"),
+                            .vae = path("m/vae"),
+                            .classes = {}};
+  CommandFiles files;
+  files.reads("--model", model);
+  for (const std::string& file : {index, shard, config, names, vae})
+    expect_error(ErrorKind::usage, "--model reads", [&] { files.writes("--output", file); });
+  files.writes("--output", write("m/old.png", "x"));
+}
+
+TEST_F(CommandFilesTest, OutputsCanBeWritten) {
+  CommandFiles files;
+  expect_error(ErrorKind::usage, "a folder", [&] { files.writes("--output", path("")); });
+  expect_error(ErrorKind::device, "there is no folder",
+               [&] { files.writes("--output", path("none/a.png")); });
+  expect_error(ErrorKind::device, "IO_KIND", [&] { files.writes("--output", "/dev/null"); });
+  files.writes_pictures("--output", path("new/deep/"));
+  files.writes_pictures("--output", path("a.npz"));
+  expect_error(ErrorKind::usage, ".npz", [&] { files.writes_pictures("--output", path("a.gif")); });
+  expect_error(ErrorKind::device, "there is no folder",
+               [&] { files.writes_pictures("--output", write("file", "x") + "/below/"); });
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,134 @@
+#include "tstitch/engine/run_spec.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "tstitch/base/error.h"
+#include "tstitch/zoo/dit_architecture.h"
+
+namespace tstitch {
+namespace {
+
+ModelInfo model(const std::string& name) {
+  ModelInfo info{.path = name, .name = name};
+  describe_dit(info, {.patch_size = 2});
+  return info;
+}
+
+const std::vector<ModelInfo> kPair = {model("small"), model("large")};
+
+void expect_refused(ErrorKind kind, const std::string& part, const std::vector<ModelInfo>& models,
+                    const SampleOptions& options) {
+  try {
+    make_plan(models, options);
+    ADD_FAILURE() << "accepted; expected: " << part;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), kind) << e.what();
+    EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+  }
+}
+
+TEST(Plan, DefaultsAreTheReferences) {
+  const Plan plan = make_plan(kPair, {});
+  EXPECT_EQ(plan.trajectory.size(), 50);
+  EXPECT_EQ(plan.trajectory.steps_of(0), 20);  // 40 %
+  EXPECT_EQ(plan.sampler, "ddim");
+  EXPECT_EQ(plan.cfg_scale, 4);
+  EXPECT_EQ(plan.cfg_channels, 3);
+  EXPECT_EQ(plan.classes, (std::vector<int64_t>{207, 360, 387, 974, 88, 979, 417, 279}));
+  EXPECT_EQ(plan.height, 32);
+}
+
+TEST(Plan, PixelModelsGuideAllTheirChannels) {
+  ModelInfo pixels{.path = "pixels", .name = "pixels", .pixels_per_latent = 1, .pixels = true};
+  describe_dit(pixels, {.in_channels = 1, .num_classes = 3});
+  const Plan plan = make_plan({pixels}, {.batch_count = 2});
+  EXPECT_EQ(plan.cfg_channels, 1);
+  EXPECT_EQ(plan.classes, (std::vector<int64_t>{0, 0, 1, 1, 2, 2}));
+}
+
+TEST(Plan, RandomClassesDependOnTheSeedAlone) {
+  SampleOptions options{.random_classes = true, .batch_count = 200, .seed = 5};
+  const auto classes = make_plan(kPair, options).classes;
+  options.batch_count = 50;
+  const auto fewer = make_plan(kPair, options).classes;
+  EXPECT_TRUE(std::equal(fewer.begin(), fewer.end(), classes.begin()));
+  options.seed = 6;
+  EXPECT_NE(make_plan(kPair, options).classes, fewer);
+  EXPECT_GT(std::set<int64_t>(classes.begin(), classes.end()).size(), 150u);
+  for (const int64_t c : classes) EXPECT_TRUE(0 <= c && c < 1000);
+}
+
+TEST(Plan, OtherSizesAreInPixels) {
+  const Plan plan = make_plan(kPair, {.width = 512, .height = 128});
+  EXPECT_EQ(plan.width, 64);
+  EXPECT_EQ(plan.height, 16);
+}
+
+TEST(Plan, AdaptiveSwitchingNeedsTwoModelsAndNoOtherWord) {
+  EXPECT_EQ(make_plan(kPair, {}).switch_threshold, std::nullopt);
+  EXPECT_EQ(make_plan(kPair, {.adaptive = true}).switch_threshold, 5.0 / 80);  // guidance 4
+  EXPECT_EQ(make_plan(kPair, {.adaptive = true, .cfg_scale = 1}).switch_threshold, 0.025);
+  EXPECT_EQ(make_plan(kPair, {.adaptive = true, .switch_threshold = 0.2}).switch_threshold, 0.2);
+  EXPECT_TRUE(make_plan(kPair, {.adaptive = true}).uses(1));
+  const auto usage = ErrorKind::usage;
+  expect_refused(usage, "excludes shares", kPair, {.fractions = {0.5, 0.5}, .adaptive = true});
+  expect_refused(usage, "excludes shares", kPair, {.switch_steps = {3}, .adaptive = true});
+  expect_refused(usage, "excludes shares", kPair, {.assignment = std::vector<int>(50), .adaptive = true});
+  expect_refused(usage, "there is 1 model", {kPair[0]}, {.adaptive = true});
+  expect_refused(usage, "there are 3 models", {kPair[0], kPair[1], kPair[1]}, {.adaptive = true});
+  expect_refused(usage, "--switch-threshold", kPair, {.switch_threshold = 0.1});
+  expect_refused(usage, "--switch-threshold", kPair, {.adaptive = true, .switch_threshold = -0.1});
+  expect_refused(usage, "--switch-threshold", kPair, {.adaptive = true, .switch_threshold = NAN});
+  expect_refused(usage, "--solver-reset", kPair, {.adaptive = true, .solver_reset = true});
+}
+
+TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
+  const auto usage = ErrorKind::usage;
+  expect_refused(usage, "fractions", kPair, {.fractions = {1}});
+  expect_refused(usage, "add up to 0.9", kPair, {.fractions = {0.4, 0.5}});
+  expect_refused(usage, "--switch-step", kPair, {.switch_steps = {1, 2}});
+  expect_refused(usage, "51", kPair, {.switch_steps = {51}});
+  expect_refused(usage, "named for 2 steps, but the trajectory has 3", kPair,
+                 {.assignment = {0, 1}, .steps = "3"});
+  expect_refused(usage, "model 3, but there are 2", kPair, {.assignment = {0, 2}, .steps = "2"});
+  expect_refused(usage, "model 0, but there are 2", kPair, {.assignment = {-1, 1}, .steps = "2"});
+  expect_refused(usage, "flow_euler", kPair, {.sampler = "flow_euler"});
+  expect_refused(usage, "--sampler", kPair, {.sampler = "dd"});
+  expect_refused(usage, "0", kPair, {.steps = "0"});
+  expect_refused(usage, "1001", kPair, {.steps = "1001"});
+  expect_refused(usage, "--rng \"cuda\" is not known, expected one of: philox, torch, torch-cuda", kPair,
+                 {.rng = "cuda"});
+  expect_refused(usage, "--eta", kPair, {.eta = 1.5});
+  expect_refused(usage, "--cfg-scale", kPair, {.cfg_scale = std::nan("")});
+  expect_refused(usage, "--cfg-channels", kPair, {.cfg_channels = 5});
+  expect_refused(usage, "--class 1000", kPair, {.classes = {1000}});
+  expect_refused(usage, "--class -1", kPair, {.classes = {-1}});
+  expect_refused(usage, "--batch-count", kPair, {.batch_count = 0});
+  expect_refused(usage, "--batch-size", kPair, {.batch_size = 0});
+  expect_refused(usage, "--uncond", kPair, {.null_context = Tensor({1}, DType::f32)});
+  expect_refused(usage, "--width", kPair, {.width = 100});
+  expect_refused(usage, "--height", kPair, {.height = -16});
+  expect_refused(ErrorKind::input, "--init-latent", kPair,
+                 {.given = {.initial = Tensor({2, 4, 32, 32}, DType::f32), .steps = {}}});
+  expect_refused(ErrorKind::input, "--noise", kPair,
+                 {.given = {.initial = {}, .steps = Tensor({8, 4, 32, 32}, DType::f32)}});
+}
+
+TEST(Plan, ModelsThatDoNotFitAreRefusedWithBothNames) {
+  ModelInfo other = model("other");
+  other.side = 64;
+  expect_refused(ErrorKind::input, "4 x 32 x 32 and 4 x 64 x 64", {kPair[0], other}, {});
+  other = model("other");
+  other.num_classes = 10;
+  expect_refused(ErrorKind::input, "1000 and 10", {kPair[0], other}, {});
+  other = model("other");
+  other.noise.end = 0.012;
+  expect_refused(ErrorKind::input, "\"small\" and \"other\" cannot be stitched", {kPair[0], other}, {});
+  EXPECT_TRUE(stitch_obstacles(kPair[0], kPair[1]).empty());
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,204 @@
+// A stitched pair of text-conditional U-Nets, from prompt to final latents, against diffusers and
+// transformers (tools/goldens/make_sd_goldens.py), in both layouts of files; and what must be refused.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/golden.h"
+#include "tstitch/base/error.h"
+#include "tstitch/condition/text_encoder.h"
+#include "tstitch/engine/run.h"
+#include "tstitch/io/json.h"
+#include "tstitch/io/safetensors.h"
+#include "tstitch/nn/random_weights.h"
+
+namespace tstitch {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kSeed = 7;
+constexpr const char* kPrompt = "a photograph of an astronaut riding a horse";
+
+// The folders of the pair as diffusers and transformers would have saved them, made once.
+class StableDiffusion : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder() = fs::temp_directory_path() / ("tstitch_sd_" + std::to_string(getpid()));
+    for (const std::string model : {"large", "small"}) {
+      const fs::path pipeline = folder() / model;
+      component(pipeline / "unet", model, "diffusion_pytorch_model.safetensors");
+      write(pipeline / "model_index.json", R"({"_class_name": "StableDiffusionPipeline"})");
+      fs::create_directories(pipeline / "scheduler");
+      fs::copy(golden_path("sd/scheduler_config.json"), pipeline / "scheduler" / "scheduler_config.json");
+    }
+    component(folder() / "large" / "text_encoder", "text", "model.safetensors");
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder()); }
+
+  static fs::path& folder() {
+    static fs::path path;
+    return path;
+  }
+
+  static void write(const fs::path& path, const std::string& text) {
+    fs::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  }
+
+  // config.json and random weights under the names and shapes of the goldens.
+  static void component(const fs::path& to, const std::string& name, const std::string& weights_name) {
+    fs::create_directories(to);
+    fs::copy(golden_path("sd/" + name + "_config.json"), to / "config.json");
+    write_safetensors((to / weights_name).string(), tensors(name, ""), {});
+  }
+
+  static std::map<std::string, Tensor> tensors(const std::string& name, const std::string& prefix) {
+    const RandomWeights random("sd-" + name, kSeed);
+    std::map<std::string, Tensor> all;
+    const nlohmann::json shapes = parse_json_file(golden_path("sd/" + name + "_names.json"));
+    for (const auto& [key, shape] : shapes.items())
+      all[prefix + key] = random.load(key, Shape(shape.get<std::vector<int64_t>>()), DType::f32);
+    return all;
+  }
+
+  std::vector<ModelInfo> infos() const {
+    return read_model_infos({(folder() / "small").string(), (folder() / "large").string()});
+  }
+
+  SampleOptions options(const std::string& sampler, double ratio) const {
+    SampleOptions options{.fractions = {ratio, 1 - ratio}, .sampler = sampler, .steps = "10"};
+    options.prompts = {kPrompt};
+    options.negative_prompt = "blurry";
+    options.given.initial = random_uniform("x_T", {1, 4, 8, 8}, std::sqrt(3.0), kSeed);
+    return options;
+  }
+
+  static Tensor latents_of(Backend& backend, const std::vector<ModelInfo>& infos,
+                           const SampleOptions& options) {
+    const Plan plan = make_plan(infos, options);
+    std::vector<std::string> texts = plan.prompts;
+    texts.push_back(plan.negative_prompt);
+    const RunInputs inputs{.contexts = TextEncoder(backend, model_with_text_encoder(infos), 0).encode(texts),
+                           .init_latent = {}};
+    std::vector<Model> models;
+    for (const ModelInfo& info : infos) models.push_back(load_model(info, backend));
+    RunObserver silent;
+    return run(backend, models, plan, silent, inputs).latents;
+  }
+};
+
+TEST_F(StableDiffusion, AgreesWithDiffusers) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  const auto models = infos();
+  for (const std::string sampler : {"pndm", "ddim", "euler"})
+    for (const auto& [ratio, name] : {std::pair{0.0, "0"}, {0.4, "0.4"}, {1.0, "1"}}) {
+      SCOPED_TRACE(sampler + " " + name);
+      EXPECT_LE(relative_error(latents_of(*backend, models, options(sampler, ratio)),
+                               golden("sd/" + sampler + "_" + name + ".npy")),
+                1e-4);
+    }
+}
+
+TEST_F(StableDiffusion, IsSampledAsItsSchedulerSays) {
+  const Plan plan = make_plan(
+      infos(), {.fractions = {0.4, 0.6}, .steps = "50", .prompts = {kPrompt, "a"}, .batch_count = 2});
+  EXPECT_EQ(plan.sampler, "pndm");
+  EXPECT_EQ(plan.trajectory.size(), 51);
+  EXPECT_EQ(plan.trajectory.steps_of(0), 20);  // (i + 1) / 51 <= 0.4
+  EXPECT_EQ(plan.cfg_scale, 7.5);
+  EXPECT_EQ(plan.cfg_channels, 4);
+  EXPECT_EQ(plan.classes, (std::vector<int64_t>{0, 0, 1, 1}));
+  const Plan ddim = make_plan(infos(), {.sampler = "ddim", .steps = "50", .prompts = {kPrompt}});
+  EXPECT_EQ(ddim.trajectory[0].level.t, 981);
+  EXPECT_EQ(ddim.trajectory[49].level.t, 1);
+  EXPECT_NE(ddim.trajectory[49].next, kClean);  // set_alpha_to_one is false
+}
+
+TEST_F(StableDiffusion, AnImageDoesNotDependOnTheOtherPrompts) {
+  const auto backend = make_backend({.threads = 2});
+  SampleOptions alone{.fractions = {0.4, 0.6}, .steps = "4", .prompts = {kPrompt}}, both = alone;
+  both.prompts.push_back("a red bicycle, (oil painting:1.3)");
+  const Tensor a = latents_of(*backend, infos(), alone), b = latents_of(*backend, infos(), both);
+  EXPECT_EQ(std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.elements()) * 4), 0);
+  EXPECT_NE(std::memcmp(b.slice(0, 1).bytes(), b.slice(1, 2).bytes(), static_cast<size_t>(a.elements()) * 4),
+            0);
+}
+
+TEST_F(StableDiffusion, ImagesSwitchByThemselves) {
+  const auto backend = make_backend({.threads = 2});
+  SampleOptions adaptive{.adaptive = true,
+                         .sampler = "pndm",
+                         .steps = "6",
+                         .prompts = {kPrompt, "a red bicycle", "(oil painting:1.3)"}};
+  SampleOptions fixed = adaptive;
+  fixed.adaptive = false;
+  const auto expect_equal = [&](const SampleOptions& a, const SampleOptions& b) {
+    const Tensor x = latents_of(*backend, infos(), a), y = latents_of(*backend, infos(), b);
+    ASSERT_EQ(x.shape(), y.shape());
+    EXPECT_EQ(std::memcmp(x.bytes(), y.bytes(), static_cast<size_t>(x.elements()) * 4), 0);
+  };
+  adaptive.switch_threshold = 1e9;
+  fixed.fractions = {1, 0};
+  expect_equal(adaptive, fixed);
+  adaptive.switch_threshold = 0;
+  fixed.fractions.clear();
+  fixed.switch_steps = {1};
+  expect_equal(adaptive, fixed);
+  // Networks without training denoise little, and details grow as alpha / sigma does.
+  adaptive.switch_threshold = 3;
+  SampleOptions apart = adaptive;
+  apart.batch_size = 1;
+  expect_equal(adaptive, apart);
+}
+
+TEST_F(StableDiffusion, WeightsKeepTheMeanOfTheEncoding) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 1});
+  const TextEncoder encoder(*backend, model_with_text_encoder(infos()), 0);
+  const auto encoded = [&](const std::string& text) { return backend->download(encoder.encode({text})); };
+  const Tensor plain = encoded("a red bicycle"), heavy = encoded("a (red:1.5) bicycle");
+  const auto mean = [](const Tensor& x) {
+    double sum = 0;
+    for (int64_t i = 0; i < x.elements(); ++i) sum += x.data<float>()[i];
+    return sum / static_cast<double>(x.elements());
+  };
+  EXPECT_NEAR(mean(heavy), mean(plain), 1e-6);
+  // Rows: kBegin, a, red, bicycle. The ratio of the third to the first is 1.5 times what it was.
+  const auto at = [](const Tensor& x, int64_t row) { return double{x.data<float>()[row * x.columns() + 3]}; };
+  EXPECT_NEAR(at(heavy, 2) / at(heavy, 0), 1.5 * at(plain, 2) / at(plain, 0), 1e-4);
+  std::string words;
+  for (int i = 0; i < 50; ++i) words += " and a dog";
+  EXPECT_EQ(encoded("a red bicycle, " + std::string(400, 'x')).extent(1) % 77, 0);
+  EXPECT_GT(encoded("a dog" + words).extent(1), 77);
+  EXPECT_THROW(encoded("a \xff"), Error);
+}
+
+TEST_F(StableDiffusion, WhatDoesNotFitIsRefused) {
+  const auto refused = [&](ErrorKind kind, const std::string& part, const std::vector<ModelInfo>& models,
+                           const SampleOptions& options) {
+    try {
+      make_plan(models, options);
+      ADD_FAILURE() << "accepted, expected " << part;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), kind) << e.what();
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+    }
+  };
+  auto models = infos();
+  refused(ErrorKind::usage, "--prompt", models, {});
+  refused(ErrorKind::usage, "--prompt instead of --class", models, {.classes = {1}, .prompts = {kPrompt}});
+  models[1].context_width = 1024;
+  models[0].context_width = 768;
+  refused(ErrorKind::input, "Stable Diffusion 2 (1024) with BK-SDM-v2", models, {.prompts = {kPrompt}});
+  models = infos();
+  models[1].files.text_encoder.clear();
+  EXPECT_THROW(model_with_text_encoder(models), Error);
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,319 @@
+// U-Nets against diffusers (tools/goldens/make_unet_goldens.py), the names of their tensors, and what must be
+// equal.
+#include "tstitch/zoo/unet_network.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/golden.h"
+#include "tstitch/base/error.h"
+#include "tstitch/io/json.h"
+#include "tstitch/models/unet.h"
+#include "tstitch/models/unet_keys.h"
+#include "tstitch/nn/random_weights.h"
+#include "tstitch/ops/ops.h"
+#include "tstitch/zoo/diffusers_unet.h"
+
+namespace tstitch {
+namespace {
+
+constexpr uint64_t kSeed = 7;
+constexpr double kTimestep = 741;
+constexpr const char* kTiny[] = {"sd1", "sd2", "bk_base", "bk_small", "bk_tiny", "ldm", "sdxl", "ssd1b"};
+
+struct Precision {
+  const char* device;
+  const char* dtype;
+  double relative;
+};
+const Precision kPrecisions[] = {{"reference", "f32", 1e-5}, {"cpu", "f32", 1e-5}, {"cpu", "bf16", 3e-2}};
+
+UNetConfig tiny_config(const std::string& name) {
+  const std::string path = golden_path("unet/" + name + ".json");
+  return read_diffusers_unet_config(parse_json_file(path), path);
+}
+
+Tensor uniform(const char* name, const Shape& shape) {
+  return random_uniform(name, shape, std::sqrt(3.0), kSeed);
+}
+
+int64_t tokens_of(const std::string& name) { return name == "ldm" ? 1 : 7; }
+
+// Of images begin ... end of the golden's two.
+UNetCondition condition_of(Backend& backend, const std::string& name, const UNetConfig& config,
+                           int64_t begin = 0, int64_t end = 2) {
+  constexpr double kSizes[] = {64, 128, 0, 0, 64, 128, 100, 90, 5, 7, 64, 128};
+  UNetCondition condition;
+  condition.context = uniform("context", {2, tokens_of(name), config.context_width}).slice(begin, end);
+  if (config.added_width > 0)
+    condition.added =
+        text_time_condition(backend, uniform("pooled", {2, config.added_width - 6 * 8}), kSizes, 8)
+            .slice(begin, end);
+  return condition;
+}
+
+Tensor input(Backend& backend) {
+  return to_channels_last(backend, backend.upload(uniform("x", {2, 4, 8, 16})));
+}
+
+TEST(UNet, AgreesWithDiffusers) {
+  for (const auto& [device, dtype, tolerance] : kPrecisions) {
+    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    for (const std::string name : kTiny) {
+      if (std::string(device) == "reference" && name != "bk_tiny") continue;  // plain loops take their time
+      SCOPED_TRACE(testing::Message() << device << " " << dtype << " " << name);
+      const UNetConfig config = tiny_config(name);
+      const UNet unet(config, Weights(*backend, RandomWeights(name, kSeed)));
+      UNetNetwork network(*backend, unet, condition_of(*backend, name, config));
+      const Tensor y = network(input(*backend), kTimestep);
+      EXPECT_LE(
+          relative_error(backend->download(to_channels_first(*backend, y)), golden("unet/" + name + ".npy")),
+          tolerance);
+    }
+  }
+}
+
+std::vector<std::byte> bytes_of(const Tensor& x) {
+  return {x.bytes(), x.bytes() + x.elements() * size_of(x.dtype())};
+}
+
+// An image depends neither on its company nor on which steps were announced.
+TEST(UNet, IsTheSameAloneAndAnnounced) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto backend = make_backend({.dtype = dtype, .threads = 2});
+    for (const std::string name : {"sd1", "ldm", "ssd1b"}) {
+      SCOPED_TRACE(testing::Message() << dtype << " " << name);
+      const UNetConfig config = tiny_config(name);
+      const UNet unet(config, Weights(*backend, RandomWeights(name, kSeed)));
+      UNetNetwork together(*backend, unet, condition_of(*backend, name, config));
+      const Tensor x = input(*backend), y = together(x, kTimestep);
+      together.prepare(std::vector<double>{981, kTimestep, 1});
+      EXPECT_EQ(bytes_of(together(x, 981)) == bytes_of(y), false);
+      EXPECT_EQ(bytes_of(together(x, kTimestep)), bytes_of(y));
+      for (const int64_t n : {0, 1}) {
+        UNetNetwork alone(*backend, unet, condition_of(*backend, name, config, n, n + 1));
+        EXPECT_EQ(bytes_of(alone(x.slice(n, n + 1), kTimestep)), bytes_of(y.slice(n, n + 1)));
+      }
+    }
+  }
+}
+
+// The second evaluation finds the memory of the first.
+TEST(UNet, AllocatesNothingTheSecondTime) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto backend = make_backend({.dtype = dtype, .threads = 2});
+    const UNetConfig config = tiny_config("bk_tiny");
+    const UNet unet(config, Weights(*backend, RandomWeights("bk_tiny", kSeed)));
+    UNetNetwork network(*backend, unet, condition_of(*backend, "bk_tiny", config));
+    network.prepare(std::vector<double>{981, kTimestep});
+    const Tensor x = input(*backend);
+    network(x, 981);
+    const int64_t system = host_memory().statistics().system_allocations;
+    network(x, kTimestep);
+    EXPECT_EQ(host_memory().statistics().system_allocations, system);
+  }
+}
+
+// Random weights that remember what they were asked for.
+class Recorder final : public WeightSource {
+ public:
+  explicit Recorder(const std::string& tag) : weights_(tag, kSeed) {}
+  std::optional<Shape> shape(const std::string&) const override { return std::nullopt; }
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
+    shapes[name] = expected;
+    return weights_.load(name, expected, dtype);
+  }
+  mutable std::map<std::string, Shape> shapes;
+
+ private:
+  RandomWeights weights_;
+};
+
+// The random weights of a tag as a file would hold them: stored name -> (diffusers' name, stored shape).
+class Stored final : public WeightSource {
+ public:
+  struct Entry {
+    std::string name;
+    Shape shape;
+  };
+  explicit Stored(const std::string& tag) : weights_(tag, kSeed) {}
+
+  std::optional<Shape> shape(const std::string& name) const override {
+    const auto found = entries.find(name);
+    return found == entries.end() ? std::nullopt : std::optional(found->second.shape);
+  }
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
+    const auto found = entries.find(name);
+    check(found != entries.end(), ErrorKind::input, "no tensor \"", name, "\"");
+    check(expected == found->second.shape, ErrorKind::input, "tensor \"", name, "\" has the shape ",
+          to_string(found->second.shape), ", expected ", to_string(expected));
+    return weights_.load(found->second.name, expected, dtype);
+  }
+  std::map<std::string, Entry> entries;
+
+ private:
+  RandomWeights weights_;
+};
+
+bool is_projection(const std::string& name) {
+  return name.ends_with(".proj_in.weight") || name.ends_with(".proj_out.weight");
+}
+
+// The tensors of a tiny network by the names of a golden list (none: diffusers'); `convolutions`: projections
+// of transformers as 1 x 1 convolutions.
+Stored stored_as(const std::string& tag, const std::map<std::string, Shape>& shapes, const std::string& list,
+                 const std::string& prefix, bool convolutions) {
+  const nlohmann::json modules =
+      list.empty() ? nlohmann::json::object() : parse_json_file(golden_path("unet/" + list));
+  Stored stored(tag);
+  for (const auto& [name, shape] : shapes) {
+    std::string key = name;
+    for (size_t dot = name.rfind('.'); !list.empty() && dot != std::string::npos;
+         dot = name.rfind('.', dot - 1)) {
+      if (const auto found = modules.find(name.substr(0, dot)); found != modules.end()) {
+        key = found->get<std::string>() + name.substr(dot);
+        break;
+      }
+      if (dot == 0) break;
+    }
+    EXPECT_TRUE(list.empty() || key != name) << name << " is not in " << list;
+    stored.entries[prefix + key] = {
+        name, convolutions && is_projection(name) ? Shape({shape[0], shape[1], 1, 1}) : shape};
+  }
+  return stored;
+}
+
+TEST(UNet, IsReadFromBothLayouts) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  for (const std::string name : kTiny) {
+    const UNetConfig config = tiny_config(name);
+    const Recorder recorder(name);
+    const UNet first(config, Weights(*backend, recorder));
+    const Tensor x = input(*backend);
+    const auto run = [&](const UNet& unet) {
+      return bytes_of(UNetNetwork(*backend, unet, condition_of(*backend, name, config))(x, kTimestep));
+    };
+    int64_t parameters = 0;
+    for (const auto& [key, shape] : recorder.shapes) parameters += shape.elements();
+    EXPECT_EQ(unet_parameters(config), parameters);
+
+    std::vector<std::string> lists = {"", name + "_names.json"};
+    if (name.starts_with("bk")) lists.push_back(name + "_sparse_names.json");
+    for (const std::string& list : lists)
+      for (const std::string prefix : {"", "model.diffusion_model."})
+        for (const bool convolutions : {false, true}) {
+          SCOPED_TRACE(testing::Message() << name << " as " << list << " behind \"" << prefix << "\"");
+          const Stored stored = stored_as(name, recorder.shapes, list, prefix, convolutions);
+          const UNetKeys keys(stored, prefix);
+          const UNetConfig inferred = infer_unet_config(keys);
+          EXPECT_EQ(inferred, config);
+          if (convolutions) {
+            EXPECT_EQ(run(UNet(inferred, Weights(*backend, keys))), run(first));
+          }
+        }
+  }
+}
+
+template <class F>
+void expect_error(ErrorKind kind, const std::string& part, const F& f) {
+  try {
+    f();
+    ADD_FAILURE() << "no error about " << part;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), kind) << e.what();
+    EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+  }
+}
+
+TEST(UNet, NamesWhatIsMissingOrMisshapen) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  const std::string name = "bk_tiny";
+  const UNetConfig config = tiny_config(name);
+  const Recorder recorder(name);
+  const UNet first(config, Weights(*backend, recorder));
+  const Stored whole = stored_as(name, recorder.shapes, name + "_sparse_names.json", "", true);
+  const auto load = [&](const Stored& stored) {
+    const UNetKeys keys(stored);
+    UNet(infer_unet_config(keys), Weights(*backend, keys));
+  };
+  for (const char* key : {"input_blocks.1.0.emb_layers.1.weight", "output_blocks.5.2.conv.weight",
+                          "output_blocks.0.1.transformer_blocks.0.ff.net.2.bias", "out.2.weight",
+                          "time_embed.2.weight", "input_blocks.1.0.in_layers.2.weight"}) {
+    Stored without = whole, misshapen = whole;
+    ASSERT_EQ(without.entries.erase(key), 1) << key;
+    Shape& shape = misshapen.entries[key].shape;
+    shape = shape.with(0, shape[0] + 1);
+    // Inference looks under diffusers' names, the loader says what it looked for.
+    expect_error(ErrorKind::input, "", [&] { load(without); });
+    expect_error(ErrorKind::input, "", [&] { load(misshapen); });
+  }
+  Stored misshapen = whole;
+  misshapen.entries["time_embed.2.weight"].shape = {3, 3};
+  expect_error(ErrorKind::input, "tensor \"time_embed.2.weight\" has the shape [3, 3], expected [128, 128]",
+               [&] { load(misshapen); });
+  Stored without = whole;
+  without.entries.erase("time_embed.2.weight");
+  expect_error(ErrorKind::input, "\"time_embed.2.weight\"", [&] { load(without); });
+
+  // A configuration that says more than the file holds.
+  UNetConfig deeper = config;
+  deeper.down[1][0] = 2;
+  expect_error(ErrorKind::input, "input_blocks.4.1.transformer_blocks.1.", [&] {
+    const UNetKeys keys(whole);
+    UNet(deeper, Weights(*backend, keys));
+  });
+  const Stored nothing("none");
+  expect_error(ErrorKind::input, "not a U-Net", [&] { load(nothing); });
+
+  // Latents that cannot be halved twice.
+  const Tensor odd({1, 6, 8, 4}, DType::f32);
+  expect_error(ErrorKind::usage, "expected multiples of 4",
+               [&] { UNetNetwork(*backend, first, condition_of(*backend, name, config, 0, 1))(odd, 1); });
+}
+
+TEST(DiffusersUNet, RefusesWhatItDoesNotKnow) {
+  const nlohmann::json good = parse_json_file(golden_path("unet/ssd1b.json"));
+  struct Case {
+    const char* key;
+    nlohmann::json value;
+    const char* message;
+  };
+  const Case cases[] = {
+      {"down_block_types", {"DownBlock2D", "AttnDownBlock2D", "DownBlock2D"}, "AttnDownBlock2D"},
+      {"down_block_types", {"DownBlock2D"}, "\"up_block_types\" has 3 blocks, expected 1"},
+      {"up_block_types", "UpBlock2D", "an array of strings"},
+      {"mid_block_type", "UNetMidBlock2DSimpleCrossAttn", "\"mid_block_type\""},
+      {"block_out_channels", {64, 64}, "\"block_out_channels\" has 2 values"},
+      {"block_out_channels", {64, 64, 130}, "do not divide into 32 groups"},
+      {"attention_head_dim", {1, 1, 3}, "do not divide into 3 heads"},
+      {"attention_head_dim", {1, 1}, "\"attention_head_dim\" has 2 values, expected 3"},
+      {"layers_per_block", 0, "\"layers_per_block\""},
+      {"layers_per_block", 1e9, "\"layers_per_block\""},
+      {"transformer_layers_per_block", {1, {1}, {1, 1}}, "\"transformer_layers_per_block\""},
+      {"reverse_transformer_layers_per_block", nullptr, "\"reverse_transformer_layers_per_block\""},
+      {"reverse_transformer_layers_per_block", {{1, 1, 2}, {1, -2, 1}, 1}, "-2"},
+      {"addition_embed_type", "image", "\"addition_embed_type\""},
+      {"projection_class_embeddings_input_dim", nullptr, "\"projection_class_embeddings_input_dim\""},
+      {"class_embed_type", "timestep", "\"class_embed_type\" is \"timestep\""},
+      {"resnet_time_scale_shift", "scale_shift", "\"resnet_time_scale_shift\""},
+      {"freq_shift", 1, "\"freq_shift\" is 1, expected 0"},
+      {"_class_name", "UNet2DModel", "\"_class_name\""},
+      {"cross_attention_dim", {2048, 768, 2048}, "\"cross_attention_dim\""},
+  };
+  EXPECT_EQ(read_diffusers_unet_config(good, "unet/config.json"), tiny_config("ssd1b"));
+  for (const auto& [key, value, message] : cases) {
+    nlohmann::json broken = good;
+    broken[key] = value;
+    SCOPED_TRACE(broken[key].dump());
+    expect_error(ErrorKind::input, message, [&] { read_diffusers_unet_config(broken, "unet/config.json"); });
+    expect_error(ErrorKind::input, "unet/config.json",
+                 [&] { read_diffusers_unet_config(broken, "unet/config.json"); });
+  }
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,116 @@
+#include "tstitch/condition/text_encoder.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <span>
+
+#include "tstitch/base/error.h"
+#include "tstitch/io/file.h"
+#include "tstitch/io/json.h"
+#include "tstitch/models/clip_text_keys.h"
+#include "tstitch/ops/ops.h"
+#include "tstitch/text/prompt.h"
+#include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/config_reader.h"
+#include "tstitch/zoo/file_weights.h"
+
+namespace tstitch {
+namespace {
+
+constexpr int64_t kOpenClipWidth = 1024;  // of Stable Diffusion 2's
+
+// config.json of transformers' CLIPTextModel.
+ClipTextConfig read_clip_text_config(const std::string& path) {
+  const nlohmann::json object = parse_json_file(path);
+  const ConfigReader reader(object, path);
+  ClipTextConfig config;
+  std::string type = "clip_text_model", activation = "quick_gelu";
+  reader.read("model_type", type, {"clip_text_model"});
+  reader.read("vocab_size", config.vocabulary, 1, 1 << 24);
+  reader.read("max_position_embeddings", config.positions, 1, 1 << 16);
+  reader.read("hidden_size", config.width, 1, 1 << 16);
+  reader.read("num_hidden_layers", config.layers, 1, 256);
+  reader.read("num_attention_heads", config.heads, 1, 1024);
+  reader.read("intermediate_size", config.mlp_size, 1, 1 << 18);
+  reader.read("hidden_act", activation, {"quick_gelu", "gelu"});
+  config.activation = activation == "gelu" ? Activation::gelu : Activation::quick_gelu;
+  check(config.width % config.heads == 0, ErrorKind::input, path, ": \"hidden_size\" is ", config.width,
+        ", which does not divide into ", config.heads, " heads");
+  return config;
+}
+
+ClipTokenizer make_tokenizer() {
+  const MappedFile file(assets_folder() + "/clip_merges.txt");
+  return file.parsed([](std::span<const std::byte> bytes) {
+    return ClipTokenizer({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  });
+}
+
+double mean_of(const Tensor& x) {
+  const float* values = x.data<float>();
+  return std::accumulate(values, values + x.elements(), 0.0) / static_cast<double>(x.elements());
+}
+
+// One chunk, (77, width): each token's row times its weight, the mean as before.
+void weigh(Tensor& chunk, std::span<const float> weights) {
+  const double before = mean_of(chunk);
+  for (int64_t token = 0; token < chunk.extent(0); ++token)
+    for (int64_t i = 0; i < chunk.columns(); ++i)
+      chunk.data<float>()[token * chunk.columns() + i] *= weights[static_cast<size_t>(token)];
+  const double after = mean_of(chunk);
+  if (after == 0) return;
+  const auto factor = static_cast<float>(before / after);
+  for (int64_t i = 0; i < chunk.elements(); ++i) chunk.data<float>()[i] *= factor;
+}
+
+}  // namespace
+
+const ModelInfo& model_with_text_encoder(const std::vector<ModelInfo>& models) {
+  for (auto model = models.rbegin(); model != models.rend(); ++model)
+    if (!model->files.text_encoder.empty()) return *model;
+  fail(ErrorKind::input, "\"", printable(models.back().path),
+       "\" holds no text encoder: expected one in a checkpoint of everything or in diffusers' folder");
+}
+
+TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip)
+    : backend_(backend), tokenizer_(make_tokenizer()) {
+  const std::string& path = model.files.text_encoder;
+  const bool own = path == model.files.weights;
+  const ModelFiles files = own ? model.files : find_model_files(path);
+  const TensorFile file = open_weights(files, WeightChoice::automatic);
+  const FileWeights stored(file);
+  const ClipTextKeys keys(stored);
+  const bool described = !own && !files.config.empty();
+  const ClipTextConfig config =
+      described ? read_clip_text_config(files.config) : infer_clip_text_config(keys);
+  check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
+        config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);
+  check(config.width == model.context_width, ErrorKind::input, file.path(), ": a text encoder that gives ",
+        config.width, " numbers a token, but ", model.name, " reads ", model.context_width);
+  // Stable Diffusion 2 reads the layer before the last; transformers' folders have no last one.
+  const int64_t trained = config.width == kOpenClipWidth && !described ? 2 : 1;
+  clip_ = std::make_unique<ClipText>(config, Weights(backend, keys), (clip_skip ? clip_skip : trained) - 1);
+  padding_ = config.width == kOpenClipWidth ? 0 : ClipTokenizer::kEnd;
+}
+
+Tensor TextEncoder::encode(const std::vector<std::string>& texts) const {
+  std::vector<std::vector<PromptChunk>> chunks;
+  for (const std::string& text : texts) chunks.push_back(tokenize_prompt(tokenizer_, text, padding_));
+  pad_to_longest(chunks, padding_);
+  const auto P = static_cast<int64_t>(texts.size()), C = static_cast<int64_t>(chunks.at(0).size());
+
+  std::vector<int32_t> ids;
+  for (const auto& prompt : chunks)
+    for (const PromptChunk& chunk : prompt) ids.insert(ids.end(), chunk.ids.begin(), chunk.ids.end());
+  const Tensor encoded = backend_.download((*clip_)(ids, P * C));  // (P C, 77, width)
+  for (int64_t p = 0; p < P; ++p)
+    for (int64_t c = 0; c < C; ++c) {
+      const auto& weights = chunks[static_cast<size_t>(p)][static_cast<size_t>(c)].weights;
+      Tensor chunk = encoded.slice(p * C + c, p * C + c + 1).reshape({encoded.extent(1), encoded.extent(2)});
+      if (std::ranges::any_of(weights, [](float weight) { return weight != 1; })) weigh(chunk, weights);
+    }
+  return backend_.upload(encoded.reshape({P, C * encoded.extent(1), encoded.extent(2)}));
+}
+
+}  // namespace tstitch

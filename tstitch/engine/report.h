@@ -1,0 +1,42 @@
+// What a run tells about itself: the JSON of --json and the parameters in a PNG file.
+#pragma once
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tstitch/engine/run.h"
+#include "tstitch/engine/run_spec.h"
+#include "tstitch/zoo/model.h"
+
+namespace tstitch {
+
+// The most memory this process has held, in bytes.
+int64_t peak_memory_bytes();
+
+// Of a run with adaptive switching: steps of the small model per image.
+double mean_small_steps(const RunResult& result);
+
+// "fashion-s: steps 1-20, fashion-l: 21-50", with the models that serve no step.
+std::string describe(const Plan& plan, std::span<const ModelInfo> models);
+
+// One JSON object: what is known of a run before it, its trajectory, models and settings.
+std::string json_plan(const Plan& plan, std::span<const Model> models, const std::string& device);
+
+// The same and what was measured: evaluations and milliseconds per model, load time, total, peak memory,
+// output files, and the hash of the latents ("fnv1a64:0123456789abcdef" of their bytes, f32 NCHW) where this
+// run sampled them all. Times in milliseconds.
+std::string json_report(const Plan& plan, std::span<const Model> models, const RunResult& result,
+                        const std::string& device, const std::vector<std::string>& outputs);
+
+// The plan with `estimated_ms`, for a run that only was planned.
+std::string json_estimate(const Plan& plan, std::span<const Model> models, const std::string& device,
+                          double estimated_seconds);
+
+// Key and text pairs for a PNG file: `parameters` in the form of A1111's web UI, with the names of the models
+// and the steps of each; `image` is an index into plan.classes, or -1 for a grid of all.
+std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std::span<const ModelInfo> models,
+                                                          int64_t image);
+
+}  // namespace tstitch

@@ -1,0 +1,243 @@
+#include "tstitch/engine/run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <optional>
+
+#include "tstitch/base/clock.h"
+#include "tstitch/base/error.h"
+#include "tstitch/diffusion/guidance.h"
+#include "tstitch/diffusion/sample.h"
+#include "tstitch/engine/adaptive_batch.h"
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+namespace {
+
+std::vector<uint64_t> indices_of(IndexRange images) {
+  std::vector<uint64_t> indices(static_cast<size_t>(images.count));
+  std::iota(indices.begin(), indices.end(), static_cast<uint64_t>(images.first));
+  return indices;
+}
+
+// What these images of the run show.
+Conditions conditions_of(const Plan& plan, const RunInputs& inputs, std::span<const uint64_t> images) {
+  Conditions conditions{.subjects = {},
+                        .images = {images.begin(), images.end()},
+                        .seed = plan.seed,
+                        .null_context = plan.null_context,
+                        .contexts = inputs.contexts};
+  for (const uint64_t image : images) conditions.subjects.push_back(plan.classes[static_cast<size_t>(image)]);
+  return conditions;
+}
+
+std::unique_ptr<NoiseSource> noise_of(Backend& backend, const Plan& plan, IndexRange images) {
+  const Shape chw = {plan.channels, plan.height, plan.width};
+  auto drawn = make_noise(backend, plan.rng, plan.seed, indices_of(images), chw);
+  if (!plan.given.initial && !plan.given.steps) return drawn;
+  const Shape nchw = {images.count, plan.channels, plan.height, plan.width};
+  return std::make_unique<GivenNoise>(backend, plan.given, images.first, nchw, std::move(drawn));
+}
+
+// x at the trajectory's first level: noise, or the initial picture under noise (q(x_t | x_0)).
+Tensor start_of(Backend& backend, const Plan& plan, const RunInputs& inputs, NoiseSource& noise) {
+  Tensor x = noise.initial();
+  if (!inputs.init_latent) return plan.initial_scale == 1 ? x : combine(backend, {{plan.initial_scale, &x}});
+  const Tensor clean =
+      repeat(backend, to_channels_last(backend, backend.upload(inputs.init_latent)), x.extent(0));
+  const NoiseLevel& level = plan.trajectory[0].level;
+  return combine(backend, {{level.alpha, &clean}, {level.sigma, &x}});
+}
+
+// Times the steps and passes them on, and what is predicted in them.
+class BatchObserver final : public Observer {
+ public:
+  // adaptive: null where the trajectory says who serves a step.
+  BatchObserver(RunObserver& outer, RunResult& result, const Solver& solver, AdaptiveBatch* adaptive,
+                Progress progress)
+      : outer_(outer), result_(result), solver_(solver), adaptive_(adaptive), progress_(progress) {}
+
+  void before(const Step& step) override {
+    if (adaptive_) adaptive_->begin_step();
+    progress_.step = step.index;
+    progress_.model = adaptive_ ? adaptive_->serving() : step.denoiser;
+    outer_.progress(progress_);
+    step_ = &step;
+    stopwatch_ = {};
+  }
+
+  void predicted(const Tensor& x, const Prediction& prediction) {
+    if (!step_) return;
+    if (adaptive_) adaptive_->observe(*step_, prediction);
+    outer_.predicted(progress_.images, *step_, x, prediction);
+    step_ = nullptr;
+  }
+
+  bool after(const Step& step, const Tensor&) override {
+    if (!adaptive_) {
+      ModelTime& time = result_.models[static_cast<size_t>(step.denoiser)];
+      time.seconds += stopwatch_.seconds();
+      time.evaluations += std::ssize(solver_.asks(step));
+    }
+    return !outer_.cancelled();
+  }
+
+ private:
+  RunObserver& outer_;
+  RunResult& result_;
+  const Solver& solver_;
+  AdaptiveBatch* adaptive_;
+  Progress progress_;
+  const Step* step_ = nullptr;  // until something is predicted in it
+  Stopwatch stopwatch_;
+};
+
+// Tells the observer what a denoiser predicts.
+class ObservedDenoiser final : public Denoiser {
+ public:
+  ObservedDenoiser(Denoiser& inner, BatchObserver& observer) : inner_(inner), observer_(observer) {}
+
+  Prediction predict(const Tensor& x, const NoiseLevel& level) const override {
+    Prediction prediction = inner_.predict(x, level);
+    observer_.predicted(x, prediction);
+    return prediction;
+  }
+  void prepare(std::span<const NoiseLevel> levels) override { inner_.prepare(levels); }
+
+ private:
+  Denoiser& inner_;
+  BatchObserver& observer_;
+};
+
+void check_finite(const Tensor& latents, int64_t first) {
+  const int64_t size = latents.elements() / latents.extent(0);
+  for (int64_t i = 0; i < latents.elements(); ++i)
+    check(std::isfinite(latents.data<float>()[i]), ErrorKind::input, "image ", first + i / size,
+          " holds numbers that are not finite: the models or the guidance scale do not suit this trajectory");
+}
+
+std::vector<IndexRange> batches_of(std::span<const IndexRange> images, int64_t batch_size) {
+  std::vector<IndexRange> batches;
+  for (const IndexRange& range : images)
+    for (int64_t first = range.first; first < range.end(); first += batch_size)
+      batches.push_back({first, std::min(batch_size, range.end() - first)});
+  return batches;
+}
+
+}  // namespace
+
+KeepLatents::KeepLatents(const Plan& plan)
+    : latents_({plan.images(), plan.channels, plan.height, plan.width}, DType::f32) {}
+
+void KeepLatents::take(IndexRange images, const Tensor& latents) {
+  std::copy_n(latents.data<float>(), latents.elements(),
+              latents_.slice(images.first, images.end()).data<float>());
+}
+
+RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
+              std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
+              const RunInputs& inputs) {
+  const Stopwatch stopwatch;
+  double sink_seconds = 0;
+  RunResult result{.latents = {}, .models = std::vector<ModelTime>(models.size())};
+  if (plan.switch_threshold) result.small_steps.resize(static_cast<size_t>(plan.trajectory.size()) + 1);
+  const auto solver = make_solver(backend, plan.sampler, plan.solver);
+  const std::vector<IndexRange> batches = batches_of(images, plan.batch_size);
+
+  for (size_t batch = 0; batch < batches.size(); ++batch) {
+    const auto [first, count] = batches[batch];
+    std::optional<AdaptiveBatch> adaptive;
+    if (plan.switch_threshold) adaptive.emplace(backend, models, plan, batches[batch], inputs, result.models);
+    BatchObserver steps(observer, result, *solver, adaptive ? &*adaptive : nullptr,
+                        {.batch = static_cast<int64_t>(batch),
+                         .batches = std::ssize(batches),
+                         .step = 0,
+                         .steps = plan.trajectory.size(),
+                         .model = 0,
+                         .images = batches[batch],
+                         .images_done = result.images,
+                         .images_total = total(batches)});
+
+    std::vector<std::unique_ptr<Denoiser>> bound(models.size()), observed(models.size());
+    std::vector<Denoiser*> pointers(models.size());
+    for (size_t i = 0; i < models.size(); ++i) {
+      if (plan.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
+      if (!adaptive) bound[i] = make_denoiser(backend, models[i], plan, batches[batch], inputs);
+      observed[i] = std::make_unique<ObservedDenoiser>(adaptive ? adaptive->denoiser() : *bound[i], steps);
+      pointers[i] = observed[i].get();
+    }
+
+    const auto noise = noise_of(backend, plan, batches[batch]);
+    const Sampled sampled =
+        sample(plan.trajectory, pointers, *solver, *noise, start_of(backend, plan, inputs, *noise), &steps);
+    result.cancelled = sampled.cancelled;
+    if (result.cancelled) break;
+
+    const Tensor latents = backend.download(to_channels_first(backend, sampled.x));
+    check_finite(latents, first);
+    result.images += count;
+    if (adaptive)
+      for (const int small : adaptive->small_steps()) ++result.small_steps[static_cast<size_t>(small)];
+    result.latents_hash =
+        fnv1a(latents.bytes(), static_cast<size_t>(latents.elements()) * sizeof(float), result.latents_hash);
+    const Stopwatch sink_stopwatch;
+    sink.take(batches[batch], latents);
+    sink_seconds += sink_stopwatch.seconds();
+  }
+  result.seconds = stopwatch.seconds() - sink_seconds;
+  return result;
+}
+
+RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer,
+              const RunInputs& inputs) {
+  const IndexRange all = {0, plan.images()};
+  KeepLatents keep(plan);
+  RunResult result = run(backend, models, plan, {&all, 1}, observer, keep, inputs);
+  result.latents = keep.latents();
+  return result;
+}
+
+// Guidance doubles the batch, [conditions; null].
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
+                                        std::span<const uint64_t> images, const RunInputs& inputs) {
+  Conditions conditions = conditions_of(plan, inputs, images);
+  if (plan.guided()) {
+    conditions.subjects.resize(2 * images.size(), Conditions::kNull);
+    conditions.images.insert(conditions.images.end(), images.begin(), images.end());
+  }
+  auto denoiser = std::make_unique<NetworkDenoiser>(
+      backend, model.network->bind(conditions, plan.height, plan.width), model.info.prediction);
+  if (!plan.guided()) return denoiser;
+  return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
+}
+
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
+                                        IndexRange images, const RunInputs& inputs) {
+  return make_denoiser(backend, model, plan, indices_of(images), inputs);
+}
+
+int64_t evaluations(Backend& backend, const Plan& plan, int model) {
+  return std::ssize(levels_asked(plan.trajectory, *make_solver(backend, plan.sampler, plan.solver), model));
+}
+
+double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats,
+                       const RunInputs& inputs) {
+  const int64_t count = std::min(plan.batch_size, plan.images());
+  const auto denoiser = make_denoiser(backend, model, plan, {0, count}, inputs);
+  const Tensor x = noise_of(backend, plan, {0, count})->initial();
+  const NoiseLevel level = plan.trajectory[0].level;
+  denoiser->prepare({&level, 1});
+  denoiser->predict(x, level);
+  std::vector<double> seconds;
+  for (int i = 0; i < repeats; ++i) {
+    const Stopwatch stopwatch;
+    denoiser->predict(x, level);
+    seconds.push_back(stopwatch.seconds());
+  }
+  std::ranges::nth_element(seconds, seconds.begin() + repeats / 2);
+  return seconds[static_cast<size_t>(repeats / 2)];
+}
+
+}  // namespace tstitch

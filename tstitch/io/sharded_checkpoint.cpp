@@ -1,0 +1,58 @@
+#include "tstitch/io/sharded_checkpoint.h"
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tstitch/io/checkpoint.h"
+#include "tstitch/io/json.h"
+#include "tstitch/io/refuse.h"
+
+namespace tstitch {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMostShards = 1024;
+
+// shard -> the tensors that the index says it holds.
+std::map<std::string, std::set<std::string>> read_index(const std::string& path) {
+  const nlohmann::json index = parse_json_file(path);
+  const auto map = index.is_object() ? index.find("weight_map") : index.end();
+  if (map == index.end() || !map->is_object())
+    refuse(path, "SHARD_INDEX", "expected an object with \"weight_map\": {tensor: file}");
+  std::map<std::string, std::set<std::string>> shards;
+  for (const auto& [tensor, file] : map->items()) {
+    const std::string name = file.is_string() ? file.get<std::string>() : "";
+    // Nothing but the folder of the index is opened, whatever the index says.
+    if (name.empty() || name == "." || name == ".." ||
+        name.find_first_of(std::string_view("/\0", 2)) != std::string::npos)
+      refuse(path, "SHARD_INDEX", "tensor \"", printable(tensor, 80), "\" is in \"", printable(name, 80),
+             "\", expected the name of a file beside the index");
+    shards[name].insert(tensor);
+    if (shards.size() > kMostShards) refuse(path, "RES_LIMIT", "more than ", kMostShards, " shards");
+  }
+  return shards;
+}
+
+}  // namespace
+
+TensorFile read_sharded(const std::string& index_path) {
+  TensorFile::Tensors tensors;
+  TensorFile::Metadata metadata;
+  for (const auto& [name, promised] : read_index(index_path)) {
+    const TensorFile shard = open_checkpoint((fs::path(index_path).parent_path() / name).string());
+    for (const std::string& tensor : promised) {
+      const auto found = shard.tensors().find(tensor);
+      if (found == shard.tensors().end())
+        refuse(index_path, "SHARD_MISSING", "\"", printable(name, 80), "\" has no tensor \"",
+               printable(tensor, 80), "\", which the index promises");
+      tensors.insert(*found);
+    }
+    metadata.insert(shard.metadata().begin(), shard.metadata().end());
+  }
+  return TensorFile(index_path, std::move(tensors), std::move(metadata));
+}
+
+}  // namespace tstitch

@@ -1,0 +1,208 @@
+#include "tstitch/output/run_manifest.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tstitch/base/crc32.h"
+#include "tstitch/base/error.h"
+#include "tstitch/base/hash.h"
+#include "tstitch/base/version.h"
+#include "tstitch/condition/text_encoder.h"
+#include "tstitch/io/file.h"
+#include "tstitch/io/json.h"
+#include "tstitch/io/refuse.h"
+#include "tstitch/zoo/latents.h"
+
+namespace tstitch {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kFormat = "tstitch run 1";
+constexpr int64_t kMostImages = 1'000'000, kLargestSide = 1 << 16;
+
+// The entries, and what a user changes to change one.
+struct Entry {
+  const char *key, *option;
+};
+constexpr Entry kEntries[] = {{"format", "the format"},
+                              {"version", "the version of tstitch"},
+                              {"models", "--model"},
+                              {"predictions", "--prediction"},
+                              {"vae", "--vae"},
+                              {"seed", "--seed"},
+                              {"images", "the number of images (--batch-count, --class)"},
+                              {"classes", "--class"},
+                              {"labelled", "whether the model has classes"},
+                              {"picture", "the picture's [height, width, channels]"},
+                              {"steps", "--steps"},
+                              {"levels", "--spacing or --scheduler"},
+                              {"trajectory", "the trajectory (--ratio, --switch)"},
+                              {"sampler", "--sampler"},
+                              {"eta", "--eta"},
+                              {"solver_reset", "--solver-reset"},
+                              {"cfg_scale", "--cfg-scale"},
+                              {"cfg_channels", "--cfg-channels"},
+                              {"rng", "--rng"},
+                              {"null_context", "--uncond"},
+                              {"prompts", "--prompt"},
+                              {"negative_prompt", "--negative-prompt"},
+                              {"clip_skip", "--clip-skip"},
+                              {"text_encoder", "the text encoder"},
+                              {"init_image", "--init-image"},
+                              {"init_latent", "--init-latent"},
+                              {"noise", "--noise"},
+                              {"arithmetic", "the device's arithmetic (--device, --dtype)"}};
+
+std::string hex(uint64_t value) {
+  char text[20];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+std::string hash_of(const Tensor& tensor) {
+  if (!tensor) return "";
+  return hex(fnv1a(tensor.bytes(), static_cast<size_t>(tensor.elements() * size_of(tensor.dtype()))));
+}
+
+// Names, shapes, types and elements of all tensors, and the configurations beside them.
+std::string content_of(const ModelFiles& files, WeightChoice choice) {
+  const TensorFile file = open_weights(files, choice);
+  uint32_t crc = 0;
+  int64_t bytes = 0;
+  const auto add = [&](const std::string& text) { crc = crc32(std::as_bytes(std::span(text)), crc); };
+  for (const auto& [name, tensor] : file.tensors()) {
+    add(concat(name, ' ', tensor.dtype_name));
+    for (const int64_t extent : tensor.shape) add(concat(' ', extent));
+    const auto checksum = [&](std::span<const std::byte>) { return crc32(tensor.bytes, crc); };
+    crc = tensor.file->parsed(checksum);
+    bytes += std::ssize(tensor.bytes);
+    tensor.file->release(tensor.bytes);
+  }
+  for (const auto& [key, value] : file.metadata()) add(concat(key, '=', value, '\n'));
+  for (const std::string& path : {files.config, files.scheduler})
+    if (!path.empty()) crc = crc32_of_file(path, crc);
+  return concat(bytes, " bytes, crc32 ", hex(crc).substr(8));
+}
+
+std::string text_encoder_of(const std::vector<ModelInfo>& models) {
+  if (!models.back().context_width) return "";
+  const ModelInfo& model = model_with_text_encoder(models);
+  if (model.files.text_encoder == model.files.weights) return "of a model";
+  return content_of(find_model_files(model.files.text_encoder), WeightChoice::automatic);
+}
+
+}  // namespace
+
+std::string hash_of_levels(const Trajectory& trajectory) {
+  uint64_t hash = fnv1a(nullptr, 0);
+  for (const Step& step : trajectory)
+    for (const NoiseLevel& level : {step.level, step.next})
+      for (const double number : {level.t, level.alpha, level.sigma})
+        hash = fnv1a(&number, sizeof number, hash);
+  return hex(hash);
+}
+
+RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string& vae_path)
+    : vae(vae_path.empty() ? "" : content_of(find_decoder(vae_path), WeightChoice::automatic)),
+      text_encoder(text_encoder_of(infos)) {
+  for (const ModelInfo& info : infos) models.push_back(content_of(info.files, info.weights));
+}
+
+RunManifest::RunManifest(const Plan& plan, const std::vector<ModelInfo>& models, const RunContents& contents,
+                         const Backend& backend) {
+  json predictions = json::array();
+  for (const ModelInfo& model : models) predictions.push_back(name_of(model.prediction));
+  const ModelInfo& last = models.back();
+  const int64_t unit = last.pixels_per_latent;
+  text_ = json{{"format", kFormat},
+               {"version", kVersion},
+               {"models", contents.models},
+               {"predictions", predictions},
+               {"vae", contents.vae},
+               {"seed", plan.seed},
+               {"images", plan.images()},
+               {"classes", hex(fnv1a(plan.classes.data(), plan.classes.size() * sizeof(int64_t)))},
+               {"labelled", last.num_classes > 0},
+               {"picture", {plan.height * unit, plan.width * unit, last.pixels ? plan.channels : 3}},
+               {"steps", plan.trajectory.size()},
+               {"levels", hash_of_levels(plan.trajectory)},
+               {"trajectory", plan.switch_threshold ? json{{"switch_threshold", *plan.switch_threshold}}
+                                                    : json(format_assignment(plan.trajectory.assignment()))},
+               {"sampler", plan.sampler},
+               {"eta", plan.solver.eta},
+               {"solver_reset", plan.solver.reset_at_switch},
+               {"cfg_scale", plan.cfg_scale},
+               {"cfg_channels", plan.cfg_channels},
+               {"rng", plan.rng},
+               {"null_context", hash_of(plan.null_context)},
+               {"prompts", plan.prompts},
+               {"negative_prompt", plan.negative_prompt},
+               {"clip_skip", plan.clip_skip},
+               {"text_encoder", contents.text_encoder},
+               {"init_image", hash_of(plan.init_image)},
+               {"init_latent", hash_of(plan.given.initial)},
+               {"noise", hash_of(plan.given.steps)},
+               {"arithmetic", backend.arithmetic()}}
+              .dump(2) +
+          "\n";
+  check(text_.size() <= kMostJsonBytes, ErrorKind::usage, "the prompts of one run take ", text_.size(),
+        " bytes, expected at most ", kMostJsonBytes, ": share them between runs");
+  read_shape("this run");
+}
+
+RunManifest::RunManifest(const std::string& text, const std::string& where) {
+  const json manifest = parse_json(text, where);
+  if (!manifest.is_object()) refuse(where, "RUN_MANIFEST", "not a JSON object");
+  text_ = manifest.dump(2) + "\n";
+  read_shape(where);
+}
+
+void RunManifest::read_shape(const std::string& where) {
+  const json manifest = json::parse(text_);
+  const auto integer = [&](const json& value, const char* key, int64_t most) {
+    if (!value.is_number_integer() || value < 1 || value > most)
+      refuse(where, "RUN_MANIFEST", "\"", key, "\" is ", printable(value.dump()), ", expected 1 ... ", most);
+    return value.get<int64_t>();
+  };
+  const auto entry = [&](const char* key) -> const json& {
+    const auto found = manifest.find(key);
+    if (found == manifest.end()) refuse(where, "RUN_MANIFEST", "no \"", key, "\"");
+    return *found;
+  };
+  if (entry("format") != kFormat)
+    refuse(where, "RUN_MANIFEST", "\"format\" is ", printable(entry("format").dump()), ", expected \"",
+           kFormat, "\"");
+  images_ = integer(entry("images"), "images", kMostImages);
+  const json& picture = entry("picture");
+  if (!picture.is_array() || picture.size() != 3)
+    refuse(where, "RUN_MANIFEST", "\"picture\" is ", printable(picture.dump()),
+           ", expected [height, width, channels]");
+  height_ = integer(picture[0], "picture", kLargestSide);
+  width_ = integer(picture[1], "picture", kLargestSide);
+  channels_ = integer(picture[2], "picture", 3);
+  if (!entry("labelled").is_boolean())
+    refuse(where, "RUN_MANIFEST", "\"labelled\" is neither true nor false");
+  labelled_ = entry("labelled").get<bool>();
+}
+
+uint64_t RunManifest::fingerprint() const { return fnv1a(text_.data(), text_.size()); }
+
+std::string RunManifest::fingerprint_text() const { return hex(fingerprint()); }
+
+std::string RunManifest::differences(const RunManifest& earlier) const {
+  const json ours = json::parse(text_), theirs = json::parse(earlier.text_);
+  std::string text;
+  int shown = 0;
+  for (const auto& [key, option] : kEntries) {
+    const json before = theirs.value(key, json());
+    if (ours.at(key) == before) continue;
+    if (++shown > 3) return text + "; and more";
+    text += concat(text.empty() ? "" : "; ", option, " is ", printable(ours.at(key).dump(), 80),
+                   ", but the unfinished run has ", printable(before.dump(), 80));
+  }
+  return text.empty() && text_ != earlier.text_ ? "its manifest has entries that this version does not know"
+                                                : text;
+}
+
+}  // namespace tstitch

@@ -1,0 +1,49 @@
+#include "tstitch/zoo/feature_file.h"
+
+#include <nlohmann/json.hpp>
+
+#include "tstitch/base/error.h"
+#include "tstitch/io/checkpoint.h"
+#include "tstitch/io/json.h"
+#include "tstitch/models/demo_classifier.h"
+#include "tstitch/models/inception_v3.h"
+#include "tstitch/zoo/config_reader.h"
+#include "tstitch/zoo/file_weights.h"
+
+namespace tstitch {
+namespace {
+
+FeatureNetConfig read_feature_net_config(const TensorFile& file) {
+  const std::string where = concat(file.path(), ": metadata \"config\"");
+  const nlohmann::json object = parse_json(file.metadata().at("config"), where);
+  const ConfigReader reader(object, where);
+  FeatureNetConfig c;
+  reader.read("input_size", c.input_size, 1, 4096);
+  reader.read("in_channels", c.in_channels, 1, 4);
+  reader.read("widths", c.widths, 1, 65536);
+  reader.read("kernels", c.kernels, 1, 15);
+  reader.read("features", c.features, 1, 65536);
+  reader.read("num_classes", c.num_classes, 1, 65536);
+  const int64_t layers = std::ssize(c.widths);
+  check(layers > 0 && std::ssize(c.kernels) == layers, ErrorKind::input, where, ": ", layers,
+        " \"widths\" and ", c.kernels.size(), " \"kernels\", expected as many of both");
+  for (const int64_t kernel : c.kernels)
+    check(kernel % 2 == 1, ErrorKind::input, where, ": \"kernels\" holds ", kernel, ", expected odd ones");
+  reader.read("spatial_layer", c.spatial_layer, 0, layers - 1);
+  reader.read("spatial_channels", c.spatial_channels, 1, c.widths[static_cast<size_t>(c.spatial_layer)]);
+  return c;
+}
+
+}  // namespace
+
+std::unique_ptr<FeatureNetwork> load_feature_network(Backend& backend, const std::string& path) {
+  const TensorFile file = open_checkpoint(path);
+  const FileWeights weights(file);
+  if (is_inception_v3(weights)) return load_inception_v3(backend, weights);
+  check(weights.shape("hidden.weight") && file.metadata().contains("config"), ErrorKind::input, path,
+        ": not a feature network: expected InceptionV3 under pytorch-fid's names or the demo family's "
+        "(fashion-features.safetensors)");
+  return std::make_unique<FeatureNet>(read_feature_net_config(file), Weights(backend, weights));
+}
+
+}  // namespace tstitch

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/models/dit.h"
+#include "tstitch/zoo/architecture.h"
+#include "tstitch/zoo/model_info.h"
+
+namespace tstitch {
+
+struct Model {
+  ModelInfo info;
+  std::unique_ptr<LoadedNetwork> network;
+  double load_seconds = 0;
+};
+
+// The information of every file, in order, see read_model_info. Where names are the same, with the folder's
+// before them.
+std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths,
+                                        WeightChoice weights = WeightChoice::automatic,
+                                        std::optional<Parameterization> prediction = {});
+
+// Loads the weights onto the backend. Throws Error{input} when the file's tensors do not fit its
+// configuration or hold numbers that are not finite.
+Model load_model(const ModelInfo& info, Backend& backend);
+
+// A model of random weights (nn/random_weights.h) where only speed or parity matters.
+Model random_model(const DiTConfig& config, const std::string& tag, uint64_t seed, Backend& backend);
+
+}  // namespace tstitch

@@ -1,0 +1,82 @@
+// What a checkpoint says about itself, read without loading its weights.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tstitch/diffusion/denoiser.h"
+#include "tstitch/diffusion/noise_schedule.h"
+#include "tstitch/diffusion/switch_rule.h"
+#include "tstitch/diffusion/timesteps.h"
+#include "tstitch/io/checkpoint.h"
+#include "tstitch/zoo/architecture.h"
+#include "tstitch/zoo/model_files.h"
+
+namespace tstitch {
+
+// The noise a model was trained with: a discrete schedule of betas (tstitch/diffusion/noise_schedule.h) or
+// the straight lines of a rectified flow (tstitch/diffusion/flow_schedule.h).
+struct TrainingNoise {
+  std::string kind = "linear";  // "scaled_linear", "squaredcos_cap_v2" (no start and end), or "flow"
+  double start = 1e-4;          // of betas
+  double end = 2e-2;
+  double shift = 1;  // of flows
+  int timesteps = 1000;
+
+  bool flow() const { return kind == "flow"; }
+  NoiseSchedule betas() const;  // Error{internal} for a flow
+  bool operator==(const TrainingNoise&) const = default;
+};
+
+// How a model is sampled unless the user says otherwise: as its reference does.
+struct SamplingDefaults {
+  std::string sampler = "ddim";
+  double eta = 0;
+  SwitchRule switch_rule = SwitchRule::dit;
+  double cfg_scale = 4;
+  int64_t cfg_channels = 0;                  // guided ones; 0: all
+  Spacing ddim_spacing = Spacing::respaced;  // what ddim and ddpm take
+  SpacingOptions spacing;                    // what its scheduler's configuration says
+};
+
+struct ModelInfo {
+  std::string path;  // as the user gave it
+  ModelFiles files;
+  WeightChoice weights = WeightChoice::automatic;
+  std::string name;  // of the file's metadata, else of the file
+  std::shared_ptr<const Architecture> architecture;
+  int64_t channels = 4, side = 32;  // of the latents it was trained with
+  int64_t pixels_per_latent = 8;    // of a side; the autoencoders of DiT and Stable Diffusion have 8
+  bool pixels = false;              // latents are images in [-1, 1]; else they need a decoder
+  // What the autoencoder's latents were multiplied by, where no file of the autoencoder says it; nothing for
+  // latents of which no published model says it either.
+  std::optional<double> latent_scale = 0.18215;
+  int64_t num_classes = 0;           // of models for classes
+  std::vector<std::string> classes;  // their names, or empty
+  int64_t class_width = 0;           // of a class, where it is a token of context and none is for "no class"
+  int64_t context_width = 0;         // of models for text: what its encoder gives for each token
+  TrainingNoise noise;
+  Parameterization prediction = Parameterization::eps;  // what the network was trained to predict
+  SamplingDefaults defaults;
+  int64_t file_bytes = 0;
+  std::string dtypes;  // of the stored tensors: "F32" or "BF16, F32"
+};
+
+// The tensors of a model: of one file, or of the shards of an index.
+TensorFile open_weights(const ModelFiles& files, WeightChoice weights);
+
+// The configuration is the JSON string `config` in the file's metadata, else config.json beside the file
+// (ours, or diffusers'), else it is inferred from the shapes. Throws Error{input} for values that are
+// missing, out of range or in conflict with the tensors. prediction: instead of what the files say, or of
+// what most files like them predict where they say nothing; Error{usage} for a rectified flow, which has one
+// only.
+ModelInfo read_model_info(const std::string& path, WeightChoice weights = WeightChoice::automatic,
+                          std::optional<Parameterization> prediction = {});
+
+// Why these two cannot take turns on one trajectory, one sentence each; empty when they can.
+std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b);
+
+}  // namespace tstitch
