@@ -47,9 +47,9 @@ std::vector<size_t> spread(size_t count, size_t most) {
   return chosen;
 }
 
-std::string settings(const Plan& plan) {
-  return concat(plan.sampler, ", ", plan.trajectory.size(), " steps, cfg ", plan.cfg_scale, ", seed ",
-                plan.seed);
+std::string settings(const RunSpec& spec) {
+  return concat(spec.sampler, ", ", spec.trajectory.size(), " steps, cfg ", spec.cfg_scale, ", seed ",
+                spec.seed);
 }
 
 std::string names_of(const std::vector<ModelInfo>& infos) {
@@ -67,14 +67,14 @@ std::string csv_of(const At& at) {
   return format("%d,%.9g,%.9g,%.9g", at.step, at.level.t, at.level.alpha, at.level.sigma);
 }
 
-Findings describe_spectrum(const Plan& plan, const std::vector<ModelInfo>& infos,
+Findings describe_spectrum(const RunSpec& spec, const std::vector<ModelInfo>& infos,
                            const std::vector<StepSpectrum>& steps) {
-  const std::vector<double> frequencies = LogAmplitude::frequencies(plan.height, plan.width);
+  const std::vector<double> frequencies = LogAmplitude::frequencies(spec.height, spec.width);
   Findings findings{
       .json = {{"frequencies", frequencies}, {"spectrum", ordered_json::array()}},
       .csv = "step,t,alpha,sigma,frequency,log_amplitude\n",
       .table = format("%6s %9s  %12s %12s %12s\n", "step", "timestep", "lowest", "middle", "highest"),
-      .chart = {.title = concat(describe(plan, infos), "; ", settings(plan)),
+      .chart = {.title = concat(describe(spec, infos), "; ", settings(spec)),
                 .x_label = "spatial frequency of the latent / π",
                 .y_label = "log amplitude",
                 .series = {}}};
@@ -107,12 +107,12 @@ struct Comparison {
   std::vector<PairSimilarity> pairs;
 };
 
-Findings describe_similarity(const Plan& plan, const std::vector<ModelInfo>& infos,
+Findings describe_similarity(const RunSpec& spec, const std::vector<ModelInfo>& infos,
                              const std::vector<Comparison>& comparisons) {
   Findings findings{.json = {{"similarity", ordered_json::array()}},
                     .csv = "of,first,second,step,t,alpha,sigma,cosine_mean,cosine_std,mse,relative_mse\n",
                     .table = "",
-                    .chart = {.title = concat(names_of(infos), ": ", settings(plan)),
+                    .chart = {.title = concat(names_of(infos), ": ", settings(spec)),
                               .x_label = "steps taken",
                               .y_label = "cosine similarity",
                               .series = {}}};
@@ -164,10 +164,10 @@ std::string write(const std::string& stem, const Findings& findings, ordered_jso
   return text;
 }
 
-// analysis(session, plan, observer): the findings, or nothing when the observer has ended it.
+// analysis(session, spec, observer): the findings, or nothing when the observer has ended it.
 template <class Analysis>
 int analyze(const Arguments& a, const std::string& name, const std::vector<ModelInfo>& infos,
-            const Plan& plan, std::span<const Plan> loaded, const Analysis& analysis) {
+            const RunSpec& spec, std::span<const RunSpec> loaded, const Analysis& analysis) {
   check_only_process("analyze");
   constexpr std::string_view kEnding = ".png";
   const std::string output = a.output.empty() ? name + ".png" : a.output;
@@ -181,8 +181,8 @@ int analyze(const Arguments& a, const std::string& name, const std::vector<Model
   const std::string device = session.backend().description();
   const bool talk = !a.json && !a.quiet;
   if (talk)
-    std::printf("%s, %lld images\n%s; %s\n", device.c_str(), static_cast<long long>(plan.images()),
-                describe(plan, infos).c_str(), settings(plan).c_str());
+    std::printf("%s, %lld images\n%s; %s\n", device.c_str(), static_cast<long long>(spec.images()),
+                describe(spec, infos).c_str(), settings(spec).c_str());
   if (session.load(loaded, false) == kInterrupted) return report_interrupted();
   std::vector<std::string> names;
   for (const ModelInfo& info : infos) names.push_back(info.name);
@@ -193,7 +193,7 @@ int analyze(const Arguments& a, const std::string& name, const std::vector<Model
   }
   if (!findings) return report_interrupted();
   const std::string report =
-      write(stem, *findings, ordered_json::parse(json_plan(plan, session.models(), device)));
+      write(stem, *findings, ordered_json::parse(json_spec(spec, session.models(), device)));
   if (a.json)
     std::fputs(report.c_str(), stdout);
   else if (talk)
@@ -203,22 +203,22 @@ int analyze(const Arguments& a, const std::string& name, const std::vector<Model
 
 int spectrum_command(const Arguments& a) {
   const std::vector<ModelInfo> infos = read_models(a);
-  const Plan plan = make_plan(infos, sample_options(a, infos));
-  return analyze(a, "spectrum", infos, plan, {&plan, 1},
+  const RunSpec spec = make_run_spec(infos, sample_options(a, infos));
+  return analyze(a, "spectrum", infos, spec, {&spec, 1},
                  [&](Session& session, RunObserver& observer) -> std::optional<Findings> {
                    const auto steps =
-                       latent_spectrum(session.backend(), session.models(), plan, observer, session.inputs());
+                       latent_spectrum(session.backend(), session.models(), spec, observer, session.inputs());
                    if (steps.empty()) return std::nullopt;
-                   return describe_spectrum(plan, infos, steps);
+                   return describe_spectrum(spec, infos, steps);
                  });
 }
 
 int similarity_command(const Arguments& a) {
   const std::vector<ModelInfo> infos = read_models(a);
   check(infos.size() >= 2, ErrorKind::usage, "similarity is between two models or more, but there is 1");
-  const Plan plan = make_plan(infos, sample_options(a, infos));
-  std::vector<Plan> alone;  // each model drives once
-  for (int i = 0; i < std::ssize(infos); ++i) alone.push_back(served_by(plan, i));
+  const RunSpec spec = make_run_spec(infos, sample_options(a, infos));
+  std::vector<RunSpec> alone;  // each model drives once
+  for (int i = 0; i < std::ssize(infos); ++i) alone.push_back(served_by(spec, i));
   return analyze(
       a, "similarity", infos, alone.back(), alone,
       [&](Session& session, RunObserver& observer) -> std::optional<Findings> {
@@ -229,7 +229,7 @@ int similarity_command(const Arguments& a) {
         if (predictions.pairs.empty()) return std::nullopt;
         Comparison latents{"latents", "when each samples alone", compare(latent_similarity)};
         if (latents.pairs.empty()) return std::nullopt;
-        return describe_similarity(plan, infos, {std::move(predictions), std::move(latents)});
+        return describe_similarity(spec, infos, {std::move(predictions), std::move(latents)});
       });
 }
 

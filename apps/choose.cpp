@@ -54,15 +54,15 @@ struct Costs {
   }
 };
 
-std::vector<int64_t> evaluations_of(Session& session, const Plan& plan, size_t models) {
+std::vector<int64_t> evaluations_of(Session& session, const RunSpec& spec, size_t models) {
   std::vector<int64_t> counts;
   for (size_t m = 0; m < models; ++m)
-    counts.push_back(evaluations(session.backend(), plan, static_cast<int>(m)));
+    counts.push_back(evaluations(session.backend(), spec, static_cast<int>(m)));
   return counts;
 }
 
 // Seconds that the whole run may take.
-double time_limit(const PlanningArguments& a, double alone) {
+double time_limit(const ChooseArguments& a, double alone) {
   return a.speedup ? alone / *a.speedup : parse_seconds("--budget", a.budget);
 }
 
@@ -72,22 +72,22 @@ class Interruptible final : public RunObserver {
 };
 
 // The step losses that two halves of a few images give.
-std::optional<std::array<std::vector<std::vector<double>>, 2>> probe(Session& session, const Plan& plan,
+std::optional<std::array<std::vector<std::vector<double>>, 2>> probe(Session& session, const RunSpec& spec,
                                                                      int64_t probes) {
   std::array<std::vector<std::vector<double>>, 2> losses;
-  const int64_t half = std::max<int64_t>(1, std::min(probes, plan.images()) / 2);
+  const int64_t half = std::max<int64_t>(1, std::min(probes, spec.images()) / 2);
   for (int64_t side = 0; side < 2; ++side) {
-    Plan few = plan;
+    RunSpec few = spec;
     few.given = {};
-    few.seed = plan.seed + static_cast<uint64_t>(side);  // other noise, also where there is one image only
-    const int64_t first = std::min(side * half, plan.images() - half);
-    few.classes = {plan.classes.begin() + first, plan.classes.begin() + first + half};
+    few.seed = spec.seed + static_cast<uint64_t>(side);  // other noise, also where there is one image only
+    const int64_t first = std::min(side * half, spec.images() - half);
+    few.subjects = {spec.subjects.begin() + first, spec.subjects.begin() + first + half};
     Interruptible observer;
     const auto differences =
         prediction_similarity(session.backend(), session.models(), few, observer, session.inputs());
     if (differences.empty()) return {};
     losses[static_cast<size_t>(side)] =
-        estimated_losses(plan.trajectory, session.models().size(), differences);
+        estimated_losses(spec.trajectory, session.models().size(), differences);
   }
   return losses;
 }
@@ -108,23 +108,24 @@ double loss_of(const std::vector<std::vector<double>>& losses, const std::vector
   return sum;
 }
 
-std::optional<PlannedTrajectory> choose_by_estimate(Session& session, const std::vector<ModelInfo>& infos,
-                                                    const SampleOptions& options, const Plan& plan,
-                                                    const Costs& costs, const PlanningArguments& a) {
+std::optional<ChosenTrajectory> choose_by_estimate(Session& session, const std::vector<ModelInfo>& infos,
+                                                   const SampleOptions& options, const RunSpec& spec,
+                                                   const Costs& costs, const ChooseArguments& a) {
   check(a.max_metric_loss.empty(), ErrorKind::usage,
         "--max-metric-loss needs metrics: name a curve of `tstitch sweep --metrics fid` with --curve");
   const size_t models = infos.size();
-  const auto losses = probe(session, plan, a.probes);
+  const auto losses = probe(session, spec, a.probes);
   if (!losses) return {};
   StepCosts steps;
-  for (int s = 0; s < plan.trajectory.size(); ++s) {
+  for (int s = 0; s < spec.trajectory.size(); ++s) {
     steps.seconds.emplace_back();
     steps.loss.emplace_back();
     for (size_t m = 0; m < models; ++m) {
       // The evaluations of a step do not depend on who serves it.
-      const Plan alone = served_by(plan, static_cast<int>(m));
-      const auto asks = make_solver(session.backend(), plan.sampler, plan.solver)->asks(alone.trajectory[s]);
-      steps.seconds.back().push_back(static_cast<double>(asks.size()) * costs.evaluation[m].mean *
+      const RunSpec alone = served_by(spec, static_cast<int>(m));
+      const auto levels =
+          make_solver(session.backend(), spec.sampler, spec.solver)->evaluation_levels(alone.trajectory[s]);
+      steps.seconds.back().push_back(static_cast<double>(levels.size()) * costs.evaluation[m].mean *
                                      costs.batches);
       const auto step = static_cast<size_t>(s);
       steps.loss.back().push_back(((*losses)[0][step][m] + (*losses)[1][step][m]) / 2);
@@ -132,7 +133,7 @@ std::optional<PlannedTrajectory> choose_by_estimate(Session& session, const std:
   }
   const std::vector<Assigned> best = best_assignments(steps, !a.any_order);
   const double alone =
-      costs.seconds(evaluations_of(session, served_by(plan, static_cast<int>(models) - 1), models));
+      costs.seconds(evaluations_of(session, served_by(spec, static_cast<int>(models) - 1), models));
   const double limit = time_limit(a, alone);
   const auto beyond =
       std::ranges::find_if(best, [&](const Assigned& one) { return one.seconds + costs.decoding > limit; });
@@ -141,30 +142,30 @@ std::optional<PlannedTrajectory> choose_by_estimate(Session& session, const std:
         " s, and ", limit, " s were asked for");
   const Assigned& chosen = *(beyond - 1);
 
-  PlannedTrajectory planned;
-  planned.steps_option = options.steps;
-  planned.sampler = plan.sampler;
-  planned.steps = plan.trajectory.size();
-  planned.assignment = format_assignment(chosen.assignment);
-  planned.levels = hash_of_levels(plan.trajectory);
-  planned.eta = plan.solver.eta;
-  planned.cfg_scale = plan.cfg_scale;
-  planned.seconds = chosen.seconds + costs.decoding;
-  planned.speedup = alone / planned.seconds;
-  planned.change = chosen.loss;
-  planned.change_spread =
+  ChosenTrajectory choice;
+  choice.steps_option = options.steps;
+  choice.sampler = spec.sampler;
+  choice.steps = spec.trajectory.size();
+  choice.assignment = format_assignment(chosen.assignment);
+  choice.levels = hash_of_levels(spec.trajectory);
+  choice.eta = spec.solver.eta;
+  choice.cfg_scale = spec.cfg_scale;
+  choice.seconds = chosen.seconds + costs.decoding;
+  choice.speedup = alone / choice.seconds;
+  choice.change = chosen.loss;
+  choice.change_spread =
       std::abs(loss_of((*losses)[0], chosen.assignment) - loss_of((*losses)[1], chosen.assignment)) / 2;
-  planned.largest_change = loss_of(steps.loss, std::vector<int>(chosen.assignment.size(), 0));
-  return planned;
+  choice.largest_change = loss_of(steps.loss, std::vector<int>(chosen.assignment.size(), 0));
+  return choice;
 }
 
-std::optional<PlannedTrajectory> choose_by_curve(const std::vector<ModelInfo>& infos, const Plan& plan,
-                                                 const Costs& costs, const PlanningArguments& a) {
+std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& infos, const RunSpec& spec,
+                                                const Costs& costs, const ChooseArguments& a) {
   const Curve curve = read_curve(a.curve);
   const std::vector<std::string> names = names_of(infos);
   check(curve.models == names, ErrorKind::usage, a.curve, ": a curve of other models than these");
-  check(curve.cfg_scale == plan.cfg_scale, ErrorKind::usage, a.curve, ": measured with --cfg-scale ",
-        curve.cfg_scale, ", but this run has ", plan.cfg_scale);
+  check(curve.cfg_scale == spec.cfg_scale, ErrorKind::usage, a.curve, ": measured with --cfg-scale ",
+        curve.cfg_scale, ", but this run has ", spec.cfg_scale);
   const Metric metric = parse_metrics(a.metric).at(0);
   std::vector<Candidate> all = candidates(curve, metric);
   check(!all.empty(), ErrorKind::usage, a.curve, ": no point of it has the metric ", name_of(metric));
@@ -195,26 +196,26 @@ std::optional<PlannedTrajectory> choose_by_curve(const std::vector<ModelInfo>& i
           seconds(*fastest), " s, and ", limit, " s were asked for");
   }
 
-  PlannedTrajectory planned;
-  planned.sampler = chosen->sampler;
-  planned.steps_option = chosen->steps_option;
-  planned.steps = chosen->steps;
-  planned.assignment = chosen->assignment;
-  planned.levels = chosen->levels;
-  planned.eta = chosen->eta;
-  planned.cfg_scale = plan.cfg_scale;
-  planned.seconds = seconds(*chosen);
-  if (alone) planned.speedup = seconds(*alone) / planned.seconds;
-  planned.metric = std::string(name_of(metric));
-  planned.value = chosen->metric;
-  planned.deviation = chosen->deviation;
-  planned.measured = chosen->measured;
-  return planned;
+  ChosenTrajectory choice;
+  choice.sampler = chosen->sampler;
+  choice.steps_option = chosen->steps_option;
+  choice.steps = chosen->steps;
+  choice.assignment = chosen->assignment;
+  choice.levels = chosen->levels;
+  choice.eta = chosen->eta;
+  choice.cfg_scale = spec.cfg_scale;
+  choice.seconds = seconds(*chosen);
+  if (alone) choice.speedup = seconds(*alone) / choice.seconds;
+  choice.metric = std::string(name_of(metric));
+  choice.value = chosen->metric;
+  choice.deviation = chosen->deviation;
+  choice.measured = chosen->measured;
+  return choice;
 }
 
-std::vector<int> assignment_of(const PlannedTrajectory& planned, const std::string& path) {
+std::vector<int> assignment_of(const ChosenTrajectory& choice, const std::string& path) {
   try {
-    return parse_assignment(planned.assignment, planned.steps);
+    return parse_assignment(choice.assignment, choice.steps);
   } catch (const Error& error) {
     fail(ErrorKind::input, path, ": ", error.what());
   }
@@ -222,7 +223,7 @@ std::vector<int> assignment_of(const PlannedTrajectory& planned, const std::stri
 
 }  // namespace
 
-void add_planning_options(CLI::App& command, PlanningArguments& a) {
+void add_choose_options(CLI::App& command, ChooseArguments& a) {
   const std::string group = "Plan";
   command
       .add_option(
@@ -256,7 +257,7 @@ double parse_seconds(const std::string& option, const std::string& text) {
   fail(ErrorKind::usage, option, " is \"", printable(text), "\", expected ", kExpected);
 }
 
-void check_goal(const PlanningArguments& a) {
+void check_goal(const ChooseArguments& a) {
   const int goals = !a.budget.empty() + a.speedup.has_value() + !a.max_metric_loss.empty();
   check(goals == 1, ErrorKind::usage, "expected one goal: --budget, --speedup or --max-metric-loss, found ",
         goals);
@@ -272,34 +273,34 @@ void check_no_shares(const SampleOptions& options, const std::string& what) {
         " says who serves which step: it excludes --ratio, --fractions, --switch-step and --switch auto");
 }
 
-Plan plan_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) {
+RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) {
   options.fractions.assign(infos.size(), 1.0 / static_cast<double>(infos.size()));
   options.switch_steps.clear();
   options.assignment.clear();
-  Plan plan = make_plan(infos, options);
-  check(plan.trajectory.size() >= std::ssize(infos), ErrorKind::usage, "--steps ", plan.trajectory.size(),
+  RunSpec spec = make_run_spec(infos, options);
+  check(spec.trajectory.size() >= std::ssize(infos), ErrorKind::usage, "--steps ", spec.trajectory.size(),
         " are too few for ", infos.size(), " models");
-  return plan;
+  return spec;
 }
 
-std::optional<PlannedTrajectory> choose_trajectory(Session& session, const std::vector<ModelInfo>& infos,
-                                                   const SampleOptions& options, const PlanningArguments& a) {
+std::optional<ChosenTrajectory> choose_trajectory(Session& session, const std::vector<ModelInfo>& infos,
+                                                  const SampleOptions& options, const ChooseArguments& a) {
   check_goal(a);
-  const Plan plan = plan_of_all(infos, options);
-  const Costs costs{.evaluation = session.time_evaluations(plan),
-                    .batches = batches_in(plan),
-                    .decoding = static_cast<double>(plan.images()) * session.time_decoding(plan)};
+  const RunSpec spec = spec_of_all(infos, options);
+  const Costs costs{.evaluation = session.time_evaluations(spec),
+                    .batches = batches_in(spec),
+                    .decoding = static_cast<double>(spec.images()) * session.time_decoding(spec)};
   if (interrupted()) return {};
-  auto planned = a.curve.empty() ? choose_by_estimate(session, infos, options, plan, costs, a)
-                                 : choose_by_curve(infos, plan, costs, a);
-  if (!planned) return {};
-  planned->models = names_of(infos);
-  const Plan chosen = planned_run(infos, options, *planned, a.steps_given);
-  planned->seconds_spread = costs.spread(evaluations_of(session, chosen, infos.size()));
-  return planned;
+  auto choice = a.curve.empty() ? choose_by_estimate(session, infos, options, spec, costs, a)
+                                : choose_by_curve(infos, spec, costs, a);
+  if (!choice) return {};
+  choice->models = names_of(infos);
+  const RunSpec chosen = chosen_run(infos, options, *choice, a.steps_given);
+  choice->seconds_spread = costs.spread(evaluations_of(session, chosen, infos.size()));
+  return choice;
 }
 
-std::string to_json(const PlannedTrajectory& p) {
+std::string to_json(const ChosenTrajectory& p) {
   nlohmann::ordered_json json = {
       {"format", kFormat},
       {"models", p.models},
@@ -324,59 +325,59 @@ std::string to_json(const PlannedTrajectory& p) {
   return json_text(json) + "\n";
 }
 
-PlannedTrajectory read_planned(const std::string& path) {
+ChosenTrajectory read_chosen_trajectory(const std::string& path) {
   const nlohmann::json json = parse_json_file(path);
   try {
     check(json.at("format") == kFormat, ErrorKind::input, path, ": \"format\" is not \"", kFormat, "\"");
-    PlannedTrajectory planned;
-    planned.models = json.at("models").get<std::vector<std::string>>();
-    planned.sampler = json.at("sampler");
-    planned.steps_option = json.at("steps_option");
-    planned.steps = json.at("steps");
-    planned.assignment = json.at("assignment");
-    planned.levels = json.at("levels");
-    planned.eta = json.at("eta");
-    planned.cfg_scale = json.at("cfg_scale");
-    check(is_solver(planned.sampler), ErrorKind::input, path, ": the sampler \"", printable(planned.sampler),
+    ChosenTrajectory choice;
+    choice.models = json.at("models").get<std::vector<std::string>>();
+    choice.sampler = json.at("sampler");
+    choice.steps_option = json.at("steps_option");
+    choice.steps = json.at("steps");
+    choice.assignment = json.at("assignment");
+    choice.levels = json.at("levels");
+    choice.eta = json.at("eta");
+    choice.cfg_scale = json.at("cfg_scale");
+    check(is_solver(choice.sampler), ErrorKind::input, path, ": the sampler \"", printable(choice.sampler),
           "\" is not known");
-    check(0 < planned.steps && planned.steps <= 1'000'000, ErrorKind::input, path, ": a plan of ",
-          planned.steps, " steps");
-    const std::vector<int> assignment = assignment_of(planned, path);
-    check(std::ranges::max(assignment) < std::ssize(planned.models), ErrorKind::input, path,
+    check(0 < choice.steps && choice.steps <= 1'000'000, ErrorKind::input, path, ": a plan of ", choice.steps,
+          " steps");
+    const std::vector<int> assignment = assignment_of(choice, path);
+    check(std::ranges::max(assignment) < std::ssize(choice.models), ErrorKind::input, path,
           ": a step is for model ", std::ranges::max(assignment) + 1, ", but there are ",
-          planned.models.size());
-    return planned;
+          choice.models.size());
+    return choice;
   } catch (const nlohmann::json::exception& e) {
     fail(ErrorKind::input, path, ": not a plan of `tstitch plan`: ", printable(e.what(), 200));
   }
 }
 
-Plan planned_run(const std::vector<ModelInfo>& infos, SampleOptions options, const PlannedTrajectory& planned,
-                 bool steps_given) {
+RunSpec chosen_run(const std::vector<ModelInfo>& infos, SampleOptions options, const ChosenTrajectory& choice,
+                   bool steps_given) {
   std::string expected;
-  for (const std::string& name : planned.models) expected += (expected.empty() ? "" : ", ") + name;
-  check(planned.models.empty() || planned.models == names_of(infos), ErrorKind::usage,
+  for (const std::string& name : choice.models) expected += (expected.empty() ? "" : ", ") + name;
+  check(choice.models.empty() || choice.models == names_of(infos), ErrorKind::usage,
         "the plan is for other models: ", printable(expected));
   check_no_shares(options, "a plan");
-  check(options.sampler.empty() || options.sampler == planned.sampler, ErrorKind::usage,
-        "the plan is for --sampler ", printable(planned.sampler), ", not ", printable(options.sampler));
-  options.sampler = planned.sampler;
-  check(!steps_given || options.steps == planned.steps_option, ErrorKind::usage, "the plan is for --steps ",
-        printable(planned.steps_option), ", not ", printable(options.steps));
-  options.steps = planned.steps_option;
-  options.assignment = parse_assignment(planned.assignment, planned.steps);
-  const Plan plan = make_plan(infos, options);
-  check(hash_of_levels(plan.trajectory) == planned.levels, ErrorKind::usage,
+  check(options.sampler.empty() || options.sampler == choice.sampler, ErrorKind::usage,
+        "the plan is for --sampler ", printable(choice.sampler), ", not ", printable(options.sampler));
+  options.sampler = choice.sampler;
+  check(!steps_given || options.steps == choice.steps_option, ErrorKind::usage, "the plan is for --steps ",
+        printable(choice.steps_option), ", not ", printable(options.steps));
+  options.steps = choice.steps_option;
+  options.assignment = parse_assignment(choice.assignment, choice.steps);
+  const RunSpec spec = make_run_spec(infos, options);
+  check(hash_of_levels(spec.trajectory) == choice.levels, ErrorKind::usage,
         "the plan is for other noise levels: expected the --spacing, --scheduler and --strength it was made "
         "with");
-  check(plan.cfg_scale == planned.cfg_scale, ErrorKind::usage, "the plan is for --cfg-scale ",
-        planned.cfg_scale, ", not ", plan.cfg_scale);
-  check(plan.solver.eta == planned.eta, ErrorKind::usage, "the plan is for --eta ", planned.eta, ", not ",
-        plan.solver.eta);
-  return plan;
+  check(spec.cfg_scale == choice.cfg_scale, ErrorKind::usage, "the plan is for --cfg-scale ",
+        choice.cfg_scale, ", not ", spec.cfg_scale);
+  check(spec.solver.eta == choice.eta, ErrorKind::usage, "the plan is for --eta ", choice.eta, ", not ",
+        spec.solver.eta);
+  return spec;
 }
 
-void print(const PlannedTrajectory& p) {
+void print(const ChosenTrajectory& p) {
   std::printf("%s, %d steps: %s\n", p.sampler.c_str(), p.steps,
               describe(parse_assignment(p.assignment, p.steps), p.models).c_str());
   std::printf("time: %.3g s +- %.2g", p.seconds, p.seconds_spread);

@@ -11,7 +11,7 @@
 
 namespace tstitch {
 
-struct PlanningArguments {
+struct ChooseArguments {
   std::string budget, max_metric_loss;  // "3s", "2%"
   std::optional<double> speedup;
   std::string curve, metric = "fid";
@@ -21,7 +21,7 @@ struct PlanningArguments {
 };
 
 // A trajectory, and what to expect of it.
-struct PlannedTrajectory {
+struct ChosenTrajectory {
   std::vector<std::string> models;  // their names
   std::string sampler, steps_option;
   int steps = 0;
@@ -40,30 +40,30 @@ struct PlannedTrajectory {
   double change = 0, change_spread = 0, largest_change = 0;
 };
 
-void add_planning_options(CLI::App& command, PlanningArguments& arguments);
+void add_choose_options(CLI::App& command, ChooseArguments& arguments);
 
 // "3s", "500ms", "2m" or a number of seconds. Throws Error{usage}.
 double parse_seconds(const std::string& option, const std::string& text);
 
-// The plan with steps for every model, so that all are loaded.
-Plan plan_of_all(const std::vector<ModelInfo>& infos, SampleOptions options);
+// The spec with steps for every model, so that all are loaded.
+RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options);
 
 // Throws Error{usage} unless the arguments name one goal, and when no trajectory reaches it, with the fastest
 // or best that there is. options: what the run is to be. Nothing when it was interrupted.
-std::optional<PlannedTrajectory> choose_trajectory(Session& session, const std::vector<ModelInfo>& infos,
-                                                   const SampleOptions& options,
-                                                   const PlanningArguments& arguments);
-void check_goal(const PlanningArguments& arguments);
+std::optional<ChosenTrajectory> choose_trajectory(Session& session, const std::vector<ModelInfo>& infos,
+                                                  const SampleOptions& options,
+                                                  const ChooseArguments& arguments);
+void check_goal(const ChooseArguments& arguments);
 // Throws Error{usage} where the options say themselves who serves which step; what: that excludes it.
 void check_no_shares(const SampleOptions& options, const std::string& what);
 
-std::string to_json(const PlannedTrajectory& planned);
-PlannedTrajectory read_planned(const std::string& path);
+std::string to_json(const ChosenTrajectory& choice);
+ChosenTrajectory read_chosen_trajectory(const std::string& path);
 // The run with the trajectory. Throws Error{usage} where the options say otherwise: other models, a share,
 // another spacing.
-Plan planned_run(const std::vector<ModelInfo>& infos, SampleOptions options, const PlannedTrajectory& planned,
-                 bool steps_given);
+RunSpec chosen_run(const std::vector<ModelInfo>& infos, SampleOptions options, const ChosenTrajectory& choice,
+                   bool steps_given);
 // For a person: the trajectory, the time, the quality.
-void print(const PlannedTrajectory& planned);
+void print(const ChosenTrajectory& choice);
 
 }  // namespace tstitch

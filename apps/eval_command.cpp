@@ -25,7 +25,7 @@ struct EvalArguments : MeasureArguments {
 struct Interrupted {};
 
 // One set through the network, with a line of progress on a terminal.
-SetStatistics measured(PictureSet& set, const FeatureNetwork* network, const FeatureNeeds& needs,
+SetStatistics measured(PictureSet& set, const FeatureExtractor* network, const FeatureNeeds& needs,
                        bool quiet) {
   const int64_t total = set.pictures ? set.pictures->left() : 0;
   const bool shown = !quiet && isatty(STDERR_FILENO) && network && set.asks_network(needs);
@@ -83,11 +83,11 @@ int eval_command(const EvalArguments& a) {
     needs.features = needs.features && (!a.save_stats.empty() || reference.stored.features);
 
   const auto backend = make_backend(a.backend);
-  std::unique_ptr<FeatureNetwork> network;
+  std::unique_ptr<FeatureExtractor> network;
   for (const auto& [set, of_set] : {std::pair(&samples, needs), std::pair(&reference, reference_needs)})
     if (set->asks_network(of_set)) {
       const Shape picture = set->pictures->picture();
-      if (!network) network = feature_network_for(*backend, a, picture);
+      if (!network) network = feature_extractor_for(*backend, a, picture);
       check(network->channels() == picture[2], ErrorKind::input, set->path, ": pictures of ", picture[2],
             picture[2] == 1 ? " channel" : " channels", ", but the feature network takes ",
             network->channels());

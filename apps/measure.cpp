@@ -27,13 +27,13 @@ void add_measure_options(CLI::App& command, MeasureArguments& a) {
       ->group(group);
 }
 
-std::unique_ptr<FeatureNetwork> feature_network_for(Backend& backend, const MeasureArguments& a,
-                                                    const Shape& picture) {
+std::unique_ptr<FeatureExtractor> feature_extractor_for(Backend& backend, const MeasureArguments& a,
+                                                        const Shape& picture) {
   check(!a.features.empty() || is_demo(picture), ErrorKind::usage, "pictures of the shape ",
         to_string(picture),
         " (height, width, channels) need a network to measure them: name its file with --features"
         " (for photographs pytorch-fid's pt_inception-2015-12-05)");
-  auto network = load_feature_network(
+  auto network = load_feature_extractor(
       backend, a.features.empty() ? assets_folder() + "/fashion-features.safetensors" : a.features);
   check(network->channels() == picture[2], ErrorKind::usage, "the pictures have ", picture[2],
         picture[2] == 1 ? " channel" : " channels", ", but the feature network takes ", network->channels());

@@ -19,8 +19,8 @@ void add_measure_options(CLI::App& command, MeasureArguments& arguments);
 
 // The feature network for pictures of (H, W, C): --features, or for those of the demo family its own.
 // backend: computes in f32. Throws Error{usage} where none is named for other pictures.
-std::unique_ptr<FeatureNetwork> feature_network_for(Backend& backend, const MeasureArguments& arguments,
-                                                    const Shape& picture);
+std::unique_ptr<FeatureExtractor> feature_extractor_for(Backend& backend, const MeasureArguments& arguments,
+                                                        const Shape& picture);
 
 // --reference, or for the demo family's pictures the test set they were trained beside.
 std::string reference_for(const MeasureArguments& arguments, const Shape& picture);

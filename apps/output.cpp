@@ -11,7 +11,7 @@ namespace tstitch {
 bool is_resumable(const std::string& path) { return is_folder(path) || path.ends_with(".npz"); }
 
 std::unique_ptr<PictureOutput> open_output(const std::string& path, const Arguments& a, const Rank& rank,
-                                           const Plan& plan, const std::vector<ModelInfo>& models,
+                                           const RunSpec& spec, const std::vector<ModelInfo>& models,
                                            const Backend& backend) {
   if (!is_resumable(path)) {
     check(!a.resume, ErrorKind::usage, "--resume continues runs into a .npz or a folder/, but \"",
@@ -19,13 +19,13 @@ std::unique_ptr<PictureOutput> open_output(const std::string& path, const Argume
     check(rank.count == 1, ErrorKind::usage, rank.count, " ranks (", rank.source, ") cannot share \"",
           printable(path),
           "\", which is one picture: use a .npz or a folder/, or say --rank 0 --world-size 1");
-    return std::make_unique<PictureGrid>(path, plan, models,
+    return std::make_unique<PictureGrid>(path, spec, models,
                                          a.sample.random_classes ? 1 : a.sample.batch_count);
   }
   const RunContents contents(models, models.back().pixels ? "" : vae_path(a, models.back()));
-  const RunManifest manifest(plan, models, contents, backend);
-  if (is_folder(path)) return std::make_unique<PictureFolder>(path, plan, models, manifest, rank, a.resume);
-  return std::make_unique<PictureArchive>(path, plan, manifest, rank, a.resume);
+  const RunManifest manifest(spec, models, contents, backend);
+  if (is_folder(path)) return std::make_unique<PictureFolder>(path, spec, models, manifest, rank, a.resume);
+  return std::make_unique<PictureArchive>(path, spec, manifest, rank, a.resume);
 }
 
 }  // namespace tstitch

@@ -17,7 +17,7 @@ bool is_resumable(const std::string& path);
 // The output of that name, with what an earlier run has left there. Everything given must outlive it. Throws
 // Error{usage} for --resume or ranks where the output is a single picture.
 std::unique_ptr<PictureOutput> open_output(const std::string& path, const Arguments& arguments,
-                                           const Rank& rank, const Plan& plan,
+                                           const Rank& rank, const RunSpec& spec,
                                            const std::vector<ModelInfo>& models, const Backend& backend);
 
 }  // namespace tstitch

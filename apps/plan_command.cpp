@@ -10,7 +10,7 @@
 namespace tstitch {
 namespace {
 
-struct PlanArguments : Arguments, PlanningArguments {};
+struct PlanArguments : Arguments, ChooseArguments {};
 
 int plan_command(const PlanArguments& a) {
   check_only_process("plan");
@@ -18,7 +18,7 @@ int plan_command(const PlanArguments& a) {
   const std::vector<ModelInfo> infos = read_models(a);
   check(infos.size() >= 2, ErrorKind::usage, "nothing to plan for one model");
   const SampleOptions options = sample_options(a, infos);
-  const Plan all = plan_of_all(infos, options);
+  const RunSpec all = spec_of_all(infos, options);
   CommandFiles files = inputs_of(a, infos);
   files.reads("--curve", a.curve);
   if (!a.output.empty()) {
@@ -28,13 +28,13 @@ int plan_command(const PlanArguments& a) {
   }
   Session session(a, infos);
   if (session.load({&all, 1}, is_decodable(a, infos.back())) == kInterrupted) return report_interrupted();
-  const auto planned = choose_trajectory(session, infos, options, a);
-  if (!planned) return report_interrupted();
-  if (!a.output.empty()) write_file(a.output, to_json(*planned));
+  const auto choice = choose_trajectory(session, infos, options, a);
+  if (!choice) return report_interrupted();
+  if (!a.output.empty()) write_file(a.output, to_json(*choice));
   if (a.json)
-    std::printf("%s", to_json(*planned).c_str());
+    std::printf("%s", to_json(*choice).c_str());
   else if (!a.quiet) {
-    print(*planned);
+    print(*choice);
     if (!a.output.empty())
       std::printf("wrote %s: use it with `tstitch sample --plan %s`\n", a.output.c_str(), a.output.c_str());
   }
@@ -49,7 +49,7 @@ Command add_plan_command(CLI::App& program) {
       "Choose the trajectory for a time, a speed-up or a quality, from times measured on this machine");
   auto a = std::make_shared<PlanArguments>();
   add_common_options(*command, *a);
-  add_planning_options(*command, *a);
+  add_choose_options(*command, *a);
   command
       ->add_option("--speedup", a->speedup,
                    "The best trajectory so many times as fast as the last model alone")

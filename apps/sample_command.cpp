@@ -24,12 +24,12 @@ std::string picture_output(const Arguments& a, const ModelInfo& model) {
   return a.output.empty() ? "output.png" : a.output;
 }
 
-void print_steps(const Plan& plan, const std::vector<ModelInfo>& infos) {
+void print_steps(const RunSpec& spec, const std::vector<ModelInfo>& infos) {
   std::printf("%6s %9s %10s %10s  %s\n", "step", "timestep", "alpha", "sigma", "model");
-  for (const Step& step : plan.trajectory)
+  for (const Step& step : spec.trajectory)
     std::printf(
         "%6d %9g %10.6f %10.6f  %s\n", step.index + 1, step.level.t, step.level.alpha, step.level.sigma,
-        plan.switch_threshold ? "as each image" : infos[static_cast<size_t>(step.denoiser)].name.c_str());
+        spec.switch_threshold ? "as each image" : infos[static_cast<size_t>(step.denoiser)].name.c_str());
 }
 
 // A name each for a few files, the folder for many.
@@ -41,7 +41,7 @@ void print_outputs(const std::vector<std::string>& outputs, const std::string& f
     for (const std::string& path : outputs) std::printf("wrote %s\n", path.c_str());
 }
 
-struct SampleArguments : Arguments, PlanningArguments {
+struct SampleArguments : Arguments, ChooseArguments {
   std::string plan;
 };
 
@@ -56,15 +56,15 @@ int sample_command(const SampleArguments& a) {
     check_no_shares(options, "--budget");
   }
   // With a budget it is only known who serves which step once the models have been timed.
-  Plan plan = !a.budget.empty() ? plan_of_all(infos, options)
-              : !a.plan.empty() ? planned_run(infos, options, read_planned(a.plan), a.steps_given)
-                                : make_plan(infos, options);
+  RunSpec spec = !a.budget.empty() ? spec_of_all(infos, options)
+                 : !a.plan.empty() ? chosen_run(infos, options, read_chosen_trajectory(a.plan), a.steps_given)
+                                   : make_run_spec(infos, options);
   const std::string path = picture_output(a, infos.back());
   CommandFiles files = inputs_of(a, infos);
   files.reads("--plan", a.plan);
   files.reads("--curve", a.curve);
   if (!path.empty() && !a.dry_run) files.writes_pictures("--output", path);
-  if (plan.init_image) check_decodable(a, infos.back());
+  if (spec.init_image) check_decodable(a, infos.back());
   if (!a.save_latent.empty()) {
     check(a.save_latent.ends_with(".npy"), ErrorKind::usage, "--save-latent is \"", printable(a.save_latent),
           "\", expected a name that ends in .npy");
@@ -74,52 +74,52 @@ int sample_command(const SampleArguments& a) {
   check(a.save_latent.empty() || (!a.resume && rank.count == 1), ErrorKind::usage,
         "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");
 
-  check(!(plan.switch_threshold && a.dry_run), ErrorKind::usage,
+  check(!(spec.switch_threshold && a.dry_run), ErrorKind::usage,
         "--dry-run: how long --switch auto takes is only known once the images have been sampled");
 
   Session session(a, infos);
   if (!a.budget.empty()) {
-    if (session.load({&plan, 1}, !path.empty()) == kInterrupted) return report_interrupted();
-    const auto planned = choose_trajectory(session, infos, options, a);
-    if (!planned) return report_interrupted();
-    plan = planned_run(infos, options, *planned, a.steps_given);
-    if (!a.json && !a.quiet) print(*planned);
+    if (session.load({&spec, 1}, !path.empty()) == kInterrupted) return report_interrupted();
+    const auto choice = choose_trajectory(session, infos, options, a);
+    if (!choice) return report_interrupted();
+    spec = chosen_run(infos, options, *choice, a.steps_given);
+    if (!a.json && !a.quiet) print(*choice);
   }
   std::unique_ptr<PictureOutput> output;
-  if (!path.empty() && !a.dry_run) output = open_output(path, a, rank, plan, infos, session.backend());
+  if (!path.empty() && !a.dry_run) output = open_output(path, a, rank, spec, infos, session.backend());
   if (!a.json && !a.quiet) {
     std::printf("%s, %s, %lld image%s, seed %llu\n", session.backend().description().c_str(),
-                plan.sampler.c_str(), static_cast<long long>(plan.images()), plan.images() == 1 ? "" : "s",
-                static_cast<unsigned long long>(plan.seed));
+                spec.sampler.c_str(), static_cast<long long>(spec.images()), spec.images() == 1 ? "" : "s",
+                static_cast<unsigned long long>(spec.seed));
     if (rank.count > 1)
       std::printf("rank %lld of %lld (%s): images %s\n", static_cast<long long>(rank.index),
                   static_cast<long long>(rank.count), rank.source.c_str(),
-                  to_string({block_of(rank, plan.images())}).c_str());
-    if (output && total(output->missing()) < block_of(rank, plan.images()).count)
+                  to_string({block_of(rank, spec.images())}).c_str());
+    if (output && total(output->missing()) < block_of(rank, spec.images()).count)
       std::printf("%lld images are left to sample\n", static_cast<long long>(total(output->missing())));
-    std::printf("%s\n", describe(plan, infos).c_str());
-    if (a.verbose) print_steps(plan, infos);
+    std::printf("%s\n", describe(spec, infos).c_str());
+    if (a.verbose) print_steps(spec, infos);
     std::fflush(stdout);
   }
-  if (a.budget.empty() && session.load({&plan, 1}, !path.empty()) == kInterrupted)
+  if (a.budget.empty() && session.load({&spec, 1}, !path.empty()) == kInterrupted)
     return report_interrupted();
 
   if (a.dry_run) {
-    const double seconds = session.estimate(plan);
+    const double seconds = session.estimate(spec);
     if (a.json)
       std::printf("%s\n",
-                  json_estimate(plan, session.models(), session.backend().description(), seconds).c_str());
+                  json_estimate(spec, session.models(), session.backend().description(), seconds).c_str());
     else if (!a.quiet)
       std::printf("estimated time: %.2f s\n", seconds);
     return kDone;
   }
 
   std::optional<KeepLatents> latents;
-  if (!a.save_latent.empty()) latents.emplace(plan);
+  if (!a.save_latent.empty()) latents.emplace(spec);
   RunResult result;
   std::vector<std::string> outputs;
   try {
-    result = session.sample(plan, output.get(), latents ? &*latents : nullptr,
+    result = session.sample(spec, output.get(), latents ? &*latents : nullptr,
                             is_resumable(path) ? Show::images : Show::bar_or_lines);
     if (result.cancelled) return report_interrupted(output ? output->kept() : "");
     if (latents) {
@@ -137,12 +137,12 @@ int sample_command(const SampleArguments& a) {
   if (a.json) {
     std::printf(
         "%s\n",
-        json_report(plan, session.models(), result, session.backend().description(), outputs).c_str());
+        json_report(spec, session.models(), result, session.backend().description(), outputs).c_str());
   } else if (!a.quiet) {
     session.print_times(result);
-    if (plan.switch_threshold)
+    if (spec.switch_threshold)
       std::printf("%s served %.1f of %d steps in the mean\n", infos[0].name.c_str(), mean_small_steps(result),
-                  plan.trajectory.size());
+                  spec.trajectory.size());
     print_outputs(outputs, path);
     if (output && !output->next_step().empty()) std::printf("%s\n", output->next_step().c_str());
   }
@@ -157,7 +157,7 @@ Command add_sample_command(CLI::App& program) {
   add_common_options(*command, *arguments);
   add_share_options(*command, *arguments);
   add_sample_options(*command, *arguments);
-  add_planning_options(*command, *arguments);
+  add_choose_options(*command, *arguments);
   command
       ->add_option("--plan", arguments->plan,
                    "Take sampler, steps and trajectory from a plan of `tstitch plan -o`")

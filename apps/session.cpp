@@ -22,45 +22,45 @@ Session::Session(const Arguments& arguments, const std::vector<ModelInfo>& infos
   for (const ModelInfo& info : infos) models_.push_back({.info = info, .network = nullptr});
 }
 
-int Session::load(std::span<const Plan> plans, bool with_decoder) {
+int Session::load(std::span<const RunSpec> specs, bool with_decoder) {
   // First, so that one that does not fit is known before the long part.
   const ModelInfo& last = models_.back().info;
-  const Plan& plan = plans.front();
-  const bool from_picture = static_cast<bool>(plan.init_image);
+  const RunSpec& spec = specs.front();
+  const bool from_picture = static_cast<bool>(spec.init_image);
   if ((with_decoder || from_picture) && !last.pixels)
     decoder_ = load_decoder(*backend_, vae_, last, from_picture);
   if (from_picture)
-    inputs_.init_latent = decoder_ ? encode(*backend_, *decoder_, plan.init_image)
-                                   : plan.init_image.reshape({1, plan.channels, plan.height, plan.width});
+    inputs_.init_latent = decoder_ ? encode(*backend_, *decoder_, spec.init_image)
+                                   : spec.init_image.reshape({1, spec.channels, spec.height, spec.width});
   if (last.context_width) {
     std::vector<ModelInfo> infos;
     for (const Model& model : models_) infos.push_back(model.info);
-    std::vector<std::string> texts = plan.prompts;
-    texts.push_back(plan.negative_prompt);
+    std::vector<std::string> texts = spec.prompts;
+    texts.push_back(spec.negative_prompt);
     // Gone before the models come: its memory serves them.
-    inputs_.contexts = TextEncoder(*backend_, model_with_text_encoder(infos), plan.clip_skip).encode(texts);
+    inputs_.contexts = TextEncoder(*backend_, model_with_text_encoder(infos), spec.clip_skip).encode(texts);
   }
   for (size_t i = 0; i < models_.size(); ++i) {
-    const auto uses = [&](const Plan& p) { return p.uses(static_cast<int>(i)); };
-    if (std::ranges::any_of(plans, uses)) models_[i] = load_model(models_[i].info, *backend_);
+    const auto uses = [&](const RunSpec& p) { return p.uses(static_cast<int>(i)); };
+    if (std::ranges::any_of(specs, uses)) models_[i] = load_model(models_[i].info, *backend_);
     if (interrupted()) return kInterrupted;
   }
   return kDone;
 }
 
-void Session::warm_up(const Plan& plan) {
+void Session::warm_up(const RunSpec& spec) {
   for (const Model& model : models_)
-    if (model.network) time_evaluation(*backend_, model, plan, 1, inputs_);
+    if (model.network) time_evaluation(*backend_, model, spec, 1, inputs_);
 }
 
-RunResult Session::run(const Plan& plan, Show show) {
+RunResult Session::run(const RunSpec& spec, Show show) {
   ProgressBar progress(names(), quiet_ ? Show::nothing : show);
-  return tstitch::run(*backend_, models_, plan, progress, inputs_);
+  return tstitch::run(*backend_, models_, spec, progress, inputs_);
 }
 
 Tensor Session::pictures(RunResult& result) { return decoded(result.latents, result.decode_seconds); }
 
-RunResult Session::sample(const Plan& plan, PictureOutput* output, BatchSink* latents, Show show) {
+RunResult Session::sample(const RunSpec& spec, PictureOutput* output, BatchSink* latents, Show show) {
   struct Sink final : BatchSink {
     Sink(Session& s, PictureOutput* o, BatchSink* l) : session(s), pictures(o), keep(l) {}
     void take(IndexRange images, const Tensor& batch) override {
@@ -73,9 +73,9 @@ RunResult Session::sample(const Plan& plan, PictureOutput* output, BatchSink* la
     double decode_seconds = 0;
   } sink(*this, output, latents);
   const std::vector<IndexRange> images =
-      output ? output->missing() : std::vector<IndexRange>{{0, plan.images()}};
+      output ? output->missing() : std::vector<IndexRange>{{0, spec.images()}};
   ProgressBar progress(names(), (show == Show::images ? silent_ : quiet_) ? Show::nothing : show);
-  RunResult result = tstitch::run(*backend_, models_, plan, images, progress, sink, inputs_);
+  RunResult result = tstitch::run(*backend_, models_, spec, images, progress, sink, inputs_);
   result.decode_seconds = sink.decode_seconds;
   return result;
 }
@@ -88,14 +88,14 @@ Tensor Session::decoded(const Tensor& latents, double& seconds) {
   return pictures;
 }
 
-std::vector<Session::Times> Session::time_evaluations(const Plan& plan) {
+std::vector<Session::Times> Session::time_evaluations(const RunSpec& spec) {
   constexpr int kFewest = 3;
   constexpr double kSeconds = 2;
   std::vector<std::vector<double>> seconds(models_.size());
   const Stopwatch stopwatch;
   for (int round = 0; round < kFewest || stopwatch.seconds() < kSeconds; ++round)
     for (size_t i = 0; i < models_.size(); ++i)
-      if (models_[i].network) seconds[i].push_back(time_evaluation(*backend_, models_[i], plan, 1, inputs_));
+      if (models_[i].network) seconds[i].push_back(time_evaluation(*backend_, models_[i], spec, 1, inputs_));
   std::vector<Times> times;
   for (std::vector<double>& of_model : seconds) {
     if (of_model.empty()) {
@@ -110,21 +110,21 @@ std::vector<Session::Times> Session::time_evaluations(const Plan& plan) {
   return times;
 }
 
-double Session::time_decoding(const Plan& plan) {
+double Session::time_decoding(const RunSpec& spec) {
   if (!decoder_) return 0;
-  Tensor latents({1, plan.channels, plan.height, plan.width}, DType::f32);
+  Tensor latents({1, spec.channels, spec.height, spec.width}, DType::f32);
   std::fill_n(latents.data<float>(), latents.elements(), 0.0f);
   double seconds = 0;
   decoded(latents, seconds);
   return seconds;
 }
 
-double Session::estimate(const Plan& plan) {
-  double seconds = static_cast<double>(plan.images()) * time_decoding(plan);
-  const std::vector<Times> times = time_evaluations(plan);
+double Session::estimate(const RunSpec& spec) {
+  double seconds = static_cast<double>(spec.images()) * time_decoding(spec);
+  const std::vector<Times> times = time_evaluations(spec);
   for (size_t i = 0; i < models_.size(); ++i)
-    seconds += times[i].mean * batches_in(plan) *
-               static_cast<double>(evaluations(*backend_, plan, static_cast<int>(i)));
+    seconds += times[i].mean * batches_in(spec) *
+               static_cast<double>(evaluations(*backend_, spec, static_cast<int>(i)));
   return seconds;
 }
 
@@ -149,10 +149,10 @@ std::vector<std::string> Session::names() const {
   return names;
 }
 
-double batches_in(const Plan& plan) {
+double batches_in(const RunSpec& spec) {
   // time_evaluation takes the batch of a run that does not fill one.
-  const int64_t batch = std::min(plan.batch_size, plan.images());
-  return static_cast<double>(plan.images()) / static_cast<double>(batch);
+  const int64_t batch = std::min(spec.batch_size, spec.images());
+  return static_cast<double>(spec.images()) / static_cast<double>(batch);
 }
 
 std::string vae_path(const Arguments& arguments, const ModelInfo& model) {

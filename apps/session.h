@@ -23,30 +23,30 @@ class Session {
 
   Backend& backend() { return *backend_; }
   const std::vector<Model>& models() const { return models_; }
-  const RunInputs& inputs() const { return inputs_; }  // once loaded
+  const EncodedInputs& inputs() const { return inputs_; }  // once loaded
 
-  // Loads the models that the plans use, and the autoencoder where the last one's latents are no pictures and
-  // pictures come in or go out. The plans differ in their trajectories only. Returns kDone, or kInterrupted
+  // Loads the models that the specs use, and the autoencoder where the last one's latents are no pictures and
+  // pictures come in or go out. The specs differ in their trajectories only. Returns kDone, or kInterrupted
   // when a signal came.
-  int load(std::span<const Plan> plans, bool with_decoder);
+  int load(std::span<const RunSpec> specs, bool with_decoder);
   void warm_up(
-      const Plan& plan);  // one evaluation of each loaded model, so that no run pays for fresh memory
-  RunResult run(const Plan& plan, Show show);
+      const RunSpec& spec);  // one evaluation of each loaded model, so that no run pays for fresh memory
+  RunResult run(const RunSpec& spec, Show show);
   // The result's latents as pictures, (N, 1 or 3, H, W) in [-1, 1]; notes the time that took.
   Tensor pictures(RunResult& result);
   // Samples what the output lacks, or without output all images, batch by batch: pictures into `output`,
   // latents into `latents`; either may be null.
-  RunResult sample(const Plan& plan, PictureOutput* output, BatchSink* latents, Show show);
+  RunResult sample(const RunSpec& spec, PictureOutput* output, BatchSink* latents, Show show);
   struct Times {
     double mean, spread;  // seconds; the spread is half of what lies between the quartiles
   };
-  // Of one evaluation of each model on a batch of the plan, the models in turns, for two seconds but at least
+  // Of one evaluation of each model on a batch of the spec, the models in turns, for two seconds but at least
   // three times each; 0 where one is not loaded. The mean, for a run's time is a sum: whatever else the
   // machine does now and then is part of it.
-  std::vector<Times> time_evaluations(const Plan& plan);
+  std::vector<Times> time_evaluations(const RunSpec& spec);
   // Seconds of making pictures of one image's latent, 0 where it is one.
-  double time_decoding(const Plan& plan);
-  double estimate(const Plan& plan);  // seconds of a run, from timed evaluations of each model
+  double time_decoding(const RunSpec& spec);
+  double estimate(const RunSpec& spec);  // seconds of a run, from timed evaluations of each model
   void print_times(const RunResult& result) const;
 
  private:
@@ -57,13 +57,13 @@ class Session {
   bool quiet_;
   std::string vae_;
   std::unique_ptr<Autoencoder> decoder_;
-  RunInputs inputs_;
+  EncodedInputs inputs_;
   std::unique_ptr<Backend> backend_;
   std::vector<Model> models_;
 };
 
-// The images of the plan in batches, a last one that is not full as its share.
-double batches_in(const Plan& plan);
+// The images of the spec in batches, a last one that is not full as its share.
+double batches_in(const RunSpec& spec);
 
 // The autoencoder for the model's latents: --vae, or what came with the model; "" when there is none.
 std::string vae_path(const Arguments& arguments, const ModelInfo& model);

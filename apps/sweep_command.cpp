@@ -76,12 +76,12 @@ std::string shortened(const std::string& prompt) {
   return printable(prompt.substr(0, kShown)) + (prompt.size() > kShown ? "..." : "");
 }
 
-std::vector<std::string> row_labels(const Plan& plan, const ModelInfo& model, int64_t rows) {
+std::vector<std::string> row_labels(const RunSpec& spec, const ModelInfo& model, int64_t rows) {
   const ClassNames names(model);
   std::vector<std::string> labels;
   for (int64_t i = 0; i < rows; ++i) {
-    const int64_t c = plan.classes[static_cast<size_t>(i)];
-    labels.push_back(plan.prompts.empty() ? names.usual(c) : shortened(plan.prompts[static_cast<size_t>(c)]));
+    const int64_t c = spec.subjects[static_cast<size_t>(i)];
+    labels.push_back(spec.prompts.empty() ? names.usual(c) : shortened(spec.prompts[static_cast<size_t>(c)]));
   }
   return labels;
 }
@@ -90,7 +90,8 @@ std::vector<std::string> row_labels(const Plan& plan, const ModelInfo& model, in
 struct Sweep {
   std::vector<ModelInfo> infos;
   std::vector<SweepPoint> points;
-  std::vector<Plan> plans;  // of point i and repeat r: plans[i * repeats + r]; fingerprints in this order too
+  std::vector<RunSpec>
+      specs;  // of point i and repeat r: specs[i * repeats + r]; fingerprints in this order too
   std::vector<Metric> metrics;
   std::string output;  // ends in .png
   int64_t rows;        // of the picture
@@ -98,19 +99,19 @@ struct Sweep {
 
 Sweep prepare(const SweepArguments& a) {
   Sweep sweep{
-      .infos = read_models(a), .points = {}, .plans = {}, .metrics = {}, .output = a.output, .rows = 0};
+      .infos = read_models(a), .points = {}, .specs = {}, .metrics = {}, .output = a.output, .rows = 0};
   sweep.points = make_points(a, sweep.infos, sample_options(a, sweep.infos));
   check(a.repeats >= 1, ErrorKind::usage, "--repeats is ", a.repeats, ", expected at least 1");
   for (const SweepPoint& point : sweep.points)
     for (int repeat = 0; repeat < a.repeats; ++repeat) {
       SampleOptions options = point.options;
       options.seed += static_cast<uint64_t>(repeat);
-      sweep.plans.push_back(make_plan(sweep.infos, options));
+      sweep.specs.push_back(make_run_spec(sweep.infos, options));
     }
   if (!a.metrics.empty()) sweep.metrics = parse_metrics(a.metrics);
   if (a.metrics.empty() && !a.reference.empty()) sweep.metrics = {Metric::fid};
   constexpr int64_t kAllRows = 10, kSomeRows = 8;
-  const int64_t images = sweep.plans[0].images();
+  const int64_t images = sweep.specs[0].images();
   sweep.rows = std::min<int64_t>(images, a.rows.value_or(images <= kAllRows ? kAllRows : kSomeRows));
   check(sweep.rows >= 1, ErrorKind::usage, "--rows is ", sweep.rows, ", expected at least 1");
   check_decodable(a, sweep.infos.back());
@@ -150,7 +151,7 @@ class Watched final : public PictureOutput {
 // The network and the reference of the metrics.
 struct Measure {
   std::unique_ptr<Backend> backend = make_backend({.dtype = "f32"});
-  std::unique_ptr<FeatureNetwork> network;
+  std::unique_ptr<FeatureExtractor> network;
   SetStatistics reference;
   std::string description;  // of both, so that values of another measure are told apart
 };
@@ -169,13 +170,13 @@ std::string identity_of(const std::string& path) {
 
 Shape picture_of(const Sweep& sweep) {
   const ModelInfo& last = sweep.infos.back();
-  const Plan& plan = sweep.plans[0];
-  return {plan.height * last.pixels_per_latent, plan.width * last.pixels_per_latent,
-          last.pixels ? plan.channels : 3};
+  const RunSpec& spec = sweep.specs[0];
+  return {spec.height * last.pixels_per_latent, spec.width * last.pixels_per_latent,
+          last.pixels ? spec.channels : 3};
 }
 
 // What the samples will have, without numbers: enough to see whether they can be compared.
-SetStatistics expected_samples(const FeatureNetwork& network, const FeatureNeeds& needs, int64_t images) {
+SetStatistics expected_samples(const FeatureExtractor& network, const FeatureNeeds& needs, int64_t images) {
   const auto gaussian = [](int64_t width) {
     return GaussianStatistics{std::vector<double>(static_cast<size_t>(width)), {}};
   };
@@ -191,14 +192,14 @@ Measure load_measure(const SweepArguments& a, const Sweep& sweep) {
   Measure measure;
   if (sweep.metrics.empty()) return measure;
   const Shape picture = picture_of(sweep);
-  measure.network = feature_network_for(*measure.backend, a, picture);
+  measure.network = feature_extractor_for(*measure.backend, a, picture);
   FeatureNeeds needs = needs_of(sweep.metrics);
   needs.logits = false;
   PictureSet set = open_picture_set(reference_for(a, picture));
   measure.reference = tstitch::measure(set, measure.network.get(), needs, [](int64_t) {});
   measure.description =
       concat("features ", identity_of(a.features), ", reference ", identity_of(a.reference));
-  const SetStatistics samples = expected_samples(*measure.network, needs, sweep.plans[0].images());
+  const SetStatistics samples = expected_samples(*measure.network, needs, sweep.specs[0].images());
   for (const Metric metric : sweep.metrics) {
     const std::string reason = obstacle(metric, samples, measure.reference);
     check(reason.empty(), ErrorKind::usage, "no ", name_of(metric), ": ", reason);
@@ -210,41 +211,41 @@ std::vector<std::string> fingerprints_of(const SweepArguments& a, const Sweep& s
                                          const Backend& backend) {
   const RunContents contents(sweep.infos, vae_path(a, sweep.infos.back()));
   std::vector<std::string> fingerprints;
-  for (const Plan& plan : sweep.plans)
-    fingerprints.push_back(RunManifest(plan, sweep.infos, contents, backend).fingerprint_text());
+  for (const RunSpec& spec : sweep.specs)
+    fingerprints.push_back(RunManifest(spec, sweep.infos, contents, backend).fingerprint_text());
   return fingerprints;
 }
 
-CurvePoint curve_point(const SweepPoint& point, const Plan& plan, Backend& backend, size_t models) {
+CurvePoint curve_point(const SweepPoint& point, const RunSpec& spec, Backend& backend, size_t models) {
   CurvePoint on_curve{.kind = point.kind,
                       .label = point.label,
                       .fractions = point.fractions,
-                      .sampler = plan.sampler,
+                      .sampler = spec.sampler,
                       .steps_option = point.options.steps,
-                      .steps = plan.trajectory.size(),
-                      .levels = hash_of_levels(plan.trajectory),
-                      .eta = plan.solver.eta,
-                      .assignment = format_assignment(plan.trajectory.assignment()),
+                      .steps = spec.trajectory.size(),
+                      .levels = hash_of_levels(spec.trajectory),
+                      .eta = spec.solver.eta,
+                      .assignment = format_assignment(spec.trajectory.assignment()),
                       .evaluations = {},
                       .runs = {},
                       .mean = {},
                       .deviation = {}};
   for (size_t i = 0; i < models; ++i)
-    on_curve.evaluations.push_back(evaluations(backend, plan, static_cast<int>(i)));
+    on_curve.evaluations.push_back(evaluations(backend, spec, static_cast<int>(i)));
   return on_curve;
 }
 
 // The run with its pictures measured; nothing when it was interrupted.
-std::optional<SweptRun> sweep_run(Session& session, const Plan& plan, const Sweep& sweep,
+std::optional<SweptRun> sweep_run(Session& session, const RunSpec& spec, const Sweep& sweep,
                                   const Measure& measure) {
   std::optional<FeatureCollector> collector;
   if (measure.network) collector.emplace(*measure.network, needs_of(sweep.metrics));
-  Watched watched(plan.images(), sweep.rows, collector ? &*collector : nullptr);
+  Watched watched(spec.images(), sweep.rows, collector ? &*collector : nullptr);
   constexpr int64_t kMany = 64;
   const RunResult result =
-      session.sample(plan, &watched, nullptr, plan.images() > kMany ? Show::images : Show::bar);
+      session.sample(spec, &watched, nullptr, spec.images() > kMany ? Show::images : Show::bar);
   if (result.cancelled) return {};
-  SweptRun swept{.run = {.seed = plan.seed, .images = result.images, .seconds = result.seconds},
+  SweptRun swept{.run = {.seed = spec.seed, .images = result.images, .seconds = result.seconds},
                  .pictures = {}};
   for (const ModelTime& model : result.models) swept.run.model_seconds.push_back(model.seconds);
   if (collector)
@@ -255,9 +256,10 @@ std::optional<SweptRun> sweep_run(Session& session, const Plan& plan, const Swee
 }
 
 // The first pictures of a run whose numbers are known; nothing when it was interrupted.
-std::optional<SweptRun> first_pictures(Session& session, const Plan& plan, const Sweep& sweep, CurveRun run) {
+std::optional<SweptRun> first_pictures(Session& session, const RunSpec& spec, const Sweep& sweep,
+                                       CurveRun run) {
   Watched watched(sweep.rows, sweep.rows, nullptr);
-  if (session.sample(plan, &watched, nullptr, Show::bar).cancelled) return {};
+  if (session.sample(spec, &watched, nullptr, Show::bar).cancelled) return {};
   return SweptRun{.run = std::move(run), .pictures = std::move(watched.first)};
 }
 
@@ -300,7 +302,7 @@ int sweep_command(const SweepArguments& a) {
   const Sweep sweep = prepare(a);
   const Measure measure = load_measure(a, sweep);
   Session session(a, sweep.infos);
-  const Plan& first = sweep.plans[0];
+  const RunSpec& first = sweep.specs[0];
   std::string title;
   for (const ModelInfo& info : sweep.infos) title += (title.empty() ? "" : " then ") + info.name;
   title = concat(title, ": ", first.sampler, ", ", first.trajectory.size(), " steps, cfg ", first.cfg_scale,
@@ -311,7 +313,7 @@ int sweep_command(const SweepArguments& a) {
                 static_cast<long long>(first.images()), title.c_str());
   const std::vector<std::string> fingerprints = fingerprints_of(a, sweep, session.backend());
   SweepState state(sweep.output, a.resume, measure.description, sweep.metrics, fingerprints);
-  if (session.load(sweep.plans, true) == kInterrupted) return report_interrupted();
+  if (session.load(sweep.specs, true) == kInterrupted) return report_interrupted();
   session.warm_up(first);
 
   Figure figure{
@@ -324,17 +326,17 @@ int sweep_command(const SweepArguments& a) {
   const auto repeats = static_cast<size_t>(a.repeats);
   for (size_t i = 0; i < sweep.points.size(); ++i) {
     curve.points.push_back(
-        curve_point(sweep.points[i], sweep.plans[i * repeats], session.backend(), sweep.infos.size()));
+        curve_point(sweep.points[i], sweep.specs[i * repeats], session.backend(), sweep.infos.size()));
     std::vector<Image> pictures;
     for (size_t repeat = 0; repeat < repeats; ++repeat) {
-      const Plan& plan = sweep.plans[i * repeats + repeat];
+      const RunSpec& spec = sweep.specs[i * repeats + repeat];
       const std::string& fingerprint = fingerprints[i * repeats + repeat];
       const std::optional<CurveRun> known = state.find(fingerprint);
       std::optional<SweptRun> swept;
       if (known) swept = {*known, state.find_pictures(fingerprint, sweep.rows, picture_of(sweep)[0])};
       if (known && repeat == 0 && swept->pictures.empty())
-        swept = first_pictures(session, plan, sweep, *known);
-      if (!known) swept = sweep_run(session, plan, sweep, measure);
+        swept = first_pictures(session, spec, sweep, *known);
+      if (!known) swept = sweep_run(session, spec, sweep, measure);
       if (!swept) return report_interrupted(state.kept());
       swept->run.run = fingerprint;
       curve.points.back().runs.push_back(swept->run);

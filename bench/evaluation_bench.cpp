@@ -41,12 +41,13 @@ int measure(int argc, char** argv) {
 
   const auto backend = make_backend(options);
   const Model model = random_model(config_of(name), name, 7, *backend);
-  const Plan plan = make_plan({model.info}, {.fractions = {1},
-                                             .classes = std::vector<int64_t>(static_cast<size_t>(batch), 207),
-                                             .batch_size = batch});
-  const double seconds = time_evaluation(*backend, model, plan, repeats);
+  const RunSpec spec =
+      make_run_spec({model.info}, {.fractions = {1},
+                                   .classes = std::vector<int64_t>(static_cast<size_t>(batch), 207),
+                                   .batch_size = batch});
+  const double seconds = time_evaluation(*backend, model, spec, repeats);
   const double flops =
-      2 * static_cast<double>(batch) * model.info.architecture->flops(plan.height, plan.width);
+      2 * static_cast<double>(batch) * model.info.architecture->flops(spec.height, spec.width);
   std::printf(
       "{\"model\": \"%s\", \"images\": %lld, \"device\": \"%s\", \"ms\": %.3f, \"gflop_per_s\": %.1f}\n",
       name.c_str(), static_cast<long long>(batch), backend->description().c_str(), 1e3 * seconds,

@@ -40,7 +40,7 @@ int measure(int argc, char** argv) {
   const auto seconds = [&](double ratio) {
     return tstitch::run(
                *backend, models,
-               make_plan(infos, {.fractions = {ratio, 1 - ratio}, .steps = steps, .batch_size = batch}),
+               make_run_spec(infos, {.fractions = {ratio, 1 - ratio}, .steps = steps, .batch_size = batch}),
                silent)
         .seconds;
   };

@@ -10,15 +10,15 @@
 
 int main() try {
   const auto infos = tstitch::read_model_infos(tstitch::builtin_models());
-  const tstitch::Plan plan =
-      tstitch::make_plan(infos, {.fractions = {0.4, 0.6}, .steps = "50", .classes = {1, 8, 9}});
+  const tstitch::RunSpec spec =
+      tstitch::make_run_spec(infos, {.fractions = {0.4, 0.6}, .steps = "50", .classes = {1, 8, 9}});
 
   const auto backend = tstitch::make_backend({});
   std::vector<tstitch::Model> models;
   for (const auto& info : infos) models.push_back(tstitch::load_model(info, *backend));
 
   tstitch::RunObserver silent;
-  const tstitch::RunResult result = tstitch::run(*backend, models, plan, silent);
+  const tstitch::RunResult result = tstitch::run(*backend, models, spec, silent);
   tstitch::write_png("stitch.png", tstitch::make_grid(tstitch::decode_pixels(result.latents), 3), {});
   std::printf("stitch.png: %.2f s\n", result.seconds);
 } catch (const tstitch::Error& e) {

@@ -8,10 +8,10 @@
 #include "tstitch/base/crc32.h"
 #include "tstitch/io/record_file.h"
 
-// The bytes as a shard of 100 items, three bytes each. The first header's magic, run and checksum are put
-// right: behind them begins what a fuzzer can find.
+// The bytes as a record file of 100 items, three bytes each. The first header's magic, run and checksum are
+// put right: behind them begins what a fuzzer can find.
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
-  constexpr tstitch::ShardRun kRun = {.fingerprint = 7, .items = 100, .item_bytes = 3};
+  constexpr tstitch::RecordedRun kRun = {.fingerprint = 7, .items = 100, .item_bytes = 3};
   std::string bytes(reinterpret_cast<const char*>(data), size);
   if (size >= 40 && data[0] % 2) {
     bytes.replace(0, 8, "TSTSHAR1");
@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   if (descriptor < 0 || write(descriptor, bytes.data(), bytes.size()) != std::ssize(bytes)) std::abort();
   const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
   tstitch::expect_input_error([&] {
-    for (const tstitch::ShardRecord& record : tstitch::read_shard(path, kRun, {0, 50}))
+    for (const tstitch::Record& record : tstitch::read_records(path, kRun, {0, 50}))
       if (record.items.first < 0 || record.items.count < 1 || record.items.end() > kRun.items ||
           record.offset + record.items.count * kRun.item_bytes > std::ssize(bytes))
         std::abort();

@@ -62,13 +62,13 @@ double error_of_case(const nlohmann::json& c, const nlohmann::json& configs, con
   if (c["noise"])
     options.given.steps = input("noise", {10, 2, config.in_channels, config.input_size, config.input_size});
 
-  const Plan plan = make_plan(infos, options);
-  for (const Step& step : plan.trajectory) {
+  const RunSpec spec = make_run_spec(infos, options);
+  for (const Step& step : spec.trajectory) {
     EXPECT_EQ(step.level.t, c["timesteps"][step.index].get<double>());
     EXPECT_EQ(models[step.denoiser].info.name, c["model_per_step"][step.index].get<std::string>());
   }
   RunObserver silent;
-  const RunResult result = run(*backend, models, plan, silent);
+  const RunResult result = run(*backend, models, spec, silent);
   return relative_error(result.latents, golden("dit/" + c["file"].get<std::string>()));
 }
 
@@ -119,7 +119,7 @@ TEST(AdaptiveGolden, ImagesSwitchWherePyTorchSwitches) {
                         .cfg_scale = 1};
   options.given.initial = input("adaptive/x_T", {std::ssize(images), 1, 28, 28});
   RunObserver silent;
-  const RunResult result = run(*backend, models, make_plan(infos, options), silent);
+  const RunResult result = run(*backend, models, make_run_spec(infos, options), silent);
   std::vector<int64_t> counts(21);
   for (const size_t steps : images) ++counts[steps];
   EXPECT_EQ(result.small_steps, counts);

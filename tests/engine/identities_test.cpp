@@ -47,7 +47,7 @@ RunResult sample(const Setting& setting) {
   if (options.steps == "50") options.steps = "6";
   if (options.classes.empty()) options.classes = {1, 4, 9};
   RunObserver silent;
-  return run(*backend, models, make_plan(infos, options), silent);
+  return run(*backend, models, make_run_spec(infos, options), silent);
 }
 
 void expect_equal(const Tensor& a, const Tensor& b) {
@@ -190,7 +190,8 @@ TEST(SteadyState, NothingIsAllocatedAfterAModelsFirstStep) {
       host_memory().trim();
       AllocationCounter counter;
       run(*backend, models,
-          make_plan(infos, {.fractions = {0.5, 0.5}, .sampler = sampler, .steps = "12", .classes = {1, 2}}),
+          make_run_spec(infos,
+                        {.fractions = {0.5, 0.5}, .sampler = sampler, .steps = "12", .classes = {1, 2}}),
           counter);
       EXPECT_EQ(counter.late(), 0) << sampler << " " << dtype;
     }
@@ -205,8 +206,8 @@ TEST(Cancelling, EndsAfterTheStepInProgress) {
   std::vector<Model> models;
   models.push_back(random_model(kTiny, "one", 3, *backend));
   const RunResult result =
-      run(*backend, models, make_plan({models[0].info}, {.fractions = {1}, .steps = "12", .classes = {1}}),
-          observer);
+      run(*backend, models,
+          make_run_spec({models[0].info}, {.fractions = {1}, .steps = "12", .classes = {1}}), observer);
   EXPECT_TRUE(result.cancelled);
   EXPECT_EQ(result.models[0].evaluations, 4);
 }
@@ -221,7 +222,7 @@ TEST(NotFinite, IsRefusedWithTheImage) {
   RunObserver silent;
   try {
     run(*backend, models,
-        make_plan(
+        make_run_spec(
             {models[0].info},
             {.fractions = {1}, .steps = "4", .classes = {1, 2}, .given = {.initial = start, .steps = {}}}),
         silent);

@@ -49,11 +49,11 @@ class InitImageRun : public testing::Test {
   }
 
   Tensor from_picture(double strength) {
-    const Plan plan = make_plan(
+    const RunSpec spec = make_run_spec(
         infos_,
         {.steps = "20", .cfg_scale = 1, .classes = {1}, .init_image = picture_, .strength = strength});
     RunObserver silent;
-    return run(*backend_, models_, plan, silent,
+    return run(*backend_, models_, spec, silent,
                {.contexts = {}, .init_latent = picture_.reshape({1, 1, 28, 28})})
         .latents;
   }
@@ -81,17 +81,17 @@ TEST_F(InitImageRun, LeavesThePictureByItsStrength) {
 
 // Which model serves a step is decided by the noise, not by how many steps are left out.
 TEST_F(InitImageRun, TheSwitchStaysWhereItWas) {
-  const auto plan = [&](double strength) {
-    return make_plan(infos_, {.fractions = {0.4, 0.6},
-                              .steps = "50",
-                              .classes = {1},
-                              .init_image = picture_,
-                              .strength = strength});
+  const auto spec = [&](double strength) {
+    return make_run_spec(infos_, {.fractions = {0.4, 0.6},
+                                  .steps = "50",
+                                  .classes = {1},
+                                  .init_image = picture_,
+                                  .strength = strength});
   };
-  EXPECT_EQ(plan(1).trajectory.steps_of(0), 20);
-  EXPECT_EQ(plan(0.8).trajectory.steps_of(0), 10);
-  EXPECT_EQ(plan(0.5).trajectory.steps_of(0), 0);
-  EXPECT_EQ(plan(0.5).trajectory.size(), 25);
+  EXPECT_EQ(spec(1).trajectory.steps_of(0), 20);
+  EXPECT_EQ(spec(0.8).trajectory.steps_of(0), 10);
+  EXPECT_EQ(spec(0.5).trajectory.steps_of(0), 0);
+  EXPECT_EQ(spec(0.5).trajectory.size(), 25);
 }
 
 TEST_F(InitImageRun, WhatDoesNotFitIsRefused) {
@@ -100,7 +100,7 @@ TEST_F(InitImageRun, WhatDoesNotFitIsRefused) {
         SampleOptions{.given = {.initial = Tensor({1, 1, 28, 28}, DType::f32), .steps = {}}}}) {
     options.init_image = picture_;
     options.classes = {1};
-    EXPECT_THROW(make_plan(infos_, options), Error);
+    EXPECT_THROW(make_run_spec(infos_, options), Error);
   }
 }
 

@@ -22,7 +22,7 @@ const std::vector<ModelInfo> kPair = {model("small"), model("large")};
 void expect_refused(ErrorKind kind, const std::string& part, const std::vector<ModelInfo>& models,
                     const SampleOptions& options) {
   try {
-    make_plan(models, options);
+    make_run_spec(models, options);
     ADD_FAILURE() << "accepted; expected: " << part;
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), kind) << e.what();
@@ -30,49 +30,49 @@ void expect_refused(ErrorKind kind, const std::string& part, const std::vector<M
   }
 }
 
-TEST(Plan, DefaultsAreTheReferences) {
-  const Plan plan = make_plan(kPair, {});
-  EXPECT_EQ(plan.trajectory.size(), 50);
-  EXPECT_EQ(plan.trajectory.steps_of(0), 20);  // 40 %
-  EXPECT_EQ(plan.sampler, "ddim");
-  EXPECT_EQ(plan.cfg_scale, 4);
-  EXPECT_EQ(plan.cfg_channels, 3);
-  EXPECT_EQ(plan.classes, (std::vector<int64_t>{207, 360, 387, 974, 88, 979, 417, 279}));
-  EXPECT_EQ(plan.height, 32);
+TEST(RunSpec, DefaultsAreTheReferences) {
+  const RunSpec spec = make_run_spec(kPair, {});
+  EXPECT_EQ(spec.trajectory.size(), 50);
+  EXPECT_EQ(spec.trajectory.steps_of(0), 20);  // 40 %
+  EXPECT_EQ(spec.sampler, "ddim");
+  EXPECT_EQ(spec.cfg_scale, 4);
+  EXPECT_EQ(spec.cfg_channels, 3);
+  EXPECT_EQ(spec.subjects, (std::vector<int64_t>{207, 360, 387, 974, 88, 979, 417, 279}));
+  EXPECT_EQ(spec.height, 32);
 }
 
-TEST(Plan, PixelModelsGuideAllTheirChannels) {
+TEST(RunSpec, PixelModelsGuideAllTheirChannels) {
   ModelInfo pixels{.path = "pixels", .name = "pixels", .pixels_per_latent = 1, .pixels = true};
   describe_dit(pixels, {.in_channels = 1, .num_classes = 3});
-  const Plan plan = make_plan({pixels}, {.batch_count = 2});
-  EXPECT_EQ(plan.cfg_channels, 1);
-  EXPECT_EQ(plan.classes, (std::vector<int64_t>{0, 0, 1, 1, 2, 2}));
+  const RunSpec spec = make_run_spec({pixels}, {.batch_count = 2});
+  EXPECT_EQ(spec.cfg_channels, 1);
+  EXPECT_EQ(spec.subjects, (std::vector<int64_t>{0, 0, 1, 1, 2, 2}));
 }
 
-TEST(Plan, RandomClassesDependOnTheSeedAlone) {
+TEST(RunSpec, RandomClassesDependOnTheSeedAlone) {
   SampleOptions options{.random_classes = true, .batch_count = 200, .seed = 5};
-  const auto classes = make_plan(kPair, options).classes;
+  const auto classes = make_run_spec(kPair, options).subjects;
   options.batch_count = 50;
-  const auto fewer = make_plan(kPair, options).classes;
+  const auto fewer = make_run_spec(kPair, options).subjects;
   EXPECT_TRUE(std::equal(fewer.begin(), fewer.end(), classes.begin()));
   options.seed = 6;
-  EXPECT_NE(make_plan(kPair, options).classes, fewer);
+  EXPECT_NE(make_run_spec(kPair, options).subjects, fewer);
   EXPECT_GT(std::set<int64_t>(classes.begin(), classes.end()).size(), 150u);
   for (const int64_t c : classes) EXPECT_TRUE(0 <= c && c < 1000);
 }
 
-TEST(Plan, OtherSizesAreInPixels) {
-  const Plan plan = make_plan(kPair, {.width = 512, .height = 128});
-  EXPECT_EQ(plan.width, 64);
-  EXPECT_EQ(plan.height, 16);
+TEST(RunSpec, OtherSizesAreInPixels) {
+  const RunSpec spec = make_run_spec(kPair, {.width = 512, .height = 128});
+  EXPECT_EQ(spec.width, 64);
+  EXPECT_EQ(spec.height, 16);
 }
 
-TEST(Plan, AdaptiveSwitchingNeedsTwoModelsAndNoOtherWord) {
-  EXPECT_EQ(make_plan(kPair, {}).switch_threshold, std::nullopt);
-  EXPECT_EQ(make_plan(kPair, {.adaptive = true}).switch_threshold, 5.0 / 80);  // guidance 4
-  EXPECT_EQ(make_plan(kPair, {.adaptive = true, .cfg_scale = 1}).switch_threshold, 0.025);
-  EXPECT_EQ(make_plan(kPair, {.adaptive = true, .switch_threshold = 0.2}).switch_threshold, 0.2);
-  EXPECT_TRUE(make_plan(kPair, {.adaptive = true}).uses(1));
+TEST(RunSpec, AdaptiveSwitchingNeedsTwoModelsAndNoOtherWord) {
+  EXPECT_EQ(make_run_spec(kPair, {}).switch_threshold, std::nullopt);
+  EXPECT_EQ(make_run_spec(kPair, {.adaptive = true}).switch_threshold, 5.0 / 80);  // guidance 4
+  EXPECT_EQ(make_run_spec(kPair, {.adaptive = true, .cfg_scale = 1}).switch_threshold, 0.025);
+  EXPECT_EQ(make_run_spec(kPair, {.adaptive = true, .switch_threshold = 0.2}).switch_threshold, 0.2);
+  EXPECT_TRUE(make_run_spec(kPair, {.adaptive = true}).uses(1));
   const auto usage = ErrorKind::usage;
   expect_refused(usage, "excludes shares", kPair, {.fractions = {0.5, 0.5}, .adaptive = true});
   expect_refused(usage, "excludes shares", kPair, {.switch_steps = {3}, .adaptive = true});
@@ -85,7 +85,7 @@ TEST(Plan, AdaptiveSwitchingNeedsTwoModelsAndNoOtherWord) {
   expect_refused(usage, "--solver-reset", kPair, {.adaptive = true, .solver_reset = true});
 }
 
-TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
+TEST(RunSpec, OptionsOutOfRangeAreRefusedByName) {
   const auto usage = ErrorKind::usage;
   expect_refused(usage, "fractions", kPair, {.fractions = {1}});
   expect_refused(usage, "add up to 0.9", kPair, {.fractions = {0.4, 0.5}});
@@ -117,7 +117,7 @@ TEST(Plan, OptionsOutOfRangeAreRefusedByName) {
                  {.given = {.initial = {}, .steps = Tensor({8, 4, 32, 32}, DType::f32)}});
 }
 
-TEST(Plan, ModelsThatDoNotFitAreRefusedWithBothNames) {
+TEST(RunSpec, ModelsThatDoNotFitAreRefusedWithBothNames) {
   ModelInfo other = model("other");
   other.side = 64;
   expect_refused(ErrorKind::input, "4 x 32 x 32 and 4 x 64 x 64", {kPair[0], other}, {});

@@ -81,15 +81,15 @@ class StableDiffusion : public testing::Test {
 
   static Tensor latents_of(Backend& backend, const std::vector<ModelInfo>& infos,
                            const SampleOptions& options) {
-    const Plan plan = make_plan(infos, options);
-    std::vector<std::string> texts = plan.prompts;
-    texts.push_back(plan.negative_prompt);
-    const RunInputs inputs{.contexts = TextEncoder(backend, model_with_text_encoder(infos), 0).encode(texts),
-                           .init_latent = {}};
+    const RunSpec spec = make_run_spec(infos, options);
+    std::vector<std::string> texts = spec.prompts;
+    texts.push_back(spec.negative_prompt);
+    const EncodedInputs inputs{
+        .contexts = TextEncoder(backend, model_with_text_encoder(infos), 0).encode(texts), .init_latent = {}};
     std::vector<Model> models;
     for (const ModelInfo& info : infos) models.push_back(load_model(info, backend));
     RunObserver silent;
-    return run(backend, models, plan, silent, inputs).latents;
+    return run(backend, models, spec, silent, inputs).latents;
   }
 };
 
@@ -106,15 +106,15 @@ TEST_F(StableDiffusion, AgreesWithDiffusers) {
 }
 
 TEST_F(StableDiffusion, IsSampledAsItsSchedulerSays) {
-  const Plan plan = make_plan(
+  const RunSpec spec = make_run_spec(
       infos(), {.fractions = {0.4, 0.6}, .steps = "50", .prompts = {kPrompt, "a"}, .batch_count = 2});
-  EXPECT_EQ(plan.sampler, "pndm");
-  EXPECT_EQ(plan.trajectory.size(), 51);
-  EXPECT_EQ(plan.trajectory.steps_of(0), 20);  // (i + 1) / 51 <= 0.4
-  EXPECT_EQ(plan.cfg_scale, 7.5);
-  EXPECT_EQ(plan.cfg_channels, 4);
-  EXPECT_EQ(plan.classes, (std::vector<int64_t>{0, 0, 1, 1}));
-  const Plan ddim = make_plan(infos(), {.sampler = "ddim", .steps = "50", .prompts = {kPrompt}});
+  EXPECT_EQ(spec.sampler, "pndm");
+  EXPECT_EQ(spec.trajectory.size(), 51);
+  EXPECT_EQ(spec.trajectory.steps_of(0), 20);  // (i + 1) / 51 <= 0.4
+  EXPECT_EQ(spec.cfg_scale, 7.5);
+  EXPECT_EQ(spec.cfg_channels, 4);
+  EXPECT_EQ(spec.subjects, (std::vector<int64_t>{0, 0, 1, 1}));
+  const RunSpec ddim = make_run_spec(infos(), {.sampler = "ddim", .steps = "50", .prompts = {kPrompt}});
   EXPECT_EQ(ddim.trajectory[0].level.t, 981);
   EXPECT_EQ(ddim.trajectory[49].level.t, 1);
   EXPECT_NE(ddim.trajectory[49].next, kClean);  // set_alpha_to_one is false
@@ -182,7 +182,7 @@ TEST_F(StableDiffusion, WhatDoesNotFitIsRefused) {
   const auto refused = [&](ErrorKind kind, const std::string& part, const std::vector<ModelInfo>& models,
                            const SampleOptions& options) {
     try {
-      make_plan(models, options);
+      make_run_spec(models, options);
       ADD_FAILURE() << "accepted, expected " << part;
     } catch (const Error& e) {
       EXPECT_EQ(e.kind(), kind) << e.what();

@@ -35,7 +35,7 @@ Tensor pictures(const char* name, const Shape& shape) {
 }
 Tensor small_pictures() { return pictures("small", {2, 13, 9, 3}); }
 
-std::unique_ptr<FeatureNetwork> network(Backend& backend, InceptionResize resize = InceptionResize::tf1) {
+std::unique_ptr<FeatureExtractor> network(Backend& backend, InceptionResize resize = InceptionResize::tf1) {
   return load_inception_v3(backend, RandomWeights("inception", kSeed), resize);
 }
 

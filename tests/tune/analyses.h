@@ -28,7 +28,7 @@ inline Tensor array(const std::string& name, const Shape& shape) {
   return random_uniform("eval/" + name, shape, std::sqrt(3.0), 7);
 }
 
-// Two or more tiny DiTs, equal where their tags are, and a plan of 6 steps for 5 images in 3 batches.
+// Two or more tiny DiTs, equal where their tags are, and a spec of 6 steps for 5 images in 3 batches.
 struct Small {
   explicit Small(const std::vector<std::string>& tags) {
     std::vector<ModelInfo> infos;
@@ -47,12 +47,12 @@ struct Small {
     options.steps = "6";
     options.classes = {1, 4, 9, 2, 3};
     options.batch_size = 2;
-    plan = std::make_unique<Plan>(make_plan(infos, options));
+    spec = std::make_unique<RunSpec>(make_run_spec(infos, options));
   }
 
   std::unique_ptr<Backend> backend = make_backend({.dtype = "f32", .threads = 2});
   std::vector<Model> models;
-  std::unique_ptr<Plan> plan;
+  std::unique_ptr<RunSpec> spec;
 };
 
 // Ends a run after its fourth step.

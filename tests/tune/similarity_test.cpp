@@ -71,7 +71,7 @@ void expect_identical(const PairSimilarity& pair) {
 TEST(PredictionSimilarity, IsOneBetweenAModelAndItself) {
   const Small small({"one", "two", "one"});
   RunObserver silent;
-  const auto pairs = prediction_similarity(*small.backend, small.models, served_by(*small.plan, 2), silent);
+  const auto pairs = prediction_similarity(*small.backend, small.models, served_by(*small.spec, 2), silent);
   ASSERT_EQ(pairs.size(), 3u);  // (0, 1), (0, 2), (1, 2)
   for (const PairSimilarity& pair : pairs) {
     ASSERT_EQ(pair.steps.size(), 6u);
@@ -95,17 +95,17 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
     }
     std::vector<Tensor> x;
   } first;
-  const auto pairs = prediction_similarity(*small.backend, small.models, *small.plan, first);
-  run(*small.backend, small.models, *small.plan, first);
+  const auto pairs = prediction_similarity(*small.backend, small.models, *small.spec, first);
+  run(*small.backend, small.models, *small.spec, first);
   ASSERT_EQ(first.x.size(), 3u);  // batches; the analysis keeps its own observer
   Similarity expected;
   for (int64_t batch = 0; batch < 3; ++batch) {
     const IndexRange images = {2 * batch, batch < 2 ? 2 : 1};
     std::vector<Tensor> eps;
     for (const Model& model : small.models) {
-      const auto denoiser = make_denoiser(*small.backend, model, *small.plan, images);
+      const auto denoiser = make_denoiser(*small.backend, model, *small.spec, images);
       const Prediction prediction =
-          denoiser->predict(first.x[static_cast<size_t>(batch)], small.plan->trajectory[0].level);
+          denoiser->predict(first.x[static_cast<size_t>(batch)], small.spec->trajectory[0].level);
       eps.push_back(small.backend->download(to_channels_first(*small.backend, prediction.eps)));
     }
     expected.add(eps[0], eps[1]);
@@ -115,15 +115,15 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
   EXPECT_EQ(step.cosine.deviation, expected.cosine().deviation);
   EXPECT_EQ(step.mse, expected.mse());
   EXPECT_EQ(step.relative_mse, expected.relative_mse());
-  EXPECT_EQ(step.level, small.plan->trajectory[0].level);
+  EXPECT_EQ(step.level, small.spec->trajectory[0].level);
 }
 
 // Whoever drives, models of a solver with two evaluations per step are compared once per step.
 TEST(PredictionSimilarity, CountsStepsNotEvaluations) {
   Small small({"one", "one"});
-  small.plan->sampler = "heun";
+  small.spec->sampler = "heun";
   RunObserver silent;
-  const auto pairs = prediction_similarity(*small.backend, small.models, *small.plan, silent);
+  const auto pairs = prediction_similarity(*small.backend, small.models, *small.spec, silent);
   ASSERT_EQ(pairs[0].steps.size(), 6u);
   expect_identical(pairs[0]);
 }
@@ -131,10 +131,10 @@ TEST(PredictionSimilarity, CountsStepsNotEvaluations) {
 TEST(LatentSimilarity, BeginsAtOneAndEndsWithTheImages) {
   const Small small({"one", "two", "two"});
   RunObserver silent;
-  const auto pairs = latent_similarity(*small.backend, small.models, *small.plan, silent);
+  const auto pairs = latent_similarity(*small.backend, small.models, *small.spec, silent);
   ASSERT_EQ(pairs.size(), 3u);
   const auto latents = [&](int model) {
-    return run(*small.backend, small.models, served_by(*small.plan, model), silent).latents;
+    return run(*small.backend, small.models, served_by(*small.spec, model), silent).latents;
   };
   for (const PairSimilarity& pair : pairs) {
     ASSERT_EQ(pair.steps.size(), 7u);
@@ -151,8 +151,8 @@ TEST(LatentSimilarity, BeginsAtOneAndEndsWithTheImages) {
 TEST(Similarity, OfACancelledRunIsNothing) {
   const Small small({"one", "two"});
   Impatient first, second;
-  EXPECT_TRUE(prediction_similarity(*small.backend, small.models, *small.plan, first).empty());
-  EXPECT_TRUE(latent_similarity(*small.backend, small.models, *small.plan, second).empty());
+  EXPECT_TRUE(prediction_similarity(*small.backend, small.models, *small.spec, first).empty());
+  EXPECT_TRUE(latent_similarity(*small.backend, small.models, *small.spec, second).empty());
   EXPECT_EQ(second.steps, 4);
 }
 

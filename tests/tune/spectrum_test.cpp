@@ -51,12 +51,12 @@ TEST(Spectrum, OfAWaveIsItsFrequency) {
 TEST(Spectrum, FollowsTheTrajectory) {
   const Small small({"two", "one"});
   RunObserver silent;
-  const std::vector<StepSpectrum> steps = latent_spectrum(*small.backend, small.models, *small.plan, silent);
-  const RunResult result = run(*small.backend, small.models, *small.plan, silent);
+  const std::vector<StepSpectrum> steps = latent_spectrum(*small.backend, small.models, *small.spec, silent);
+  const RunResult result = run(*small.backend, small.models, *small.spec, silent);
   ASSERT_EQ(steps.size(), 7u);
   for (int i = 0; i <= 6; ++i) EXPECT_EQ(steps[static_cast<size_t>(i)].step, i);
-  EXPECT_EQ(steps[0].level, small.plan->trajectory[0].level);
-  EXPECT_EQ(steps[6].level, small.plan->trajectory[5].next);
+  EXPECT_EQ(steps[0].level, small.spec->trajectory[0].level);
+  EXPECT_EQ(steps[6].level, small.spec->trajectory[5].next);
   LogAmplitude last(28, 28);
   last.add(result.latents);
   expect_near(steps[6].radial, last.radial(), 1e-12);
@@ -68,7 +68,7 @@ TEST(Spectrum, FollowsTheTrajectory) {
 TEST(Spectrum, OfACancelledRunIsNothing) {
   const Small small({"two", "one"});
   Impatient observer;
-  EXPECT_TRUE(latent_spectrum(*small.backend, small.models, *small.plan, observer).empty());
+  EXPECT_TRUE(latent_spectrum(*small.backend, small.models, *small.spec, observer).empty());
 }
 
 }  // namespace

@@ -65,8 +65,8 @@ TEST_F(Orders, FewerStepsAreOfTheLastModel) {
   const std::vector<std::string> counts = {"5", "7"};
   const auto points = step_points(models_, {}, counts);
   ASSERT_EQ(points.size(), 2u);
-  const Plan plan = make_plan(models_, points[1].options);
-  EXPECT_EQ(plan.trajectory.assignment(), std::vector<int>(7, 1));
+  const RunSpec spec = make_run_spec(models_, points[1].options);
+  EXPECT_EQ(spec.trajectory.assignment(), std::vector<int>(7, 1));
   EXPECT_EQ(points[1].label, "7 steps");
 }
 

@@ -183,7 +183,7 @@ TEST_F(ModelFilesTest, ACheckpointMayHoldItsAutoencoder) {
   const auto backend = make_backend({.dtype = "f32"});
   std::map<std::string, Tensor> tensors;
   const auto add = [&](const std::string& index, const std::string& prefix) {
-    const TensorFile file = read_sharded((folder_ / index).string());
+    const TensorFile file = read_sharded_checkpoint((folder_ / index).string());
     for (const auto& [name, info] : file.tensors())
       tensors[prefix + name] = file.load(name, Shape(info.shape), DType::f32);
   };
@@ -210,22 +210,22 @@ TEST_F(ModelFilesTest, AFlowIsSampledAsAFlow) {
   const ModelInfo info = read_model_info(folder_.string());
   EXPECT_EQ(info.noise.kind, "flow");
   EXPECT_EQ(info.prediction, Parameterization::flow);
-  const Plan plan = make_plan({info, info}, {.fractions = {0.4, 0.6}, .steps = "10"});
-  EXPECT_EQ(plan.sampler, "flow_euler");
-  EXPECT_EQ(plan.trajectory.steps_of(0), 4);
-  EXPECT_EQ(plan.trajectory[0].level, (NoiseLevel{1000, 0, 1}));
-  EXPECT_EQ(plan.trajectory[9].next, kClean);
+  const RunSpec spec = make_run_spec({info, info}, {.fractions = {0.4, 0.6}, .steps = "10"});
+  EXPECT_EQ(spec.sampler, "flow_euler");
+  EXPECT_EQ(spec.trajectory.steps_of(0), 4);
+  EXPECT_EQ(spec.trajectory[0].level, (NoiseLevel{1000, 0, 1}));
+  EXPECT_EQ(spec.trajectory[9].next, kClean);
   EXPECT_FALSE(stitch_obstacles(info, read_model_info(kGolden.string())).empty());
   for (const SampleOptions& options : {SampleOptions{.sampler = "ddim"}, SampleOptions{.steps = "1001"},
                                        SampleOptions{.spacing = {.spacing = Spacing::leading}}})
-    EXPECT_THROW(make_plan({info}, options), Error);
+    EXPECT_THROW(make_run_spec({info}, options), Error);
 
   const auto backend = make_backend({.dtype = "f32"});
   std::vector<Model> models;
   models.push_back(load_model(info, *backend));
   RunObserver silent;
   const Tensor latents =
-      run(*backend, models, make_plan({info}, {.steps = "3", .classes = {1}}), silent).latents;
+      run(*backend, models, make_run_spec({info}, {.steps = "3", .classes = {1}}), silent).latents;
   EXPECT_EQ(latents.shape(), Shape({1, info.channels, info.side, info.side}));
 }
 

@@ -105,7 +105,7 @@ TEST_F(CheckpointOfEverything, WhatStableDiffusion2PredictsCanBeSaid) {
 TEST_F(CheckpointOfEverything, PairsOfDifferentFamiliesAreRefusedWithTheRightPartner) {
   const auto models = read_model_infos({write("tiny", network("bk_tiny")), write("sd2", network("sd2"))});
   try {
-    make_plan(models, {.prompts = {"a dog"}});
+    make_run_spec(models, {.prompts = {"a dog"}});
     ADD_FAILURE() << "accepted";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::input);
@@ -138,10 +138,10 @@ TEST_F(CheckpointOfEverything, OfClassesIsSampledAsLatentDiffusion) {
     const ModelInfo info = read_model_info(path, weights);
     std::vector<Model> models;
     models.push_back(load_model(info, *backend_));
-    const Plan plan =
-        make_plan({info}, {.steps = "2", .classes = {3, 9}, .seed = seed, .width = 64, .height = 64});
+    const RunSpec spec =
+        make_run_spec({info}, {.steps = "2", .classes = {3, 9}, .seed = seed, .width = 64, .height = 64});
     RunObserver silent;
-    return run(*backend_, models, plan, silent).latents;
+    return run(*backend_, models, spec, silent).latents;
   };
   const auto equal = [](const Tensor& a, const Tensor& b) {
     return std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.elements()) * 4) == 0;
@@ -172,14 +172,14 @@ TEST_F(CheckpointOfEverything, TheNullContextIsAnOption) {
   models.push_back(load_model(read_model_info(write("ldm", tensors)), *backend_));
   EXPECT_EQ(models[0].info.class_width, width);
   const auto latents = [&](const Tensor& null_context, double cfg_scale) {
-    const Plan plan = make_plan({models[0].info}, {.steps = "2",
-                                                   .cfg_scale = cfg_scale,
-                                                   .classes = {3},
-                                                   .null_context = null_context,
-                                                   .width = 64,
-                                                   .height = 64});
+    const RunSpec spec = make_run_spec({models[0].info}, {.steps = "2",
+                                                          .cfg_scale = cfg_scale,
+                                                          .classes = {3},
+                                                          .null_context = null_context,
+                                                          .width = 64,
+                                                          .height = 64});
     RunObserver silent;
-    return run(*backend_, models, plan, silent).latents;
+    return run(*backend_, models, spec, silent).latents;
   };
   const auto equal = [](const Tensor& a, const Tensor& b) {
     return std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.elements()) * 4) == 0;

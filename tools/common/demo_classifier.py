@@ -16,7 +16,7 @@ CONFIG = dict(name="fashion-features", architecture="FeatureNet", input_size=28,
               kernels=[5, 3, 3], features=128, num_classes=10, spatial_layer=1, spatial_channels=7)
 
 
-class FeatureNet(nn.Module):
+class DemoClassifier(nn.Module):
     def __init__(self, config=None):
         super().__init__()
         config = config or CONFIG
@@ -47,7 +47,7 @@ def flat(x):
 
 def load(path):
     with safe_open(path, "pt") as file:
-        model = FeatureNet(json.loads(file.metadata()["config"]))
+        model = DemoClassifier(json.loads(file.metadata()["config"]))
         model.load_state_dict({key: file.get_tensor(key).float() for key in file.keys()})
     return model.eval()
 

@@ -26,7 +26,7 @@ class Trained(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.net = demo_classifier.FeatureNet()
+        self.net = demo_classifier.DemoClassifier()
         self.norms = nn.ModuleList(nn.BatchNorm2d(conv.out_channels) for conv in self.net.conv)
 
     def forward(self, pixels):
@@ -84,7 +84,7 @@ def main():
             if step % 100 == 0:
                 print(json.dumps({"step": step, "of": steps, "loss": round(loss.item(), 3),
                                   "seconds": round(time.monotonic() - start)}), flush=True)
-    net = demo_classifier.FeatureNet()
+    net = demo_classifier.DemoClassifier()
     net.load_state_dict(model.folded())
     measured = accuracy(net.eval(), *test)
     demo_classifier.save(args.out, net.state_dict(), test_accuracy=measured)

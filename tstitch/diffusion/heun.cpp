@@ -15,7 +15,7 @@ Tensor Heun::step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn)
   return transfer(backend_, x, slope, step.level, step.next);
 }
 
-std::vector<NoiseLevel> Heun::asks(const Step& step) const {
+std::vector<NoiseLevel> Heun::evaluation_levels(const Step& step) const {
   if (step.next.sigma == 0) return {step.level};
   return {step.level, step.next};
 }

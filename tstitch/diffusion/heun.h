@@ -12,7 +12,7 @@ class Heun final : public Solver {
   explicit Heun(Backend& backend) : backend_(backend) {}
 
   Tensor step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn noise) override;
-  std::vector<NoiseLevel> asks(const Step& step) const override;
+  std::vector<NoiseLevel> evaluation_levels(const Step& step) const override;
 
  private:
   Backend& backend_;

@@ -19,7 +19,9 @@ class ResetAtSwitch final : public Solver {
     denoiser_ = step.denoiser;
     return base_->step(denoise, x, step, noise);
   }
-  std::vector<NoiseLevel> asks(const Step& step) const override { return base_->asks(step); }
+  std::vector<NoiseLevel> evaluation_levels(const Step& step) const override {
+    return base_->evaluation_levels(step);
+  }
   void reset() override {
     base_->reset();
     denoiser_.reset();

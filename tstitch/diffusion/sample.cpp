@@ -11,7 +11,7 @@ std::vector<NoiseLevel> levels_asked(const Trajectory& trajectory, const Solver&
   std::vector<NoiseLevel> levels;
   for (const Step& step : trajectory)
     if (step.denoiser == denoiser) {
-      const std::vector<NoiseLevel> asked = solver.asks(step);
+      const std::vector<NoiseLevel> asked = solver.evaluation_levels(step);
       levels.insert(levels.end(), asked.begin(), asked.end());
     }
   return levels;

@@ -23,7 +23,7 @@ class Solver {
   // the one denoiser behind `denoise`, which is what makes the cost of a trajectory countable.
   virtual Tensor step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn noise) = 0;
   // The levels at which a step asks its denoiser, in order: one for each evaluation.
-  virtual std::vector<NoiseLevel> asks(const Step& step) const { return {step.level}; }
+  virtual std::vector<NoiseLevel> evaluation_levels(const Step& step) const { return {step.level}; }
   // Forgets what multistep solvers remember of earlier steps; called before the first one. The memory
   // survives a switch of the denoiser, as in the reference, unless SolverOptions say otherwise.
   virtual void reset() {}

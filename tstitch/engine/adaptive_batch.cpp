@@ -30,15 +30,15 @@ class TimedDenoiser final : public Denoiser {
 
 }  // namespace
 
-AdaptiveBatch::AdaptiveBatch(Backend& backend, std::span<const Model> models, const Plan& plan,
-                             IndexRange images, const RunInputs& inputs, std::span<ModelTime> times)
+AdaptiveBatch::AdaptiveBatch(Backend& backend, std::span<const Model> models, const RunSpec& spec,
+                             IndexRange images, const EncodedInputs& inputs, std::span<ModelTime> times)
     : backend_(backend),
-      rule_(images.count, *plan.switch_threshold),
-      denoiser_(backend, [=, &backend, &plan, &inputs](int model, std::span<const int64_t> rows) {
+      rule_(images.count, *spec.switch_threshold),
+      denoiser_(backend, [=, &backend, &spec, &inputs](int model, std::span<const int64_t> rows) {
         std::vector<uint64_t> of_rows;
         for (const int64_t row : rows) of_rows.push_back(static_cast<uint64_t>(images.first + row));
         const auto i = static_cast<size_t>(model);
-        return std::make_unique<TimedDenoiser>(make_denoiser(backend, models[i], plan, of_rows, inputs),
+        return std::make_unique<TimedDenoiser>(make_denoiser(backend, models[i], spec, of_rows, inputs),
                                                times[i]);
       }) {}
 

@@ -10,13 +10,13 @@
 
 namespace tstitch {
 
-// A batch of a plan with a switch threshold: the rule that looks at its images, and the one denoiser that
+// A batch of a spec with a switch threshold: the rule that looks at its images, and the one denoiser that
 // asks for each of them the model that the rule says.
 class AdaptiveBatch {
  public:
   // times: of each model, to which calls and their seconds are added. Everything must outlive this.
-  AdaptiveBatch(Backend& backend, std::span<const Model> models, const Plan& plan, IndexRange images,
-                const RunInputs& inputs, std::span<ModelTime> times);
+  AdaptiveBatch(Backend& backend, std::span<const Model> models, const RunSpec& spec, IndexRange images,
+                const EncodedInputs& inputs, std::span<ModelTime> times);
 
   Denoiser& denoiser() { return denoiser_; }
   // Before every step: images that have moved far enough change over.

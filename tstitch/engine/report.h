@@ -19,24 +19,24 @@ int64_t peak_memory_bytes();
 double mean_small_steps(const RunResult& result);
 
 // "fashion-s: steps 1-20, fashion-l: 21-50", with the models that serve no step.
-std::string describe(const Plan& plan, std::span<const ModelInfo> models);
+std::string describe(const RunSpec& spec, std::span<const ModelInfo> models);
 
 // One JSON object: what is known of a run before it, its trajectory, models and settings.
-std::string json_plan(const Plan& plan, std::span<const Model> models, const std::string& device);
+std::string json_spec(const RunSpec& spec, std::span<const Model> models, const std::string& device);
 
 // The same and what was measured: evaluations and milliseconds per model, load time, total, peak memory,
 // output files, and the hash of the latents ("fnv1a64:0123456789abcdef" of their bytes, f32 NCHW) where this
 // run sampled them all. Times in milliseconds.
-std::string json_report(const Plan& plan, std::span<const Model> models, const RunResult& result,
+std::string json_report(const RunSpec& spec, std::span<const Model> models, const RunResult& result,
                         const std::string& device, const std::vector<std::string>& outputs);
 
-// The plan with `estimated_ms`, for a run that only was planned.
-std::string json_estimate(const Plan& plan, std::span<const Model> models, const std::string& device,
+// The same with `estimated_ms`, for a run that was only decided.
+std::string json_estimate(const RunSpec& spec, std::span<const Model> models, const std::string& device,
                           double estimated_seconds);
 
 // Key and text pairs for a PNG file: `parameters` in the form of A1111's web UI, with the names of the models
-// and the steps of each; `image` is an index into plan.classes, or -1 for a grid of all.
-std::vector<std::pair<std::string, std::string>> png_text(const Plan& plan, std::span<const ModelInfo> models,
-                                                          int64_t image);
+// and the steps of each; `image` is an index into spec.subjects, or -1 for a grid of all.
+std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
+                                                          std::span<const ModelInfo> models, int64_t image);
 
 }  // namespace tstitch

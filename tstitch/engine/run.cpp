@@ -23,31 +23,32 @@ std::vector<uint64_t> indices_of(IndexRange images) {
 }
 
 // What these images of the run show.
-Conditions conditions_of(const Plan& plan, const RunInputs& inputs, std::span<const uint64_t> images) {
+Conditions conditions_of(const RunSpec& spec, const EncodedInputs& inputs, std::span<const uint64_t> images) {
   Conditions conditions{.subjects = {},
                         .images = {images.begin(), images.end()},
-                        .seed = plan.seed,
-                        .null_context = plan.null_context,
+                        .seed = spec.seed,
+                        .null_context = spec.null_context,
                         .contexts = inputs.contexts};
-  for (const uint64_t image : images) conditions.subjects.push_back(plan.classes[static_cast<size_t>(image)]);
+  for (const uint64_t image : images)
+    conditions.subjects.push_back(spec.subjects[static_cast<size_t>(image)]);
   return conditions;
 }
 
-std::unique_ptr<NoiseSource> noise_of(Backend& backend, const Plan& plan, IndexRange images) {
-  const Shape chw = {plan.channels, plan.height, plan.width};
-  auto drawn = make_noise(backend, plan.rng, plan.seed, indices_of(images), chw);
-  if (!plan.given.initial && !plan.given.steps) return drawn;
-  const Shape nchw = {images.count, plan.channels, plan.height, plan.width};
-  return std::make_unique<GivenNoise>(backend, plan.given, images.first, nchw, std::move(drawn));
+std::unique_ptr<NoiseSource> noise_of(Backend& backend, const RunSpec& spec, IndexRange images) {
+  const Shape chw = {spec.channels, spec.height, spec.width};
+  auto drawn = make_noise(backend, spec.rng, spec.seed, indices_of(images), chw);
+  if (!spec.given.initial && !spec.given.steps) return drawn;
+  const Shape nchw = {images.count, spec.channels, spec.height, spec.width};
+  return std::make_unique<GivenNoise>(backend, spec.given, images.first, nchw, std::move(drawn));
 }
 
 // x at the trajectory's first level: noise, or the initial picture under noise (q(x_t | x_0)).
-Tensor start_of(Backend& backend, const Plan& plan, const RunInputs& inputs, NoiseSource& noise) {
+Tensor start_of(Backend& backend, const RunSpec& spec, const EncodedInputs& inputs, NoiseSource& noise) {
   Tensor x = noise.initial();
-  if (!inputs.init_latent) return plan.initial_scale == 1 ? x : combine(backend, {{plan.initial_scale, &x}});
+  if (!inputs.init_latent) return spec.initial_scale == 1 ? x : combine(backend, {{spec.initial_scale, &x}});
   const Tensor clean =
       repeat(backend, to_channels_last(backend, backend.upload(inputs.init_latent)), x.extent(0));
-  const NoiseLevel& level = plan.trajectory[0].level;
+  const NoiseLevel& level = spec.trajectory[0].level;
   return combine(backend, {{level.alpha, &clean}, {level.sigma, &x}});
 }
 
@@ -79,7 +80,7 @@ class BatchObserver final : public Observer {
     if (!adaptive_) {
       ModelTime& time = result_.models[static_cast<size_t>(step.denoiser)];
       time.seconds += stopwatch_.seconds();
-      time.evaluations += std::ssize(solver_.asks(step));
+      time.evaluations += std::ssize(solver_.evaluation_levels(step));
     }
     return !outer_.cancelled();
   }
@@ -128,33 +129,33 @@ std::vector<IndexRange> batches_of(std::span<const IndexRange> images, int64_t b
 
 }  // namespace
 
-KeepLatents::KeepLatents(const Plan& plan)
-    : latents_({plan.images(), plan.channels, plan.height, plan.width}, DType::f32) {}
+KeepLatents::KeepLatents(const RunSpec& spec)
+    : latents_({spec.images(), spec.channels, spec.height, spec.width}, DType::f32) {}
 
 void KeepLatents::take(IndexRange images, const Tensor& latents) {
   std::copy_n(latents.data<float>(), latents.elements(),
               latents_.slice(images.first, images.end()).data<float>());
 }
 
-RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
+RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec,
               std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
-              const RunInputs& inputs) {
+              const EncodedInputs& inputs) {
   const Stopwatch stopwatch;
   double sink_seconds = 0;
   RunResult result{.latents = {}, .models = std::vector<ModelTime>(models.size())};
-  if (plan.switch_threshold) result.small_steps.resize(static_cast<size_t>(plan.trajectory.size()) + 1);
-  const auto solver = make_solver(backend, plan.sampler, plan.solver);
-  const std::vector<IndexRange> batches = batches_of(images, plan.batch_size);
+  if (spec.switch_threshold) result.small_steps.resize(static_cast<size_t>(spec.trajectory.size()) + 1);
+  const auto solver = make_solver(backend, spec.sampler, spec.solver);
+  const std::vector<IndexRange> batches = batches_of(images, spec.batch_size);
 
   for (size_t batch = 0; batch < batches.size(); ++batch) {
     const auto [first, count] = batches[batch];
     std::optional<AdaptiveBatch> adaptive;
-    if (plan.switch_threshold) adaptive.emplace(backend, models, plan, batches[batch], inputs, result.models);
+    if (spec.switch_threshold) adaptive.emplace(backend, models, spec, batches[batch], inputs, result.models);
     BatchObserver steps(observer, result, *solver, adaptive ? &*adaptive : nullptr,
                         {.batch = static_cast<int64_t>(batch),
                          .batches = std::ssize(batches),
                          .step = 0,
-                         .steps = plan.trajectory.size(),
+                         .steps = spec.trajectory.size(),
                          .model = 0,
                          .images = batches[batch],
                          .images_done = result.images,
@@ -163,15 +164,15 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
     std::vector<std::unique_ptr<Denoiser>> bound(models.size()), observed(models.size());
     std::vector<Denoiser*> pointers(models.size());
     for (size_t i = 0; i < models.size(); ++i) {
-      if (plan.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
-      if (!adaptive) bound[i] = make_denoiser(backend, models[i], plan, batches[batch], inputs);
+      if (spec.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
+      if (!adaptive) bound[i] = make_denoiser(backend, models[i], spec, batches[batch], inputs);
       observed[i] = std::make_unique<ObservedDenoiser>(adaptive ? adaptive->denoiser() : *bound[i], steps);
       pointers[i] = observed[i].get();
     }
 
-    const auto noise = noise_of(backend, plan, batches[batch]);
+    const auto noise = noise_of(backend, spec, batches[batch]);
     const Sampled sampled =
-        sample(plan.trajectory, pointers, *solver, *noise, start_of(backend, plan, inputs, *noise), &steps);
+        sample(spec.trajectory, pointers, *solver, *noise, start_of(backend, spec, inputs, *noise), &steps);
     result.cancelled = sampled.cancelled;
     if (result.cancelled) break;
 
@@ -190,44 +191,44 @@ RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
   return result;
 }
 
-RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer,
-              const RunInputs& inputs) {
-  const IndexRange all = {0, plan.images()};
-  KeepLatents keep(plan);
-  RunResult result = run(backend, models, plan, {&all, 1}, observer, keep, inputs);
+RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec, RunObserver& observer,
+              const EncodedInputs& inputs) {
+  const IndexRange all = {0, spec.images()};
+  KeepLatents keep(spec);
+  RunResult result = run(backend, models, spec, {&all, 1}, observer, keep, inputs);
   result.latents = keep.latents();
   return result;
 }
 
 // Guidance doubles the batch, [conditions; null].
-std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
-                                        std::span<const uint64_t> images, const RunInputs& inputs) {
-  Conditions conditions = conditions_of(plan, inputs, images);
-  if (plan.guided()) {
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
+                                        std::span<const uint64_t> images, const EncodedInputs& inputs) {
+  Conditions conditions = conditions_of(spec, inputs, images);
+  if (spec.guided()) {
     conditions.subjects.resize(2 * images.size(), Conditions::kNull);
     conditions.images.insert(conditions.images.end(), images.begin(), images.end());
   }
   auto denoiser = std::make_unique<NetworkDenoiser>(
-      backend, model.network->bind(conditions, plan.height, plan.width), model.info.prediction);
-  if (!plan.guided()) return denoiser;
-  return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), plan.cfg_scale, plan.cfg_channels);
+      backend, model.network->bind(conditions, spec.height, spec.width), model.info.prediction);
+  if (!spec.guided()) return denoiser;
+  return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), spec.cfg_scale, spec.cfg_channels);
 }
 
-std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
-                                        IndexRange images, const RunInputs& inputs) {
-  return make_denoiser(backend, model, plan, indices_of(images), inputs);
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
+                                        IndexRange images, const EncodedInputs& inputs) {
+  return make_denoiser(backend, model, spec, indices_of(images), inputs);
 }
 
-int64_t evaluations(Backend& backend, const Plan& plan, int model) {
-  return std::ssize(levels_asked(plan.trajectory, *make_solver(backend, plan.sampler, plan.solver), model));
+int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
+  return std::ssize(levels_asked(spec.trajectory, *make_solver(backend, spec.sampler, spec.solver), model));
 }
 
-double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats,
-                       const RunInputs& inputs) {
-  const int64_t count = std::min(plan.batch_size, plan.images());
-  const auto denoiser = make_denoiser(backend, model, plan, {0, count}, inputs);
-  const Tensor x = noise_of(backend, plan, {0, count})->initial();
-  const NoiseLevel level = plan.trajectory[0].level;
+double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int repeats,
+                       const EncodedInputs& inputs) {
+  const int64_t count = std::min(spec.batch_size, spec.images());
+  const auto denoiser = make_denoiser(backend, model, spec, {0, count}, inputs);
+  const Tensor x = noise_of(backend, spec, {0, count})->initial();
+  const NoiseLevel level = spec.trajectory[0].level;
   denoiser->prepare({&level, 1});
   denoiser->predict(x, level);
   std::vector<double> seconds;

@@ -1,4 +1,4 @@
-// Samples what a plan says.
+// Samples what a spec says.
 #pragma once
 
 #include <cstdint>
@@ -44,10 +44,10 @@ class BatchSink {
   virtual void take(IndexRange images, const Tensor& latents) = 0;
 };
 
-// Keeps them all, (N, C, H, W) for the N images of the plan.
+// Keeps them all, (N, C, H, W) for the N images of the spec.
 class KeepLatents final : public BatchSink {
  public:
-  explicit KeepLatents(const Plan& plan);
+  explicit KeepLatents(const RunSpec& spec);
   void take(IndexRange images, const Tensor& latents) override;
   const Tensor& latents() const { return latents_; }
 
@@ -72,35 +72,35 @@ struct RunResult {
 };
 
 // What a run takes from networks that are not stitched. Host or device tensors, f32; empty where not needed.
-struct RunInputs {
+struct EncodedInputs {
   Tensor contexts;     // of the prompts, see Conditions
-  Tensor init_latent;  // (1, C, H, W) on the host: the plan's initial picture as a clean latent
+  Tensor init_latent;  // (1, C, H, W) on the host: the spec's initial picture as a clean latent
 };
 
 // models: one per denoiser of the trajectory; those that serve no step may be without a network.
 // Throws Error{input} when a result is not finite, naming the image.
-RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan, RunObserver& observer,
-              const RunInputs& inputs = {});
+RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec, RunObserver& observer,
+              const EncodedInputs& inputs = {});
 
-// Only these images of the plan, in batches that do not reach from one range into the next; `sink` takes what
+// Only these images of the spec, in batches that do not reach from one range into the next; `sink` takes what
 // is finished. An image does not depend on which others are sampled.
-RunResult run(Backend& backend, std::span<const Model> models, const Plan& plan,
+RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec,
               std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
-              const RunInputs& inputs = {});
+              const EncodedInputs& inputs = {});
 
-// The model as a run asks it about these images of the plan: bound to what they show, guidance included. The
+// The model as a run asks it about these images of the spec: bound to what they show, guidance included. The
 // model must outlive it.
-std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
-                                        std::span<const uint64_t> images, const RunInputs& inputs = {});
-std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const Plan& plan,
-                                        IndexRange images, const RunInputs& inputs = {});
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
+                                        std::span<const uint64_t> images, const EncodedInputs& inputs = {});
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
+                                        IndexRange images, const EncodedInputs& inputs = {});
 
-// How often `model` is evaluated for one batch of the plan.
-int64_t evaluations(Backend& backend, const Plan& plan, int model);
+// How often `model` is evaluated for one batch of the spec.
+int64_t evaluations(Backend& backend, const RunSpec& spec, int model);
 
-// Seconds of one evaluation of `model` on a batch of the plan, guidance included: the median of `repeats`,
+// Seconds of one evaluation of `model` on a batch of the spec, guidance included: the median of `repeats`,
 // after one that pays for fresh memory.
-double time_evaluation(Backend& backend, const Model& model, const Plan& plan, int repeats,
-                       const RunInputs& inputs = {});
+double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int repeats,
+                       const EncodedInputs& inputs = {});
 
 }  // namespace tstitch

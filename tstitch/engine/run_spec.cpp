@@ -166,27 +166,27 @@ void check_null_context(const Tensor& token, const ModelInfo& model) {
         token.elements(), " numbers, expected ", model.class_width);
 }
 
-void check_given(const GivenLatents& given, const Plan& plan) {
-  const Shape latents = {plan.images(), plan.channels, plan.height, plan.width};
+void check_given(const GivenLatents& given, const RunSpec& spec) {
+  const Shape latents = {spec.images(), spec.channels, spec.height, spec.width};
   if (given.initial)
     check(given.initial.shape() == latents, ErrorKind::input, "--init-latent has the shape ",
           to_string(given.initial.shape()), ", expected ", to_string(latents),
           " (images, channels, height, width)");
   if (given.steps) {
-    const Shape steps = {plan.trajectory.size(), plan.images(), plan.channels, plan.height, plan.width};
+    const Shape steps = {spec.trajectory.size(), spec.images(), spec.channels, spec.height, spec.width};
     check(given.steps.shape() == steps, ErrorKind::input, "--noise has the shape ",
           to_string(given.steps.shape()), ", expected ", to_string(steps),
           " (steps, images, channels, height, width)");
   }
 }
 
-void check_init_image(const Plan& plan, const ModelInfo& model) {
-  if (!plan.init_image) return;
-  const Shape expected = {model.pixels ? plan.channels : 3, plan.height * model.pixels_per_latent,
-                          plan.width * model.pixels_per_latent};
-  check(plan.init_image.shape() == expected, ErrorKind::usage, "the initial picture is ",
-        to_string(plan.init_image.shape()), ", expected ", to_string(expected), " (channels, height, width)");
-  check(!plan.given.initial, ErrorKind::usage, "an initial picture and an initial latent exclude each other");
+void check_init_image(const RunSpec& spec, const ModelInfo& model) {
+  if (!spec.init_image) return;
+  const Shape expected = {model.pixels ? spec.channels : 3, spec.height * model.pixels_per_latent,
+                          spec.width * model.pixels_per_latent};
+  check(spec.init_image.shape() == expected, ErrorKind::usage, "the initial picture is ",
+        to_string(spec.init_image.shape()), ", expected ", to_string(expected), " (channels, height, width)");
+  check(!spec.given.initial, ErrorKind::usage, "an initial picture and an initial latent exclude each other");
 }
 
 }  // namespace
@@ -200,7 +200,7 @@ int64_t latent_side(const char* option, std::optional<int64_t> pixels, const Mod
   return *pixels / model.pixels_per_latent;
 }
 
-Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& options) {
+RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions& options) {
   check_stitchable(models);
   const ModelInfo& model = models.back();
   const std::string sampler = options.sampler.empty() ? model.defaults.sampler : options.sampler;
@@ -229,14 +229,14 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
   check(1 <= options.batch_count && options.batch_count <= kMostImages, ErrorKind::usage, "--batch-count is ",
         options.batch_count, ", expected 1 ... ", kMostImages);
 
-  Plan plan = {
+  RunSpec spec = {
       .trajectory = Trajectory(levels, assignment),
       .switch_threshold = switch_threshold_of(options, cfg_scale),
       .sampler = sampler,
       .solver = {.eta = eta, .reset_at_switch = options.solver_reset},
       .cfg_scale = cfg_scale,
       .cfg_channels = guided_channels(options, model),
-      .classes = model.context_width ? image_prompts(options, model) : image_classes(options, model),
+      .subjects = model.context_width ? image_prompts(options, model) : image_classes(options, model),
       .null_context = options.null_context,
       .prompts = options.prompts,
       .negative_prompt = options.negative_prompt,
@@ -250,10 +250,10 @@ Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& option
       .initial_scale = initial_scale(sampler, spacing_of(options, model.defaults, sampler), levels[0]),
       .given = options.given,
       .init_image = options.init_image};
-  check_null_context(plan.null_context, model);
-  check_given(plan.given, plan);
-  check_init_image(plan, model);
-  return plan;
+  check_null_context(spec.null_context, model);
+  check_given(spec.given, spec);
+  check_init_image(spec, model);
+  return spec;
 }
 
 }  // namespace tstitch

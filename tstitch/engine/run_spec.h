@@ -60,14 +60,14 @@ struct SampleOptions {
   double strength = 0.75;
 };
 
-struct Plan {
+struct RunSpec {
   Trajectory trajectory;                   // with a threshold all of the first model, to begin with
   std::optional<double> switch_threshold;  // where every image switches by itself
   std::string sampler;
   SolverOptions solver;
   double cfg_scale;
   int64_t cfg_channels;              // guided ones
-  std::vector<int64_t> classes;      // of every image: its class, or the index of its prompt
+  std::vector<int64_t> subjects;     // of every image: its class, or the index of its prompt
   Tensor null_context;               // see SampleOptions
   std::vector<std::string> prompts;  // none for models of classes
   std::string negative_prompt;
@@ -80,7 +80,7 @@ struct Plan {
   GivenLatents given;
   Tensor init_image;  // (channels of a picture, H, W) of the size of the images; or empty
 
-  int64_t images() const { return static_cast<int64_t>(classes.size()); }
+  int64_t images() const { return static_cast<int64_t>(subjects.size()); }
   bool guided() const { return cfg_scale != 1; }
   // Whether that model may be asked.
   bool uses(int model) const { return switch_threshold || trajectory.steps_of(model) > 0; }
@@ -92,6 +92,6 @@ int64_t latent_side(const char* option, std::optional<int64_t> pixels, const Mod
 
 // Throws Error{input} when the models cannot be stitched, with the reason and both names; Error{usage} for
 // options out of range or at odds with the models.
-Plan make_plan(const std::vector<ModelInfo>& models, const SampleOptions& options);
+RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions& options);
 
 }  // namespace tstitch

@@ -82,7 +82,7 @@ FeatureNeeds needs_of(const std::vector<Metric>& metrics) {
 }
 
 struct FeatureCollector::Parts {
-  explicit Parts(const FeatureNetwork& network)
+  explicit Parts(const FeatureExtractor& network)
       : pooled(network.features()), spatial(network.spatial_features()) {}
 
   int64_t pictures = 0;
@@ -91,7 +91,7 @@ struct FeatureCollector::Parts {
   InceptionScore score;
 };
 
-FeatureCollector::FeatureCollector(const FeatureNetwork& network, FeatureNeeds needs)
+FeatureCollector::FeatureCollector(const FeatureExtractor& network, FeatureNeeds needs)
     : network_(network), needs_(needs), parts_(std::make_unique<Parts>(network)) {}
 
 FeatureCollector::~FeatureCollector() = default;

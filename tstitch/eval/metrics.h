@@ -46,7 +46,7 @@ FeatureNeeds needs_of(const std::vector<Metric>& metrics);
 // Sees the pictures of a set go by. Memory does not depend on their number, but for `features`.
 class FeatureCollector {
  public:
-  FeatureCollector(const FeatureNetwork& network, FeatureNeeds needs);
+  FeatureCollector(const FeatureExtractor& network, FeatureNeeds needs);
   ~FeatureCollector();
 
   void add(const Tensor& pictures);  // (n, H, W, C) u8
@@ -56,7 +56,7 @@ class FeatureCollector {
 
  private:
   struct Parts;
-  const FeatureNetwork& network_;
+  const FeatureExtractor& network_;
   FeatureNeeds needs_;
   std::unique_ptr<Parts> parts_;
 };

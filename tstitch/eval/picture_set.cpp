@@ -181,7 +181,7 @@ PictureSet open_picture_set(const std::string& path) {
   return set;
 }
 
-SetStatistics measure(PictureSet& set, const FeatureNetwork* network, const FeatureNeeds& needs,
+SetStatistics measure(PictureSet& set, const FeatureExtractor* network, const FeatureNeeds& needs,
                       const std::function<void(int64_t)>& progress) {
   if (!network || !set.asks_network(needs)) return set.stored;
   const FeatureNeeds missing = {.pooled = needs.pooled && !set.stored.pooled,

@@ -37,7 +37,7 @@ PictureSet open_picture_set(const std::string& path);
 
 // All that is needed and can be had: what is stored, else from the pictures by the network (null: there is
 // none). progress: told how many pictures have been seen.
-SetStatistics measure(PictureSet& set, const FeatureNetwork* network, const FeatureNeeds& needs,
+SetStatistics measure(PictureSet& set, const FeatureExtractor* network, const FeatureNeeds& needs,
                       const std::function<void(int64_t)>& progress);
 
 // `mu`, `sigma`, `mu_s`, `sigma_s` and `features`, as far as they are there, as an .npz.

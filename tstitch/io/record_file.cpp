@@ -17,31 +17,32 @@
 namespace tstitch {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "shards are little-endian and mapped as they are");
+static_assert(std::endian::native == std::endian::little,
+              "record files are little-endian and mapped as they are");
 
-struct ShardHeader {
+struct RecordHeader {
   char magic[8];
   uint64_t fingerprint;  // of the run
   int64_t first, count;  // items
   uint32_t payload_crc;
   uint32_t header_crc;  // of all before
 };
-static_assert(sizeof(ShardHeader) == 40);
+static_assert(sizeof(RecordHeader) == 40);
 
 constexpr size_t kCopyBytes = 1 << 20;
 constexpr char kMagic[8] = {'T', 'S', 'T', 'S', 'H', 'A', 'R', '1'};
 
-uint32_t crc_of(const ShardHeader& header) {
-  return crc32(std::as_bytes(std::span(&header, 1)).first(offsetof(ShardHeader, header_crc)));
+uint32_t crc_of(const RecordHeader& header) {
+  return crc32(std::as_bytes(std::span(&header, 1)).first(offsetof(RecordHeader, header_crc)));
 }
 
-// Of a part of a shard; nothing when the file ends in it.
-std::optional<uint32_t> crc_of(const ShardReader& shard, int64_t offset, int64_t bytes,
+// Of a part of a file; nothing when it ends there.
+std::optional<uint32_t> crc_of(const RecordReader& file, int64_t offset, int64_t bytes,
                                std::span<std::byte> buffer) {
   uint32_t crc = 0;
   for (int64_t done = 0; done < bytes;) {
     const auto part = buffer.first(static_cast<size_t>(std::min(bytes - done, std::ssize(buffer))));
-    if (!shard.read(offset + done, part)) return std::nullopt;
+    if (!file.read(offset + done, part)) return std::nullopt;
     crc = crc32(part, crc);
     done += std::ssize(part);
   }
@@ -59,24 +60,24 @@ void write_all(int descriptor, const std::string& path, std::span<const std::byt
 
 }  // namespace
 
-ShardWriter::ShardWriter(const std::string& path, const ShardRun& run) : path_(path), run_(run) {
+RecordWriter::RecordWriter(const std::string& path, const RecordedRun& run) : path_(path), run_(run) {
   do descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   while (descriptor_ < 0 && errno == EINTR);
   if (descriptor_ < 0) fail_writing(path_, errno);
 }
 
-ShardWriter::~ShardWriter() { close(descriptor_); }
+RecordWriter::~RecordWriter() { close(descriptor_); }
 
-void ShardWriter::append(IndexRange items, std::span<const std::byte> payload) {
+void RecordWriter::append(IndexRange items, std::span<const std::byte> payload) {
   check_internal(0 <= items.first && items.count > 0 && items.end() <= run_.items &&
                      std::ssize(payload) == items.count * run_.item_bytes,
                  payload.size(), " bytes for ", items.count, " items of ", run_.item_bytes);
-  ShardHeader header{.magic = {},
-                     .fingerprint = run_.fingerprint,
-                     .first = items.first,
-                     .count = items.count,
-                     .payload_crc = crc32(payload),
-                     .header_crc = 0};
+  RecordHeader header{.magic = {},
+                      .fingerprint = run_.fingerprint,
+                      .first = items.first,
+                      .count = items.count,
+                      .payload_crc = crc32(payload),
+                      .header_crc = 0};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.header_crc = crc_of(header);
   try {
@@ -84,22 +85,22 @@ void ShardWriter::append(IndexRange items, std::span<const std::byte> payload) {
     write_all(descriptor_, path_, payload);
     if (fdatasync(descriptor_) != 0) fail_writing(path_, errno);
   } catch (const Error&) {
-    // Where it fails too, the torn record is found when the shard is read.
+    // Where it fails too, the torn record is found when the file is read.
     if (ftruncate(descriptor_, size_) == 0) lseek(descriptor_, size_, SEEK_SET);
     throw;
   }
   size_ += static_cast<int64_t>(sizeof header) + std::ssize(payload);
 }
 
-ShardReader::ShardReader(const std::string& path) : path_(path) {
+RecordReader::RecordReader(const std::string& path) : path_(path) {
   do descriptor_ = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   while (descriptor_ < 0 && errno == EINTR);
   if (descriptor_ < 0) refuse(path, "IO_OPEN", "cannot be opened: ", std::generic_category().message(errno));
 }
 
-ShardReader::~ShardReader() { close(descriptor_); }
+RecordReader::~RecordReader() { close(descriptor_); }
 
-bool ShardReader::read(int64_t offset, std::span<std::byte> to) const {
+bool RecordReader::read(int64_t offset, std::span<std::byte> to) const {
   while (!to.empty()) {
     const ssize_t got = pread(descriptor_, to.data(), to.size(), offset);
     if (got < 0 && errno != EINTR)
@@ -112,12 +113,12 @@ bool ShardReader::read(int64_t offset, std::span<std::byte> to) const {
   return true;
 }
 
-std::vector<ShardRecord> read_shard(const std::string& path, const ShardRun& run, IndexRange verify) {
-  const ShardReader shard(path);
-  std::vector<ShardRecord> records;
+std::vector<Record> read_records(const std::string& path, const RecordedRun& run, IndexRange verify) {
+  const RecordReader file(path);
+  std::vector<Record> records;
   std::vector<std::byte> buffer(kCopyBytes);
-  ShardHeader header;
-  for (int64_t at = 0; shard.read(at, std::as_writable_bytes(std::span(&header, 1)));) {
+  RecordHeader header;
+  for (int64_t at = 0; file.read(at, std::as_writable_bytes(std::span(&header, 1)));) {
     if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.header_crc != crc_of(header)) break;
     if (header.fingerprint != run.fingerprint)
       refuse(path, "SHARD_RUN", "belongs to another run: take it away");
@@ -128,10 +129,10 @@ std::vector<ShardRecord> read_shard(const std::string& path, const ShardRun& run
     const IndexRange items{header.first, header.count};
     const int64_t bytes = items.count * run.item_bytes;
     if (items.first < verify.end() && verify.first < items.end()) {
-      const std::optional<uint32_t> crc = crc_of(shard, at, bytes, buffer);
+      const std::optional<uint32_t> crc = crc_of(file, at, bytes, buffer);
       if (!crc) break;  // torn
       if (*crc == header.payload_crc) records.push_back({path, items, at});
-    } else if (shard.read(at + bytes - 1, std::span(buffer).first(1))) {
+    } else if (file.read(at + bytes - 1, std::span(buffer).first(1))) {
       records.push_back({path, items, at});
     }
     at += bytes;

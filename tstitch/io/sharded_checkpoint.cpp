@@ -38,7 +38,7 @@ std::map<std::string, std::set<std::string>> read_index(const std::string& path)
 
 }  // namespace
 
-TensorFile read_sharded(const std::string& index_path) {
+TensorFile read_sharded_checkpoint(const std::string& index_path) {
   TensorFile::Tensors tensors;
   TensorFile::Metadata metadata;
   for (const auto& [name, promised] : read_index(index_path)) {

@@ -10,6 +10,6 @@ namespace tstitch {
 // it, as Hugging Face's libraries write it. The tensors of all shards as one file. Throws Error{input}:
 // SHARD_INDEX for an index of another form or a name that is no plain file name, SHARD_MISSING when a shard
 // lacks a tensor that the index promises; tensors the index does not mention are left out.
-TensorFile read_sharded(const std::string& index_path);
+TensorFile read_sharded_checkpoint(const std::string& index_path);
 
 }  // namespace tstitch

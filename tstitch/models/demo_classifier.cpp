@@ -7,13 +7,13 @@
 
 namespace tstitch {
 
-int64_t FeatureNetConfig::side_after(int64_t layer) const {
+int64_t DemoClassifierConfig::side_after(int64_t layer) const {
   int64_t side = input_size;
   for (int64_t i = 0; i <= layer; ++i) side = (side + 1) / 2;
   return side;
 }
 
-FeatureNet::FeatureNet(const FeatureNetConfig& config, const Weights& weights)
+DemoClassifier::DemoClassifier(const DemoClassifierConfig& config, const Weights& weights)
     : backend_(weights.backend()),
       config_(config),
       hidden_(
@@ -32,12 +32,12 @@ FeatureNet::FeatureNet(const FeatureNetConfig& config, const Weights& weights)
   }
 }
 
-int64_t FeatureNet::spatial_features() const {
+int64_t DemoClassifier::spatial_features() const {
   const int64_t side = config_.side_after(config_.spatial_layer);
   return side * side * config_.spatial_channels;
 }
 
-PictureFeatures FeatureNet::operator()(const Tensor& pictures) const {
+PictureFeatures DemoClassifier::operator()(const Tensor& pictures) const {
   const int64_t N = pictures.extent(0), side = config_.input_size;
   check(pictures.shape() == Shape({N, side, side, config_.in_channels}), ErrorKind::usage,
         "pictures of the shape ", to_string(pictures.shape()), ", expected (N, ", side, ", ", side, ", ",

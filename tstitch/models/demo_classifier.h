@@ -12,7 +12,7 @@
 
 namespace tstitch {
 
-struct FeatureNetConfig {
+struct DemoClassifierConfig {
   int64_t input_size = 28, in_channels = 1;
   std::vector<int64_t> widths = {32, 64, 64}, kernels = {5, 3, 3};  // of the convolutions, kernels odd
   int64_t features = 128, num_classes = 10;
@@ -21,11 +21,11 @@ struct FeatureNetConfig {
   int64_t side_after(int64_t layer) const;  // of the pictures behind the convolution `layer`
 };
 
-class FeatureNet final : public FeatureNetwork {
+class DemoClassifier final : public FeatureExtractor {
  public:
   // weights: "conv.i.weight", "conv.i.bias", "hidden.*", "fc.*". Throws Error{input} naming the tensor that
   // is missing or misshapen.
-  FeatureNet(const FeatureNetConfig& config, const Weights& weights);
+  DemoClassifier(const DemoClassifierConfig& config, const Weights& weights);
 
   PictureFeatures operator()(const Tensor& pictures) const override;
   int64_t channels() const override { return config_.in_channels; }
@@ -36,7 +36,7 @@ class FeatureNet final : public FeatureNetwork {
 
  private:
   Backend& backend_;
-  FeatureNetConfig config_;
+  DemoClassifierConfig config_;
   std::vector<Conv2d> convolutions_;
   Linear hidden_, fc_;
 };

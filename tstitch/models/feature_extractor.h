@@ -16,9 +16,9 @@ struct PictureFeatures {
   Tensor logits;   // (N, K): of the Inception Score
 };
 
-class FeatureNetwork {
+class FeatureExtractor {
  public:
-  virtual ~FeatureNetwork() = default;
+  virtual ~FeatureExtractor() = default;
 
   // pictures: (N, H, W, C) u8 on the host, C = channels(); of any size that the network resizes, else of
   // side(). Throws Error{usage} for another shape.

@@ -222,7 +222,7 @@ class InceptionBlock {
   std::vector<InceptionBranch> branches_;
 };
 
-class InceptionV3 final : public FeatureNetwork {
+class InceptionV3 final : public FeatureExtractor {
  public:
   InceptionV3(const Weights& weights, InceptionResize resize)
       : backend_(&weights.backend()),
@@ -293,12 +293,13 @@ bool is_inception_v3(const WeightSource& weights) {
          weights.shape("fc.weight");
 }
 
-std::unique_ptr<FeatureNetwork> load_inception_v3(Backend& backend, const WeightSource& weights,
-                                                  InceptionResize resize) {
+std::unique_ptr<FeatureExtractor> load_inception_v3(Backend& backend, const WeightSource& weights,
+                                                    InceptionResize resize) {
   const Shape expected = {kClasses, kFeatures};
   const Shape found = weights.shape("fc.weight").value_or(expected);
   check(found == expected, ErrorKind::input, "tensor \"fc.weight\": shape ", to_string(found), ", expected ",
-        to_string(expected), ": not the network of the Fréchet Inception Distance (torchvision's has its names ",
+        to_string(expected),
+        ": not the network of the Fréchet Inception Distance (torchvision's has its names ",
         "too); pytorch-fid's weights, pt_inception-2015-12-05, are");
   return std::make_unique<InceptionV3>(Weights(backend, weights), resize);
 }

@@ -22,8 +22,8 @@ bool is_inception_v3(const WeightSource& weights);
 
 // Takes pictures (N, H, W, 3) of any size, a few at a time: memory does not grow with N but for the result.
 // Throws Error{input} naming the tensor when a weight is missing, misshapen, or a variance negative.
-std::unique_ptr<FeatureNetwork> load_inception_v3(Backend& backend, const WeightSource& weights,
-                                                  InceptionResize resize = InceptionResize::tf1);
+std::unique_ptr<FeatureExtractor> load_inception_v3(Backend& backend, const WeightSource& weights,
+                                                    InceptionResize resize = InceptionResize::tf1);
 
 // Floating-point operations (two for a multiply and an add; convolutions) for one picture.
 double inception_v3_flops();

@@ -18,26 +18,26 @@ namespace fs = std::filesystem;
 // A record holds the classes of its images, int64, then their pictures.
 constexpr int64_t kLabelBytes = sizeof(int64_t);
 
-ShardRun shard_run(const RunManifest& manifest) {
+RecordedRun recorded_run(const RunManifest& manifest) {
   return {.fingerprint = manifest.fingerprint(),
           .items = manifest.images(),
           .item_bytes = kLabelBytes + manifest.picture_bytes()};
 }
 
-std::vector<ShardRecord> read_shards(const std::string& folder, const RunManifest& manifest,
-                                     IndexRange verify) {
-  std::vector<ShardRecord> records;
+std::vector<Record> read_record_files(const std::string& folder, const RunManifest& manifest,
+                                      IndexRange verify) {
+  std::vector<Record> records;
   for (const std::string& path : list_folder(folder)) {
     if (!path.ends_with(".shard")) continue;
-    const auto found = read_shard(path, shard_run(manifest), verify);
+    const auto found = read_records(path, recorded_run(manifest), verify);
     records.insert(records.end(), found.begin(), found.end());
   }
   return records;
 }
 
-std::vector<IndexRange> missing_of(const std::vector<ShardRecord>& records, IndexRange block) {
+std::vector<IndexRange> missing_of(const std::vector<Record>& records, IndexRange block) {
   std::vector<IndexRange> items;
-  for (const ShardRecord& record : records) items.push_back(record.items);
+  for (const Record& record : records) items.push_back(record.items);
   return missing_from(block, std::move(items));
 }
 
@@ -73,22 +73,22 @@ bool is_archive_of(const std::string& path, const RunManifest& manifest) {
 
 // Which part of which record has the next images.
 struct Piece {
-  const ShardRecord* record;
+  const Record* record;
   IndexRange items;
 };
 
 // One piece after the other, all images once. The records have them all, some perhaps twice.
-std::vector<Piece> pieces_of(std::vector<ShardRecord>& records, int64_t images) {
-  std::ranges::sort(records, {}, [](const ShardRecord& record) { return record.items.first; });
+std::vector<Piece> pieces_of(std::vector<Record>& records, int64_t images) {
+  std::ranges::sort(records, {}, [](const Record& record) { return record.items.first; });
   std::vector<Piece> pieces;
   int64_t at = 0;
-  for (const ShardRecord& record : records) {
+  for (const Record& record : records) {
     const int64_t end = record.items.end();
     if (end <= at) continue;
     pieces.push_back({&record, {at, end - at}});
     at = end;
   }
-  check_internal(at == images, "the shards end at image ", at, " of ", images);
+  check_internal(at == images, "the records end at image ", at, " of ", images);
   return pieces;
 }
 
@@ -96,11 +96,11 @@ std::vector<Piece> pieces_of(std::vector<ShardRecord>& records, int64_t images) 
 // them.
 void copy_pieces(NpzWriter& npz, const std::vector<Piece>& pieces, int64_t skip, int64_t bytes) {
   std::vector<std::byte> buffer(1 << 20);
-  std::unique_ptr<ShardReader> shard;
+  std::unique_ptr<RecordReader> reader;
   const std::string* open = nullptr;
   for (const auto& [record, items] : pieces) {
     if (!open || *open != record->path) {
-      shard = std::make_unique<ShardReader>(record->path);
+      reader = std::make_unique<RecordReader>(record->path);
       open = &record->path;
     }
     const int64_t begin =
@@ -108,7 +108,7 @@ void copy_pieces(NpzWriter& npz, const std::vector<Piece>& pieces, int64_t skip,
     for (int64_t done = 0, all = items.count * bytes; done < all;) {
       const auto part =
           std::span(buffer).first(static_cast<size_t>(std::min(all - done, std::ssize(buffer))));
-      if (!shard->read(begin + done, part)) refuse(record->path, "SHARD_TORN", "it was cut meanwhile");
+      if (!reader->read(begin + done, part)) refuse(record->path, "SHARD_TORN", "it was cut meanwhile");
       npz.write(part);
       done += std::ssize(part);
     }
@@ -128,7 +128,7 @@ std::string parts_of(const std::string& archive) { return archive + ".parts"; }
 
 void pack_archive(const std::string& folder, const RunManifest& manifest, const std::string& path) {
   const int64_t N = manifest.images();
-  std::vector<ShardRecord> records = read_shards(folder, manifest, {0, N});
+  std::vector<Record> records = read_record_files(folder, manifest, {0, N});
   const std::vector<IndexRange> missing = missing_of(records, {0, N});
   if (!missing.empty())
     refuse(folder, "NPZ_MISSING_IMAGES", total(missing), " of ", N,
@@ -164,9 +164,9 @@ RunManifest pack_finished_run(const std::string& folder, const std::string& path
   return manifest;
 }
 
-PictureArchive::PictureArchive(const std::string& path, const Plan& plan, const RunManifest& manifest,
+PictureArchive::PictureArchive(const std::string& path, const RunSpec& spec, const RunManifest& manifest,
                                const Rank& rank, bool resume)
-    : path_(path), plan_(plan), manifest_(manifest), rank_(rank), block_(block_of(rank, plan.images())) {
+    : path_(path), spec_(spec), manifest_(manifest), rank_(rank), block_(block_of(rank, spec.images())) {
   const std::string parts = parts_of(path);
   // Before the run begins: of several ranks none may leave a folder that the next takes for a run's.
   std::error_code ignored;
@@ -179,17 +179,18 @@ PictureArchive::PictureArchive(const std::string& path, const Plan& plan, const 
     complete_ = true;
     return;
   }
-  missing_ = missing_of(read_shards(parts, manifest, block_), block_);
+  missing_ = missing_of(read_record_files(parts, manifest, block_), block_);
   const int64_t left = total(missing_);
   folder_->check_resume(resume, rank, left < block_.count);
-  check_space(path, left * shard_run(manifest).item_bytes + (rank.count == 1 ? archive_bytes(manifest) : 0));
+  check_space(path,
+              left * recorded_run(manifest).item_bytes + (rank.count == 1 ? archive_bytes(manifest) : 0));
 }
 
 void PictureArchive::add(int64_t first, const std::vector<Image>& pictures) {
   const auto count = std::ssize(pictures);
-  std::vector<std::byte> payload(static_cast<size_t>(count * shard_run(manifest_).item_bytes));
+  std::vector<std::byte> payload(static_cast<size_t>(count * recorded_run(manifest_).item_bytes));
   std::byte* to = payload.data();
-  std::memcpy(to, plan_.classes.data() + first, static_cast<size_t>(count * kLabelBytes));
+  std::memcpy(to, spec_.subjects.data() + first, static_cast<size_t>(count * kLabelBytes));
   to += count * kLabelBytes;
   for (const Image& picture : pictures) {
     check_internal(picture.height == manifest_.height() && picture.width == manifest_.width() &&
@@ -198,14 +199,14 @@ void PictureArchive::add(int64_t first, const std::vector<Image>& pictures) {
     std::memcpy(to, picture.pixels.data(), picture.pixels.size());
     to += picture.pixels.size();
   }
-  for (int number = 0; !shard_; ++number) {
-    const std::string shard =
+  for (int number = 0; !writer_; ++number) {
+    const std::string file =
         (fs::path(folder_->path()) / concat("rank-", rank_.index, "-of-", rank_.count, "-", number, ".shard"))
             .string();
     std::error_code ignored;
-    if (!fs::exists(shard, ignored)) shard_ = std::make_unique<ShardWriter>(shard, shard_run(manifest_));
+    if (!fs::exists(file, ignored)) writer_ = std::make_unique<RecordWriter>(file, recorded_run(manifest_));
   }
-  shard_->append({first, count}, payload);
+  writer_->append({first, count}, payload);
   folder_->keep();
   added_ += count;
 }
@@ -227,7 +228,7 @@ std::string PictureArchive::kept() const {
 
 std::string PictureArchive::next_step() const {
   if (complete_) return "";
-  return concat("images ", to_string({block_}), " of ", plan_.images(), " are in \"",
+  return concat("images ", to_string({block_}), " of ", spec_.images(), " are in \"",
                 printable(folder_->path()), "\"; when all ranks are done: tstitch pack ",
                 printable(folder_->path()));
 }

@@ -11,12 +11,12 @@ namespace tstitch {
 
 // A .npz with arr_0, the pictures as uint8 (N, H, W, C), and arr_1, the classes as int64 (N), where the model
 // has classes: what ADM's evaluation reads (https://github.com/openai/guided-diffusion). Until all are there
-// they lie as shards (tstitch/io/record_file.h) in the folder NAME.npz.parts. Of one rank, finish() makes the
-// archive; of several, pack_archive.
+// they lie in record files (tstitch/io/record_file.h) in the folder NAME.npz.parts. Of one rank, finish()
+// makes the archive; of several, pack_archive.
 class PictureArchive final : public PictureOutput {
  public:
-  // Errors as RunFolder's, and Error{device} when the disk has not the space. The plan must outlive it.
-  PictureArchive(const std::string& path, const Plan& plan, const RunManifest& manifest, const Rank& rank,
+  // Errors as RunFolder's, and Error{device} when the disk has not the space. The spec must outlive it.
+  PictureArchive(const std::string& path, const RunSpec& spec, const RunManifest& manifest, const Rank& rank,
                  bool resume);
 
   const std::vector<IndexRange>& missing() const override { return missing_; }
@@ -27,23 +27,23 @@ class PictureArchive final : public PictureOutput {
 
  private:
   std::string path_;
-  const Plan& plan_;
+  const RunSpec& spec_;
   RunManifest manifest_;
   Rank rank_;
   IndexRange block_;
   std::unique_ptr<RunFolder> folder_;
-  std::unique_ptr<ShardWriter> shard_;
+  std::unique_ptr<RecordWriter> writer_;
   std::vector<IndexRange> missing_;
   int64_t added_ = 0;
   bool complete_ = false;  // the archive is there already
 };
 
-// The folder of the shards of an archive.
+// The folder of the record files of an archive.
 std::string parts_of(const std::string& archive);
 
-// Joins the shards in `folder` to the archive, whose bytes depend on the run alone: not on ranks, batches,
-// and interruptions. Memory does not depend on the number of images. Throws Error{input} [NPZ_MISSING_IMAGES]
-// naming the images that are missing; shards stay.
+// Joins the record files in `folder` to the archive, whose bytes depend on the run alone: not on ranks,
+// batches, and interruptions. Memory does not depend on the number of images. Throws Error{input}
+// [NPZ_MISSING_IMAGES] naming the images that are missing; the files stay.
 void pack_archive(const std::string& folder, const RunManifest& manifest, const std::string& path);
 
 // The same for a run of several ranks, whose folder it removes then. Throws Error{usage} when one is still at

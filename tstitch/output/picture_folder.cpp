@@ -37,13 +37,14 @@ PictureFolder::Folder::~Folder() {
   if (made) fs::remove(path, ignored);  // where it is empty
 }
 
-PictureFolder::PictureFolder(const std::string& path, const Plan& plan, const std::vector<ModelInfo>& models,
-                             const RunManifest& manifest, const Rank& rank, bool resume)
+PictureFolder::PictureFolder(const std::string& path, const RunSpec& spec,
+                             const std::vector<ModelInfo>& models, const RunManifest& manifest,
+                             const Rank& rank, bool resume)
     : picture_folder_(path),
-      plan_(plan),
+      spec_(spec),
       models_(models),
       run_(manifest.fingerprint_text()),
-      block_(block_of(rank, plan.images())) {
+      block_(block_of(rank, spec.images())) {
   const std::string run_folder = (fs::path(path) / ".tstitch-run").string();
   // Before the run begins: of several ranks none may leave a folder that the next takes for a run's.
   if (!holds_run(run_folder)) check_no_others();
@@ -87,7 +88,7 @@ void PictureFolder::check_no_others() const {
 void PictureFolder::add(int64_t first, const std::vector<Image>& pictures) {
   for (size_t i = 0; i < pictures.size(); ++i) {
     const int64_t image = first + static_cast<int64_t>(i);
-    PngText text = png_text(plan_, models_, image);
+    PngText text = png_text(spec_, models_, image);
     text.insert(text.begin(), {kRunKeyword, run_});
     const std::vector<std::byte> bytes = encode_png(pictures[i], text);
     AtomicFile file(file_of(image), folder_->path());
@@ -101,7 +102,7 @@ void PictureFolder::add(int64_t first, const std::vector<Image>& pictures) {
 std::vector<std::string> PictureFolder::finish() {
   sync_folder(picture_folder_.path);
   complete_ = true;
-  for (int64_t i = 0; i < plan_.images() && complete_; ++i)
+  for (int64_t i = 0; i < spec_.images() && complete_; ++i)
     complete_ = (block_.first <= i && i < block_.end()) || is_done(i);
   if (complete_) folder_->remove();
   return written_;

@@ -15,8 +15,8 @@ namespace tstitch {
 class PictureFolder final : public PictureOutput {
  public:
   // Makes the folder where it is missing. Errors as RunFolder's, and Error{usage} for pictures that are not
-  // of this run; plan and models must outlive it.
-  PictureFolder(const std::string& path, const Plan& plan, const std::vector<ModelInfo>& models,
+  // of this run; spec and models must outlive it.
+  PictureFolder(const std::string& path, const RunSpec& spec, const std::vector<ModelInfo>& models,
                 const RunManifest& manifest, const Rank& rank, bool resume);
 
   const std::vector<IndexRange>& missing() const override { return missing_; }
@@ -40,7 +40,7 @@ class PictureFolder final : public PictureOutput {
   void check_no_others() const;
 
   const Folder picture_folder_;
-  const Plan& plan_;
+  const RunSpec& spec_;
   const std::vector<ModelInfo>& models_;
   std::string run_;  // the fingerprint as text
   IndexRange block_;

@@ -8,8 +8,8 @@ namespace tstitch {
 // One .png with all the images side by side, or the only one; they stay in memory until then.
 class PictureGrid final : public PictureOutput {
  public:
-  // images_per_class: see grid_columns. Plan and models must outlive it.
-  PictureGrid(std::string path, const Plan& plan, const std::vector<ModelInfo>& models,
+  // images_per_class: see grid_columns. Spec and models must outlive it.
+  PictureGrid(std::string path, const RunSpec& spec, const std::vector<ModelInfo>& models,
               int64_t images_per_class);
 
   const std::vector<IndexRange>& missing() const override { return missing_; }
@@ -18,7 +18,7 @@ class PictureGrid final : public PictureOutput {
 
  private:
   std::string path_;
-  const Plan& plan_;
+  const RunSpec& spec_;
   const std::vector<ModelInfo>& models_;
   int64_t images_per_class_;
   std::vector<IndexRange> missing_;

@@ -109,8 +109,8 @@ RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string&
   for (const ModelInfo& info : infos) models.push_back(content_of(info.files, info.weights));
 }
 
-RunManifest::RunManifest(const Plan& plan, const std::vector<ModelInfo>& models, const RunContents& contents,
-                         const Backend& backend) {
+RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& models,
+                         const RunContents& contents, const Backend& backend) {
   json predictions = json::array();
   for (const ModelInfo& model : models) predictions.push_back(name_of(model.prediction));
   const ModelInfo& last = models.back();
@@ -120,29 +120,29 @@ RunManifest::RunManifest(const Plan& plan, const std::vector<ModelInfo>& models,
                {"models", contents.models},
                {"predictions", predictions},
                {"vae", contents.vae},
-               {"seed", plan.seed},
-               {"images", plan.images()},
-               {"classes", hex(fnv1a(plan.classes.data(), plan.classes.size() * sizeof(int64_t)))},
+               {"seed", spec.seed},
+               {"images", spec.images()},
+               {"classes", hex(fnv1a(spec.subjects.data(), spec.subjects.size() * sizeof(int64_t)))},
                {"labelled", last.num_classes > 0},
-               {"picture", {plan.height * unit, plan.width * unit, last.pixels ? plan.channels : 3}},
-               {"steps", plan.trajectory.size()},
-               {"levels", hash_of_levels(plan.trajectory)},
-               {"trajectory", plan.switch_threshold ? json{{"switch_threshold", *plan.switch_threshold}}
-                                                    : json(format_assignment(plan.trajectory.assignment()))},
-               {"sampler", plan.sampler},
-               {"eta", plan.solver.eta},
-               {"solver_reset", plan.solver.reset_at_switch},
-               {"cfg_scale", plan.cfg_scale},
-               {"cfg_channels", plan.cfg_channels},
-               {"rng", plan.rng},
-               {"null_context", hash_of(plan.null_context)},
-               {"prompts", plan.prompts},
-               {"negative_prompt", plan.negative_prompt},
-               {"clip_skip", plan.clip_skip},
+               {"picture", {spec.height * unit, spec.width * unit, last.pixels ? spec.channels : 3}},
+               {"steps", spec.trajectory.size()},
+               {"levels", hash_of_levels(spec.trajectory)},
+               {"trajectory", spec.switch_threshold ? json{{"switch_threshold", *spec.switch_threshold}}
+                                                    : json(format_assignment(spec.trajectory.assignment()))},
+               {"sampler", spec.sampler},
+               {"eta", spec.solver.eta},
+               {"solver_reset", spec.solver.reset_at_switch},
+               {"cfg_scale", spec.cfg_scale},
+               {"cfg_channels", spec.cfg_channels},
+               {"rng", spec.rng},
+               {"null_context", hash_of(spec.null_context)},
+               {"prompts", spec.prompts},
+               {"negative_prompt", spec.negative_prompt},
+               {"clip_skip", spec.clip_skip},
                {"text_encoder", contents.text_encoder},
-               {"init_image", hash_of(plan.init_image)},
-               {"init_latent", hash_of(plan.given.initial)},
-               {"noise", hash_of(plan.given.steps)},
+               {"init_image", hash_of(spec.init_image)},
+               {"init_latent", hash_of(spec.given.initial)},
+               {"noise", hash_of(spec.given.steps)},
                {"arithmetic", backend.arithmetic()}}
               .dump(2) +
           "\n";

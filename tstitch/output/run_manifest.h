@@ -28,7 +28,7 @@ class RunManifest {
  public:
   // contents: of the same models. What does not decide a byte is left out: batch size, threads, ranks. Throws
   // Error{usage} when the prompts are too long for a manifest.
-  RunManifest(const Plan& plan, const std::vector<ModelInfo>& models, const RunContents& contents,
+  RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& models, const RunContents& contents,
               const Backend& backend);
   // One written by text(). Throws Error{input} [RUN_MANIFEST] or [JSON_...] for what is none; `where` is the
   // file.

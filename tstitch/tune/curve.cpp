@@ -138,7 +138,7 @@ Chart::Series series_of(const Curve& curve, Metric metric, std::string_view kind
 
 // What would be no time or overflow.
 void check_point(const CurvePoint& point, size_t models, const std::string& where) {
-  constexpr int64_t kMost = 1'000'000;  // of evaluations, and of images: see plan.cpp
+  constexpr int64_t kMost = 1'000'000;  // of evaluations, and of images: see run_spec.cpp
   const auto counts = [](int64_t count) { return 0 <= count && count <= kMost; };
   const auto times = [](double seconds) { return 0 <= seconds && seconds <= 1e12; };
   const auto fits = [&](size_t size) { return size == models; };

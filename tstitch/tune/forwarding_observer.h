@@ -5,9 +5,9 @@
 namespace tstitch {
 
 // Observes a run for an analysis, and lets another one see how far it is and end it.
-class InnerObserver : public RunObserver {
+class ForwardingObserver : public RunObserver {
  public:
-  explicit InnerObserver(RunObserver& outer) : outer_(outer) {}
+  explicit ForwardingObserver(RunObserver& outer) : outer_(outer) {}
 
   void progress(const Progress& progress) override { outer_.progress(progress); }
   bool cancelled() override { return outer_.cancelled(); }

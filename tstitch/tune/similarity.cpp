@@ -59,16 +59,16 @@ void check_models(std::span<const Model> models) {
 Tensor on_host(Backend& backend, const Tensor& x) { return backend.download(to_channels_first(backend, x)); }
 
 // Asks all models what the one that serves the step was asked.
-class Predictions final : public InnerObserver {
+class Predictions final : public ForwardingObserver {
  public:
-  Predictions(RunObserver& outer, Backend& backend, std::span<const Model> models, const Plan& plan,
-              const RunInputs& inputs)
-      : InnerObserver(outer),
+  Predictions(RunObserver& outer, Backend& backend, std::span<const Model> models, const RunSpec& spec,
+              const EncodedInputs& inputs)
+      : ForwardingObserver(outer),
         backend_(backend),
         models_(models),
-        plan_(plan),
+        spec_(spec),
         inputs_(inputs),
-        eps_(static_cast<int>(models.size()), plan.trajectory.size()),
+        eps_(static_cast<int>(models.size()), spec.trajectory.size()),
         x0_(eps_) {}
 
   void predicted(IndexRange images, const Step& step, const Tensor& x,
@@ -86,8 +86,8 @@ class Predictions final : public InnerObserver {
   }
 
   std::vector<PairSimilarity> result() const {
-    std::vector<PairSimilarity> result = eps_.result(plan_.trajectory);
-    const std::vector<PairSimilarity> x0 = x0_.result(plan_.trajectory);
+    std::vector<PairSimilarity> result = eps_.result(spec_.trajectory);
+    const std::vector<PairSimilarity> x0 = x0_.result(spec_.trajectory);
     for (size_t pair = 0; pair < result.size(); ++pair)
       for (size_t i = 0; i < result[pair].steps.size(); ++i)
         result[pair].steps[i].x0_mse = x0[pair].steps[i].mse;
@@ -98,9 +98,9 @@ class Predictions final : public InnerObserver {
   void bind(IndexRange images) {
     others_.clear();
     for (int i = 0; i < std::ssize(models_); ++i) {
-      others_.push_back(make_denoiser(backend_, models_[static_cast<size_t>(i)], plan_, images, inputs_));
+      others_.push_back(make_denoiser(backend_, models_[static_cast<size_t>(i)], spec_, images, inputs_));
       std::vector<NoiseLevel> levels;
-      for (const Step& step : plan_.trajectory)
+      for (const Step& step : spec_.trajectory)
         if (step.denoiser != i) levels.push_back(step.level);
       others_.back()->prepare(levels);
     }
@@ -108,18 +108,18 @@ class Predictions final : public InnerObserver {
 
   Backend& backend_;
   std::span<const Model> models_;
-  const Plan& plan_;
-  const RunInputs& inputs_;
+  const RunSpec& spec_;
+  const EncodedInputs& inputs_;
   std::vector<std::unique_ptr<Denoiser>> others_;  // each model, for the steps that others serve
   Pairs eps_, x0_;
 };
 
 // The latents of one batch along a whole trajectory.
-class Latents final : public InnerObserver, public BatchSink {
+class Latents final : public ForwardingObserver, public BatchSink {
  public:
   // part, parts: this run as one of several of the same size, for the progress.
   Latents(RunObserver& outer, Backend& backend, int64_t part, int64_t parts)
-      : InnerObserver(outer), backend_(backend), part_(part), parts_(parts) {}
+      : ForwardingObserver(outer), backend_(backend), part_(part), parts_(parts) {}
 
   void progress(const Progress& progress) override {
     Progress whole = progress;
@@ -182,46 +182,46 @@ double Similarity::relative_mse() const {
   return reference_ > 0 ? squares_ / reference_ : std::numeric_limits<double>::infinity();
 }
 
-Plan served_by(const Plan& plan, int model) {
+RunSpec served_by(const RunSpec& spec, int model) {
   std::vector<NoiseLevel> levels;
-  for (const Step& step : plan.trajectory) levels.push_back(step.level);
-  levels.push_back(plan.trajectory[plan.trajectory.size() - 1].next);
-  Plan served = plan;
+  for (const Step& step : spec.trajectory) levels.push_back(step.level);
+  levels.push_back(spec.trajectory[spec.trajectory.size() - 1].next);
+  RunSpec served = spec;
   served.trajectory =
-      Trajectory(levels, std::vector<int>(static_cast<size_t>(plan.trajectory.size()), model));
+      Trajectory(levels, std::vector<int>(static_cast<size_t>(spec.trajectory.size()), model));
   return served;
 }
 
 std::vector<PairSimilarity> prediction_similarity(Backend& backend, std::span<const Model> models,
-                                                  const Plan& plan, RunObserver& observer,
-                                                  const RunInputs& inputs) {
+                                                  const RunSpec& spec, RunObserver& observer,
+                                                  const EncodedInputs& inputs) {
   check_models(models);
-  Predictions predictions(observer, backend, models, plan, inputs);
+  Predictions predictions(observer, backend, models, spec, inputs);
   struct Nowhere final : BatchSink {
     void take(IndexRange, const Tensor&) override {}
   } nowhere;
-  const IndexRange all = {0, plan.images()};
-  const bool cancelled = run(backend, models, plan, {&all, 1}, predictions, nowhere, inputs).cancelled;
+  const IndexRange all = {0, spec.images()};
+  const bool cancelled = run(backend, models, spec, {&all, 1}, predictions, nowhere, inputs).cancelled;
   return cancelled ? std::vector<PairSimilarity>() : predictions.result();
 }
 
 std::vector<PairSimilarity> latent_similarity(Backend& backend, std::span<const Model> models,
-                                              const Plan& plan, RunObserver& observer,
-                                              const RunInputs& inputs) {
+                                              const RunSpec& spec, RunObserver& observer,
+                                              const EncodedInputs& inputs) {
   check_models(models);
-  const int count = static_cast<int>(models.size()), steps = plan.trajectory.size();
-  std::vector<Plan> plans;
-  for (int i = 0; i < count; ++i) plans.push_back(served_by(plan, i));
+  const int count = static_cast<int>(models.size()), steps = spec.trajectory.size();
+  std::vector<RunSpec> specs;
+  for (int i = 0; i < count; ++i) specs.push_back(served_by(spec, i));
   Pairs pairs(count, steps + 1);
   // Batch by batch, so that the latents of all steps are kept for one batch only.
-  const int64_t batches = (plan.images() + plan.batch_size - 1) / plan.batch_size;
+  const int64_t batches = (spec.images() + spec.batch_size - 1) / spec.batch_size;
   for (int64_t batch = 0; batch < batches; ++batch) {
-    const int64_t first = batch * plan.batch_size;
-    const IndexRange images = {first, std::min(plan.batch_size, plan.images() - first)};
+    const int64_t first = batch * spec.batch_size;
+    const IndexRange images = {first, std::min(spec.batch_size, spec.images() - first)};
     std::vector<std::vector<Tensor>> latents;
     for (int i = 0; i < count; ++i) {
       Latents kept(observer, backend, batch * count + i, batches * count);
-      if (run(backend, models, plans[static_cast<size_t>(i)], {&images, 1}, kept, kept, inputs).cancelled)
+      if (run(backend, models, specs[static_cast<size_t>(i)], {&images, 1}, kept, kept, inputs).cancelled)
         return {};
       latents.push_back(kept.latents());
     }
@@ -232,7 +232,7 @@ std::vector<PairSimilarity> latent_similarity(Backend& backend, std::span<const 
       pairs.add(step, there);
     }
   }
-  return pairs.result(plan.trajectory);
+  return pairs.result(spec.trajectory);
 }
 
 }  // namespace tstitch

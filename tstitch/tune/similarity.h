@@ -50,20 +50,20 @@ struct PairSimilarity {
   std::vector<StepSimilarity> steps;
 };
 
-// The plan with all its steps served by one model.
-Plan served_by(const Plan& plan, int model);
+// The spec with all its steps served by one model.
+RunSpec served_by(const RunSpec& spec, int model);
 
-// Runs the plan and asks every model for eps, guidance included, at each x it comes by; the steps are 0 ...
+// Runs the spec and asks every model for eps, guidance included, at each x it comes by; the steps are 0 ...
 // N-1. Every model needs its network, whether it serves a step or not; two models or more. Every pair, or
 // nothing when the observer cancelled.
 std::vector<PairSimilarity> prediction_similarity(Backend& backend, std::span<const Model> models,
-                                                  const Plan& plan, RunObserver& observer,
-                                                  const RunInputs& inputs = {});
+                                                  const RunSpec& spec, RunObserver& observer,
+                                                  const EncodedInputs& inputs = {});
 
-// Each model takes all steps of the plan by itself, from the same noise; compared are the latents after 0 ...
+// Each model takes all steps of the spec by itself, from the same noise; compared are the latents after 0 ...
 // N steps. Otherwise the same.
 std::vector<PairSimilarity> latent_similarity(Backend& backend, std::span<const Model> models,
-                                              const Plan& plan, RunObserver& observer,
-                                              const RunInputs& inputs = {});
+                                              const RunSpec& spec, RunObserver& observer,
+                                              const EncodedInputs& inputs = {});
 
 }  // namespace tstitch

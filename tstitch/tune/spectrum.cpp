@@ -33,12 +33,12 @@ void transform(Eigen::FFT<double>& fft, std::vector<Complex>& plane, int64_t hei
 }
 
 // Sums up the spectra of a run.
-class Spectra final : public InnerObserver, public BatchSink {
+class Spectra final : public ForwardingObserver, public BatchSink {
  public:
-  Spectra(RunObserver& outer, Backend& backend, const Plan& plan)
-      : InnerObserver(outer),
+  Spectra(RunObserver& outer, Backend& backend, const RunSpec& spec)
+      : ForwardingObserver(outer),
         backend_(backend),
-        steps_(static_cast<size_t>(plan.trajectory.size()) + 1, LogAmplitude(plan.height, plan.width)) {}
+        steps_(static_cast<size_t>(spec.trajectory.size()) + 1, LogAmplitude(spec.height, spec.width)) {}
 
   void predicted(IndexRange, const Step& step, const Tensor& x, const Prediction&) override {
     steps_[static_cast<size_t>(step.index)].add(backend_.download(to_channels_first(backend_, x)));
@@ -106,15 +106,16 @@ std::vector<double> LogAmplitude::diagonal() const {
   return values;
 }
 
-std::vector<StepSpectrum> latent_spectrum(Backend& backend, std::span<const Model> models, const Plan& plan,
-                                          RunObserver& observer, const RunInputs& inputs) {
-  Spectra spectra(observer, backend, plan);
-  const IndexRange all = {0, plan.images()};
-  if (run(backend, models, plan, {&all, 1}, spectra, spectra, inputs).cancelled) return {};
+std::vector<StepSpectrum> latent_spectrum(Backend& backend, std::span<const Model> models,
+                                          const RunSpec& spec, RunObserver& observer,
+                                          const EncodedInputs& inputs) {
+  Spectra spectra(observer, backend, spec);
+  const IndexRange all = {0, spec.images()};
+  if (run(backend, models, spec, {&all, 1}, spectra, spectra, inputs).cancelled) return {};
   std::vector<StepSpectrum> result;
-  for (int i = 0; i <= plan.trajectory.size(); ++i) {
+  for (int i = 0; i <= spec.trajectory.size(); ++i) {
     const LogAmplitude& there = spectra.steps()[static_cast<size_t>(i)];
-    result.push_back({i, i == 0 ? plan.trajectory[0].level : plan.trajectory[i - 1].next, there.radial(),
+    result.push_back({i, i == 0 ? spec.trajectory[0].level : spec.trajectory[i - 1].next, there.radial(),
                       there.diagonal()});
   }
   return result;

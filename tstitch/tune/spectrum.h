@@ -44,8 +44,9 @@ struct StepSpectrum {
   std::vector<double> radial, diagonal;
 };
 
-// Of the latents that a run of the plan comes by, N + 1 for N steps; nothing when the observer cancelled.
-std::vector<StepSpectrum> latent_spectrum(Backend& backend, std::span<const Model> models, const Plan& plan,
-                                          RunObserver& observer, const RunInputs& inputs = {});
+// Of the latents that a run of the spec comes by, N + 1 for N steps; nothing when the observer cancelled.
+std::vector<StepSpectrum> latent_spectrum(Backend& backend, std::span<const Model> models,
+                                          const RunSpec& spec, RunObserver& observer,
+                                          const EncodedInputs& inputs = {});
 
 }  // namespace tstitch

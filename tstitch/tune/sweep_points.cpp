@@ -76,8 +76,8 @@ SweepPoint share_point(const SampleOptions& options, const std::vector<double>& 
 std::vector<SweepPoint> order_points(const std::vector<ModelInfo>& models, const SampleOptions& options) {
   check(models.size() == 2, ErrorKind::usage, "--orders compares the orders of two models, but there ",
         models.size() == 1 ? "is " : "are ", models.size());
-  const Plan plan = make_plan(models, options);
-  const int steps = plan.trajectory.size(), small = plan.trajectory.steps_of(0);
+  const RunSpec spec = make_run_spec(models, options);
+  const int steps = spec.trajectory.size(), small = spec.trajectory.steps_of(0);
   std::vector<int> large_first(static_cast<size_t>(steps), 0), in_turns(static_cast<size_t>(steps), 1);
   std::fill_n(large_first.begin(), steps - small, 1);
   for (int i = 0; i < steps; ++i)
@@ -85,7 +85,7 @@ std::vector<SweepPoint> order_points(const std::vector<ModelInfo>& models, const
 
   std::vector<SweepPoint> points;
   for (const auto& [label, assignment] :
-       {std::pair{"small, then large", plan.trajectory.assignment()},
+       {std::pair{"small, then large", spec.trajectory.assignment()},
         {"large, then small", large_first},
         {"in turns", in_turns},
         {"small ever less", ever_less_probably(steps, small, options.seed)}}) {

@@ -26,9 +26,9 @@ struct Conditions {
 };
 
 // A network with its weights on a device.
-class LoadedNetwork {
+class Backbone {
  public:
-  virtual ~LoadedNetwork() = default;
+  virtual ~Backbone() = default;
   // F(x, t) for a batch of latents of height x width; must not outlive this. Throws Error{usage} for sizes
   // the network cannot take.
   virtual std::unique_ptr<Network> bind(const Conditions& conditions, int64_t height,
@@ -47,7 +47,7 @@ class Architecture {
   // The file's tensors under the names that `load` asks for; `file` must outlive them.
   virtual std::unique_ptr<WeightSource> weights(const TensorFile& file) const = 0;
   // Throws Error{input} naming the tensor when a weight is missing, misshapen or not finite.
-  virtual std::unique_ptr<LoadedNetwork> load(Backend& backend, const WeightSource& weights) const = 0;
+  virtual std::unique_ptr<Backbone> load(Backend& backend, const WeightSource& weights) const = 0;
 };
 
 }  // namespace tstitch

@@ -10,9 +10,9 @@
 namespace tstitch {
 namespace {
 
-class LoadedDiT final : public LoadedNetwork {
+class DiTBackbone final : public Backbone {
  public:
-  LoadedDiT(const DiTConfig& config, const Weights& weights) : dit_(config, weights) {}
+  DiTBackbone(const DiTConfig& config, const Weights& weights) : dit_(config, weights) {}
 
   std::unique_ptr<Network> bind(const Conditions& conditions, int64_t height, int64_t width) const override {
     std::vector<int64_t> classes = conditions.subjects;
@@ -38,8 +38,8 @@ std::unique_ptr<WeightSource> DiTArchitecture::weights(const TensorFile& file) c
   return std::make_unique<FileWeights>(file);
 }
 
-std::unique_ptr<LoadedNetwork> DiTArchitecture::load(Backend& backend, const WeightSource& weights) const {
-  return std::make_unique<LoadedDiT>(config_, Weights(backend, weights));
+std::unique_ptr<Backbone> DiTArchitecture::load(Backend& backend, const WeightSource& weights) const {
+  return std::make_unique<DiTBackbone>(config_, Weights(backend, weights));
 }
 
 void describe_dit(ModelInfo& info, const DiTConfig& config) {

@@ -18,7 +18,7 @@ class DiTArchitecture final : public Architecture {
   int64_t unit() const override { return config_.patch_size; }
   // Official names, or diffusers' (diffusers_dit.h).
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
-  std::unique_ptr<LoadedNetwork> load(Backend& backend, const WeightSource& weights) const override;
+  std::unique_ptr<Backbone> load(Backend& backend, const WeightSource& weights) const override;
 
   const DiTConfig& config() const { return config_; }
 

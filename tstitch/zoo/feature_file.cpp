@@ -13,11 +13,11 @@
 namespace tstitch {
 namespace {
 
-FeatureNetConfig read_feature_net_config(const TensorFile& file) {
+DemoClassifierConfig read_demo_classifier_config(const TensorFile& file) {
   const std::string where = concat(file.path(), ": metadata \"config\"");
   const nlohmann::json object = parse_json(file.metadata().at("config"), where);
   const ConfigReader reader(object, where);
-  FeatureNetConfig c;
+  DemoClassifierConfig c;
   reader.read("input_size", c.input_size, 1, 4096);
   reader.read("in_channels", c.in_channels, 1, 4);
   reader.read("widths", c.widths, 1, 65536);
@@ -36,14 +36,14 @@ FeatureNetConfig read_feature_net_config(const TensorFile& file) {
 
 }  // namespace
 
-std::unique_ptr<FeatureNetwork> load_feature_network(Backend& backend, const std::string& path) {
+std::unique_ptr<FeatureExtractor> load_feature_extractor(Backend& backend, const std::string& path) {
   const TensorFile file = open_checkpoint(path);
   const FileWeights weights(file);
   if (is_inception_v3(weights)) return load_inception_v3(backend, weights);
   check(weights.shape("hidden.weight") && file.metadata().contains("config"), ErrorKind::input, path,
         ": not a feature network: expected InceptionV3 under pytorch-fid's names or the demo family's "
         "(fashion-features.safetensors)");
-  return std::make_unique<FeatureNet>(read_feature_net_config(file), Weights(backend, weights));
+  return std::make_unique<DemoClassifier>(read_demo_classifier_config(file), Weights(backend, weights));
 }
 
 }  // namespace tstitch

@@ -13,7 +13,7 @@ namespace tstitch {
 
 struct Model {
   ModelInfo info;
-  std::unique_ptr<LoadedNetwork> network;
+  std::unique_ptr<Backbone> network;
   double load_seconds = 0;
 };
 

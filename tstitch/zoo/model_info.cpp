@@ -47,7 +47,7 @@ NoiseSchedule TrainingNoise::betas() const {
 }
 
 TensorFile open_weights(const ModelFiles& files, WeightChoice weights) {
-  return files.weights.ends_with(".index.json") ? read_sharded(files.weights)
+  return files.weights.ends_with(".index.json") ? read_sharded_checkpoint(files.weights)
                                                 : open_checkpoint(files.weights, weights);
 }
 

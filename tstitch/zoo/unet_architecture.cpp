@@ -101,9 +101,9 @@ void draw_null_context(std::span<float> token, uint64_t image, uint64_t seed) {
   }
 }
 
-class LoadedUNet final : public LoadedNetwork {
+class UNetBackbone final : public Backbone {
  public:
-  LoadedUNet(const UNetConfig& config, int64_t classes, const Weights& weights)
+  UNetBackbone(const UNetConfig& config, int64_t classes, const Weights& weights)
       : backend_(weights.backend()), unet_(config, weights) {
     if (classes)
       classes_ = (weights / "cond_stage_model.embedding").load("weight", {classes, config.context_width});
@@ -213,8 +213,8 @@ std::unique_ptr<WeightSource> UNetArchitecture::weights(const TensorFile& file) 
   return std::make_unique<UNetWeights>(file, prefix_, choice_);
 }
 
-std::unique_ptr<LoadedNetwork> UNetArchitecture::load(Backend& backend, const WeightSource& weights) const {
-  return std::make_unique<LoadedUNet>(config_, classes_, Weights(backend, weights));
+std::unique_ptr<Backbone> UNetArchitecture::load(Backend& backend, const WeightSource& weights) const {
+  return std::make_unique<UNetBackbone>(config_, classes_, Weights(backend, weights));
 }
 
 bool is_unet(const TensorFile& file) {
