@@ -10,6 +10,7 @@
 #include "apps/commands.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/draw/chart.h"
 #include "tstitch/engine/command_files.h"
 #include "tstitch/engine/report.h"
@@ -50,12 +51,6 @@ std::vector<size_t> spread(size_t count, size_t most) {
 std::string settings(const RunSpec& spec) {
   return concat(spec.sampler, ", ", spec.trajectory.size(), " steps, cfg ", spec.cfg_scale, ", seed ",
                 spec.seed);
-}
-
-std::string names_of(const std::vector<ModelInfo>& infos) {
-  std::string names;
-  for (const ModelInfo& info : infos) names += (names.empty() ? "" : ", ") + info.name;
-  return names;
 }
 
 template <class At>  // StepSpectrum, StepSimilarity
@@ -112,7 +107,7 @@ Findings describe_similarity(const RunSpec& spec, const std::vector<ModelInfo>& 
   Findings findings{.json = {{"similarity", ordered_json::array()}},
                     .csv = "of,first,second,step,t,alpha,sigma,cosine_mean,cosine_std,mse,relative_mse\n",
                     .table = "",
-                    .chart = {.title = concat(names_of(infos), ": ", settings(spec)),
+                    .chart = {.title = concat(join(names_of(infos)), ": ", settings(spec)),
                               .x_label = "steps taken",
                               .y_label = "cosine similarity",
                               .series = {}}};

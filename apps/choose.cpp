@@ -8,6 +8,7 @@
 
 #include "apps/interrupt.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/io/json.h"
 #include "tstitch/output/run_manifest.h"
 
@@ -94,12 +95,6 @@ std::optional<std::array<std::vector<std::vector<double>>, 2>> probe(Session& se
 
 std::string describe(const std::vector<int>& assignment, const std::vector<std::string>& models) {
   return Trajectory(std::vector<NoiseLevel>(assignment.size() + 1), assignment).describe(models);
-}
-
-std::vector<std::string> names_of(const std::vector<ModelInfo>& infos) {
-  std::vector<std::string> names;
-  for (const ModelInfo& info : infos) names.push_back(info.name);
-  return names;
 }
 
 double loss_of(const std::vector<std::vector<double>>& losses, const std::vector<int>& assignment) {
@@ -354,10 +349,8 @@ ChosenTrajectory read_chosen_trajectory(const std::string& path) {
 
 RunSpec chosen_run(const std::vector<ModelInfo>& infos, SampleOptions options, const ChosenTrajectory& choice,
                    bool steps_given) {
-  std::string expected;
-  for (const std::string& name : choice.models) expected += (expected.empty() ? "" : ", ") + name;
   check(choice.models.empty() || choice.models == names_of(infos), ErrorKind::usage,
-        "the plan is for other models: ", printable(expected));
+        "the plan is for other models: ", printable(join(choice.models)));
   check_no_shares(options, "a plan");
   check(options.sampler.empty() || options.sampler == choice.sampler, ErrorKind::usage,
         "the plan is for --sampler ", printable(choice.sampler), ", not ", printable(options.sampler));

@@ -6,6 +6,7 @@
 #include "apps/interrupt.h"
 #include "apps/session.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/engine/command_files.h"
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/io/convert_checkpoint.h"
@@ -38,11 +39,9 @@ std::string describe(const TensorFile& file) {
     types.insert(info.dtype_name);
     bytes += static_cast<double>(info.bytes.size());
   }
-  std::string text;
-  for (const std::string& type : types) text += (text.empty() ? "" : ", ") + type;
   char size[32];
   std::snprintf(size, sizeof size, ", %.1f MB", bytes / 1e6);
-  return text + size;
+  return join(types) + size;
 }
 
 int convert_command(const ConvertArguments& a) {

@@ -116,7 +116,7 @@ int eval_command(const EvalArguments& a) {
         std::printf("%-10s %.6g\n", std::string(name_of(metric)).c_str(), value);
       for (const Metric metric : asked)
         if (const std::string reason = obstacle(metric, of_samples, of_reference); !reason.empty())
-          std::printf("%-10s not there: %s\n", std::string(name_of(metric)).c_str(), reason.c_str());
+          std::printf("%-10s unavailable: %s\n", std::string(name_of(metric)).c_str(), reason.c_str());
     }
     const int64_t width = of_samples.pooled ? of_samples.pooled->width() : 0;
     if (!a.quiet && of_samples.pictures && of_samples.pictures <= width)

@@ -141,7 +141,7 @@ int sample_command(const SampleArguments& a) {
   } else if (!a.quiet) {
     session.print_times(result);
     if (spec.switch_threshold)
-      std::printf("%s served %.1f of %d steps in the mean\n", infos[0].name.c_str(), mean_small_steps(result),
+      std::printf("%s served %.1f of %d steps on average\n", infos[0].name.c_str(), mean_small_steps(result),
                   spec.trajectory.size());
     print_outputs(outputs, path);
     if (output && !output->next_step().empty()) std::printf("%s\n", output->next_step().c_str());
@@ -166,7 +166,7 @@ Command add_sample_command(CLI::App& program) {
     arguments->steps_given = command->count("--steps") > 0;
     for (const char* option : {"--curve", "--metric", "--probes", "--any-order"})
       check(!arguments->budget.empty() || command->count(option) == 0, ErrorKind::usage, option,
-            " is for --budget, which is not there");
+            " is for --budget, which was not given");
     return sample_command(*arguments);
   };
 }

@@ -53,13 +53,6 @@ void Session::warm_up(const RunSpec& spec) {
     if (model.network) time_evaluation(*backend_, model, spec, 1, inputs_);
 }
 
-RunResult Session::run(const RunSpec& spec, Show show) {
-  ProgressBar progress(names(), quiet_ ? Show::nothing : show);
-  return tstitch::run(*backend_, models_, spec, progress, inputs_);
-}
-
-Tensor Session::pictures(RunResult& result) { return decoded(result.latents, result.decode_seconds); }
-
 RunResult Session::sample(const RunSpec& spec, PictureOutput* output, BatchSink* latents, Show show) {
   struct Sink final : BatchSink {
     Sink(Session& s, PictureOutput* o, BatchSink* l) : session(s), pictures(o), keep(l) {}

@@ -31,9 +31,6 @@ class Session {
   int load(std::span<const RunSpec> specs, bool with_decoder);
   void warm_up(
       const RunSpec& spec);  // one evaluation of each loaded model, so that no run pays for fresh memory
-  RunResult run(const RunSpec& spec, Show show);
-  // The result's latents as pictures, (N, 1 or 3, H, W) in [-1, 1]; notes the time that took.
-  Tensor pictures(RunResult& result);
   // Samples what the output lacks, or without output all images, batch by batch: pictures into `output`,
   // latents into `latents`; either may be null.
   RunResult sample(const RunSpec& spec, PictureOutput* output, BatchSink* latents, Show show);

@@ -10,6 +10,7 @@
 #include "apps/session.h"
 #include "apps/sweep_state.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/condition/class_names.h"
 #include "tstitch/draw/figure.h"
 #include "tstitch/engine/command_files.h"
@@ -303,10 +304,9 @@ int sweep_command(const SweepArguments& a) {
   const Measure measure = load_measure(a, sweep);
   Session session(a, sweep.infos);
   const RunSpec& first = sweep.specs[0];
-  std::string title;
-  for (const ModelInfo& info : sweep.infos) title += (title.empty() ? "" : " then ") + info.name;
-  title = concat(title, ": ", first.sampler, ", ", first.trajectory.size(), " steps, cfg ", first.cfg_scale,
-                 ", seed ", first.seed);
+  const std::string title =
+      concat(join(names_of(sweep.infos), " then "), ": ", first.sampler, ", ", first.trajectory.size(),
+             " steps, cfg ", first.cfg_scale, ", seed ", first.seed);
   const bool talk = !a.json && !a.quiet;
   if (talk)
     std::printf("%s, %lld images\n%s\n", session.backend().description().c_str(),

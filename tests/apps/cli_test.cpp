@@ -83,7 +83,7 @@ TEST_F(Cli, ImagesSwitchByThemselves) {
   EXPECT_NE(outcome.out.find("fashion-s until details are 0.0375 of the noise, then fashion-l, 10 steps"),
             std::string::npos)
       << outcome.out;
-  EXPECT_NE(outcome.out.find("of 10 steps in the mean"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("of 10 steps on average"), std::string::npos) << outcome.out;
   EXPECT_NE(read(path("a.png")).find("Switch threshold: 0.0375"), std::string::npos);
 
   std::vector<std::string> json = adaptive;

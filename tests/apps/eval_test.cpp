@@ -70,7 +70,7 @@ TEST_F(EvalCli, TheTableSaysWhatIsNotThere) {
   const Outcome outcome = run({"eval", "f.npz", "--reference", "f.npz"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("fid        "), std::string::npos) << outcome.out;
-  EXPECT_NE(outcome.out.find("is         not there: the samples come without logits"), std::string::npos)
+  EXPECT_NE(outcome.out.find("is         unavailable: the samples come without logits"), std::string::npos)
       << outcome.out;
 }
 
@@ -111,7 +111,7 @@ TEST_F(EvalCli, FewPicturesHaveWhatTheyAllow) {
             0);
   const Outcome outcome = run({"eval", "two.npz"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_NE(outcome.out.find("precision  not there: the samples are 2 pictures"), std::string::npos)
+  EXPECT_NE(outcome.out.find("precision  unavailable: the samples are 2 pictures"), std::string::npos)
       << outcome.out;
   EXPECT_NE(outcome.out.find("fid  "), std::string::npos) << outcome.out;
   // A metric that is asked for is not forgotten over the statistics; what is not UTF-8 is no obstacle.

@@ -71,7 +71,7 @@ TEST(AdaptiveSwitch, TheThresholdItselfIsNotEnough) {
   EXPECT_EQ(rule.serving()[0], 0);
 }
 
-// ---- routing -------------------------------------------------------------------------------------------
+// ---- routing
 
 // A denoiser that knows which rows it was bound to, as one with classes does: row n has the mean n / 10.
 class RowDenoiser final : public Denoiser {

@@ -78,7 +78,6 @@ TEST(Diffusers, Levels) {
 }
 
 // ---- the same denoisers as in the script
-// -------------------------------------------------------------------
 
 // Two layers on the channels of every pixel, x0 = w2 tanh(w1 x + b1 + wt t / 1000), answered as the
 // parameterization asks.

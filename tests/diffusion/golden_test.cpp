@@ -49,7 +49,6 @@ TEST(Golden, AlphasCumprod) {
 }
 
 // ---- switch counts
-// -----------------------------------------------------------------------------------------
 
 std::vector<int> dit_timesteps(const std::string& spec) {
   std::vector<int> timesteps = respaced_timesteps(spec, 1000);
@@ -105,7 +104,6 @@ TEST(Golden, MultiSwitchCounts) {
 }
 
 // ---- solver steps
-// ------------------------------------------------------------------------------------------
 
 const Shape kLatent = {2, 4, 4, 1};  // with one channel, channels-first and channels-last are the same
 constexpr int64_t kElements = 32;

@@ -125,7 +125,6 @@ TEST_P(Stitching, TheNextStepAllocatesNothing) {
 }
 
 // ---- the loop
-// ----------------------------------------------------------------------------------------------
 
 TEST(Sample, WithEtaZeroNeedsNoNoise) {
   GaussianDenoiser large(0.7, 0.4);

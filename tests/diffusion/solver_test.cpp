@@ -36,7 +36,6 @@ Trajectory respaced(const std::string& spec) {
 }
 
 // ---- one step against the formulas of the reference, in its own terms (abar, beta) and in f64
-// --------------
 
 struct OneStep {
   double abar, abar_prev;
@@ -154,7 +153,6 @@ TEST(Ddpm, IsDdimWithEtaOne) {
 }
 
 // ---- whole trajectories against mathematics
-// ----------------------------------------------------------------
 
 constexpr double kMean = 0.7, kDeviation = 0.4;
 
@@ -328,7 +326,6 @@ TEST(Solvers, EndOnAPointOfAFiniteSet) {
 }
 
 // ---- the table
-// ---------------------------------------------------------------------------------------------
 
 TEST(MakeSolver, KnowsItsNames) {
   EXPECT_EQ(solver_names(),

@@ -33,7 +33,6 @@ std::vector<float> run(const std::string& solver, const std::vector<NoiseLevel>&
 }
 
 // ---- order of convergence
-// ----------------------------------------------------------------------------------
 
 constexpr double kMean = 0.7, kDeviation = 0.4;
 using Path = NoiseLevel (*)(double s);  // s = 0 the start, 1 the end
@@ -98,7 +97,6 @@ TEST(Convergence, AStepOfHigherOrderIsWorthIt) {
 }
 
 // ---- solvers that are one
-// ----------------------------------------------------------------------------------
 
 const NoiseSchedule& schedule() {
   static const NoiseSchedule linear = NoiseSchedule::linear(1e-4, 2e-2, 1000);
@@ -172,7 +170,6 @@ TEST(Solvers, LcmIsTheIdentityAtTheEnd) {
 }
 
 // ---- history
-// -----------------------------------------------------------------------------------------------
 
 constexpr const char* kMultistep[] = {"pndm", "dpm++2m", "dpm++2m_sde", "unipc"};
 

@@ -62,7 +62,6 @@ Counts served(SwitchRule rule, std::vector<double> fractions, std::span<const do
 }
 
 // ---- the counts of the reference implementation
-// ------------------------------------------------------------
 
 TEST(SwitchRule, DitCounts) {
   EXPECT_EQ(small_steps(SwitchRule::dit, dit_timesteps("10")), multiples(1));
@@ -171,7 +170,6 @@ TEST(SwitchRule, TakesAnyTimesteps) {
 }
 
 // ---- what we add
-// -------------------------------------------------------------------------------------------
 
 TEST(SwitchRule, RoundIsThePaper) {
   EXPECT_EQ(small_steps(SwitchRule::round, any_timesteps(100)), multiples(10));

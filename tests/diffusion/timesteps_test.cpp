@@ -86,7 +86,6 @@ TEST(MakeLevels, LcmTakesWhatWasDistilled) {
 }
 
 // ---- what holds for all
-// ------------------------------------------------------------------------------------
 
 TEST(MakeLevels, EverySolverHasLevels) {
   std::string names = solver_names() + ", ";

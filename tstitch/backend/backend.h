@@ -101,12 +101,12 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual std::string description() const = 0;  // e.g. "cpu: avx512_bf16, 2 threads, bf16"
-  // Of the description what decides the bits of its results, e.g. "cpu: avx512_bf16, bf16".
+  // The part of the description that determines the bits of its results, e.g. "cpu: avx512_bf16, bf16".
   virtual std::string arithmetic() const { return description(); }
   virtual DType compute_dtype() const = 0;  // f32 or bf16
   virtual Memory& memory() = 0;
 
-  // ---- border between host and device --------------------------------------------------------------
+  // ---- border between host and device
   // A copy of a contiguous host tensor, and back.
   virtual Tensor upload(const Tensor& host) = 0;
   virtual Tensor download(const Tensor& x) = 0;
@@ -114,7 +114,7 @@ class Backend {
   // W: (M, K) f32 or bf16 on the host, b: (M) f32 or empty. Done once, at load.
   virtual std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) = 0;
 
-  // ---- linear maps -----------------------------------------------------------------------------------
+  // ---- linear maps
   // act(x W^T + b). x: (..., K) f32 or bf16. Returns (..., M) of type `out`.
   virtual Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) = 0;
 
@@ -125,7 +125,7 @@ class Backend {
   // sum + x W^T + b, in place. sum: (..., M) f32 or bf16, x: (..., K) f32 or bf16.
   virtual void add_linear(Tensor& sum, const Tensor& x, const PackedLinear& w) = 0;
 
-  // ---- convolutions ------------------------------------------------------------------------------------
+  // ---- convolutions
   // W: (M, C, kh, kw) f32 or bf16 on the host, b: (M) f32 or empty. Done once, at load.
   virtual std::unique_ptr<PackedConv2d> pack_conv2d(const Tensor& w, const Tensor& b) = 0;
 
@@ -142,7 +142,7 @@ class Backend {
   // C) of the same type.
   virtual void pool(Tensor& out, const Tensor& x, const PoolPath& path) = 0;
 
-  // ---- group norm: three parts, so that a picture can go through it in strips of rows -------------------
+  // ---- group norm: three parts, so that a picture can go through it in strips of rows
   // Mean and variance of each of `groups` groups of neighbouring channels over each row of pixels. x: (N, H,
   // W, C) f32 or bf16. Returns (N, H, groups, 2) f32.
   virtual Tensor group_moments(const Tensor& x, int64_t groups) = 0;
@@ -156,7 +156,7 @@ class Backend {
   // of the compute type.
   virtual Tensor scale_shift(const Tensor& x, const Tensor& norm, Activation act) = 0;
 
-  // ---- attention ---------------------------------------------------------------------------------------
+  // ---- attention
   // softmax(q k^T / sqrt(d)) v for each head. q: (N, T, D), k and v: (N, S, D), rows may be strided; head h
   // owns columns h d .. (h + 1) d. Never stores the (T, S) scores of a head at once. Returns (N, T, D).
   virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) = 0;
@@ -164,7 +164,7 @@ class Backend {
   // The same where row t sees the keys 0 ... t only; S = T.
   virtual Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) = 0;
 
-  // ---- rows ----------------------------------------------------------------------------------------------
+  // ---- rows
   // layer_norm(x) (1 + scale) + shift with layer_norm over the row, no affine weights. x: (N, T, D) f32,
   // shift and scale: (N, D) f32. Returns (N, T, D) of the compute type.
   virtual Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) = 0;
@@ -191,7 +191,7 @@ class Backend {
   // as in the DiT reference. Returns (t.size(), D) f32.
   virtual Tensor timestep_embedding(std::span<const double> t, int64_t width) = 0;
 
-  // ---- elementwise (any shape, f32 unless said) --------------------------------------------------------
+  // ---- elementwise (any shape, f32 unless said)
   virtual Tensor silu(const Tensor& x) = 0;
   virtual Tensor clamp(const Tensor& x, double low, double high) = 0;
   virtual Tensor soft_clamp(const Tensor& x, double limit) = 0;  // limit tanh(x / limit)
@@ -209,9 +209,8 @@ class Backend {
   virtual Tensor guide(const Tensor& c, const Tensor& u, double scale, int64_t channels) = 0;
 
   // ---- layout
-  // ---------------------------------------------------------------------------------------------- Patches of
-  // p x p pixels as rows in the order (p row, p column, channel): (N, H, W, C) f32 to (N, H/p W/p, p p C) of
-  // the compute type, tokens row-major; and back, f32 to f32, to (N, h, w, C).
+  // Patches of p x p pixels as rows in the order (p row, p column, channel): (N, H, W, C) f32 to
+  // (N, H/p W/p, p p C) of the compute type, tokens row-major; and back, f32 to f32, to (N, h, w, C).
   virtual Tensor patchify(const Tensor& x, int64_t p) = 0;
   virtual Tensor unpatchify(const Tensor& tokens, int64_t p, int64_t height, int64_t width) = 0;
 

@@ -1,4 +1,4 @@
-// From prompts to what a text-conditional network is told.
+// From prompts to the context of a text-conditional network.
 #pragma once
 
 #include <memory>

@@ -19,7 +19,7 @@ double detail_to_noise(const Tensor& x0, const NoiseLevel& level);
 // and the sampler. Guidance enlarges what the network leaves of the noise in x0, so it grows with that.
 double default_switch_threshold(double cfg_scale);
 
-// A rule that costs no evaluation: an image goes over to the large model once its details stand out of the
+// A rule that costs no evaluation: an image switches to the large model once its details stand out of the
 // noise. Models agree about outlines and differ in details, so a smooth image stays longer with the small
 // one. docs/adaptive.md compares it with a fixed share and with other rules.
 class AdaptiveSwitch {

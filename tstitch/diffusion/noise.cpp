@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/base/philox.h"
 #include "tstitch/ops/ops.h"
 
@@ -66,11 +67,7 @@ constexpr Entry kNoises[] = {
 
 }  // namespace
 
-std::string noise_names() {
-  std::string names;
-  for (const Entry& entry : kNoises) names += concat(names.empty() ? "" : ", ", entry.name);
-  return names;
-}
+std::string noise_names() { return join(kNoises, ", ", &Entry::name); }
 
 bool is_noise(std::string_view name) {
   return std::ranges::any_of(kNoises, [&](const Entry& entry) { return entry.name == name; });

@@ -13,10 +13,9 @@ namespace tstitch {
 //   (55 e - 59 e1 + 37 e2 - 9 e3) / 24,   (23 e - 16 e1 + 5 e2) / 12,   (3 e - e1) / 2,   e
 // The paper starts with three Runge-Kutta steps of four evaluations. Stable Diffusion (skip_prk_steps) starts
 // with one Heun step: the second level comes twice in the trajectory, and the step between the two, which
-// leads nowhere, takes the first step again with the mean of both slopes. So a trajectory of N timesteps has
-// N
-// + 1 steps, as many as evaluations, and the switch rules count the same steps as the reference. What the
-// extra evaluation finds is not remembered.
+// leads nowhere, takes the first step again with the mean of both slopes. So N timesteps give a trajectory
+// of N + 1 steps, as many as evaluations, and the switch rules count the same steps as the reference. What
+// the extra evaluation finds is not remembered.
 class Pndm final : public Solver {
  public:
   explicit Pndm(Backend& backend) : backend_(backend) {}

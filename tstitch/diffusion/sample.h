@@ -30,7 +30,7 @@ struct Sampled {
 
 // Walks x, (N, H, W, C) f32 at the trajectory's first level, to its last; from pure noise, x =
 // noise.initial(). denoisers: indexed by Step::denoiser; each is first told the levels it will serve. Throws
-// Error{usage} when the trajectory names a denoiser that is not there.
+// Error{usage} when the trajectory names a denoiser that does not exist.
 Sampled sample(const Trajectory& trajectory, std::span<Denoiser* const> denoisers, Solver& solver,
                NoiseSource& noise, Tensor x, Observer* observer = nullptr);
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/diffusion/ddim.h"
 #include "tstitch/diffusion/ddpm.h"
 #include "tstitch/diffusion/dpm_solver.h"
@@ -51,11 +52,7 @@ constexpr std::array<Entry, 11> kSolvers = {{{"ddim", make_ddim},
 
 }  // namespace
 
-std::string solver_names() {
-  std::string names;
-  for (const Entry& entry : kSolvers) names += concat(names.empty() ? "" : ", ", entry.name);
-  return names;
-}
+std::string solver_names() { return join(kSolvers, ", ", &Entry::name); }
 
 bool is_solver(std::string_view name) {
   return std::ranges::any_of(kSolvers, [&](const Entry& entry) { return entry.name == name; });

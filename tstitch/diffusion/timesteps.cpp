@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/diffusion/respacing.h"
 
 namespace tstitch {
@@ -23,10 +24,8 @@ constexpr std::array<std::pair<SigmaSpacing, std::string_view>, 3> kSigmaSpacing
      {SigmaSpacing::exponential, "exponential"}}};
 
 template <class Names>
-std::string joined(const Names& names) {
-  std::string text;
-  for (const auto& [value, name] : names) text += concat(text.empty() ? "" : ", ", name);
-  return text;
+std::string names_in(const Names& names) {
+  return join(names, ", ", [](const auto& entry) { return entry.second; });
 }
 
 template <class Names>
@@ -36,7 +35,6 @@ auto parse(const Names& names, std::string_view name) {
 }
 
 // ---- what sets one solver's levels apart
-// -------------------------------------------------------------------
 
 using Rounding = double (*)(double t);
 double exact(double t) { return t; }
@@ -99,7 +97,6 @@ const Rule& rule_of(std::string_view solver) {
 }
 
 // ---- timesteps, in sampling order
-// --------------------------------------------------------------------------
 
 constexpr int kLcmTimesteps = 50;  // "original_inference_steps"
 
@@ -186,7 +183,6 @@ void keep_last(std::vector<NoiseLevel>& levels, double strength) {
 }
 
 // ---- sigmas
-// ------------------------------------------------------------------------------------------------
 
 // N ratios sigma / alpha from `highest` to `lowest`, evenly spaced in f(ratio); g is the inverse of f.
 template <class F, class G>
@@ -213,8 +209,8 @@ std::string_view name_of(Spacing spacing) { return kSpacings[static_cast<size_t>
 std::string_view name_of(SigmaSpacing spacing) { return kSigmaSpacings[static_cast<size_t>(spacing)].second; }
 std::optional<Spacing> parse_spacing(std::string_view name) { return parse(kSpacings, name); }
 std::optional<SigmaSpacing> parse_sigma_spacing(std::string_view name) { return parse(kSigmaSpacings, name); }
-std::string spacing_names() { return joined(kSpacings); }
-std::string sigma_spacing_names() { return joined(kSigmaSpacings); }
+std::string spacing_names() { return names_in(kSpacings); }
+std::string sigma_spacing_names() { return names_in(kSigmaSpacings); }
 
 std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule& schedule,
                                     std::string_view steps, const SpacingOptions& options) {

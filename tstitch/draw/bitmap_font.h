@@ -13,7 +13,7 @@ namespace tstitch {
 int text_width(const std::string& text, int scale);
 int text_height(int scale);
 
-// Draws the text with its upper left corner at (x, y) in all channels with `value`, the background as it is.
+// Draws the text with its upper left corner at (x, y) in all channels with `value`; the background stays.
 // What lies outside the image is cut off.
 void draw_text(Image& image, int x, int y, const std::string& text, int scale, uint8_t value);
 

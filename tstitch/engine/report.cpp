@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/base/version.h"
 #include "tstitch/condition/class_names.h"
 #include "tstitch/io/json.h"
@@ -17,12 +18,6 @@ namespace tstitch {
 namespace {
 
 using nlohmann::ordered_json;
-
-std::vector<std::string> names_of(std::span<const ModelInfo> models) {
-  std::vector<std::string> names;
-  for (const ModelInfo& model : models) names.push_back(model.name);
-  return names;
-}
 
 double milliseconds(double seconds) { return std::round(seconds * 1e6) / 1e3; }
 
@@ -187,9 +182,7 @@ std::string json_estimate(const RunSpec& spec, std::span<const Model> models, co
 
 std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
                                                           std::span<const ModelInfo> models, int64_t image) {
-  std::string subject;
-  for (const std::string& text : subjects(spec, models.back(), image))
-    subject += (subject.empty() ? "" : ", ") + text;
+  std::string subject = join(subjects(spec, models.back(), image));
   if (!spec.negative_prompt.empty()) subject += "\nNegative prompt: " + spec.negative_prompt;
   std::string sampler = spec.sampler;
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });

@@ -148,7 +148,7 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const std::string& sam
 
 std::optional<double> switch_threshold_of(const SampleOptions& options, double cfg_scale) {
   check(options.adaptive || !options.switch_threshold, ErrorKind::usage,
-        "--switch-threshold is for --switch auto, which is not there");
+        "--switch-threshold is for --switch auto, which was not given");
   if (!options.adaptive) return {};
   const double threshold = options.switch_threshold.value_or(default_switch_threshold(cfg_scale));
   check(std::isfinite(threshold) && threshold >= 0, ErrorKind::usage, "--switch-threshold is ", threshold,

@@ -23,7 +23,7 @@ struct SampleOptions {
   std::vector<int> switch_steps;
   std::vector<int> assignment;
   std::optional<SwitchRule> switch_rule;  // default: the last model's, like the three below
-  // Instead: each image goes over from the first of two models to the second by itself (adaptive_switch.h).
+  // Instead: each image switches from the first of two models to the second by itself (adaptive_switch.h).
   bool adaptive = false;
   std::optional<double> switch_threshold;  // default: default_switch_threshold
 
@@ -86,8 +86,8 @@ struct RunSpec {
   bool uses(int model) const { return switch_threshold || trajectory.steps_of(model) > 0; }
 };
 
-// The side of a latent for pictures of so many pixels, or that of the training where nothing is asked. Throws
-// Error{usage} that names the option when it is no multiple of what the model can take, or too large.
+// The side of a latent for pictures of this many pixels, or that of the training where nothing is asked.
+// Throws Error{usage} that names the option when it is no multiple of what the model can take, or too large.
 int64_t latent_side(const char* option, std::optional<int64_t> pixels, const ModelInfo& model);
 
 // Throws Error{input} when the models cannot be stitched, with the reason and both names; Error{usage} for

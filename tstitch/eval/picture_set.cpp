@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/eval/inception_score.h"
 #include "tstitch/io/file.h"
 #include "tstitch/io/npz_reader.h"
@@ -17,11 +18,7 @@ namespace {
 constexpr int64_t kBatch = 64;           // pictures at once
 constexpr int64_t kMostWidth = 1 << 14;  // of features: 2048 in Inception
 
-std::string text_of(const std::vector<int64_t>& shape) {
-  std::string text;
-  for (const int64_t extent : shape) text += concat(text.empty() ? "" : ", ", extent);
-  return "(" + text + ")";
-}
+std::string text_of(const std::vector<int64_t>& shape) { return "(" + join(shape) + ")"; }
 
 class NpzPictures final : public PictureSource {
  public:
@@ -172,8 +169,8 @@ PictureSet open_picture_set(const std::string& path) {
   read_moments(file, "spatial", set.stored.spatial);
   read_features(file, set.stored);
   read_logits(file, set.stored);
-  std::string names;
-  for (const std::string& name : file.names()) names += (names.empty() ? "" : ", ") + printable(name, 40);
+  const std::string names =
+      join(file.names(), ", ", [](const std::string& name) { return printable(name, 40); });
   check(set.pictures || set.stored.pooled || set.stored.spatial || set.stored.inception_score,
         ErrorKind::input, path,
         ": expected an array \"arr_0\" of pictures, \"mu\" and \"sigma\", or \"features\"; there ",

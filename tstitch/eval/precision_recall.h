@@ -29,7 +29,7 @@ struct PrecisionRecall {
 // all, at the speed of the product. The evaluator of ADM has its distances from products in f16. Memory
 // beside the features: a copy of both and 16 MB.
 //
-// Throws Error{input} when a set has not more than k images or a feature is not finite.
+// Throws Error{input} when a set has no more than k images or a feature is not finite.
 PrecisionRecall precision_recall(Backend& backend, const Tensor& reference, const Tensor& samples,
                                  int64_t k = kNeighbours);
 

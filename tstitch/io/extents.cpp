@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tstitch/base/checked.h"
+#include "tstitch/base/join.h"
 
 namespace tstitch {
 
@@ -17,10 +18,8 @@ std::optional<int64_t> checked_elements(std::span<const int64_t> extents) {
 
 std::string extents_text(std::span<const int64_t> extents) {
   constexpr size_t kShown = 8;
-  std::string text = "[";
-  for (size_t i = 0; i < extents.size() && i < kShown; ++i)
-    text += (i ? ", " : "") + std::to_string(extents[i]);
-  return text + (extents.size() > kShown ? ", ...]" : "]");
+  return "[" + join(extents.first(std::min(kShown, extents.size()))) +
+         (extents.size() > kShown ? ", ...]" : "]");
 }
 
 }  // namespace tstitch

@@ -14,7 +14,7 @@ struct FileIdentity {
   auto operator<=>(const FileIdentity&) const = default;
 };
 
-// Symbolic links are followed, also to what is not there yet. Nothing when there is not even the folder, or
+// Symbolic links are followed, also to what does not exist yet. Nothing when there is not even the folder, or
 // it cannot be searched.
 std::optional<FileIdentity> identify(const std::string& path);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tstitch/base/checked.h"
+#include "tstitch/base/join.h"
 #include "tstitch/io/convert.h"
 #include "tstitch/io/extents.h"
 #include "tstitch/io/file.h"
@@ -214,8 +215,7 @@ Tensor read_npy(const std::string& path) {
 }
 
 std::string npy_header(std::string_view descr, std::span<const int64_t> shape) {
-  std::string extents;
-  for (const int64_t extent : shape) extents += concat(extents.empty() ? "" : ", ", extent);
+  std::string extents = join(shape);
   if (shape.size() == 1) extents += ',';  // a Python tuple: (2,)
   std::string text = concat("{'descr': '", descr, "', 'fortran_order': False, 'shape': (", extents, "), }");
   constexpr size_t kPrefix = 10, kAlignment = 64;

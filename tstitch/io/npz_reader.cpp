@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "tstitch/base/join.h"
 #include "tstitch/io/convert.h"
 #include "tstitch/io/extents.h"
 #include "tstitch/io/foreign_format.h"
@@ -105,8 +106,8 @@ bool NpzFile::has(const std::string& name) const {
 NpzArray NpzFile::open(const std::string& name) const {
   const ZipEntry* entry = find_entry(entries_, name + std::string(kSuffix));
   if (!entry) {
-    std::string found;
-    for (const std::string& other : names()) found += (found.empty() ? "" : ", ") + printable(other, 40);
+    const std::string found =
+        join(names(), ", ", [](const std::string& other) { return printable(other, 40); });
     refuse(path(), "NPZ_MISSING", "no array \"", printable(name), "\"; there ",
            found.empty() ? "are none" : "are: ", printable(found, 200));
   }

@@ -229,7 +229,7 @@ const TorchTensors::Storage& TorchTensors::storage(const PickleObject& persisten
 
 TorchTensors::Storage TorchTensors::find_storage(const TorchType& type, std::string_view key,
                                                  int64_t elements) const {
-  // Joined as text and looked up in the archive's directory: a key with "../" is just not there.
+  // Joined as text and looked up in the archive's directory: a key with "../" is simply not found.
   const ZipEntry* entry = find_entry(zip_, concat(folder_, "data/", key));
   if (!entry)
     refuse(where_, "PT_STORAGE", "no entry \"", printable(concat(folder_, "data/", key.substr(0, 120))),

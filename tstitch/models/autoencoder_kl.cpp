@@ -112,14 +112,7 @@ AutoencoderHalf decoder_of(const AutoencoderKLConfig& config, const Weights& all
   return half;
 }
 
-// The extent `i` of the tensor `name`, which must have `rank` dimensions.
-int64_t extent_of(const WeightSource& weights, const std::string& name, int rank, int i) {
-  const auto shape = weights.shape(name);
-  check(shape.has_value(), ErrorKind::input, "not an autoencoder: it has no tensor \"", name, "\"");
-  check(shape->rank() == rank, ErrorKind::input, "tensor \"", name, "\" has the shape ", to_string(*shape),
-        ", expected ", rank, " dimensions");
-  return (*shape)[i];
-}
+constexpr const char* kKind = "an autoencoder";  // in messages
 
 }  // namespace
 
@@ -131,10 +124,10 @@ AutoencoderKLConfig infer_autoencoder_kl_config(const WeightSource& weights) {
   const std::string half = config.decoder ? "decoder" : "encoder",
                     blocks = half + (config.decoder ? ".up_blocks." : ".down_blocks.");
   if (const std::string codebook = "quantize.embedding.weight"; has(codebook))
-    config.codebook_size = extent_of(weights, codebook, 2, 0);
-  config.latent_channels =
-      config.decoder ? extent_of(weights, "decoder.conv_in.weight", 4, 1)
-                     : extent_of(weights, "encoder.conv_out.weight", 4, 0) / (config.codebook_size ? 1 : 2);
+    config.codebook_size = extent_of(weights, kKind, codebook, 2, 0);
+  config.latent_channels = config.decoder ? extent_of(weights, kKind, "decoder.conv_in.weight", 4, 1)
+                                          : extent_of(weights, kKind, "encoder.conv_out.weight", 4, 0) /
+                                                (config.codebook_size ? 1 : 2);
   config.mid_block_add_attention = has(half + ".mid_block.attentions.0.to_q.weight");
   config.use_quant_conv = has("quant_conv.weight");
   config.use_post_quant_conv = has("post_quant_conv.weight");
@@ -142,7 +135,7 @@ AutoencoderKLConfig infer_autoencoder_kl_config(const WeightSource& weights) {
   config.block_out_channels.clear();
   for (int64_t i = 0; i == 0 || has(concat(blocks, i, ".resnets.0.conv1.weight")); ++i)
     config.block_out_channels.push_back(
-        extent_of(weights, concat(blocks, i, ".resnets.0.conv1.weight"), 4, 0));
+        extent_of(weights, kKind, concat(blocks, i, ".resnets.0.conv1.weight"), 4, 0));
   if (config.decoder) std::ranges::reverse(config.block_out_channels);
   config.layers_per_block = 0;
   while (has(concat(blocks, "0.resnets.", config.layers_per_block, ".conv1.weight")))

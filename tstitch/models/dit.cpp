@@ -29,14 +29,7 @@ bool close(const Tensor& a, const Tensor& b, float tolerance) {
                     [&](float x, float y) { return std::abs(x - y) <= tolerance; });
 }
 
-// The extent `i` of the tensor `name`, which must have `rank` dimensions.
-int64_t extent_of(const WeightSource& weights, const std::string& name, int rank, int i) {
-  const auto shape = weights.shape(name);
-  check(shape.has_value(), ErrorKind::input, "not a DiT checkpoint: it has no tensor \"", name, "\"");
-  check(shape->rank() == rank, ErrorKind::input, "tensor \"", name, "\" has the shape ", to_string(*shape),
-        ", expected ", rank, " dimensions");
-  return (*shape)[i];
-}
+constexpr const char* kKind = "a DiT checkpoint";  // in messages
 
 }  // namespace
 
@@ -50,18 +43,18 @@ std::string dit_name(const DiTConfig& config) {
 
 DiTConfig infer_dit_config(const WeightSource& weights) {
   DiTConfig config;
-  config.hidden_size = extent_of(weights, "x_embedder.proj.weight", 4, 0);
-  config.in_channels = extent_of(weights, "x_embedder.proj.weight", 4, 1);
-  config.patch_size = extent_of(weights, "x_embedder.proj.weight", 4, 2);
-  config.num_classes = extent_of(weights, "y_embedder.embedding_table.weight", 2, 0) - 1;
+  config.hidden_size = extent_of(weights, kKind, "x_embedder.proj.weight", 4, 0);
+  config.in_channels = extent_of(weights, kKind, "x_embedder.proj.weight", 4, 1);
+  config.patch_size = extent_of(weights, kKind, "x_embedder.proj.weight", 4, 2);
+  config.num_classes = extent_of(weights, kKind, "y_embedder.embedding_table.weight", 2, 0) - 1;
 
-  const int64_t tokens = extent_of(weights, "pos_embed", 3, 1);
+  const int64_t tokens = extent_of(weights, kKind, "pos_embed", 3, 1);
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(tokens))));
   check(side * side == tokens, ErrorKind::input, "tensor \"pos_embed\" has ", tokens,
         " tokens, expected a square");
   config.input_size = side * config.patch_size;
 
-  const int64_t outputs = extent_of(weights, "final_layer.linear.weight", 2, 0);
+  const int64_t outputs = extent_of(weights, kKind, "final_layer.linear.weight", 2, 0);
   const int64_t pixels = config.patch_size * config.patch_size;
   config.learn_sigma = outputs == 2 * pixels * config.in_channels;
   check(config.learn_sigma || outputs == pixels * config.in_channels, ErrorKind::input,
@@ -72,7 +65,7 @@ DiTConfig infer_dit_config(const WeightSource& weights) {
   while (weights.shape(concat("blocks.", config.depth, ".attn.qkv.weight"))) ++config.depth;
   check(config.depth > 0, ErrorKind::input,
         "not a DiT checkpoint: it has no tensor \"blocks.0.attn.qkv.weight\"");
-  config.mlp_ratio = static_cast<double>(extent_of(weights, "blocks.0.mlp.fc1.weight", 2, 0)) /
+  config.mlp_ratio = static_cast<double>(extent_of(weights, kKind, "blocks.0.mlp.fc1.weight", 2, 0)) /
                      static_cast<double>(config.hidden_size);
 
   for (const DiTSize& size : kDiTSizes)

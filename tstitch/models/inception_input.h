@@ -11,8 +11,7 @@ namespace tstitch {
 // pixel lies; scores of the two differ too (Parmar et al. 2022, arXiv 2104.11222).
 enum class InceptionResize : uint8_t {
   // Pixel i of n is read at i H / n, and 128 means 0: the graph of Heusel et al. 2017 (arXiv 1706.08500) and
-  // of
-  // ADM's evaluator, by which published scores are measured.
+  // of ADM's evaluator, by which published scores are measured.
   tf1,
   // Pixel i of n is read at (i + 1/2) H / n - 1/2, and 127.5 means 0: pytorch-fid.
   pytorch_fid,

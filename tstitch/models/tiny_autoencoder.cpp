@@ -22,6 +22,7 @@ struct Place {
 };
 constexpr Place kDecoderPlaces[] = {{"taesd_decoder.", 0}, {"decoder.layers.", -1}, {"decoder.", 0}, {"", 0}};
 constexpr Place kEncoderPlaces[] = {{"taesd_encoder.", 0}, {"encoder.layers.", 0}, {"encoder.", 0}, {"", 0}};
+constexpr const char* kKind = "a tiny autoencoder";  // in messages
 constexpr int64_t kDecoderFirst = 1, kDecoderLast = 19, kEncoderFirst = 0, kEncoderLast = 14;
 
 std::string layer_name(const Place& place, int64_t layer) {
@@ -44,13 +45,6 @@ const Place* encoder_place(const WeightSource& source) {
   return find(source, kEncoderPlaces, kEncoderFirst, kEncoderLast);
 }
 
-int64_t extent_of(const WeightSource& source, const std::string& name, int i) {
-  const Shape shape = *source.shape(name);
-  check(shape.rank() == 4, ErrorKind::input, "tensor \"", name, "\" has the shape ", to_string(shape),
-        ", expected 4 dimensions");
-  return shape[i];
-}
-
 }  // namespace
 
 TinyBlock::TinyBlock(const Weights& weights, int64_t channels)
@@ -71,7 +65,7 @@ TinyAutoencoder::Layers TinyAutoencoder::decoder_of(Backend& backend, const Weig
   const Place& place = *decoder_place(source);
   const auto at = [&](int64_t layer) { return Weights(backend, source) / layer_name(place, layer); };
   const std::string first = layer_name(place, kDecoderFirst) + ".weight";
-  const int64_t width = extent_of(source, first, 0), C = extent_of(source, first, 1);
+  const int64_t width = extent_of(source, kKind, first, 4, 0), C = extent_of(source, kKind, first, 4, 1);
   const DType dtype = backend.compute_dtype();
 
   Layers layers;
@@ -92,7 +86,7 @@ TinyAutoencoder::Layers TinyAutoencoder::decoder_of(Backend& backend, const Weig
 TinyAutoencoder::Layers TinyAutoencoder::encoder_of(Backend& backend, const WeightSource& source) {
   const Place& place = *encoder_place(source);
   const auto at = [&](int64_t layer) { return Weights(backend, source) / layer_name(place, layer); };
-  const int64_t width = extent_of(source, layer_name(place, kEncoderFirst) + ".weight", 0);
+  const int64_t width = extent_of(source, kKind, layer_name(place, kEncoderFirst) + ".weight", 4, 0);
   const std::string last = layer_name(place, kEncoderLast) + ".weight";
   const DType dtype = backend.compute_dtype();
   const Conv2dPath halved = {.stride = 2, .pad_before = 1, .pad_after = 1};
@@ -104,8 +98,8 @@ TinyAutoencoder::Layers TinyAutoencoder::encoder_of(Backend& backend, const Weig
     layers.emplace_back(TinyConv{Conv2d(at(layer), width, width, 3, false), halved, Activation::none, dtype});
     for (int64_t block = 1; block <= 3; ++block) layers.emplace_back(TinyBlock(at(layer + block), width));
   }
-  layers.emplace_back(TinyConv{Conv2d(at(kEncoderLast), width, extent_of(source, last, 0), 3), same(),
-                               Activation::none, DType::f32});
+  layers.emplace_back(TinyConv{Conv2d(at(kEncoderLast), width, extent_of(source, kKind, last, 4, 0), 3),
+                               same(), Activation::none, DType::f32});
   return layers;
 }
 
@@ -116,13 +110,14 @@ TinyAutoencoder::TinyAutoencoder(Backend& backend, const WeightSource* decoder, 
           kDecoderFirst, ".weight\" and \"", kDecoderLast, ".bias\"");
     decoder_ = decoder_of(backend, *decoder);
     latent_channels_ =
-        extent_of(*decoder, layer_name(*decoder_place(*decoder), kDecoderFirst) + ".weight", 1);
+        extent_of(*decoder, kKind, layer_name(*decoder_place(*decoder), kDecoderFirst) + ".weight", 4, 1);
   }
   if (encoder) {
     check(has_encoder(*encoder), ErrorKind::input, "not a tiny autoencoder's encoder: it has no tensors \"",
           kEncoderFirst, ".weight\" and \"", kEncoderLast, ".bias\"");
     encoder_ = encoder_of(backend, *encoder);
-    const int64_t C = extent_of(*encoder, layer_name(*encoder_place(*encoder), kEncoderLast) + ".weight", 0);
+    const int64_t C =
+        extent_of(*encoder, kKind, layer_name(*encoder_place(*encoder), kEncoderLast) + ".weight", 4, 0);
     check(!decoder || C == latent_channels_, ErrorKind::input, "the encoder has ", C,
           " latent channels, the decoder ", latent_channels_);
     latent_channels_ = C;

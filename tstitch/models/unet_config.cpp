@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 
 namespace tstitch {
 namespace {
@@ -112,14 +113,7 @@ void check_config(const UNetConfig& config) {
   }
 }
 
-// The extent `i` of the tensor `name`, which must have `rank` dimensions.
-int64_t extent_of(const WeightSource& weights, const std::string& name, int rank, int i) {
-  const auto shape = weights.shape(name);
-  check(shape.has_value(), ErrorKind::input, "not a U-Net: it has no tensor \"", name, "\"");
-  check(shape->rank() == rank, ErrorKind::input, "tensor \"", name, "\" has the shape ", to_string(*shape),
-        ", expected ", rank, " dimensions");
-  return (*shape)[i];
-}
+constexpr const char* kKind = "a U-Net";  // in messages
 
 // How many of name(0), name(1), ... there are.
 template <class Name>
@@ -225,23 +219,20 @@ std::vector<UNetLayer> unet_layers(const UNetConfig& config) {
 }
 
 UNetConfig unet_preset(std::string_view name) {
-  std::string names;
-  for (const auto& [known, config] : presets()) {
+  for (const auto& [known, config] : presets())
     if (known == name) return config;
-    names += concat(names.empty() ? "" : ", ", known);
-  }
   fail(ErrorKind::usage, "no U-Net is called \"", printable(std::string(name)), "\", expected one of ",
-       names);
+       join(presets(), ", ", [](const auto& preset) { return preset.first; }));
 }
 
 UNetConfig infer_unet_config(const WeightSource& weights) {
   UNetConfig config;
-  config.in_channels = extent_of(weights, "conv_in.weight", 4, 1);
-  config.out_channels = extent_of(weights, "conv_out.weight", 4, 0);
+  config.in_channels = extent_of(weights, kKind, "conv_in.weight", 4, 1);
+  config.out_channels = extent_of(weights, kKind, "conv_out.weight", 4, 0);
   config.block_out_channels.clear(), config.down.clear(), config.up.clear();
   for (int64_t i = 0; i == 0 || depths_of(weights, concat("down_blocks.", i)).size(); ++i) {
     const std::string block = concat("down_blocks.", i);
-    config.block_out_channels.push_back(extent_of(weights, block + ".resnets.0.conv1.weight", 4, 0));
+    config.block_out_channels.push_back(extent_of(weights, kKind, block + ".resnets.0.conv1.weight", 4, 0));
     config.down.push_back(depths_of(weights, block));
   }
   for (int64_t level = 0; level < config.levels(); ++level)
@@ -251,7 +242,7 @@ UNetConfig infer_unet_config(const WeightSource& weights) {
   config.middle_depth = depth_of(weights, "mid_block.attentions.0");
   config.middle = !has_middle ? Middle::none : config.middle_depth > 0 ? Middle::transformer : Middle::resnet;
   if (weights.shape("add_embedding.linear_1.weight"))
-    config.added_width = extent_of(weights, "add_embedding.linear_1.weight", 2, 1);
+    config.added_width = extent_of(weights, kKind, "add_embedding.linear_1.weight", 2, 1);
 
   config.heads = each(config.levels(), 1);  // for the list of layers, which does not depend on it
   const std::vector<UNetLayer> layers = unet_layers(config);
@@ -259,7 +250,8 @@ UNetConfig infer_unet_config(const WeightSource& weights) {
   check(first != layers.end(), ErrorKind::input,
         "not a latent U-Net: no tensor \"down_blocks.0.attentions.0.transformer_blocks.0.norm1.weight\" or "
         "another transformer's");
-  config.context_width = extent_of(weights, first->name + ".transformer_blocks.0.attn2.to_k.weight", 2, 1);
+  config.context_width =
+      extent_of(weights, kKind, first->name + ".transformer_blocks.0.attn2.to_k.weight", 2, 1);
   config.heads = known_heads(config.block_out_channels, config.context_width);
   return config;
 }

@@ -1,10 +1,12 @@
 // Named weights, as a checkpoint holds them.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/base/error.h"
 #include "tstitch/tensor/tensor.h"
 
 namespace tstitch {
@@ -28,6 +30,17 @@ inline Tensor load_matrix(const WeightSource& source, const std::string& name, c
   if (expected.rank() == 2 && found && *found == Shape({expected[0], expected[1], 1, 1}))
     return source.load(name, *found, dtype).reshape(expected);
   return source.load(name, expected, dtype);
+}
+
+// The extent `i` of the tensor `name`, which must have `rank` dimensions. Throws Error{input} where it has
+// others, and where there is none: then the source is "not KIND".
+inline int64_t extent_of(const WeightSource& source, const char* kind, const std::string& name, int rank,
+                         int i) {
+  const auto shape = source.shape(name);
+  check(shape.has_value(), ErrorKind::input, "not ", kind, ": it has no tensor \"", name, "\"");
+  check(shape->rank() == rank, ErrorKind::input, "tensor \"", name, "\" has the shape ", to_string(*shape),
+        ", expected ", rank, " dimensions");
+  return (*shape)[i];
 }
 
 // The weights under a prefix, and the backend they are for: `weights / "blocks.3" / "attn"` names

@@ -15,7 +15,7 @@ namespace tstitch {
 // makes the archive; of several, pack_archive.
 class PictureArchive final : public PictureOutput {
  public:
-  // Errors as RunFolder's, and Error{device} when the disk has not the space. The spec must outlive it.
+  // Errors as RunFolder's, and Error{device} when the disk lacks the space. The spec must outlive it.
   PictureArchive(const std::string& path, const RunSpec& spec, const RunManifest& manifest, const Rank& rank,
                  bool resume);
 

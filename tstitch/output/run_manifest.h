@@ -1,4 +1,4 @@
-// What decides every byte of a run's pictures, so that unfinished runs are only continued as they began.
+// What determines every byte of a run's pictures, so that unfinished runs are only continued as they began.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ struct RunContents {
 
 class RunManifest {
  public:
-  // contents: of the same models. What does not decide a byte is left out: batch size, threads, ranks. Throws
+  // contents: of the same models. What changes no byte is left out: batch size, threads, ranks. Throws
   // Error{usage} when the prompts are too long for a manifest.
   RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& models, const RunContents& contents,
               const Backend& backend);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 
 namespace tstitch {
 
@@ -26,10 +27,6 @@ Shape Shape::with(int i, int64_t extent) const {
 
 bool Shape::operator==(const Shape& other) const { return std::ranges::equal(extents(), other.extents()); }
 
-std::string to_string(const Shape& shape) {
-  std::string text = "[";
-  for (int i = 0; i < shape.rank(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
+std::string to_string(const Shape& shape) { return "[" + join(shape.extents()) + "]"; }
 
 }  // namespace tstitch

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/io/csv.h"
 #include "tstitch/io/json.h"
 
@@ -325,8 +326,7 @@ Chart chart_of(std::span<const Curve> curves, Metric metric, const std::string& 
   const bool alike =
       std::ranges::all_of(curves, [&](const Curve& curve) { return steps_of(curve) == steps_of(curves[0]); });
   for (const Curve& curve : curves) {
-    std::string names;
-    for (const std::string& model : curve.models) names += (names.empty() ? "" : " > ") + model;
+    const std::string names = join(curve.models, " > ");
     const std::string note = alike ? "" : ", " + steps_of(curve);
     const bool two = curve.models.size() == 2;
     const size_t before = chart.series.size();

@@ -17,7 +17,7 @@ namespace tstitch {
 
 // A trajectory sampled with one seed.
 struct CurveRun {
-  std::string run;  // the fingerprint of its manifest: what decides its pictures
+  std::string run;  // the fingerprint of its manifest: what determines its pictures
   uint64_t seed = 0;
   int64_t images = 0;
   double seconds = 0;                 // of the sampling
@@ -38,7 +38,7 @@ struct CurvePoint {
 
   // Filled by summarise.
   double seconds_per_image = 0;
-  MetricValues mean, deviation;  // over the runs; the deviation of one run is not there
+  MetricValues mean, deviation;  // over the runs; a single run has no deviation
   bool pareto = false;           // no other is as fast and as good in the first metric, and in one more
 };
 

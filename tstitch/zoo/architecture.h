@@ -1,4 +1,4 @@
-// What the pipeline must know of a kind of network: before its weights are loaded, and once they are.
+// What must be known of a kind of network: before its weights are loaded, and once they are.
 #pragma once
 
 #include <cstdint>

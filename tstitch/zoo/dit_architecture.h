@@ -1,4 +1,4 @@
-// The DiT as the pipeline sees it.
+// The DiT as the engine sees it.
 #pragma once
 
 #include "tstitch/models/dit.h"

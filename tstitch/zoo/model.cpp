@@ -15,8 +15,7 @@ std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths, W
   std::vector<ModelInfo> infos;
   for (const std::string& path : paths) infos.push_back(read_model_info(path, weights, prediction));
   // Files of different models often have one name, in folders that tell them apart.
-  std::vector<std::string> names;
-  for (const ModelInfo& info : infos) names.push_back(info.name);
+  const std::vector<std::string> names = names_of(infos);
   for (size_t i = 0; i < infos.size(); ++i)
     if (std::ranges::count(names, names[i]) > 1) {
       const auto path = std::filesystem::absolute(infos[i].files.path).lexically_normal();

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/sharded_checkpoint.h"
 #include "tstitch/models/autoencoder_keys.h"
@@ -19,9 +20,7 @@ namespace {
 std::string dtypes_of(const TensorFile& file) {
   std::set<std::string> names;
   for (const auto& [name, tensor] : file.tensors()) names.insert(tensor.dtype_name);
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
+  return join(names);
 }
 
 // A file's name without its extension, or a folder's.
@@ -91,6 +90,12 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights,
   if (info.name.empty()) info.name = printable(name_of(info.files));
   if (!info.noise.flow()) info.noise.betas();  // throws for numbers that are no schedule
   return info;
+}
+
+std::vector<std::string> names_of(std::span<const ModelInfo> models) {
+  std::vector<std::string> names;
+  for (const ModelInfo& model : models) names.push_back(model.name);
+  return names;
 }
 
 std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b) {

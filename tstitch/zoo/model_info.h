@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,8 @@ TensorFile open_weights(const ModelFiles& files, WeightChoice weights);
 // only.
 ModelInfo read_model_info(const std::string& path, WeightChoice weights = WeightChoice::automatic,
                           std::optional<Parameterization> prediction = {});
+
+std::vector<std::string> names_of(std::span<const ModelInfo> models);
 
 // Why these two cannot take turns on one trajectory, one sentence each; empty when they can.
 std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b);

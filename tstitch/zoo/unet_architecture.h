@@ -1,4 +1,4 @@
-// The U-Nets of latent diffusion as the pipeline sees them.
+// The U-Nets of latent diffusion as the engine sees them.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

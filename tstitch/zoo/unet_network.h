@@ -9,7 +9,7 @@
 
 namespace tstitch {
 
-// What a U-Net is told beside the picture and the timestep, for a batch of N images.
+// What a U-Net is given besides the picture and the timestep, for a batch of N images.
 struct UNetCondition {
   Tensor context;  // (N, S, context_width) f32
   Tensor added;    // (N, added_width) f32 for networks with an added condition, else empty
@@ -21,7 +21,7 @@ struct UNetCondition {
 Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<const double> sizes,
                            int64_t width = 256);
 
-// A U-Net with its condition bound: F(x, t) for a batch of so many images. The context's keys and values are
+// A U-Net with its condition bound: F(x, t) for a batch of N images. The context's keys and values are
 // computed once, here.
 //
 // What announced timesteps are to the resnets is computed a window of steps at a time (timestep_window.h), as

@@ -52,7 +52,6 @@ Tensor CpuBackend::upload(const Tensor& host) { return repeat(host, 1); }
 Tensor CpuBackend::download(const Tensor& x) { return repeat(x, 1); }
 
 // ---- linear maps
-// -------------------------------------------------------------------------------------------
 
 std::unique_ptr<PackedLinear> CpuBackend::pack_linear(const Tensor& weight, const Tensor& b) {
   const Tensor w = weight.dtype() == compute_dtype_ ? weight : cast(weight, compute_dtype_);
@@ -131,7 +130,6 @@ void CpuBackend::add_linear(Tensor& sum, const Tensor& x, const PackedLinear& w)
 }
 
 // ---- convolutions
-// ------------------------------------------------------------------------------------------
 
 std::unique_ptr<PackedConv2d> CpuBackend::pack_conv2d(const Tensor& w, const Tensor& b) {
   return cpu::make_conv2d(isa_, threads_, w.dtype() == compute_dtype_ ? w : cast(w, compute_dtype_), b);
@@ -175,7 +173,6 @@ void CpuBackend::pool(Tensor& out, const Tensor& x, const PoolPath& path) {
 }
 
 // ---- group norm
-// --------------------------------------------------------------------------------------------
 
 Tensor CpuBackend::group_moments(const Tensor& x, int64_t groups) {
   const int64_t H = x.extent(1), W = x.extent(2), C = x.extent(3);
@@ -239,7 +236,6 @@ Tensor CpuBackend::scale_shift(const Tensor& x, const Tensor& norm, Activation a
 }
 
 // ---- attention
-// ---------------------------------------------------------------------------------------------
 
 Tensor CpuBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
   Tensor out(q.shape(), compute_dtype_);
@@ -314,7 +310,6 @@ Tensor CpuBackend::causal_attention(const Tensor& q, const Tensor& k, const Tens
 }
 
 // ---- rows
-// ------------------------------------------------------------------------------------------------------
 
 Tensor CpuBackend::modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) {
   const int64_t T = x.extent(1), D = x.extent(2);
@@ -421,7 +416,6 @@ Tensor CpuBackend::timestep_embedding(std::span<const double> t, int64_t width) 
 }
 
 // ---- elementwise
-// -------------------------------------------------------------------------------------------------
 
 Tensor CpuBackend::silu(const Tensor& x) {
   Tensor out(x.shape(), DType::f32);
@@ -499,7 +493,6 @@ Tensor CpuBackend::guide(const Tensor& c, const Tensor& u, double scale, int64_t
 }
 
 // ---- layout
-// --------------------------------------------------------------------------------------------------------
 
 Tensor CpuBackend::patchify(const Tensor& x, int64_t p) {
   const int64_t N = x.extent(0), H = x.extent(1), W = x.extent(2), C = x.extent(3);

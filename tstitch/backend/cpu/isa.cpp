@@ -4,6 +4,7 @@
 
 #include "tstitch/backend/cpu/amx.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 
 namespace tstitch::cpu {
 namespace {
@@ -50,9 +51,7 @@ std::span<const Isa> known_isas() { return kIsas; }
 
 const Isa& find_isa(const std::string& name, const Processor& processor) {
   const Isa* best = nullptr;
-  std::string names;
   for (const Isa& isa : kIsas) {
-    names += concat(names.empty() ? "" : ", ", isa.name);
     if (name.empty()) {
       if (isa.available(processor)) best = &isa;
     } else if (name == isa.name) {
@@ -61,7 +60,8 @@ const Isa& find_isa(const std::string& name, const Processor& processor) {
       best = &isa;
     }
   }
-  check(best, ErrorKind::usage, "TSTITCH_CPU_ISA is \"", printable(name), "\"; known are ", names);
+  check(best, ErrorKind::usage, "TSTITCH_CPU_ISA is \"", printable(name), "\"; known are ",
+        join(kIsas, ", ", &Isa::name));
   return *best;
 }
 

@@ -14,9 +14,8 @@ namespace tstitch::cpu {
 
 enum class Epilogue : uint8_t { none, gelu_tanh, gelu, quick_gelu, silu, relu, add, add_relu, add_gated };
 
-// out = act(x W^T + b); with add and add_relu, out = act(out + x W^T + b); with add_gated, out += gate * (x
-// W^T
-// + b).
+// out = act(x W^T + b); with add and add_relu, out = act(out + x W^T + b);
+// with add_gated, out += gate * (x W^T + b).
 struct LinearJob {
   bool bf16 = false;        // type of x and of the panels
   const void* x = nullptr;  // (rows, inputs), zero up to the end of the last unit

@@ -13,7 +13,7 @@ class Linear : public PackedLinear {
   int64_t inputs() const override { return inputs_; }
   int64_t outputs() const override { return outputs_; }
 
-  // The rows of x must be readable, and zero, up to a multiple of so many elements.
+  // The rows of x must be readable, and zero, up to a multiple of this many elements.
   virtual int64_t row_multiple() const = 0;
   // Completes the job with the weight and runs it for `rows` rows of x.
   virtual void run(LinearJob job, int64_t rows, int threads) const = 0;
