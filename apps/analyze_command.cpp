@@ -8,7 +8,8 @@
 
 #include "apps/arguments.h"
 #include "apps/commands.h"
-#include "apps/session.h"
+#include "apps/interrupt.h"
+#include "apps/printing.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/draw/chart.h"
@@ -159,7 +160,7 @@ std::string write(const std::string& stem, const Findings& findings, ordered_jso
   return text;
 }
 
-// analysis(session, spec, observer): the findings, or nothing when the observer has ended it.
+// analysis(engine, spec, observer): the findings, or nothing when the observer has ended it.
 template <class Analysis>
 int analyze(const Arguments& a, const std::string& name, const std::vector<ModelInfo>& infos,
             const RunSpec& spec, std::span<const RunSpec> loaded, const Analysis& analysis) {
@@ -172,23 +173,17 @@ int analyze(const Arguments& a, const std::string& name, const std::vector<Model
   CommandFiles files = inputs_of(a, infos);
   for (const char* ending : {".json", ".csv", ".svg", ".png"}) files.writes("--output", stem + ending);
 
-  Session session(a, infos);
-  const std::string device = session.backend().description();
+  Engine engine(infos, a.backend, a.vae);
+  const std::string device = engine.backend().description();
   const bool talk = !a.json && !a.quiet;
   if (talk)
     std::printf("%s, %lld images\n%s; %s\n", device.c_str(), static_cast<long long>(spec.images()),
                 describe(spec, infos).c_str(), settings(spec).c_str());
-  if (session.load(loaded, false) == kInterrupted) return report_interrupted();
-  std::vector<std::string> names;
-  for (const ModelInfo& info : infos) names.push_back(info.name);
-  std::optional<Findings> findings;
-  {
-    ProgressBar progress(names, talk ? Show::bar : Show::nothing);
-    findings = analysis(session, progress);
-  }
+  if (!engine.load(loaded, false, interrupted)) return report_interrupted();
+  const std::optional<Findings> findings = analysis(engine, *progress_of(a, infos, Show::bar));
   if (!findings) return report_interrupted();
   const std::string report =
-      write(stem, *findings, ordered_json::parse(json_spec(spec, session.models(), device)));
+      write(stem, *findings, ordered_json::parse(json_spec(spec, engine.models(), device)));
   if (a.json)
     std::fputs(report.c_str(), stdout);
   else if (talk)
@@ -200,9 +195,9 @@ int spectrum_command(const Arguments& a) {
   const std::vector<ModelInfo> infos = read_models(a);
   const RunSpec spec = make_run_spec(infos, sample_options(a, infos));
   return analyze(a, "spectrum", infos, spec, {&spec, 1},
-                 [&](Session& session, RunObserver& observer) -> std::optional<Findings> {
+                 [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
                    const auto steps =
-                       latent_spectrum(session.backend(), session.models(), spec, observer, session.inputs());
+                       latent_spectrum(engine.backend(), engine.models(), spec, observer, engine.inputs());
                    if (steps.empty()) return std::nullopt;
                    return describe_spectrum(spec, infos, steps);
                  });
@@ -216,9 +211,9 @@ int similarity_command(const Arguments& a) {
   for (int i = 0; i < std::ssize(infos); ++i) alone.push_back(served_by(spec, i));
   return analyze(
       a, "similarity", infos, alone.back(), alone,
-      [&](Session& session, RunObserver& observer) -> std::optional<Findings> {
+      [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
         const auto compare = [&](const auto& similarity) {
-          return similarity(session.backend(), session.models(), alone.back(), observer, session.inputs());
+          return similarity(engine.backend(), engine.models(), alone.back(), observer, engine.inputs());
         };
         Comparison predictions{"predictions", "at the same latents", compare(prediction_similarity)};
         if (predictions.pairs.empty()) return std::nullopt;

@@ -248,10 +248,37 @@ void add_sample_options(CLI::App& command, Arguments& a) {
           " (arr_0: uint8 NHWC, arr_1: classes). Default: output.png");
 }
 
+void add_measure_options(CLI::App& command, MeasureOptions& a) {
+  const std::string group = "Metrics";
+  command
+      .add_option("--reference", a.reference,
+                  "The set to compare with: an .npz of pictures, statistics or features, or a folder of .png."
+                  " Default for pictures of the demo family: Fashion-MNIST's test set")
+      ->group(group);
+  command
+      .add_option("--features", a.features,
+                  "The network whose features are compared, a file. Default for pictures of the demo family:"
+                  " its own classifier")
+      ->group(group);
+  command.add_option("--metrics", a.metrics, "Some of fid, sfid, is, precision, recall, with commas between")
+      ->group(group);
+}
+
 void check_only_process(const std::string& command) {
-  const Rank rank = find_rank({}, {}, [](const char* name) { return std::getenv(name); });
+  // The one process of a Slurm batch script has the numbers of the whole job; srun also says those of the
+  // step.
+  const char* const step_tasks = std::getenv("SLURM_STEP_NUM_TASKS");
+  const bool one_task = !step_tasks || std::string_view(step_tasks) == "1";
+  const auto environment = [&](const char* name) -> const char* {
+    return one_task && std::string_view(name).starts_with("SLURM_") ? nullptr : std::getenv(name);
+  };
+  Rank rank;
+  try {
+    rank = find_rank({}, {}, environment);
+  } catch (const Error&) {  // half a launcher's variables start no second process
+  }
   check(rank.count == 1, ErrorKind::usage, command, " is the work of one process, but ", rank.count,
-        " were started (", rank.source, "): start it alone");
+        " were started (", rank.source, "): start it without the launcher, or unset these");
 }
 
 std::vector<std::string> model_paths(const Arguments& a) {

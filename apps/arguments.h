@@ -9,6 +9,7 @@
 #include "tstitch/backend/backend.h"
 #include "tstitch/engine/command_files.h"
 #include "tstitch/engine/run_spec.h"
+#include "tstitch/tune/measure.h"
 
 namespace tstitch {
 
@@ -39,6 +40,9 @@ struct Arguments {
 void add_common_options(CLI::App& command, Arguments& arguments);
 void add_share_options(CLI::App& command, Arguments& arguments);
 void add_sample_options(CLI::App& command, Arguments& arguments);
+
+// What is measured, of `eval` and `sweep`.
+void add_measure_options(CLI::App& command, MeasureOptions& options);
 
 // Throws Error{usage} where a launcher (mpirun, srun, torchrun) has started several processes of a command
 // that is the work of one.

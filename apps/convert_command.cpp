@@ -4,7 +4,7 @@
 
 #include "apps/commands.h"
 #include "apps/interrupt.h"
-#include "apps/session.h"
+#include "apps/printing.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/engine/command_files.h"

@@ -4,9 +4,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "apps/arguments.h"
 #include "apps/commands.h"
 #include "apps/interrupt.h"
-#include "apps/measure.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/command_files.h"
@@ -16,7 +16,7 @@
 namespace tstitch {
 namespace {
 
-struct EvalArguments : MeasureArguments {
+struct EvalArguments : MeasureOptions {
   std::string samples, save_stats;
   BackendOptions backend{.dtype = "f32"};
   bool json = false, quiet = false;
@@ -53,15 +53,6 @@ int eval_command(const EvalArguments& a) {
   const std::vector<Metric> asked = a.metrics.empty()
                                         ? std::vector<Metric>(std::begin(kAllMetrics), std::end(kAllMetrics))
                                         : parse_metrics(a.metrics);
-  CommandFiles files;
-  files.reads("samples", a.samples, ".png");
-  files.reads("--reference", a.reference, ".png");
-  files.reads("--features", a.features);
-  if (!a.save_stats.empty()) {
-    check(a.save_stats.ends_with(".npz"), ErrorKind::usage, "--save-stats is \"", printable(a.save_stats),
-          "\", expected a name that ends in .npz");
-    files.writes("--save-stats", a.save_stats);
-  }
   const Stopwatch stopwatch;
   PictureSet samples = open_picture_set(a.samples);
   // Statistics alone can be had without anything to compare with.
@@ -81,6 +72,17 @@ int eval_command(const EvalArguments& a) {
   reference_needs.logits = false;
   if (!reference.pictures)
     needs.features = needs.features && (!a.save_stats.empty() || reference.stored.features);
+
+  CommandFiles files;
+  files.reads("samples", a.samples, {".png"});
+  if (compares) files.reads("--reference", reference.path, {".png"});
+  if (samples.asks_network(needs))
+    files.reads("--features", feature_file_for(a, samples.pictures->picture()));
+  if (!a.save_stats.empty()) {
+    check(a.save_stats.ends_with(".npz"), ErrorKind::usage, "--save-stats is \"", printable(a.save_stats),
+          "\", expected a name that ends in .npz");
+    files.writes("--save-stats", a.save_stats);
+  }
 
   const auto backend = make_backend(a.backend);
   std::unique_ptr<FeatureExtractor> network;

@@ -2,9 +2,9 @@
 
 namespace tstitch {
 
-// From now on the first SIGINT, SIGTERM or SIGHUP only sets a flag, for the run to end at its next step; the
-// second one ends the process at once, with code 130. Either way no file is left half-written. SIGPIPE and
-// SIGXFSZ end nothing: the write that caused them fails.
+// From now on the first SIGINT, SIGTERM or SIGHUP only sets a flag, for the run to end at its next step; a
+// second SIGINT or SIGTERM ends the process at once, with code 130, and may leave a temporary file. What was
+// ignored at the start stays so (nohup). SIGPIPE and SIGXFSZ end nothing: the write that caused them fails.
 void catch_interrupts();
 
 bool interrupted();

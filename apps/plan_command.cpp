@@ -3,6 +3,8 @@
 
 #include "apps/choose.h"
 #include "apps/commands.h"
+#include "apps/interrupt.h"
+#include "apps/printing.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/command_files.h"
 #include "tstitch/io/atomic_file.h"
@@ -14,7 +16,7 @@ struct PlanArguments : Arguments, ChooseArguments {};
 
 int plan_command(const PlanArguments& a) {
   check_only_process("plan");
-  check_goal(a);
+  const Goal goal = goal_of(a);
   const std::vector<ModelInfo> infos = read_models(a);
   check(infos.size() >= 2, ErrorKind::usage, "nothing to plan for one model");
   const SampleOptions options = sample_options(a, infos);
@@ -26,9 +28,9 @@ int plan_command(const PlanArguments& a) {
           "\", expected a name that ends in .json");
     files.writes("--output", a.output);
   }
-  Session session(a, infos);
-  if (session.load({&all, 1}, is_decodable(a, infos.back())) == kInterrupted) return report_interrupted();
-  const auto choice = choose_trajectory(session, infos, options, a);
+  Engine engine(infos, a.backend, a.vae);
+  if (!engine.load({&all, 1}, is_decodable(infos.back(), a.vae), interrupted)) return report_interrupted();
+  const auto choice = choose_trajectory(engine, options, goal, a.steps_given, interrupted);
   if (!choice) return report_interrupted();
   if (!a.output.empty()) write_file(a.output, to_json(*choice));
   if (a.json)

@@ -6,12 +6,13 @@
 #include "apps/arguments.h"
 #include "apps/choose.h"
 #include "apps/commands.h"
-#include "apps/output.h"
-#include "apps/session.h"
+#include "apps/interrupt.h"
+#include "apps/printing.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/command_files.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/io/npy.h"
+#include "tstitch/output/open_output.h"
 #include "tstitch/output/rank.h"
 
 namespace tstitch {
@@ -19,8 +20,8 @@ namespace {
 
 // Decides where pictures go; nowhere when only latents are wanted, or can be had in a dry run.
 std::string picture_output(const Arguments& a, const ModelInfo& model) {
-  if (a.output.empty() && (!a.save_latent.empty() || (a.dry_run && !is_decodable(a, model)))) return "";
-  check_decodable(a, model);
+  if (a.output.empty() && (!a.save_latent.empty() || (a.dry_run && !is_decodable(model, a.vae)))) return "";
+  check_decodable(model, a.vae);
   return a.output.empty() ? "output.png" : a.output;
 }
 
@@ -49,8 +50,9 @@ int sample_command(const SampleArguments& a) {
   const std::vector<ModelInfo> infos = read_models(a);
   const SampleOptions options = sample_options(a, infos);
   check(a.plan.empty() || a.budget.empty(), ErrorKind::usage, "--plan and --budget exclude each other");
+  std::optional<Goal> goal;
   if (!a.budget.empty()) {
-    check_goal(a);
+    goal = goal_of(a);
     check(infos.size() >= 2, ErrorKind::usage,
           "--budget chooses among the trajectories of two models or more");
     check_no_shares(options, "--budget");
@@ -64,7 +66,7 @@ int sample_command(const SampleArguments& a) {
   files.reads("--plan", a.plan);
   files.reads("--curve", a.curve);
   if (!path.empty() && !a.dry_run) files.writes_pictures("--output", path);
-  if (spec.init_image) check_decodable(a, infos.back());
+  if (spec.init_image) check_decodable(infos.back(), a.vae);
   if (!a.save_latent.empty()) {
     check(a.save_latent.ends_with(".npy"), ErrorKind::usage, "--save-latent is \"", printable(a.save_latent),
           "\", expected a name that ends in .npy");
@@ -77,18 +79,23 @@ int sample_command(const SampleArguments& a) {
   check(!(spec.switch_threshold && a.dry_run), ErrorKind::usage,
         "--dry-run: how long --switch auto takes is only known once the images have been sampled");
 
-  Session session(a, infos);
+  Engine engine(infos, a.backend, a.vae);
   if (!a.budget.empty()) {
-    if (session.load({&spec, 1}, !path.empty()) == kInterrupted) return report_interrupted();
-    const auto choice = choose_trajectory(session, infos, options, a);
+    if (!engine.load({&spec, 1}, !path.empty(), interrupted)) return report_interrupted();
+    const auto choice = choose_trajectory(engine, options, *goal, a.steps_given, interrupted);
     if (!choice) return report_interrupted();
     spec = chosen_run(infos, options, *choice, a.steps_given);
     if (!a.json && !a.quiet) print(*choice);
   }
   std::unique_ptr<PictureOutput> output;
-  if (!path.empty() && !a.dry_run) output = open_output(path, a, rank, spec, infos, session.backend());
+  if (!path.empty() && !a.dry_run)
+    output = open_output({.path = path,
+                          .rank = rank,
+                          .resume = a.resume,
+                          .images_per_subject = a.sample.random_classes ? 1 : a.sample.batch_count},
+                         spec, infos, a.vae, engine.backend());
   if (!a.json && !a.quiet) {
-    std::printf("%s, %s, %lld image%s, seed %llu\n", session.backend().description().c_str(),
+    std::printf("%s, %s, %lld image%s, seed %llu\n", engine.backend().description().c_str(),
                 spec.sampler.c_str(), static_cast<long long>(spec.images()), spec.images() == 1 ? "" : "s",
                 static_cast<unsigned long long>(spec.seed));
     if (rank.count > 1)
@@ -101,14 +108,14 @@ int sample_command(const SampleArguments& a) {
     if (a.verbose) print_steps(spec, infos);
     std::fflush(stdout);
   }
-  if (a.budget.empty() && session.load({&spec, 1}, !path.empty()) == kInterrupted)
-    return report_interrupted();
+  if (a.budget.empty() && !engine.load({&spec, 1}, !path.empty(), interrupted))
+    return report_interrupted(output ? output->kept() : "");
 
   if (a.dry_run) {
-    const double seconds = session.estimate(spec);
+    const double seconds = engine.estimate(spec);
     if (a.json)
       std::printf("%s\n",
-                  json_estimate(spec, session.models(), session.backend().description(), seconds).c_str());
+                  json_estimate(spec, engine.models(), engine.backend().description(), seconds).c_str());
     else if (!a.quiet)
       std::printf("estimated time: %.2f s\n", seconds);
     return kDone;
@@ -119,8 +126,11 @@ int sample_command(const SampleArguments& a) {
   RunResult result;
   std::vector<std::string> outputs;
   try {
-    result = session.sample(spec, output.get(), latents ? &*latents : nullptr,
-                            is_resumable(path) ? Show::images : Show::bar_or_lines);
+    const std::vector<IndexRange> images =
+        output ? output->missing() : std::vector<IndexRange>{{0, spec.images()}};
+    result = engine.sample(spec, images,
+                           *progress_of(a, infos, is_resumable(path) ? Show::images : Show::bar_or_lines),
+                           output.get(), latents ? &*latents : nullptr);
     if (result.cancelled) return report_interrupted(output ? output->kept() : "");
     if (latents) {
       write_npy(a.save_latent, latents->latents());
@@ -129,17 +139,14 @@ int sample_command(const SampleArguments& a) {
     if (output)
       for (const std::string& file : output->finish()) outputs.push_back(file);
   } catch (const Error& error) {
-    const std::string kept = output ? output->kept() : "";
-    if (kept.empty()) throw;
-    fail(error.kind(), error.what(), "; ", kept);
+    add_what_is_kept(error, output ? output->kept() : "");
   }
 
   if (a.json) {
-    std::printf(
-        "%s\n",
-        json_report(spec, session.models(), result, session.backend().description(), outputs).c_str());
+    std::printf("%s\n",
+                json_report(spec, engine.models(), result, engine.backend().description(), outputs).c_str());
   } else if (!a.quiet) {
-    session.print_times(result);
+    print_times(engine, result);
     if (spec.switch_threshold)
       std::printf("%s served %.1f of %d steps on average\n", infos[0].name.c_str(), mean_small_steps(result),
                   spec.trajectory.size());

@@ -65,18 +65,19 @@ TEST_F(Accidents, NoOutputLandsOnAnInput) {
   expect_refused(2, {"--output", ".json"}, {"plan", "--speedup", "1.2", "-o", "s.safetensors"});
   expect_refused(2, {"--save-stats", ".npz"}, {"eval", "pics", "--save-stats", "pics/0.png"});
   // The same file under other names.
-  expect_refused(2, {"--init-image reads"},
+  expect_refused(2, {"an input (--init-image)"},
                  Arguments{"sample", "--class", "1", "-i", "one.png", "-o", "./sub/../one.png"});
-  expect_refused(2, {"--init-latent reads"},
+  expect_refused(2, {"an input (--init-latent)"},
                  kOne + Arguments{"--init-latent", "x.npy", "--save-latent", "./x.npy"});
-  expect_refused(2, {"input reads"}, {"convert", "s.safetensors", "link.safetensors"});
-  expect_refused(2, {"input reads"}, {"convert", "link.safetensors", "s.safetensors"});
-  expect_refused(2, {"--reference reads"},
+  expect_refused(2, {"an input (input)"}, {"convert", "s.safetensors", "link.safetensors"});
+  expect_refused(2, {"an input (input)"}, {"convert", "link.safetensors", "s.safetensors"});
+  expect_refused(2, {"an input (--reference)"},
                  {"eval", "pics", "--reference", "ref.npz", "--save-stats", "ref.npz"});
-  expect_refused(2, {"curves reads"}, {"chart", "sw-is.svg", "-o", "sw-is.svg"});
-  expect_refused(2, {"--reference reads"},
+  expect_refused(2, {"an input (curves)"}, {"chart", "sw-is.svg", "-o", "sw-is.svg"});
+  expect_refused(2, {"an input (--reference)"},
                  kSweep + Arguments{"--metrics", "fid", "--reference", "sw.json", "-o", "sw.png"});
-  expect_refused(2, {"--curve reads"}, {"plan", "--curve", "sw.json", "--speedup", "2", "-o", "sw.json"});
+  expect_refused(2, {"an input (--curve)"},
+                 {"plan", "--curve", "sw.json", "--speedup", "2", "-o", "sw.json"});
   for (const auto& [name, content] : before) EXPECT_EQ(read(name), content) << name;
 
   // Two outputs are two files.

@@ -321,7 +321,7 @@ TEST_F(Cli, SweepsAreResumed) {
   EXPECT_EQ(run({"chart", "cut.json", "whole.json", "--metric", "fid", "-o", "both.svg"}).code, 0);
   EXPECT_NE(read(path("both.svg")).find("<svg"), std::string::npos);
   expect_refused(2, {"--output", ".svg"}, {"chart", "cut.json", "-o", "both.pdf"});
-  expect_refused(2, {"cut.json", "--curve reads"},
+  expect_refused(2, {"cut.json", "an input (--curve)"},
                  {"plan", "--curve", "cut.json", "--speedup", "2", "-o", "cut.json"});
   expect_refused(2, {"one metric"}, {"chart", "cut.json", "--metric", "fid,is"});
   expect_refused(2, {"no point", "recall"}, {"chart", "cut.json", "--metric", "recall"});
@@ -541,8 +541,9 @@ TEST_F(Cli, ConvertRefusesWhatItCannotDo) {
   ASSERT_EQ(run({"convert", "-q", "fashion-s", "a.safetensors"}).code, 0);
   fs::create_symlink("a.safetensors", path("link.safetensors"));
   const std::string before = read(path("a.safetensors"));
-  expect_refused(2, {"a.safetensors", "input reads"}, {"convert", "a.safetensors", "./a.safetensors"});
-  expect_refused(2, {"link.safetensors", "input reads"}, {"convert", "a.safetensors", "link.safetensors"});
+  expect_refused(2, {"a.safetensors", "an input (input)"}, {"convert", "a.safetensors", "./a.safetensors"});
+  expect_refused(2, {"link.safetensors", "an input (input)"},
+                 {"convert", "a.safetensors", "link.safetensors"});
   EXPECT_EQ(read(path("a.safetensors")), before);
   expect_refused(2, {".safetensors"}, {"convert", "a.safetensors", "b.pt"});
   expect_refused(2, {"--dtype", "f64", "keep"},
@@ -634,7 +635,7 @@ TEST_F(Cli, AnInputIsNotOverwritten) {
   ASSERT_EQ(run({"sample", "-m", "fashion-s", "--steps", "2", "--class", "1", "-o", "one.png", "-q"}).code,
             0);
   const std::string picture = read(path("one.png"));
-  expect_refused(2, {"one.png", "--init-image reads"},
+  expect_refused(2, {"one.png", "an input (--init-image)"},
                  {"sample", "--init-image", "one.png", "--output", "one.png"});
   EXPECT_EQ(read(path("one.png")), picture);
 

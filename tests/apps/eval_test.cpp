@@ -102,7 +102,7 @@ TEST_F(EvalCli, WhatCannotBeComparedIsRefused) {
   expect_refused(3, {"none.npz"}, {"eval", "none.npz"});
   expect_refused(3, {"not a feature network"},
                  {"eval", pictures_, "--features", std::string(TSTITCH_ASSETS) + "/fashion-s.safetensors"});
-  expect_refused(2, {"features.npz", "reads: expected another output"},
+  expect_refused(2, {"features.npz", "an input ("},
                  {"eval", "features.npz", "--save-stats", "./features.npz"});
 }
 

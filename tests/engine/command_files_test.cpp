@@ -25,13 +25,12 @@ TEST_F(CommandFilesTest, NoOutputIsAnInput) {
   CommandFiles files;
   files.reads("--plan", write("plan.json", "x"));
   files.reads("--noise", "");
-  files.reads("--reference", path("folder"), ".png");
+  files.reads("--reference", path("folder"), {".png"});
   write("folder/a.png", "x");
-  files.reads("samples", path("folder"), ".png");
+  files.reads("samples", path("folder"), {".png"});
   write("folder/old.npz", "x");
-  expect_error(ErrorKind::usage, "which --plan reads",
-               [&] { files.writes("--output", path("./plan.json")); });
-  expect_error(ErrorKind::usage, "which samples reads",
+  expect_error(ErrorKind::usage, "an input (--plan)", [&] { files.writes("--output", path("./plan.json")); });
+  expect_error(ErrorKind::usage, "an input (samples)",
                [&] { files.writes("--output", path("folder/a.png")); });
   files.writes("--output", path("folder/old.npz"));  // not of that ending
   files.writes("--save-latent", path("folder/new.npy"));
@@ -45,6 +44,30 @@ TEST_F(CommandFilesTest, NoTwoOutputsAreOne) {
                  path("../") + fs::path(path("a.png")).parent_path().filename().string() + "/a.png");
   });
   EXPECT_EQ(this->files(), 0u);  // checked, not made
+}
+
+TEST_F(CommandFilesTest, NoInputLiesWhereACommandWorks) {
+  fs::create_directory(path("r.parts"));
+  write("r.parts/0123456789abcdef.png", "x");
+  CommandFiles files;
+  files.works_in("--output", path("r.parts"));
+  files.reads("--reference", path("r.parts"), {".png"});
+  expect_error(ErrorKind::usage, "where an input lies (--reference)",
+               [&] { files.works_in("--output", path("r.parts")); });
+  files.works_in("--output", path("s.parts"));  // not there
+}
+
+// Links lead where they lead: what counts is whether that can be written.
+TEST_F(CommandFilesTest, LinksAreFollowed) {
+  fs::create_directory(path("closed"));
+  fs::create_symlink("../a.png", path("closed/link.png"));
+  fs::permissions(path("."), fs::perms(0777));
+  fs::permissions(path("closed"), fs::perms(0555));
+  const AsOrdinaryUser user;
+  CommandFiles files;
+  files.writes("--output", path("closed/link.png"));
+  expect_error(ErrorKind::device, "Permission denied",
+               [&] { files.writes("--output", path("closed/b.png")); });
 }
 
 // Whatever of it an output could be: the shards beside an index, the configurations of a pipeline.
@@ -64,8 +87,10 @@ TEST_F(CommandFilesTest, AModelIsAllItsFiles) {
   CommandFiles files;
   files.reads("--model", model);
   for (const std::string& file : {index, shard, config, names, vae})
-    expect_error(ErrorKind::usage, "--model reads", [&] { files.writes("--output", file); });
+    expect_error(ErrorKind::usage, "an input (--model)", [&] { files.writes("--output", file); });
   files.writes("--output", write("m/old.png", "x"));
+  files.writes("--output", write("m/unet/old.png", "x"));
+  files.writes("--save-latent", write("m/vae/old.npy", "x"));
 }
 
 TEST_F(CommandFilesTest, OutputsCanBeWritten) {

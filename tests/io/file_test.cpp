@@ -132,6 +132,16 @@ TEST_F(FileTest, OtherBusErrorsStillEndTheProcess) {
       testing::KilledBySignal(SIGBUS), "");
 }
 
+TEST_F(FileTest, ABusErrorThatIsSentIsNotSwallowed) {
+  EXPECT_EXIT(
+      {
+        survive_truncation();
+        kill(getpid(), SIGBUS);
+        _exit(0);
+      },
+      testing::KilledBySignal(SIGBUS), "");
+}
+
 TEST_F(FileTest, AChangeIsTheErrorWhateverWasFoundWrong) {
   const std::string name = write("a", "hello");
   const MappedFile file(name);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tstitch/base/error.h"
@@ -23,35 +24,47 @@ void check_writable_folder(const std::string& folder, const std::string& path) {
 
 }  // namespace
 
-void CommandFiles::reads(const std::string& what, const std::string& path, const std::string& ending) {
+void CommandFiles::reads(const std::string& what, const std::string& path,
+                         const std::vector<std::string>& endings) {
   if (path.empty()) return;
   std::error_code ignored;
   const bool folder = fs::is_directory(path, ignored);
-  for (const std::string& one : folder ? list_folder(path) : std::vector{path})
-    if (const auto file = identify(one); file && (!folder || one.ends_with(ending)))
-      inputs_.emplace(*file, what);
+  for (const std::string& one : folder ? list_folder(path) : std::vector{path}) {
+    const auto ends_so = [&](const std::string& ending) { return one.ends_with(ending); };
+    if (folder && std::ranges::none_of(endings, ends_so)) continue;
+    if (const auto file = identify(one)) inputs_.emplace(*file, what);
+    if (const auto around = identify(parent_folder(one))) input_folders_.emplace(*around, what);
+  }
 }
 
 void CommandFiles::reads(const std::string& what, const ModelFiles& model) {
+  const std::vector<std::string> parts = {".safetensors", ".bin", "config.json"};
   for (const std::string* path :
        {&model.weights, &model.config, &model.scheduler, &model.text_encoder, &model.vae})
-    reads(what, *path);
+    reads(what, *path, parts);
   reads(what, (fs::path(model.path) / "model_index.json").string());
-  if (model.weights.ends_with(".index.json")) reads(what, parent_folder(model.weights));  // its shards
+  if (model.weights.ends_with(".index.json")) reads(what, parent_folder(model.weights), parts);  // its shards
 }
 
 void CommandFiles::writes(const std::string& what, const std::string& path) {
   check(!is_folder(path), ErrorKind::usage, what, " is \"", printable(path),
         "\", a folder: expected a file name");
-  check_writable_folder(parent_folder(path), path);
-  const auto file = identify(path);
-  check(file.has_value(), ErrorKind::device, "cannot write \"", printable(path), "\"");
-  const auto input = inputs_.find(*file);
-  check(input == inputs_.end(), ErrorKind::usage, what, " is \"", printable(path), "\", which ",
-        input == inputs_.end() ? "" : input->second, " reads: expected another output");
-  const auto [output, is_new] = outputs_.emplace(*file, what);
-  check(is_new, ErrorKind::usage, what, " and ", output->second, " are both \"", printable(path), "\"");
   check_writable(path);
+  const FileIdentity file = identify(path).value();
+  const auto input = inputs_.find(file);
+  if (input != inputs_.end())
+    fail(ErrorKind::usage, what, " is \"", printable(path), "\", an input (", input->second,
+         "): expected another output");
+  const auto [output, is_new] = outputs_.emplace(file, what);
+  check(is_new, ErrorKind::usage, what, " and ", output->second, " are both \"", printable(path), "\"");
+}
+
+void CommandFiles::works_in(const std::string& what, const std::string& folder) {
+  const auto identity = identify(folder);
+  const auto input = identity ? input_folders_.find(*identity) : input_folders_.end();
+  if (input != input_folders_.end())
+    fail(ErrorKind::usage, what, " would work in \"", printable(folder), "\", where an input lies (",
+         input->second, "): expected another output");
 }
 
 void CommandFiles::writes_pictures(const std::string& what, const std::string& path) {
@@ -65,6 +78,7 @@ void CommandFiles::writes_pictures(const std::string& what, const std::string& p
   check(path.ends_with(".png") || path.ends_with(".npz"), ErrorKind::usage, what, " is \"", printable(path),
         "\", expected a name that ends in .png or .npz, or a folder/");
   writes(what, path);
+  if (path.ends_with(".npz")) works_in(what, path + ".parts");
 }
 
 bool is_folder(const std::string& path) {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "tstitch/io/file.h"
 #include "tstitch/io/refuse.h"
 
 namespace tstitch {
@@ -35,17 +36,26 @@ std::string behind_links(const std::string& path) {
   return target.string();
 }
 
-AtomicFile::AtomicFile(const std::string& path, const std::string& temporary_folder)
-    : path_(path), target_(behind_links(path)) {
+namespace {
+
+// What will be written behind the path's links. Throws where that cannot be a regular file.
+std::string target_of(const std::string& path) {
+  const std::string target = behind_links(path);
   struct stat status;
-  const bool exists = stat(target_.c_str(), &status) == 0;
-  if (!exists && errno != ENOENT) fail_writing(path_, errno);
+  const bool exists = stat(target.c_str(), &status) == 0;
+  if (!exists && errno != ENOENT) fail_writing(path, errno);
   // Renaming over a device, as in "-o /dev/null" by root, would replace it.
   if (exists && !S_ISREG(status.st_mode))
-    fail(ErrorKind::device, shown_path(path_), ": [IO_KIND] cannot be written: ",
+    fail(ErrorKind::device, shown_path(path), ": [IO_KIND] cannot be written: ",
          S_ISDIR(status.st_mode) ? "a folder" : "something other than a regular file",
          " of that name exists");
+  return target;
+}
 
+}  // namespace
+
+AtomicFile::AtomicFile(const std::string& path, const std::string& temporary_folder)
+    : path_(path), target_(target_of(path)) {
   do {  // the kernel applies the umask, which mkstemp would not
     temporary_ = temporary_name(temporary_folder.empty() ? fs::path(target_).parent_path()
                                                          : fs::path(temporary_folder));
@@ -92,7 +102,16 @@ void AtomicFile::commit() {
   temporary_.clear();
 }
 
-void check_writable(const std::string& path) { const AtomicFile trial(path); }
+void check_writable(const std::string& path) {
+  const std::string folder = parent_folder(target_of(path));
+  const int trial = open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+  if (trial >= 0) {
+    close(trial);
+    return;
+  }
+  const bool unknown = errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL;  // files without a name
+  if (!unknown || access(folder.c_str(), W_OK | X_OK) != 0) fail_writing(path, errno);
+}
 
 void fail_writing(const std::string& path, int error) {
   const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;

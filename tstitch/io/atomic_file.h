@@ -38,7 +38,7 @@ class AtomicFile {
 // The path behind symbolic links, whether there is a file or not; of links in a circle one of them.
 std::string behind_links(const std::string& path);
 
-// Throws what writing a file of that name would: before hours of work, not after.
+// Throws what writing a file of that name would, and leaves no trace: before hours of work, not after.
 void check_writable(const std::string& path);
 
 // Throws Error{device} for what the system's error number says: "path: [IO_NO_SPACE] ..." where space is

@@ -94,7 +94,7 @@ void MappedFile::verify_unchanged() const {
            " now");
   if (!known || guard_->torn() || status.st_mtim.tv_sec != modified_.tv_sec ||
       status.st_mtim.tv_nsec != modified_.tv_nsec)
-    refuse(path_, "IO_CHANGED", "changed while it was read");
+    refuse(path_, "IO_CHANGED", "changed while it was read, or cannot be read");
 }
 
 void MappedFile::release(std::span<const std::byte> part) const {

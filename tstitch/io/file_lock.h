@@ -10,7 +10,7 @@ namespace tstitch {
 class FileLock {
  public:
   // Waits until the lock is free, at most so long: then Error{device} [IO_LOCKED] that names the holder.
-  static FileLock wait(const std::string& path, double seconds = 60);
+  static FileLock wait(const std::string& path, double seconds = 10);
   // Nothing when another process holds it.
   static std::optional<FileLock> attempt(const std::string& path);
 

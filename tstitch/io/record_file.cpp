@@ -95,6 +95,8 @@ void RecordWriter::append(IndexRange items, std::span<const std::byte> payload) 
 RecordReader::RecordReader(const std::string& path) : path_(path) {
   do descriptor_ = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   while (descriptor_ < 0 && errno == EINTR);
+  if (descriptor_ < 0 && (errno == EMFILE || errno == ENFILE))
+    fail(ErrorKind::device, shown_path(path), ": [IO_OPEN] ", std::generic_category().message(errno));
   if (descriptor_ < 0) refuse(path, "IO_OPEN", "cannot be opened: ", std::generic_category().message(errno));
 }
 

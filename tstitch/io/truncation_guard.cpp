@@ -23,6 +23,11 @@ uintptr_t page_size = 4096;
 struct sigaction before = {};
 
 void on_bus_error(int, siginfo_t* info, void*) {
+  if (info->si_code <= 0) {  // somebody's kill(): no access would be repeated
+    sigaction(SIGBUS, &before, nullptr);
+    raise(SIGBUS);
+    return;
+  }
   const int error = errno;
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
   for (Slot& slot : slots) {

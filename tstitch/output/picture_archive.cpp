@@ -157,8 +157,8 @@ void pack_archive(const std::string& folder, const RunManifest& manifest, const 
 }
 
 RunManifest pack_finished_run(const std::string& folder, const std::string& path) {
-  const RunManifest manifest = read_manifest(folder);
   const FileLock door = close_run(folder);
+  const RunManifest manifest = read_manifest(folder);
   pack_archive(folder, manifest, path);
   remove_run(folder);
   return manifest;

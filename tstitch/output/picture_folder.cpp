@@ -28,13 +28,16 @@ bool is_picture_name(const std::string& name) {
 
 PictureFolder::Folder::Folder(const std::string& folder) : path(folder) {
   std::error_code error;
-  made = fs::create_directories(path, error);
+  for (fs::path missing = path; !missing.empty() && !fs::exists(missing, error);
+       missing = missing.parent_path())
+    if (missing.has_filename()) made.push_back(missing.string());
+  fs::create_directories(path, error);
   if (error) fail_writing(path, error.value());
 }
 
 PictureFolder::Folder::~Folder() {
   std::error_code ignored;
-  if (made) fs::remove(path, ignored);  // where it is empty
+  for (const std::string& one : made) fs::remove(one, ignored);  // where it is empty
 }
 
 PictureFolder::PictureFolder(const std::string& path, const RunSpec& spec,
@@ -49,7 +52,7 @@ PictureFolder::PictureFolder(const std::string& path, const RunSpec& spec,
   // Before the run begins: of several ranks none may leave a folder that the next takes for a run's.
   if (!holds_run(run_folder)) check_no_others();
   folder_ = std::make_unique<RunFolder>(run_folder, manifest, rank);
-  if (folder_->continued()) check_no_others();
+  check_no_others();  // another process may have begun and ended meanwhile
   std::vector<IndexRange> done;
   if (folder_->continued() || resume)
     for (int64_t i = block_.first; i < block_.end(); ++i)

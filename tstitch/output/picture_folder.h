@@ -26,12 +26,12 @@ class PictureFolder final : public PictureOutput {
   std::string next_step() const override;
 
  private:
-  // Made where it is missing, and gone again if it is empty at the end.
+  // Made with those it lies in where they are missing; what was made and is empty at the end goes again.
   struct Folder {
     explicit Folder(const std::string& path);
     ~Folder();
     std::string path;
-    bool made;
+    std::vector<std::string> made;  // the innermost first
   };
 
   std::string file_of(int64_t image) const;

@@ -6,20 +6,14 @@
 #include <vector>
 
 #include "tstitch/base/index_range.h"
-#include "tstitch/io/png.h"
+#include "tstitch/engine/engine.h"
 
 namespace tstitch {
 
-class PictureOutput {
+class PictureOutput : public PictureSink {
  public:
-  virtual ~PictureOutput() = default;
-
   // The images that this process has to sample: its share without what an earlier run has finished.
   virtual const std::vector<IndexRange>& missing() const = 0;
-
-  // The pictures of consecutive images. Throws Error{device} when they cannot be written; what was added
-  // before stays.
-  virtual void add(int64_t first, const std::vector<Image>& pictures) = 0;
 
   // After the last one. Returns the files written.
   virtual std::vector<std::string> finish() = 0;

@@ -39,7 +39,10 @@ Door open_door(const std::string& path) {
     try {
       return {FileLock::wait(in(path, kDoor)), made};
     } catch (const Error&) {
-      if (made) fs::remove(path, error);
+      if (made) {
+        fs::remove(in(path, kDoor), error);
+        fs::remove(path, error);
+      }
       // A process that finished the run may have removed the folder meanwhile.
       else if (!fs::exists(path, error) && tries < 10)
         continue;
@@ -141,9 +144,20 @@ RunManifest read_manifest(const std::string& folder) {
 }
 
 FileLock close_run(const std::string& folder) {
-  Door door = open_door(folder);
-  check_at_work(folder, [](const std::string&) { return true; });
-  return std::move(door.lock);
+  const auto check_there = [&] {
+    check(holds_run(folder), ErrorKind::input, "\"", printable(folder),
+          "\" holds no unfinished run: there is no ", kManifest);
+  };
+  check_there();
+  try {
+    FileLock door = FileLock::wait(in(folder, kDoor));
+    check_there();
+    check_at_work(folder, [](const std::string&) { return true; });
+    return door;
+  } catch (const Error&) {
+    check_there();  // another process may have packed and removed it meanwhile
+    throw;
+  }
 }
 
 void remove_run(const std::string& folder) {

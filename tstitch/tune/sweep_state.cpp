@@ -1,4 +1,4 @@
-#include "apps/sweep_state.h"
+#include "tstitch/tune/sweep_state.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -61,11 +61,18 @@ bool holds_sweep(const std::string& parts) {
       list_folder(parts), [](const fs::path& file) { return file.filename() == kCurve || is_of_run(file); });
 }
 
+// Of an AtomicFile.
+bool is_temporary(const fs::path& file) {
+  return file.extension() == ".tmp" && file.filename().string().starts_with(".tstitch-");
+}
+
 std::string stem_of(const std::string& output) {
   return output.substr(0, output.size() - std::string(".png").size());
 }
 
 }  // namespace
+
+std::string SweepState::parts_of(const std::string& output) { return stem_of(output) + ".parts"; }
 
 std::vector<std::string> SweepState::files_of(const std::string& output, const std::vector<Metric>& metrics) {
   const std::string stem = stem_of(output);
@@ -77,31 +84,34 @@ std::vector<std::string> SweepState::files_of(const std::string& output, const s
 
 SweepState::SweepState(const std::string& output, bool resume, const std::string& measured,
                        const std::vector<Metric>& metrics, const std::vector<std::string>& fingerprints)
-    : output_(output), parts_(stem_of(output) + ".parts"), metrics_(metrics) {
+    : output_(output), parts_(parts_of(output)), metrics_(metrics) {
   std::error_code error;
-  const bool made = fs::create_directory(parts_, error);
+  made_ = fs::create_directory(parts_, error);
   if (error) fail_writing(parts_, error.value());
   try {
-    lock_ = FileLock::attempt(in_parts(kLock));
-  } catch (const Error&) {
-    if (made) fs::remove(parts_, error);
-    throw;
-  }
-  check(lock_.has_value(), ErrorKind::usage, "\"", printable(parts_), "\": another sweep is at work there (",
-        lock_holder(in_parts(kLock)), ")");
-  const bool unfinished = holds_sweep(parts_);
-  check(resume || !unfinished, ErrorKind::usage, "\"", printable(parts_),
-        "\" holds an unfinished sweep: add --resume to continue it, or remove it to start over");
-  anything_ = unfinished;
-  try {
-    if (exists(in_parts(kCurve)))
-      take_over(in_parts(kCurve), measured, fingerprints);
-    else if (const std::string finished = stem_of(output_) + ".json"; resume && exists(finished))
-      take_over(finished, measured, fingerprints);
+    join(resume, measured, fingerprints);
   } catch (const Error&) {
     leave();
     throw;
   }
+}
+
+void SweepState::join(bool resume, const std::string& measured,
+                      const std::vector<std::string>& fingerprints) {
+  lock_ = FileLock::attempt(in_parts(kLock));
+  made_ = false;  // from now on who has the lock may remove it
+  check(lock_.has_value(), ErrorKind::usage, "\"", printable(parts_), "\": another sweep is at work there (",
+        lock_holder(in_parts(kLock)), ")");
+  std::error_code ignored;
+  for (const std::string& path : list_folder(parts_))
+    if (is_temporary(path)) fs::remove(path, ignored);  // of one that was killed
+  anything_ = holds_sweep(parts_);
+  check(resume || !anything_, ErrorKind::usage, "\"", printable(parts_),
+        "\" holds an unfinished sweep: add --resume to continue it, or remove it to start over");
+  if (exists(in_parts(kCurve)))
+    take_over(in_parts(kCurve), measured, fingerprints);
+  else if (const std::string finished = stem_of(output_) + ".json"; resume && exists(finished))
+    take_over(finished, measured, fingerprints);
 }
 
 void SweepState::take_over(const std::string& path, const std::string& measured,
@@ -128,7 +138,7 @@ void SweepState::take_over(const std::string& path, const std::string& measured,
 SweepState::~SweepState() { leave(); }
 
 void SweepState::leave() {
-  if (anything_) return;
+  if (anything_ || !(lock_ || made_)) return;
   std::error_code ignored;
   fs::remove(in_parts(kLock), ignored);
   fs::remove(parts_, ignored);  // where it is empty
@@ -149,16 +159,17 @@ std::vector<Image> SweepState::find_pictures(const std::string& fingerprint, int
 }
 
 void SweepState::keep(const Curve& curve, const SweptRun& latest) {
-  anything_ = true;
-  if (!latest.pictures.empty()) write_png(in_parts(latest.run.run + ".png"), stacked(latest.pictures), {});
   // What an earlier sweep has and this one has not come to yet stays.
   Curve all = curve;
   for (CurvePoint point : earlier_.points) {
     std::erase_if(point.runs, [&](const CurveRun& run) { return has_run(curve, run.run); });
     if (!point.runs.empty()) all.points.push_back(std::move(point));
   }
+  // The curve first: a run without its pictures can be gone on from, pictures without a curve cannot.
   write_file(in_parts(kCurve), to_json(all));
+  anything_ = true;
   known_[latest.run.run] = latest.run;
+  if (!latest.pictures.empty()) write_png(in_parts(latest.run.run + ".png"), stacked(latest.pictures), {});
 }
 
 std::string SweepState::kept() const {

@@ -25,6 +25,9 @@ class SweepState {
   // The files of the finished sweep; output: NAME.png, the first of them.
   static std::vector<std::string> files_of(const std::string& output, const std::vector<Metric>& metrics);
 
+  // The folder it works in until it is whole.
+  static std::string parts_of(const std::string& output);
+
   // measured: see Curve. fingerprints: of all runs this sweep has. Continues an unfinished sweep, else with
   // `resume` the finished one. Throws Error{usage} when that has other runs, other metrics, or was measured
   // otherwise, as resuming would lose it; when an unfinished sweep is there and not to be resumed; and when
@@ -43,6 +46,7 @@ class SweepState {
   void finish(const Curve& curve, const std::string& title, const Image& picture, const PngText& text);
 
  private:
+  void join(bool resume, const std::string& measured, const std::vector<std::string>& fingerprints);
   void take_over(const std::string& path, const std::string& measured,
                  const std::vector<std::string>& fingerprints);
   void leave();
@@ -53,7 +57,8 @@ class SweepState {
   std::optional<FileLock> lock_;
   Curve earlier_;
   std::map<std::string, CurveRun> known_;  // runs of the earlier sweep and of this one, by fingerprint
-  bool anything_ = false;
+  bool made_ = false;                      // the folder, by this process, and not locked yet
+  bool anything_ = false;                  // of a sweep is kept there
 };
 
 }  // namespace tstitch

@@ -1,0 +1,27 @@
+// What several commands show of a run.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "apps/arguments.h"
+#include "apps/progress_bar.h"
+#include "tstitch/base/error.h"
+#include "tstitch/engine/engine.h"
+
+namespace tstitch {
+
+// Progress as far as --quiet and --json leave it; of many images --json leaves it too.
+std::unique_ptr<ProgressBar> progress_of(const Arguments& arguments, const std::vector<ModelInfo>& models,
+                                         Show show);
+
+// Evaluations and seconds of each model, and of the whole.
+void print_times(const Engine& engine, const RunResult& result);
+
+// Throws the error again, with what was kept, "" for nothing.
+[[noreturn]] void add_what_is_kept(const Error& error, const std::string& kept);
+
+// Says what was kept, "" for nothing, and gives the exit code.
+int report_interrupted(const std::string& kept = "");
+
+}  // namespace tstitch

@@ -1,0 +1,162 @@
+// Sweeps and the choice of a trajectory on the demo family, without starting the program.
+#include "tstitch/tune/sweep.h"
+
+#include <filesystem>
+
+#include "tests/io/io_support.h"
+#include "tstitch/io/file_lock.h"
+#include "tstitch/tune/choose_trajectory.h"
+#include "tstitch/zoo/assets.h"
+
+namespace tstitch {
+namespace {
+
+namespace fs = std::filesystem;
+
+const BackendOptions kDevice = {.device = "cpu", .dtype = "f32", .threads = 1};
+const SampleOptions kBase = {.steps = "3", .cfg_scale = 1, .classes = {1, 5}};
+
+void expect_usage(const std::string& part, const std::function<void()>& action) {
+  try {
+    action();
+    ADD_FAILURE() << "accepted, expected " << part;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage) << error.what();
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+class SweepTest : public FolderTest {
+ protected:
+  struct Counting final : SweepObserver {
+    struct Cancelling final : RunObserver {
+      explicit Cancelling(int& left) : left_(left) {}
+      bool cancelled() override { return left_-- <= 0; }
+      int& left_;
+    };
+    std::unique_ptr<RunObserver> observe(const RunSpec&) override {
+      ++runs;
+      return std::make_unique<Cancelling>(steps);
+    }
+    void finished(const CurvePoint& point, double alone) override {
+      labels.push_back(point.label);
+      last_alone = alone;
+    }
+    int runs = 0, steps = 1 << 20;
+    std::vector<std::string> labels;
+    double last_alone = 0;
+  };
+
+  std::optional<SweepResult> swept(const Sweep& sweep, const std::string& name, bool resume,
+                                   Counting& counting) {
+    Engine engine(infos_, kDevice);
+    const auto fingerprints = fingerprints_of(sweep, "", engine.backend());
+    const Measure measure = load_measure({}, sweep.metrics, sweep.picture(), sweep.specs[0].images());
+    SweepState state(path(name), resume, measure.description, sweep.metrics, fingerprints);
+    EXPECT_TRUE(engine.load(sweep.specs, true, [] { return false; }));
+    auto result = run_sweep(engine, sweep, measure, fingerprints, state, counting);
+    if (result) state.finish(result->curve, sweep.title(), draw(result->figure), {});
+    return result;
+  }
+
+  const std::vector<ModelInfo> infos_ = read_model_infos(builtin_models());
+};
+
+TEST_F(SweepTest, PointsAreDecidedBeforeAnythingIsLoaded) {
+  const Sweep sweep =
+      make_sweep(infos_, kBase, {.ratios = {0, 0.5, 1}, .step_counts = {"2"}, .repeats = 2}, {});
+  EXPECT_EQ(sweep.points.size(), 4u);
+  EXPECT_EQ(sweep.specs.size(), 8u);
+  EXPECT_EQ(sweep.specs[1].seed, sweep.specs[0].seed + 1);
+  EXPECT_EQ(sweep.rows, 2);
+  EXPECT_EQ(sweep.picture(), Shape({28, 28, 1}));
+  EXPECT_EQ(sweep.title(), "fashion-s then fashion-l: ddim, 3 steps, cfg 1, seed 0");
+  expect_usage("--ratios holds 1.5", [&] { make_sweep(infos_, kBase, {.ratios = {1.5}}, {}); });
+  expect_usage("--repeats is 0", [&] { make_sweep(infos_, kBase, {.repeats = 0}, {}); });
+  expect_usage("--rows is 0", [&] { make_sweep(infos_, kBase, {.rows = 0}, {}); });
+  expect_usage("exclude each other", [&] { make_sweep(infos_, kBase, {.ratios = {0}, .grid = 2}, {}); });
+  expect_usage("there is 1", [&] { make_sweep({infos_[0]}, kBase, {}, {}); });
+}
+
+TEST_F(SweepTest, ACancelledSweepGoesOnWhereItWas) {
+  const Sweep sweep = make_sweep(infos_, kBase, {.ratios = {0, 0.5, 1}}, {Metric::inception_score});
+  Counting whole;
+  const auto expected = swept(sweep, "whole.png", false, whole);
+  ASSERT_TRUE(expected);
+  EXPECT_EQ(whole.runs, 3);
+  EXPECT_EQ(whole.labels, (std::vector<std::string>{"0", "0.5", "1"}));
+  EXPECT_GT(whole.last_alone, 0);
+  EXPECT_EQ(expected->figure.columns.size(), 3u);
+  for (const char* file : {"whole.png", "whole.json", "whole.csv", "whole-is.svg", "whole-is.png"})
+    EXPECT_TRUE(fs::exists(path(file))) << file;
+  EXPECT_FALSE(fs::exists(path("whole.parts")));
+
+  Counting cut;
+  cut.steps = 4;  // in the middle of the second run
+  EXPECT_FALSE(swept(sweep, "cut.png", false, cut));
+  EXPECT_TRUE(fs::exists(path("cut.parts/curve.json")));
+  EXPECT_FALSE(fs::exists(path("cut.json")));
+  EXPECT_FALSE(fs::exists(path("cut.parts/lock")) && !FileLock::attempt(path("cut.parts/lock")));
+  Counting refused, resumed;
+  expect_usage("unfinished sweep", [&] { swept(sweep, "cut.png", false, refused); });
+  const auto again = swept(sweep, "cut.png", true, resumed);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(resumed.runs, 2);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(again->curve.points[i].mean, expected->curve.points[i].mean) << i;
+    EXPECT_EQ(again->figure.columns[i].images[0].pixels, expected->figure.columns[i].images[0].pixels) << i;
+  }
+}
+
+TEST_F(SweepTest, WhatWasRefusedLeavesNothing) {
+  const Sweep sweep = make_sweep(infos_, kBase, {.ratios = {0, 1}}, {});
+  Counting counting;
+  ASSERT_TRUE(swept(sweep, "s.png", false, counting));
+  const size_t before = files();
+  const Sweep other =
+      make_sweep(infos_, {.steps = "2", .cfg_scale = 1, .classes = {1}}, {.ratios = {0, 1}}, {});
+  expect_usage("has a run that this sweep has not", [&] { swept(other, "s.png", true, counting); });
+  EXPECT_EQ(files(), before);
+
+  fs::create_directory(path("t.parts"));
+  const auto lock = FileLock::attempt(path("t.parts/lock"));
+  expect_usage("another sweep is at work there", [&] { swept(sweep, "t.png", false, counting); });
+  EXPECT_TRUE(fs::exists(path("t.parts/lock")));
+}
+
+TEST_F(SweepTest, ATrajectoryIsChosenForAGoal) {
+  const RunSpec all = spec_of_all(infos_, kBase);
+  Engine engine(infos_, kDevice);
+  EXPECT_TRUE(engine.load({&all, 1}, true, [] { return false; }));
+  const auto never = [] { return false; };
+  const auto fast = choose_trajectory(engine, kBase, {.speedup = 1.5, .probes = 2}, true, never);
+  ASSERT_TRUE(fast);
+  EXPECT_EQ(fast->models, names_of(infos_));
+  EXPECT_GE(fast->speedup.value_or(0), 1.4);
+  EXPECT_GT(fast->change, 0);
+  EXPECT_GT(chosen_run(infos_, kBase, *fast, true).trajectory.steps_of(0), 0);
+  const auto slow = choose_trajectory(engine, kBase, {.budget = 3600}, true, never);
+  ASSERT_TRUE(slow);
+  EXPECT_EQ(chosen_run(infos_, kBase, *slow, true).trajectory.steps_of(0), 0);
+  EXPECT_FALSE(choose_trajectory(engine, kBase, {.budget = 3600}, true, [] { return true; }));
+  expect_usage("no trajectory is that fast",
+               [&] { choose_trajectory(engine, kBase, {.budget = 1e-9}, true, never); });
+  expect_usage("too few", [&] { spec_of_all(infos_, {.steps = "1"}); });
+
+  // Written and read back it is the same, and what contradicts it is refused.
+  const std::string file = write("plan.json", to_json(*fast));
+  const ChosenTrajectory read = read_chosen_trajectory(file);
+  EXPECT_EQ(to_json(read).substr(0, 200), to_json(*fast).substr(0, 200));
+  SampleOptions other = kBase;
+  other.fractions = {0.5, 0.5};
+  expect_usage("excludes --ratio", [&] { chosen_run(infos_, other, read, true); });
+  other = kBase;
+  other.cfg_scale = 3;
+  expect_usage("--cfg-scale 1, not 3", [&] { chosen_run(infos_, other, read, true); });
+  other = kBase;
+  other.steps = "4";
+  expect_usage("--steps 3, not 4", [&] { chosen_run(infos_, other, read, true); });
+}
+
+}  // namespace
+}  // namespace tstitch

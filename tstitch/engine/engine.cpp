@@ -1,0 +1,153 @@
+#include "tstitch/engine/engine.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "tstitch/base/clock.h"
+#include "tstitch/base/error.h"
+#include "tstitch/condition/text_encoder.h"
+#include "tstitch/engine/pixels.h"
+#include "tstitch/zoo/latents.h"
+
+namespace tstitch {
+
+Engine::Engine(std::vector<ModelInfo> models, const BackendOptions& device, std::string vae)
+    : infos_(std::move(models)), vae_(autoencoder_path(infos_.back(), vae)), backend_(make_backend(device)) {
+  for (const ModelInfo& info : infos_) models_.push_back({.info = info, .network = nullptr});
+}
+
+bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled) {
+  // First, so that one that does not fit is known before the long part.
+  const ModelInfo& last = infos_.back();
+  const RunSpec& spec = specs.front();
+  const bool from_picture = static_cast<bool>(spec.init_image);
+  if ((pictures || from_picture) && !last.pixels)
+    autoencoder_ = load_decoder(*backend_, vae_, last, from_picture);
+  if (from_picture)
+    inputs_.init_latent = autoencoder_ ? encode(*backend_, *autoencoder_, spec.init_image)
+                                       : spec.init_image.reshape({1, spec.channels, spec.height, spec.width});
+  if (last.context_width) {
+    std::vector<std::string> texts = spec.prompts;
+    texts.push_back(spec.negative_prompt);
+    // Gone before the models come: its memory serves them.
+    inputs_.contexts = TextEncoder(*backend_, model_with_text_encoder(infos_), spec.clip_skip).encode(texts);
+  }
+  for (size_t i = 0; i < models_.size(); ++i) {
+    const auto uses = [&](const RunSpec& s) { return s.uses(static_cast<int>(i)); };
+    if (std::ranges::any_of(specs, uses)) models_[i] = load_model(infos_[i], *backend_);
+    if (cancelled()) return false;
+  }
+  return true;
+}
+
+void Engine::load(const RunSpec& spec) {
+  load({&spec, 1}, true, [] { return false; });
+}
+
+void Engine::warm_up(const RunSpec& spec) {
+  for (const Model& model : models_)
+    if (model.network) time_evaluation(*backend_, model, spec, 1, inputs_);
+}
+
+RunResult Engine::sample(const RunSpec& spec, std::span<const IndexRange> images, RunObserver& observer,
+                         PictureSink* pictures, BatchSink* latents) {
+  struct Sink final : BatchSink {
+    Sink(Engine& e, PictureSink* p, BatchSink* l) : engine(e), pictures(p), keep(l) {}
+    void take(IndexRange range, const Tensor& batch) override {
+      if (keep) keep->take(range, batch);
+      if (pictures) pictures->add(range.first, decode_pixels(engine.decoded(batch, decode_seconds)));
+    }
+    Engine& engine;
+    PictureSink* pictures;
+    BatchSink* keep;
+    double decode_seconds = 0;
+  } sink(*this, pictures, latents);
+  RunResult result = run(*backend_, models_, spec, images, observer, sink, inputs_);
+  result.decode_seconds = sink.decode_seconds;
+  return result;
+}
+
+std::vector<Image> Engine::sample(const RunSpec& spec) {
+  struct Kept final : PictureSink {
+    void add(int64_t, const std::vector<Image>& pictures) override {
+      images.insert(images.end(), pictures.begin(), pictures.end());
+    }
+    std::vector<Image> images;
+  } kept;
+  RunObserver silent;
+  const IndexRange all{0, spec.images()};
+  sample(spec, {&all, 1}, silent, &kept);
+  return std::move(kept.images);
+}
+
+Tensor Engine::decoded(const Tensor& latents, double& seconds) {
+  if (!autoencoder_) return latents;
+  const Stopwatch stopwatch;
+  Tensor pictures = decode(*backend_, *autoencoder_, latents);
+  seconds += stopwatch.seconds();
+  return pictures;
+}
+
+std::vector<EvaluationTime> Engine::time_evaluations(const RunSpec& spec) {
+  constexpr int kFewest = 3;
+  constexpr double kSeconds = 2;
+  std::vector<std::vector<double>> seconds(models_.size());
+  const Stopwatch stopwatch;
+  for (int round = 0; round < kFewest || stopwatch.seconds() < kSeconds; ++round)
+    for (size_t i = 0; i < models_.size(); ++i)
+      if (models_[i].network) seconds[i].push_back(time_evaluation(*backend_, models_[i], spec, 1, inputs_));
+  std::vector<EvaluationTime> times;
+  for (std::vector<double>& of_model : seconds) {
+    times.emplace_back();
+    if (of_model.empty()) continue;
+    std::ranges::sort(of_model);
+    const auto at = [&](size_t quarter) { return of_model[quarter * (of_model.size() - 1) / 4]; };
+    const double sum = std::accumulate(of_model.begin(), of_model.end(), 0.0);
+    times.back() = {sum / static_cast<double>(of_model.size()), (at(3) - at(1)) / 2};
+  }
+  return times;
+}
+
+double Engine::time_decoding(const RunSpec& spec) {
+  if (!autoencoder_) return 0;
+  Tensor latents({1, spec.channels, spec.height, spec.width}, DType::f32);
+  std::fill_n(latents.data<float>(), latents.elements(), 0.0f);
+  double seconds = 0;
+  decoded(latents, seconds);
+  return seconds;
+}
+
+double Engine::estimate(const RunSpec& spec) {
+  double seconds = static_cast<double>(spec.images()) * time_decoding(spec);
+  const std::vector<EvaluationTime> times = time_evaluations(spec);
+  for (size_t i = 0; i < models_.size(); ++i)
+    seconds += times[i].mean * batches_in(spec) *
+               static_cast<double>(evaluations(*backend_, spec, static_cast<int>(i)));
+  return seconds;
+}
+
+double batches_in(const RunSpec& spec) {
+  // time_evaluation takes the batch of a run that does not fill one.
+  const int64_t batch = std::min(spec.batch_size, spec.images());
+  return static_cast<double>(spec.images()) / static_cast<double>(batch);
+}
+
+std::string autoencoder_path(const ModelInfo& model, const std::string& vae) {
+  return vae.empty() ? model.files.vae : vae;
+}
+
+bool is_decodable(const ModelInfo& model, const std::string& vae) {
+  return model.pixels || !autoencoder_path(model, vae).empty();
+}
+
+void check_decodable(const ModelInfo& model, const std::string& vae) {
+  check(
+      is_decodable(model, vae), ErrorKind::usage, "the latents of ", model.name,
+      " need an autoencoder to become pictures: name it with --vae, or use --save-latent FILE.npy instead of"
+      " --output");
+  check(!model.pixels || vae.empty(), ErrorKind::usage, model.name,
+        " makes pictures itself and takes no --vae");
+}
+
+}  // namespace tstitch

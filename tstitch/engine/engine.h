@@ -1,0 +1,89 @@
+// The models of a run on one device: loaded, asked, timed, and their latents decoded.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/engine/run.h"
+#include "tstitch/engine/run_spec.h"
+#include "tstitch/io/png.h"
+#include "tstitch/models/autoencoder.h"
+#include "tstitch/zoo/model.h"
+
+namespace tstitch {
+
+// Takes the pictures of consecutive images, from `first` on, as soon as they are finished.
+class PictureSink {
+ public:
+  virtual ~PictureSink() = default;
+  // Throws Error{device} when they cannot be written; what was added before stays.
+  virtual void add(int64_t first, const std::vector<Image>& pictures) = 0;
+};
+
+// Seconds of one evaluation; the spread is half of what lies between the quartiles.
+struct EvaluationTime {
+  double mean = 0, spread = 0;
+};
+
+class Engine {
+ public:
+  // models: in order of use. vae: the autoencoder's path, "" for what came with the last model. Loads
+  // nothing.
+  Engine(std::vector<ModelInfo> models, const BackendOptions& device, std::string vae = "");
+
+  Backend& backend() { return *backend_; }
+  const std::vector<ModelInfo>& infos() const { return infos_; }
+  const std::vector<Model>& models() const { return models_; }  // without networks until load()
+  const EncodedInputs& inputs() const { return inputs_; }       // once loaded
+
+  // Loads the models that the specs use, encodes prompts and an initial picture, and loads the autoencoder
+  // where the last model's latents are no pictures and pictures come in or go out (`pictures`). The specs
+  // differ in their trajectories only. False when `cancelled`, asked after every model, has ended it.
+  bool load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled);
+  void load(const RunSpec& spec);  // with pictures, to the end
+
+  // One evaluation of each loaded model, so that no run pays for fresh memory.
+  void warm_up(const RunSpec& spec);
+
+  // Samples these images of the spec (all, where none are named), batch by batch: pictures and latents go
+  // where they are wanted; either may be null.
+  RunResult sample(const RunSpec& spec, std::span<const IndexRange> images, RunObserver& observer,
+                   PictureSink* pictures, BatchSink* latents = nullptr);
+  // All images at once, in memory.
+  std::vector<Image> sample(const RunSpec& spec);
+
+  // Of one evaluation of each model on a batch of the spec, the models in turns, for two seconds but at least
+  // three times each; 0 where one is not loaded. The mean, for a run's time is a sum: whatever else the
+  // machine does now and then is part of it.
+  std::vector<EvaluationTime> time_evaluations(const RunSpec& spec);
+  // Seconds of making pictures of one image's latent, 0 where it is one.
+  double time_decoding(const RunSpec& spec);
+  // Seconds of a run, from timed evaluations of each model.
+  double estimate(const RunSpec& spec);
+
+ private:
+  Tensor decoded(const Tensor& latents, double& seconds);
+
+  std::vector<ModelInfo> infos_;
+  std::string vae_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Autoencoder> autoencoder_;
+  EncodedInputs inputs_;
+  std::vector<Model> models_;
+};
+
+// The images of the spec in batches, a last one that is not full as its share.
+double batches_in(const RunSpec& spec);
+
+// The autoencoder for the model's latents: `vae`, or what came with the model; "" when there is none.
+std::string autoencoder_path(const ModelInfo& model, const std::string& vae);
+// Whether pictures can be made of the model's latents.
+bool is_decodable(const ModelInfo& model, const std::string& vae);
+// Throws Error{usage} when they cannot, and for a `vae` that the model has no use for.
+void check_decodable(const ModelInfo& model, const std::string& vae);
+
+}  // namespace tstitch

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tstitch/engine/run_spec.h"
+#include "tstitch/output/picture_output.h"
+#include "tstitch/output/rank.h"
+
+namespace tstitch {
+
+// Whether a run into it can be continued and shared by ranks: folders and .npz files.
+bool is_resumable(const std::string& path);
+
+// How a run's pictures go to the disk.
+struct OutputOptions {
+  std::string path;  // a .png, a .npz, or a folder/
+  Rank rank;
+  bool resume = false;
+  int64_t images_per_subject = 1;  // side by side in a grid
+};
+
+// The output, with what an earlier run has left there. vae: see autoencoder_path. spec and models must
+// outlive it. Throws Error{usage} for `resume` or ranks where the output is a single picture, and what
+// PictureFolder and PictureArchive throw.
+std::unique_ptr<PictureOutput> open_output(const OutputOptions& options, const RunSpec& spec,
+                                           const std::vector<ModelInfo>& models, const std::string& vae,
+                                           const Backend& backend);
+
+}  // namespace tstitch

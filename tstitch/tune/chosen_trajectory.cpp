@@ -1,0 +1,111 @@
+#include "tstitch/tune/chosen_trajectory.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
+#include "tstitch/io/json.h"
+#include "tstitch/output/run_manifest.h"
+
+namespace tstitch {
+namespace {
+
+constexpr const char* kFormat = "tstitch-plan-1";
+
+std::vector<int> assignment_of(const ChosenTrajectory& choice, const std::string& path) {
+  try {
+    return parse_assignment(choice.assignment, choice.steps);
+  } catch (const Error& error) {
+    fail(ErrorKind::input, path, ": ", error.what());
+  }
+}
+
+}  // namespace
+
+std::string describe(const std::vector<int>& assignment, const std::vector<std::string>& models) {
+  return Trajectory(std::vector<NoiseLevel>(assignment.size() + 1), assignment).describe(models);
+}
+
+void check_no_shares(const SampleOptions& options, const std::string& what) {
+  check(options.fractions.empty() && options.switch_steps.empty() && !options.adaptive, ErrorKind::usage,
+        what,
+        " says who serves which step: it excludes --ratio, --fractions, --switch-step and --switch auto");
+}
+
+std::string to_json(const ChosenTrajectory& p) {
+  nlohmann::ordered_json json = {
+      {"format", kFormat},
+      {"models", p.models},
+      {"sampler", p.sampler},
+      {"steps_option", p.steps_option},
+      {"steps", p.steps},
+      {"assignment", p.assignment},
+      {"levels", p.levels},
+      {"eta", p.eta},
+      {"cfg_scale", p.cfg_scale},
+      {"seconds", p.seconds},
+      {"seconds_spread", p.seconds_spread},
+  };
+  if (p.speedup) json["speedup"] = *p.speedup;
+  if (p.metric) {
+    json["metric"] = {{"name", *p.metric}, {"value", p.value}, {"measured", p.measured}};
+    if (p.deviation) json["metric"]["deviation"] = *p.deviation;
+  } else {
+    json["estimated_change"] = {
+        {"rms", p.change}, {"spread", p.change_spread}, {"first_model_alone", p.largest_change}};
+  }
+  return json_text(json) + "\n";
+}
+
+ChosenTrajectory read_chosen_trajectory(const std::string& path) {
+  const nlohmann::json json = parse_json_file(path);
+  try {
+    check(json.at("format") == kFormat, ErrorKind::input, path, ": \"format\" is not \"", kFormat, "\"");
+    ChosenTrajectory choice;
+    choice.models = json.at("models").get<std::vector<std::string>>();
+    choice.sampler = json.at("sampler");
+    choice.steps_option = json.at("steps_option");
+    choice.steps = json.at("steps");
+    choice.assignment = json.at("assignment");
+    choice.levels = json.at("levels");
+    choice.eta = json.at("eta");
+    choice.cfg_scale = json.at("cfg_scale");
+    check(is_solver(choice.sampler), ErrorKind::input, path, ": the sampler \"", printable(choice.sampler),
+          "\" is not known");
+    check(0 < choice.steps && choice.steps <= 1'000'000, ErrorKind::input, path, ": a plan of ", choice.steps,
+          " steps");
+    const std::vector<int> assignment = assignment_of(choice, path);
+    check(std::ranges::max(assignment) < std::ssize(choice.models), ErrorKind::input, path,
+          ": a step is for model ", std::ranges::max(assignment) + 1, ", but there are ",
+          choice.models.size());
+    return choice;
+  } catch (const nlohmann::json::exception& e) {
+    fail(ErrorKind::input, path, ": not a plan of `tstitch plan`: ", printable(e.what(), 200));
+  }
+}
+
+RunSpec chosen_run(const std::vector<ModelInfo>& infos, SampleOptions options, const ChosenTrajectory& choice,
+                   bool steps_given) {
+  check(choice.models.empty() || choice.models == names_of(infos), ErrorKind::usage,
+        "the plan is for other models: ", printable(join(choice.models)));
+  check_no_shares(options, "a plan");
+  check(options.sampler.empty() || options.sampler == choice.sampler, ErrorKind::usage,
+        "the plan is for --sampler ", printable(choice.sampler), ", not ", printable(options.sampler));
+  options.sampler = choice.sampler;
+  check(!steps_given || options.steps == choice.steps_option, ErrorKind::usage, "the plan is for --steps ",
+        printable(choice.steps_option), ", not ", printable(options.steps));
+  options.steps = choice.steps_option;
+  options.assignment = parse_assignment(choice.assignment, choice.steps);
+  const RunSpec spec = make_run_spec(infos, options);
+  check(hash_of_levels(spec.trajectory) == choice.levels, ErrorKind::usage,
+        "the plan is for other noise levels: expected the --spacing, --scheduler and --strength it was made "
+        "with");
+  check(spec.cfg_scale == choice.cfg_scale, ErrorKind::usage, "the plan is for --cfg-scale ",
+        choice.cfg_scale, ", not ", spec.cfg_scale);
+  check(spec.solver.eta == choice.eta, ErrorKind::usage, "the plan is for --eta ", choice.eta, ", not ",
+        spec.solver.eta);
+  return spec;
+}
+
+}  // namespace tstitch

@@ -1,0 +1,47 @@
+// A trajectory that was chosen for a goal: what `plan -o` writes and `sample --plan` reads.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tstitch/engine/run_spec.h"
+
+namespace tstitch {
+
+// A trajectory, and what to expect of it.
+struct ChosenTrajectory {
+  std::vector<std::string> models;  // their names
+  std::string sampler, steps_option;
+  int steps = 0;
+  std::string assignment;  // see format_assignment
+  std::string levels;      // see hash_of_levels
+  double eta = 0, cfg_scale = 1;
+  double seconds = 0, seconds_spread = 0;  // of the whole run
+  std::optional<double> speedup;           // against the last model alone, where that is known
+  // With a curve: the metric, its deviation over seeds, whether the point itself was measured.
+  std::optional<std::string> metric;
+  double value = 0;
+  std::optional<double> deviation;
+  bool measured = false;
+  // Without: the estimated change of the final latents (estimated_losses), half of what two halves of the
+  // probes differ in, and the change when the first model serves all.
+  double change = 0, change_spread = 0, largest_change = 0;
+};
+
+// "fashion-s: steps 1-20, fashion-l: 21-50".
+std::string describe(const std::vector<int>& assignment, const std::vector<std::string>& models);
+
+std::string to_json(const ChosenTrajectory& choice);
+// The inverse, from a file. Throws Error{input} naming it.
+ChosenTrajectory read_chosen_trajectory(const std::string& path);
+
+// The run with the trajectory. Throws Error{usage} where the options say otherwise: other models, a share,
+// another spacing. steps_given: whether the options' steps are the user's.
+RunSpec chosen_run(const std::vector<ModelInfo>& infos, SampleOptions options, const ChosenTrajectory& choice,
+                   bool steps_given);
+
+// Throws Error{usage} where the options say themselves who serves which step; what: that excludes it.
+void check_no_shares(const SampleOptions& options, const std::string& what);
+
+}  // namespace tstitch
