@@ -54,7 +54,7 @@ TEST_F(Accidents, NoOutputLandsOnAnInput) {
   fs::create_directory(path("pics"));
   fs::copy_file(path("one.png"), path("pics/0.png"));
   fs::create_symlink("s.safetensors", path("link.safetensors"));
-  fs::copy_file(path("sw.json"), path("ref.npz"));
+  ASSERT_EQ(run({"sample", "--class", "1,2", "--steps", "1", "-q", "-o", "ref.npz"}).code, 0);
   fs::create_directory(path("sub"));
 
   std::map<std::string, std::string> before;
@@ -149,6 +149,69 @@ TEST_F(Accidents, WhatIsTheWorkOfOneProcessIsNotDoneTwice) {
         << outcome.err;
     EXPECT_TRUE(files().empty());
   }
+  // The one process of a Slurm batch script has the numbers of the whole job.
+  const auto in_batch_script = [] {
+    setenv("SLURM_PROCID", "0", 1);
+    setenv("SLURM_NTASKS", "8", 1);
+  };
+  EXPECT_EQ(wait(start(kSweep + Arguments{"-q", "-o", "s.png"}, "", in_batch_script)).code, 0);
+  const Outcome step = wait(start(kSweep, "", [&] {
+    in_batch_script();
+    setenv("SLURM_STEP_NUM_TASKS", "8", 1);
+  }));
+  EXPECT_EQ(step.code, 2) << step.err;
+}
+
+// The demo family's own files are inputs where nothing else is named, and what lies where a sweep works
+// stays.
+TEST_F(Accidents, WhatIsReadByDefaultIsAnInputToo) {
+  fs::copy(TSTITCH_ASSETS, path("assets"));
+  const auto own_assets = [&] { setenv("TSTITCH_ASSETS", "assets", 1); };
+  ASSERT_EQ(wait(start({"sample", "--class", "random", "-b", "8", "--steps", "1", "-q", "-o", "p.npz"}, "",
+                       own_assets))
+                .code,
+            0);
+  const std::string reference = read(path("assets/fashion-reference.npz"));
+  const Outcome outcome = wait(start(
+      {"eval", "p.npz", "--metrics", "fid", "--save-stats", "assets/fashion-reference.npz"}, "", own_assets));
+  EXPECT_EQ(outcome.code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("an input (--reference)"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(read(path("assets/fashion-reference.npz")) == reference);
+
+  fs::create_directory(path("r.parts"));
+  std::ofstream(path("r.parts/0123456789abcdef.png")) << "somebody's";
+  expect_refused(2, {"r.parts", "where an input lies (--reference)"},
+                 kSweep + Arguments{"--metrics", "fid", "--reference", "r.parts", "--resume", "-o", "r.png"});
+}
+
+TEST_F(Accidents, OfSeveralPacksOneSucceedsAndTheOthersLeaveNothing) {
+  const Arguments half = {"sample", "--class", "random", "-b",           "200", "--steps", "1",
+                          "-q",     "-o",      "r.npz",  "--world-size", "2",   "--rank"};
+  for (const char* rank : {"0", "1"}) ASSERT_EQ(run(half + Arguments{rank}).code, 0);
+  std::vector<pid_t> packs;
+  for (int i = 0; i < 3; ++i) packs.push_back(start({"pack", "r.npz.parts", "-q"}, std::to_string(i)));
+  int succeeded = 0;
+  for (int i = 0; i < 3; ++i) {
+    const Outcome outcome = wait(packs[static_cast<size_t>(i)], std::to_string(i));
+    succeeded += outcome.code == 0;
+    EXPECT_TRUE(outcome.code == 0 ||
+                (outcome.code == 3 && outcome.err.find("no unfinished run") != std::string::npos))
+        << outcome.code << outcome.err;
+  }
+  EXPECT_EQ(succeeded, 1);
+  EXPECT_EQ(files(), (std::set<std::string>{path("r.npz")}));
+}
+
+// A session that ends sends SIGTERM and SIGHUP at once.
+TEST_F(Accidents, AHangUpIsNoSecondWish) {
+  const pid_t child = start({"sample", "--steps", "1000", "-b", "100", "-o", "a.npz"});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  kill(child, SIGTERM);
+  kill(child, SIGHUP);
+  const Outcome outcome = wait(child);
+  EXPECT_EQ(outcome.code, 130);
+  EXPECT_NE(outcome.err.find("interrupted"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(files().empty());
 }
 
 // None of these is waited for: opening a FIFO that nobody writes to would take for ever.
@@ -330,7 +393,7 @@ TEST_F(Accidents, KillingLosesNothing) {
   ASSERT_EQ(killed["points"].size(), 5u);
   for (size_t i = 0; i < 5; ++i)
     EXPECT_EQ(killed["points"][i]["metrics"], whole["points"][i]["metrics"]) << i;
-  EXPECT_FALSE(fs::exists(path("k.parts/curve.json")));
+  EXPECT_FALSE(fs::exists(path("k.parts")));
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ TEST_F(CommandFilesTest, AModelIsAllItsFiles) {
 TEST_F(CommandFilesTest, OutputsCanBeWritten) {
   CommandFiles files;
   expect_error(ErrorKind::usage, "a folder", [&] { files.writes("--output", path("")); });
-  expect_error(ErrorKind::device, "there is no folder",
+  expect_error(ErrorKind::device, "there is no such folder",
                [&] { files.writes("--output", path("none/a.png")); });
   expect_error(ErrorKind::device, "IO_KIND", [&] { files.writes("--output", "/dev/null"); });
   files.writes_pictures("--output", path("new/deep/"));

@@ -104,6 +104,9 @@ void AtomicFile::commit() {
 
 void check_writable(const std::string& path) {
   const std::string folder = parent_folder(target_of(path));
+  struct stat status;
+  if (stat(folder.c_str(), &status) != 0) fail_writing(path, errno);
+  if (status.st_nlink == 0) fail_writing(path, ENOENT);  // a working directory that was removed
   const int trial = open(folder.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
   if (trial >= 0) {
     close(trial);
