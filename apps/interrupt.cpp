@@ -8,12 +8,15 @@
 namespace tstitch {
 namespace {
 
-volatile sig_atomic_t signals = 0;
+volatile sig_atomic_t ending = 0, wishes = 0;
 
 void on_signal(int signal) {
-  // Not a second wish: a session that ends sends SIGHUP right after SIGTERM.
-  if (signals > 0 && signal != SIGHUP) _exit(130);
-  signals = 1;
+  ending = 1;
+  // SIGHUP is nobody's wish: a session that ends sends it together with SIGTERM, in whichever order they
+  // arrive.
+  if (signal == SIGHUP) return;
+  if (wishes > 0) _exit(130);
+  wishes = 1;
 }
 
 }  // namespace
@@ -33,6 +36,6 @@ void catch_interrupts() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-bool interrupted() { return signals > 0; }
+bool interrupted() { return ending != 0; }
 
 }  // namespace tstitch
