@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <iostream>
 #include <new>
+#include <span>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -60,7 +61,8 @@ void finish_stdout() {
 // Long options may be spelled with underscores, as the DiT and T-Stitch scripts spell some of theirs.
 std::vector<std::string> with_dashes(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
-  for (std::string& argument : arguments)
+  const auto options_end = std::ranges::find(arguments, "--");  // behind it are names of files
+  for (std::string& argument : std::span(arguments.begin(), options_end))
     if (argument.starts_with("--"))
       std::replace(argument.begin(), std::find(argument.begin(), argument.end(), '='), '_', '-');
   std::reverse(arguments.begin(), arguments.end());  // the order CLI11 parses a vector in

@@ -300,9 +300,10 @@ TEST_F(Bulk, WhatDoesNotBelongIsRefused) {
 TEST_F(Bulk, OtherPeoplesFilesStay) {
   fs::create_directories(path("a.npz.parts/mine"));
   std::ofstream(path("a.npz.parts/notes.txt")) << "keep";
+  std::ofstream(path("a.npz.parts/Cargo.lock")) << "keep";
   sampled("a.npz");
   EXPECT_EQ(files(), (std::set<std::string>{path("a.npz"), path("a.npz.parts"), path("a.npz.parts/mine"),
-                                            path("a.npz.parts/notes.txt")}));
+                                            path("a.npz.parts/notes.txt"), path("a.npz.parts/Cargo.lock")}));
 }
 
 TEST_F(Bulk, RanksShareARun) {

@@ -79,6 +79,21 @@ TEST_F(AtomicFileTest, RespectsTheUmask) {
   EXPECT_EQ(fs::status(path("a")).permissions(), fs::perms(0640));
 }
 
+TEST_F(AtomicFileTest, PermissionsStayAndReadOnlyFilesToo) {
+  write("private", "old");
+  fs::permissions(path("private"), fs::perms(0600));
+  write_file(path("private"), "new");
+  EXPECT_EQ(fs::status(path("private")).permissions(), fs::perms(0600));
+  write("protected", "old");
+  fs::permissions(path("protected"), fs::perms(0444));
+  fs::permissions(path("."), fs::perms(0777));
+  {
+    const AsOrdinaryUser user;
+    expect_unwritable(path("protected"), "IO_WRITE", "Permission denied");
+  }
+  EXPECT_EQ(read_whole(path("protected")), "old");
+}
+
 TEST_F(AtomicFileTest, SymbolicLinksStay) {
   write("real", "old");
   fs::create_symlink("real", path("link"));

@@ -30,6 +30,10 @@ TEST_F(FileLockTest, WaitingEnds) {
     expect_refused([&] { FileLock::wait(path("lock"), 0.05); }, "IO_LOCKED", "process", ErrorKind::device);
   }
   FileLock::wait(path("lock"), 0.05);
+  write("precious", "text");
+  std::filesystem::create_symlink("precious", path("link"));
+  expect_refused([&] { FileLock::wait(path("link")); }, "IO_WRITE", "symbolic link", ErrorKind::device);
+  EXPECT_EQ(read_whole(path("precious")), "text");
   ASSERT_EQ(mkfifo(path("fifo").c_str(), 0600), 0);
   expect_refused([&] { FileLock::wait(path("fifo")); }, "IO_KIND", "", ErrorKind::device);
 }

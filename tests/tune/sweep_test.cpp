@@ -73,6 +73,7 @@ TEST_F(SweepTest, PointsAreDecidedBeforeAnythingIsLoaded) {
   EXPECT_EQ(sweep.title(), "fashion-s then fashion-l: ddim, 3 steps, cfg 1, seed 0");
   expect_usage("--ratios holds 1.5", [&] { make_sweep(infos_, kBase, {.ratios = {1.5}}, {}); });
   expect_usage("--repeats is 0", [&] { make_sweep(infos_, kBase, {.repeats = 0}, {}); });
+  expect_usage("--repeats is 1001", [&] { make_sweep(infos_, kBase, {.repeats = 1001}, {}); });
   expect_usage("--rows is 0", [&] { make_sweep(infos_, kBase, {.rows = 0}, {}); });
   expect_usage("exclude each other", [&] { make_sweep(infos_, kBase, {.ratios = {0}, .grid = 2}, {}); });
   expect_usage("there is 1", [&] { make_sweep({infos_[0]}, kBase, {}, {}); });
@@ -117,6 +118,10 @@ TEST_F(SweepTest, WhatWasRefusedLeavesNothing) {
       make_sweep(infos_, {.steps = "2", .cfg_scale = 1, .classes = {1}}, {.ratios = {0, 1}}, {});
   expect_usage("has a run that this sweep has not", [&] { swept(other, "s.png", true, counting); });
   EXPECT_EQ(files(), before);
+
+  write("plan.json", "{\"format\": \"tstitch-plan-1\"}");
+  expect_usage("is not of a sweep", [&] { swept(sweep, "plan.png", false, counting); });
+  EXPECT_FALSE(fs::exists(path("plan.parts")));
 
   fs::create_directory(path("t.parts"));
   const auto lock = FileLock::attempt(path("t.parts/lock"));

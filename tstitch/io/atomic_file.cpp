@@ -49,6 +49,8 @@ std::string target_of(const std::string& path) {
     fail(ErrorKind::device, shown_path(path), ": [IO_KIND] cannot be written: ",
          S_ISDIR(status.st_mode) ? "a folder" : "something other than a regular file",
          " of that name exists");
+  // The folder would let it be replaced all the same; whoever made it read-only meant something by it.
+  if (exists && faccessat(AT_FDCWD, target.c_str(), W_OK, AT_EACCESS) != 0) fail_writing(path, errno);
   return target;
 }
 
@@ -62,6 +64,13 @@ AtomicFile::AtomicFile(const std::string& path, const std::string& temporary_fol
     descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && (errno == EINTR || errno == EEXIST));
   if (descriptor_ < 0) fail_writing(path_, errno);
+  struct stat before;  // a private file stays private
+  if (stat(target_.c_str(), &before) == 0 && fchmod(descriptor_, before.st_mode & 07777) != 0) {
+    const int error = errno;
+    close(descriptor_);
+    unlink(temporary_.c_str());
+    fail_writing(path_, error);
+  }
 }
 
 AtomicFile::~AtomicFile() {
@@ -113,7 +122,8 @@ void check_writable(const std::string& path) {
     return;
   }
   const bool unknown = errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL;  // files without a name
-  if (!unknown || access(folder.c_str(), W_OK | X_OK) != 0) fail_writing(path, errno);
+  if (!unknown || faccessat(AT_FDCWD, folder.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
+    fail_writing(path, errno);
 }
 
 void fail_writing(const std::string& path, int error) {

@@ -48,7 +48,7 @@ FileLock FileLock::wait(const std::string& path, double seconds) {
 
 std::optional<FileLock> FileLock::attempt(const std::string& path) {
   while (true) {
-    const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
+    const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
     if (descriptor < 0 && errno == EINTR) continue;
     if (descriptor < 0) fail_writing(path, errno);
     FileLock lock(descriptor);
@@ -77,7 +77,7 @@ FileLock::~FileLock() {
 
 std::string lock_holder(const std::string& path) {
   const std::string text = read_part(path, 0, 256);
-  return printable(text.substr(0, text.find('\n')));
+  return text.empty() ? "an unknown process" : printable(text.substr(0, text.find('\n')));
 }
 
 }  // namespace tstitch

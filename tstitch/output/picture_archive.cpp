@@ -119,7 +119,8 @@ void copy_pieces(NpzWriter& npz, const std::vector<Piece>& pieces, int64_t skip,
 void remove_temporaries(const std::string& folder) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.path().extension() == ".tmp") fs::remove(entry.path(), ignored);
+    if (entry.path().extension() == ".tmp" && entry.path().filename().string().starts_with(".tstitch-"))
+      fs::remove(entry.path(), ignored);
 }
 
 }  // namespace

@@ -61,12 +61,13 @@ void check_at_work(const std::string& folder, const std::function<bool(const std
   }
 }
 
-// What runs leave in their folder; anything else is somebody's and stays.
+// What runs leave in their folder, by the names they give; anything else is somebody's and stays.
 void remove_remains(const std::string& path) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(path, ignored)) {
-    const fs::path extension = entry.path().extension();
-    if (extension == ".shard" || extension == ".lock" || extension == ".tmp")
+    const std::string name = entry.path().filename().string();
+    const bool of_rank = name.starts_with("rank-") && (name.ends_with(".shard") || name.ends_with(".lock"));
+    if (of_rank || (name.starts_with(".tstitch-") && name.ends_with(".tmp")))
       fs::remove(entry.path(), ignored);
   }
 }

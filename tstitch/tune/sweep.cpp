@@ -142,7 +142,9 @@ Shape Sweep::picture() const {
 
 Sweep make_sweep(const std::vector<ModelInfo>& infos, const SampleOptions& base, const SweepOptions& options,
                  const std::vector<Metric>& metrics) {
-  check(options.repeats >= 1, ErrorKind::usage, "--repeats is ", options.repeats, ", expected at least 1");
+  constexpr int kMostRepeats = 1000;
+  check(1 <= options.repeats && options.repeats <= kMostRepeats, ErrorKind::usage, "--repeats is ",
+        options.repeats, ", expected 1 ... ", kMostRepeats);
   Sweep sweep{.infos = infos,
               .points = make_points(options, infos, base),
               .specs = {},

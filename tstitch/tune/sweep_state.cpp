@@ -66,6 +66,16 @@ bool is_temporary(const fs::path& file) {
   return file.extension() == ".tmp" && file.filename().string().starts_with(".tstitch-");
 }
 
+// The name of the picture does not say that a plan or anybody's file of its stem would be replaced.
+void check_is_curve(const std::string& path) {
+  try {
+    read_curve(path);
+  } catch (const Error&) {
+    fail(ErrorKind::usage, "\"", printable(path),
+         "\" would be replaced and is not of a sweep: move it away, or name another --output");
+  }
+}
+
 std::string stem_of(const std::string& output) {
   return output.substr(0, output.size() - std::string(".png").size());
 }
@@ -110,8 +120,12 @@ void SweepState::join(bool resume, const std::string& measured,
         "\" holds an unfinished sweep: add --resume to continue it, or remove it to start over");
   if (exists(in_parts(kCurve)))
     take_over(in_parts(kCurve), measured, fingerprints);
-  else if (const std::string finished = stem_of(output_) + ".json"; resume && exists(finished))
-    take_over(finished, measured, fingerprints);
+  else if (const std::string finished = stem_of(output_) + ".json"; exists(finished)) {
+    if (resume)
+      take_over(finished, measured, fingerprints);
+    else
+      check_is_curve(finished);
+  }
 }
 
 void SweepState::take_over(const std::string& path, const std::string& measured,
