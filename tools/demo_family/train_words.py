@@ -1,0 +1,169 @@
+"""Trains a U-Net of the words family, the large one together with the text encoder that both read.
+
+    python3 tools/demo_family/train_words.py --model l --work ~/words
+    python3 tools/demo_family/train_words.py --model s --work ~/words     # when the large one is done
+
+Stable Diffusion 1's noise and loss (squared error on eps), weighted by min-SNR (Hang et al., arXiv 2303.09556). One
+caption in ten is dropped to "". Resumes by itself from words-l/checkpoint.pt in --work; words-l/best.pt holds the
+average weights of the lowest held-out loss. A grid of samples is written now and then, to look at.
+"""
+import argparse
+import os
+
+import numpy as np
+import torch
+
+import checkpoint
+import data
+import models
+import paint
+import pictures
+import tokens
+import training
+from latents import SHARD, SHARDS, Latents
+
+BATCH, DROPPED, GAMMA = 32, 0.1, 5.0
+PEAK_RATE, WARM_UP, DECAY = 1e-3, 500, 0.9995  # WARM_UP in steps
+SPLITS = ("known", "captions", "emoji")
+JUDGED = ("known", "captions")  # what "best" means: an unseen emoji is a guess
+
+
+def has_fast_bf16(device):
+    return device != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+class Noise:
+    """x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps"""
+
+    def __init__(self, device):
+        self.abar = models.scheduler().alphas_cumprod.to(device)
+
+    def add(self, x0, eps, t):
+        abar = self.abar[t].view(-1, 1, 1, 1)
+        return abar.sqrt() * x0 + (1 - abar).sqrt() * eps
+
+    def weight(self, t):
+        snr = self.abar[t] / (1 - self.abar[t])
+        return snr.clamp(max=GAMMA) / snr
+
+
+class Batches:
+    """The batch of any step: latents (BATCH, 4, 16, 16) and token ids (BATCH, 77)."""
+
+    def __init__(self, store, seed):
+        self.store, self.seed, self.tokenize = store, seed, tokens.tokenizer()
+        self.number, self.shard = None, None
+
+    def __call__(self, step):
+        round_, place = divmod(step, SHARD // BATCH)
+        if self.number != round_ % SHARDS:
+            self.number = round_ % SHARDS
+            self.shard = self.store.training(self.number)
+        order = np.random.default_rng([self.seed, round_]).permutation(SHARD)
+        chosen = order[place * BATCH:(place + 1) * BATCH]
+        rng = np.random.default_rng([self.seed, 0, step])
+        captions = ["" if rng.random() < DROPPED else data.caption(self.shard.views[i], rng) for i in chosen]
+        return self.shard.latents[torch.from_numpy(chosen)].float(), tokens.encode(self.tokenize, captions)
+
+
+class HeldOut:
+    """The squared error on eps of each split's views, at fixed levels with fixed noise."""
+
+    def __init__(self, store, tokenize, noise, device):
+        self.noise, self.sets = noise, {}
+        for split in SPLITS:
+            shard, rng, generator = store.held_out(split), np.random.default_rng(0), torch.Generator().manual_seed(0)
+            x0, N = shard.latents.float(), len(shard.views)
+            ids = tokens.encode(tokenize, [data.caption(view, rng) for view in shard.views])
+            t = ((torch.arange(N) + 0.5) / N * 1000).long()
+            eps = torch.randn(x0.shape, generator=generator)
+            self.sets[split] = [tensor.to(device) for tensor in (x0, ids, t, eps)]
+
+    def __call__(self, unet, text_encoder):
+        return {split: self.error(unet, text_encoder, *tensors) for split, tensors in self.sets.items()}
+
+    @torch.no_grad()
+    def error(self, unet, text_encoder, *tensors):
+        errors = []
+        for x0, ids, t, eps in zip(*(tensor.split(BATCH) for tensor in tensors)):
+            predicted = unet(self.noise.add(x0, eps, t), t, text_encoder(ids).last_hidden_state).sample
+            errors.append((predicted - eps).square().mean().item())
+        return sum(errors) / len(errors)
+
+
+def networks(size, work, device):
+    """The U-Net, the text encoder, and which of them learn."""
+    unet, text_encoder = models.unet(size).train().to(device), models.text_encoder().train().to(device)
+    if size == "l":
+        return unet, text_encoder, [unet, text_encoder]
+    large = checkpoint.load(os.path.join(work, "words-l", "best.pt"))
+    if large is None:
+        raise SystemExit("words-s reads the text encoder of words-l: train that first")
+    text_encoder.load_state_dict(large["text_encoder"])
+    text_encoder.eval().requires_grad_(False)
+    return unet, text_encoder, [unet]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=models.UNETS, required=True)
+    parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
+    parser.add_argument("--pictures", type=int, default=2_000_000, help="the whole budget; default %(default)s")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--checkpoint-seconds", type=float, default=600)
+    parser.add_argument("--grid-seconds", type=float, default=1800)
+    args = parser.parse_args()
+    work = os.path.expanduser(args.work)
+    folder, grids = os.path.join(work, f"words-{args.model}"), os.path.join(work, "grids")
+    for each in (folder, grids):
+        os.makedirs(each, exist_ok=True)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+
+    unet, text_encoder, learning = networks(args.model, work, args.device)
+    run = training.Training(os.path.join(folder, "checkpoint.pt"), learning, steps=args.pictures // BATCH,
+                            peak_rate=PEAK_RATE, warm_up=WARM_UP, decay=DECAY, seed=args.seed)
+    averages = [*run.average.modules, text_encoder][:2]  # the small one's text encoder is its own average
+    store, noise = Latents(work, args.device), Noise(args.device)
+    batches = Batches(store, args.seed)
+    held_out = HeldOut(store, batches.tokenize, noise, args.device)
+    autocast = torch.autocast(args.device, torch.bfloat16, enabled=has_fast_bf16(args.device))
+    keep_due, grid_due = training.Clock(args.checkpoint_seconds), training.Clock(args.grid_seconds)
+
+    def keep():
+        errors = held_out(*averages)
+        judged = sum(errors[split] for split in JUDGED) / len(JUDGED)
+        if judged < run.best:
+            run.best = judged
+            weights = {part: module.state_dict() for part, module in zip(("unet", "text_encoder"), averages)}
+            checkpoint.save(os.path.join(folder, "best.pt"), dict(weights, step=run.step, held_out=errors))
+        run.save()
+        training.log(step=run.step, **{f"held_out_{split}": error for split, error in errors.items()}, best=run.best)
+
+    def draw_grid():
+        latents = paint.paint(*averages, batches.tokenize, paint.KNOWN + paint.UNSEEN)
+        pictures.save_grid(os.path.join(grids, f"words-{args.model}-{run.step:06}.png"), store.decode(latents), 8)
+
+    while run.goes_on():
+        x0, ids = (tensor.to(args.device) for tensor in batches(run.step))
+        _, generator = run.draws()
+        t = torch.randint(1000, (BATCH,), generator=generator).to(args.device)
+        eps = torch.randn(x0.shape, generator=generator).to(args.device)
+        with autocast:
+            predicted = unet(noise.add(x0, eps, t), t, text_encoder(ids).last_hidden_state).sample
+        run.update((noise.weight(t) * (predicted.float() - eps).square().mean(dim=(1, 2, 3))).mean())
+        run.log(BATCH)
+        if keep_due():
+            keep()
+        if grid_due():
+            draw_grid()
+    keep()
+    if run.stopped:
+        raise SystemExit("stopped; the same command goes on")
+    draw_grid()
+
+
+if __name__ == "__main__":
+    main()
