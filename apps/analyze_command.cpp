@@ -50,8 +50,8 @@ std::vector<size_t> spread(size_t count, size_t most) {
 }
 
 std::string settings(const RunSpec& spec) {
-  return concat(spec.sampler, ", ", spec.trajectory.size(), " steps, cfg ", spec.cfg_scale, ", seed ",
-                spec.seed);
+  return concat(spec.options.sampler, ", ", spec.trajectory.size(), " steps, cfg ", spec.cfg_scale, ", seed ",
+                spec.options.seed);
 }
 
 template <class At>  // StepSpectrum, StepSimilarity
@@ -162,18 +162,20 @@ std::string write(const std::string& stem, const Findings& findings, ordered_jso
 
 // analysis(engine, spec, observer): the findings, or nothing when the observer has ended it.
 template <class Analysis>
-int analyze(const Arguments& a, const std::string& name, const std::vector<ModelInfo>& infos,
-            const RunSpec& spec, std::span<const RunSpec> loaded, const Analysis& analysis) {
+int analyze(const Arguments& a, const std::string& name, const Asked& asked, const RunSpec& spec,
+            std::span<const RunSpec> loaded, const Analysis& analysis) {
   check_only_process("analyze");
+  const std::vector<ModelInfo>& infos = asked.models;
   constexpr std::string_view kEnding = ".png";
   const std::string output = a.output.empty() ? name + ".png" : a.output;
   check(output.ends_with(kEnding), ErrorKind::usage, "--output is \"", printable(output),
         "\", expected a name that ends in .png");
   const std::string stem = output.substr(0, output.size() - kEnding.size());
-  CommandFiles files = inputs_of(a, infos);
+  check_effective(a.said, spec, infos);
+  CommandFiles files = inputs_of(asked);
   for (const char* ending : {".json", ".csv", ".svg", ".png"}) files.writes("--output", stem + ending);
 
-  Engine engine(infos, a.backend, a.vae);
+  Engine engine(infos, asked.options.backend, asked.options.vae);
   const std::string device = engine.backend().description();
   const bool talk = !a.json && !a.quiet;
   if (talk)
@@ -192,9 +194,10 @@ int analyze(const Arguments& a, const std::string& name, const std::vector<Model
 }
 
 int spectrum_command(const Arguments& a) {
-  const std::vector<ModelInfo> infos = read_models(a);
-  const RunSpec spec = make_run_spec(infos, sample_options(a, infos));
-  return analyze(a, "spectrum", infos, spec, {&spec, 1},
+  const Asked asked = read_asked(a.said);
+  const std::vector<ModelInfo>& infos = asked.models;
+  const RunSpec spec = make_run_spec(infos, asked.options);
+  return analyze(a, "spectrum", asked, spec, {&spec, 1},
                  [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
                    const auto steps =
                        latent_spectrum(engine.backend(), engine.models(), spec, observer, engine.inputs());
@@ -204,13 +207,14 @@ int spectrum_command(const Arguments& a) {
 }
 
 int similarity_command(const Arguments& a) {
-  const std::vector<ModelInfo> infos = read_models(a);
+  const Asked asked = read_asked(a.said);
+  const std::vector<ModelInfo>& infos = asked.models;
   check(infos.size() >= 2, ErrorKind::usage, "similarity is between two models or more, but there is 1");
-  const RunSpec spec = make_run_spec(infos, sample_options(a, infos));
+  const RunSpec spec = make_run_spec(infos, asked.options);
   std::vector<RunSpec> alone;  // each model drives once
   for (int i = 0; i < std::ssize(infos); ++i) alone.push_back(served_by(spec, i));
   return analyze(
-      a, "similarity", infos, alone.back(), alone,
+      a, "similarity", asked, alone.back(), alone,
       [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
         const auto compare = [&](const auto& similarity) {
           return similarity(engine.backend(), engine.models(), alone.back(), observer, engine.inputs());
@@ -237,12 +241,16 @@ Command add_analyze_command(CLI::App& program) {
                               " trajectory, and the latents of trajectories that each model takes alone");
   auto arguments = std::make_shared<Arguments>();
   for (auto* analysis : {spectrum, similarity}) {
-    add_common_options(*analysis, *arguments);
+    if (analysis == spectrum)
+      add_run_options(*analysis, *arguments, {"switch", "switch_threshold", "num_fid_samples"});
+    else
+      add_run_options(*analysis, *arguments,
+                      {"ratio", "fractions", "switch_step", "switch", "switch_threshold", "switch_rule",
+                       "num_fid_samples"});
     analysis->get_option("--output")
         ->description("A .png file; .svg, .csv and .json of the same name go beside it. Default: " +
                       analysis->get_name() + ".png");
   }
-  add_share_options(*spectrum, *arguments);
   return [=] { return spectrum->parsed() ? spectrum_command(*arguments) : similarity_command(*arguments); };
 }
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "apps/help.h"
 #include "tstitch/base/error.h"
 
 namespace tstitch {
@@ -41,13 +42,13 @@ double parse_seconds(const std::string& option, const std::string& text) {
 }  // namespace
 
 void add_choose_options(CLI::App& command, ChooseArguments& a) {
-  const std::string group = "Plan";
+  const std::string group = more("Plan");
   command
       .add_option(
           "--budget", a.budget,
           "The best trajectory that samples and decodes all images in this time: 3s, 500ms, 2m. Loading and"
           " timing the models come before")
-      ->group(group);
+      ->group("Plan");
   command.add_option("--curve", a.curve, "A curve that `tstitch sweep --metrics` measured, NAME.json")
       ->group(group);
   command.add_option("--metric", a.metric, "The metric of the curve that counts")
@@ -65,7 +66,17 @@ void add_choose_options(CLI::App& command, ChooseArguments& a) {
       ->group(group);
 }
 
-Goal goal_of(const ChooseArguments& a) {
+void check_choose_options(const CLI::App& command, bool has_goal, bool has_curve) {
+  const auto said = [&](const char* option) { return command.get_option(option)->count() > 0; };
+  for (const char* option : {"--curve", "--metric", "--probes", "--any-order"})
+    check(has_goal || !said(option), ErrorKind::usage, option, " is for --budget, which was not given");
+  check(has_curve || !said("--metric"), ErrorKind::usage, "--metric is of a --curve, which was not given");
+  for (const char* option : {"--probes", "--any-order"})
+    check(!has_curve || !said(option), ErrorKind::usage, option,
+          " has no effect here: with a --curve nothing is estimated");
+}
+
+Goal goal_of(const ChooseArguments& a, const Said& said) {
   const int goals = !a.budget.empty() + a.speedup.has_value() + !a.max_metric_loss.empty();
   check(goals == 1, ErrorKind::usage, "expected one goal: --budget, --speedup or --max-metric-loss, found ",
         goals);
@@ -78,7 +89,9 @@ Goal goal_of(const ChooseArguments& a) {
             .curve = {},
             .metric = parse_metrics(a.metric).at(0),
             .probes = a.probes,
-            .any_order = a.any_order};
+            .any_order = a.any_order,
+            .steps_said = said.contains("steps"),
+            .sampler_said = said.contains("sampler")};
   if (!a.budget.empty()) goal.budget = parse_seconds("--budget", a.budget);
   if (!a.max_metric_loss.empty()) goal.max_metric_loss = parse_share("--max-metric-loss", a.max_metric_loss);
   if (!a.curve.empty()) goal.curve = read_curve(a.curve);

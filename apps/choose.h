@@ -15,13 +15,15 @@ struct ChooseArguments {
   std::string curve, metric = "fid";
   int64_t probes = 8;
   bool any_order = false;
-  bool steps_given = false;  // whether --steps was
 };
 
 void add_choose_options(CLI::App& command, ChooseArguments& arguments);
 
-// Throws Error{usage} unless the arguments name one goal.
-Goal goal_of(const ChooseArguments& arguments);
+// Throws Error{usage} for options that nothing is chosen by: without a goal, with a curve or without one.
+void check_choose_options(const CLI::App& command, bool has_goal, bool has_curve);
+
+// Throws Error{usage} unless the arguments name one goal. said: of the run.
+Goal goal_of(const ChooseArguments& arguments, const Said& said);
 
 // For a person: the trajectory, the time, the quality.
 void print(const ChosenTrajectory& choice);

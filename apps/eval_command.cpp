@@ -156,7 +156,7 @@ Command add_eval_command(CLI::App& program) {
   command->add_option("--device", a->backend.device, "cpu or reference")->capture_default_str();
   command->add_option("-t,--threads", a->backend.threads, "Threads, 0 = all processors")
       ->capture_default_str()
-      ->check(CLI::Range(0, 4096));
+      ->check(CLI::Range(0, kMostThreads));
   command->add_flag("--json", a->json, "Print one JSON object and nothing else on stdout");
   command->add_flag("-q,--quiet", a->quiet, "Print nothing but errors");
   return [a] { return eval_command(*a); };

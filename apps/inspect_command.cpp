@@ -26,7 +26,7 @@ struct Size {
 };
 
 Size size_for(const ModelInfo& info, const InspectArguments& a) {
-  return {latent_side("--height", a.height, info), latent_side("--width", a.width, info)};
+  return {latent_side("--height", a.height, {&info, 1}), latent_side("--width", a.width, {&info, 1})};
 }
 
 // Of one evaluation of one image.

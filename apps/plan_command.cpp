@@ -16,21 +16,23 @@ struct PlanArguments : Arguments, ChooseArguments {};
 
 int plan_command(const PlanArguments& a) {
   check_only_process("plan");
-  const Goal goal = goal_of(a);
-  const std::vector<ModelInfo> infos = read_models(a);
+  const Goal goal = goal_of(a, a.said);
+  const Asked asked = read_asked(a.said);
+  const auto& [infos, options] = asked;
   check(infos.size() >= 2, ErrorKind::usage, "nothing to plan for one model");
-  const SampleOptions options = sample_options(a, infos);
   const RunSpec all = spec_of_all(infos, options);
-  CommandFiles files = inputs_of(a, infos);
+  check_effective(a.said, all, infos);
+  CommandFiles files = inputs_of(asked);
   files.reads("--curve", a.curve);
   if (!a.output.empty()) {
     check(a.output.ends_with(".json"), ErrorKind::usage, "--output is \"", printable(a.output),
           "\", expected a name that ends in .json");
     files.writes("--output", a.output);
   }
-  Engine engine(infos, a.backend, a.vae);
-  if (!engine.load({&all, 1}, is_decodable(infos.back(), a.vae), interrupted)) return report_interrupted();
-  const auto choice = choose_trajectory(engine, options, goal, a.steps_given, interrupted);
+  Engine engine(infos, options.backend, options.vae);
+  if (!engine.load({&all, 1}, is_decodable(infos.back(), options.vae), interrupted))
+    return report_interrupted();
+  const auto choice = choose_trajectory(engine, options, goal, interrupted);
   if (!choice) return report_interrupted();
   if (!a.output.empty()) write_file(a.output, to_json(*choice));
   if (a.json)
@@ -50,7 +52,9 @@ Command add_plan_command(CLI::App& program) {
       "plan",
       "Choose the trajectory for a time, a speed-up or a quality, from times measured on this machine");
   auto a = std::make_shared<PlanArguments>();
-  add_common_options(*command, *a);
+  add_run_options(
+      *command, *a,
+      {"ratio", "fractions", "switch_step", "switch", "switch_threshold", "switch_rule", "num_fid_samples"});
   add_choose_options(*command, *a);
   command
       ->add_option("--speedup", a->speedup,
@@ -62,7 +66,7 @@ Command add_plan_command(CLI::App& program) {
       ->group("Plan");
   command->get_option("--output")->description("Write the plan, .json, for sample --plan");
   return [a, command] {
-    a->steps_given = command->count("--steps") > 0;
+    check_choose_options(*command, true, !a->curve.empty());
     return plan_command(*a);
   };
 }

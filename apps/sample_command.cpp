@@ -1,3 +1,5 @@
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -6,6 +8,7 @@
 #include "apps/arguments.h"
 #include "apps/choose.h"
 #include "apps/commands.h"
+#include "apps/help.h"
 #include "apps/interrupt.h"
 #include "apps/printing.h"
 #include "tstitch/base/error.h"
@@ -18,11 +21,62 @@
 namespace tstitch {
 namespace {
 
+struct SampleArguments : Arguments, ChooseArguments {
+  std::string plan, like, save_latent;
+  std::optional<int64_t> rank, world_size;
+  bool resume = false, dry_run = false, verbose = false, no_metadata = false;
+
+  bool talks() const { return !json && !quiet; }
+};
+
+// What was said, and what a plan or a picture's own words say where it is silent.
+Said all_said(const SampleArguments& a, const std::optional<ChosenTrajectory>& plan) {
+  Said said = plan ? with_choice(a.said, *plan) : a.said;
+  if (a.like.empty()) return said;
+  Said like = read_png_options(a.like);
+  if (!a.budget.empty())
+    for (const std::string_view shares : kShareFields) like.erase(std::string(shares));
+  return merged(like, said);
+}
+
 // Decides where pictures go; nowhere when only latents are wanted, or can be had in a dry run.
-std::string picture_output(const Arguments& a, const ModelInfo& model) {
-  if (a.output.empty() && (!a.save_latent.empty() || (a.dry_run && !is_decodable(model, a.vae)))) return "";
-  check_decodable(model, a.vae);
+std::string picture_output(const SampleArguments& a, const Asked& asked) {
+  const std::string& vae = asked.options.vae;
+  const ModelInfo& model = asked.models.back();
+  if (a.output.empty() && (!a.save_latent.empty() || (a.dry_run && !is_decodable(model, vae)))) return "";
+  check_decodable(model, vae);
   return a.output.empty() ? "output.png" : a.output;
+}
+
+void check_files(const SampleArguments& a, const Asked& asked, const std::string& path) {
+  CommandFiles files = inputs_of(asked);
+  files.reads("--plan", a.plan);
+  files.reads("--curve", a.curve);
+  files.reads("--like", a.like);
+  if (!path.empty() && !a.dry_run) files.writes_pictures("--output", path);
+  if (a.save_latent.empty()) return;
+  check(a.save_latent.ends_with(".npy"), ErrorKind::usage, "--save-latent is \"", printable(a.save_latent),
+        "\", expected a name that ends in .npy");
+  files.writes("--save-latent", a.save_latent);
+}
+
+// Throws Error{usage} for what has no effect, or would have another one, in company.
+void check_company(const SampleArguments& a, const RunSpec& spec, const Rank& rank) {
+  const auto refuse = [](bool wrong, const auto&... why) { check(!wrong, ErrorKind::usage, why...); };
+  refuse(!a.plan.empty() && !a.budget.empty(), "--plan and --budget exclude each other");
+  refuse(!a.save_latent.empty() && (a.resume || rank.count > 1),
+         "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");
+  refuse(a.dry_run && (a.resume || !a.save_latent.empty() || a.no_metadata),
+         "--dry-run samples nothing: it goes with neither --resume nor --save-latent nor --no-metadata");
+  refuse(a.verbose && !a.talks(), "--verbose prints the steps, which --quiet and --json leave out");
+  refuse(a.dry_run && spec.switch_threshold.has_value(),
+         "--dry-run: how long --switch auto takes is only known once the images have been sampled");
+  refuse(rank.count > 1 && !a.budget.empty(), rank.count, " ranks (", rank.source,
+         ") would each choose a trajectory of their own: make a plan first, with tstitch plan --budget ",
+         printable(a.budget), " -o plan.json, and share that with --plan");
+  const auto seed = a.said.find("seed");
+  refuse(rank.count > 1 && seed != a.said.end() && seed->second == Texts{"-1"}, rank.count, " ranks (",
+         rank.source, ") would each draw a seed of their own: name one with --seed");
 }
 
 void print_steps(const RunSpec& spec, const std::vector<ModelInfo>& infos) {
@@ -31,6 +85,22 @@ void print_steps(const RunSpec& spec, const std::vector<ModelInfo>& infos) {
     std::printf(
         "%6d %9g %10.6f %10.6f  %s\n", step.index + 1, step.level.t, step.level.alpha, step.level.sigma,
         spec.switch_threshold ? "as each image" : infos[static_cast<size_t>(step.denoiser)].name.c_str());
+}
+
+void print_heading(const SampleArguments& a, const RunSpec& spec, Engine& engine, const Rank& rank,
+                   const PictureOutput* output) {
+  std::printf("%s, %s, %lld image%s, seed %llu\n", engine.backend().description().c_str(),
+              spec.options.sampler.c_str(), static_cast<long long>(spec.images()),
+              spec.images() == 1 ? "" : "s", static_cast<unsigned long long>(spec.options.seed));
+  const IndexRange block = block_of(rank, spec.images());
+  if (rank.count > 1)
+    std::printf("rank %lld of %lld (%s): images %s\n", static_cast<long long>(rank.index),
+                static_cast<long long>(rank.count), rank.source.c_str(), to_string({block}).c_str());
+  if (output && total(output->missing()) < block.count)
+    std::printf("%lld images are left to sample\n", static_cast<long long>(total(output->missing())));
+  std::printf("%s\n", describe(spec, engine.infos()).c_str());
+  if (a.verbose) print_steps(spec, engine.infos());
+  std::fflush(stdout);
 }
 
 // A name each for a few files, the folder for many.
@@ -42,84 +112,54 @@ void print_outputs(const std::vector<std::string>& outputs, const std::string& f
     for (const std::string& path : outputs) std::printf("wrote %s\n", path.c_str());
 }
 
-struct SampleArguments : Arguments, ChooseArguments {
-  std::string plan;
-};
+int print_estimate(const SampleArguments& a, const RunSpec& spec, Engine& engine) {
+  const double seconds = engine.estimate(spec);
+  if (a.json)
+    std::printf("%s\n",
+                json_estimate(spec, engine.models(), engine.backend().description(), seconds).c_str());
+  else if (!a.quiet)
+    std::printf("estimated time: %.2f s\n", seconds);
+  return kDone;
+}
 
 int sample_command(const SampleArguments& a) {
-  const std::vector<ModelInfo> infos = read_models(a);
-  const SampleOptions options = sample_options(a, infos);
-  check(a.plan.empty() || a.budget.empty(), ErrorKind::usage, "--plan and --budget exclude each other");
+  std::optional<ChosenTrajectory> choice;
+  if (!a.plan.empty()) choice = read_chosen_trajectory(a.plan);
   std::optional<Goal> goal;
-  if (!a.budget.empty()) {
-    goal = goal_of(a);
+  if (!a.budget.empty()) goal = goal_of(a, a.said);
+  const Asked asked = read_asked(all_said(a, choice));
+  const std::vector<ModelInfo>& infos = asked.models;
+  if (goal) {
     check(infos.size() >= 2, ErrorKind::usage,
           "--budget chooses among the trajectories of two models or more");
-    check_no_shares(options, "--budget");
+    check_no_shares(asked.options, "--budget");
   }
   // With a budget it is only known who serves which step once the models have been timed.
-  RunSpec spec = !a.budget.empty() ? spec_of_all(infos, options)
-                 : !a.plan.empty() ? chosen_run(infos, options, read_chosen_trajectory(a.plan), a.steps_given)
-                                   : make_run_spec(infos, options);
-  const std::string path = picture_output(a, infos.back());
-  CommandFiles files = inputs_of(a, infos);
-  files.reads("--plan", a.plan);
-  files.reads("--curve", a.curve);
-  if (!path.empty() && !a.dry_run) files.writes_pictures("--output", path);
-  if (spec.init_image) check_decodable(infos.back(), a.vae);
-  if (!a.save_latent.empty()) {
-    check(a.save_latent.ends_with(".npy"), ErrorKind::usage, "--save-latent is \"", printable(a.save_latent),
-          "\", expected a name that ends in .npy");
-    files.writes("--save-latent", a.save_latent);
-  }
+  RunSpec spec = goal ? spec_of_all(infos, asked.options) : make_run_spec(infos, asked.options);
+  if (choice) check_chosen(spec, infos, *choice);
+  check_effective(a.said, spec, infos);
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
-  check(a.save_latent.empty() || (!a.resume && rank.count == 1), ErrorKind::usage,
-        "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");
+  check_company(a, spec, rank);
+  const std::string path = picture_output(a, asked);
+  check_files(a, asked, path);
+  if (spec.options.init_image) check_decodable(infos.back(), spec.options.vae);
 
-  check(!(spec.switch_threshold && a.dry_run), ErrorKind::usage,
-        "--dry-run: how long --switch auto takes is only known once the images have been sampled");
-
-  Engine engine(infos, a.backend, a.vae);
-  if (!a.budget.empty()) {
+  Engine engine(infos, spec.options.backend, spec.options.vae);
+  if (goal) {
     if (!engine.load({&spec, 1}, !path.empty(), interrupted)) return report_interrupted();
-    const auto choice = choose_trajectory(engine, options, *goal, a.steps_given, interrupted);
+    choice = choose_trajectory(engine, asked.options, *goal, interrupted);
     if (!choice) return report_interrupted();
-    spec = chosen_run(infos, options, *choice, a.steps_given);
-    if (!a.json && !a.quiet) print(*choice);
+    spec = chosen_run(infos, asked.options, *choice);
+    if (a.talks()) print(*choice);
   }
   std::unique_ptr<PictureOutput> output;
   if (!path.empty() && !a.dry_run)
-    output = open_output({.path = path,
-                          .rank = rank,
-                          .resume = a.resume,
-                          .images_per_subject = a.sample.random_classes ? 1 : a.sample.batch_count},
-                         spec, infos, a.vae, engine.backend());
-  if (!a.json && !a.quiet) {
-    std::printf("%s, %s, %lld image%s, seed %llu\n", engine.backend().description().c_str(),
-                spec.sampler.c_str(), static_cast<long long>(spec.images()), spec.images() == 1 ? "" : "s",
-                static_cast<unsigned long long>(spec.seed));
-    if (rank.count > 1)
-      std::printf("rank %lld of %lld (%s): images %s\n", static_cast<long long>(rank.index),
-                  static_cast<long long>(rank.count), rank.source.c_str(),
-                  to_string({block_of(rank, spec.images())}).c_str());
-    if (output && total(output->missing()) < block_of(rank, spec.images()).count)
-      std::printf("%lld images are left to sample\n", static_cast<long long>(total(output->missing())));
-    std::printf("%s\n", describe(spec, infos).c_str());
-    if (a.verbose) print_steps(spec, infos);
-    std::fflush(stdout);
-  }
-  if (a.budget.empty() && !engine.load({&spec, 1}, !path.empty(), interrupted))
-    return report_interrupted(output ? output->kept() : "");
-
-  if (a.dry_run) {
-    const double seconds = engine.estimate(spec);
-    if (a.json)
-      std::printf("%s\n",
-                  json_estimate(spec, engine.models(), engine.backend().description(), seconds).c_str());
-    else if (!a.quiet)
-      std::printf("estimated time: %.2f s\n", seconds);
-    return kDone;
-  }
+    output = open_output({.path = path, .rank = rank, .resume = a.resume, .metadata = !a.no_metadata}, spec,
+                         infos, spec.options.vae, engine.backend());
+  const auto kept = [&] { return output ? output->kept() : ""; };
+  if (a.talks()) print_heading(a, spec, engine, rank, output.get());
+  if (!goal && !engine.load({&spec, 1}, !path.empty(), interrupted)) return report_interrupted(kept());
+  if (a.dry_run) return print_estimate(a, spec, engine);
 
   std::optional<KeepLatents> latents;
   if (!a.save_latent.empty()) latents.emplace(spec);
@@ -131,7 +171,7 @@ int sample_command(const SampleArguments& a) {
     result = engine.sample(spec, images,
                            *progress_of(a, infos, is_resumable(path) ? Show::images : Show::bar_or_lines),
                            output.get(), latents ? &*latents : nullptr);
-    if (result.cancelled) return report_interrupted(output ? output->kept() : "");
+    if (result.cancelled) return report_interrupted(kept());
     if (latents) {
       write_npy(a.save_latent, latents->latents());
       outputs.push_back(a.save_latent);
@@ -139,7 +179,7 @@ int sample_command(const SampleArguments& a) {
     if (output)
       for (const std::string& file : output->finish()) outputs.push_back(file);
   } catch (const Error& error) {
-    add_what_is_kept(error, output ? output->kept() : "");
+    add_what_is_kept(error, kept());
   }
 
   if (a.json) {
@@ -160,21 +200,45 @@ int sample_command(const SampleArguments& a) {
 
 Command add_sample_command(CLI::App& program) {
   auto* command = program.add_subcommand("sample", "Sample images along a stitched trajectory");
-  auto arguments = std::make_shared<SampleArguments>();
-  add_common_options(*command, *arguments);
-  add_share_options(*command, *arguments);
-  add_sample_options(*command, *arguments);
-  add_choose_options(*command, *arguments);
+  auto a = std::make_shared<SampleArguments>();
+  const std::string run(kRun), images(kImages);
+  add_run_options(*command, *a, {});
   command
-      ->add_option("--plan", arguments->plan,
-                   "Take sampler, steps and trajectory from a plan of `tstitch plan -o`")
+      ->add_option("--like", a->like,
+                   "Repeat the run that made this picture (.png); what else is said counts instead")
+      ->group(images);
+  command->add_option("--save-latent", a->save_latent, "Write the final latents: .npy, f32 (N,C,H,W)")
+      ->group(more(images));
+  command->add_flag("--no-metadata", a->no_metadata, "Do not say in .png files how they were made")
+      ->group(more(images));
+  command->add_flag("--resume", a->resume, "Continue a run into a .npz or a folder/, or begin it")
+      ->group(run);
+  command->add_flag("--dry-run", a->dry_run, "Print the trajectory and the estimated time, sample nothing")
+      ->group(run);
+  command
+      ->add_option(
+          "--rank", a->rank,
+          "Which of the processes that share the images this is, 0 ... W-1. Default: as mpirun, srun or"
+          " torchrun say, else the only one")
+      ->group(more(run));
+  command->add_option("--world-size", a->world_size, "How many processes share the images")->group(more(run));
+  command->add_flag("-v,--verbose", a->verbose, "Print every step of the trajectory")->group(more(run));
+  command->get_option("--output")
+      ->description(
+          "A .png file (a grid when there are several images), a folder/ for one .png per image, or a .npz"
+          " (arr_0: uint8 NHWC, arr_1: classes). Default: output.png");
+  add_choose_options(*command, *a);
+  command
+      ->add_option("--plan", a->plan,
+                   "Take the trajectory from a plan of `tstitch plan -o`, with its options")
       ->group("Plan");
-  return [arguments, command] {
-    arguments->steps_given = command->count("--steps") > 0;
-    for (const char* option : {"--curve", "--metric", "--probes", "--any-order"})
-      check(!arguments->budget.empty() || command->count(option) == 0, ErrorKind::usage, option,
-            " is for --budget, which was not given");
-    return sample_command(*arguments);
+  command->footer(
+      "Examples:\n"
+      "  tstitch sample --class Sandal --ratio 0.4\n"
+      "  tstitch sample -m bk-sdm-tiny/ -m sd-v1-5.safetensors -p \"a red fox in the snow\" --steps 30\n");
+  return [a, command] {
+    check_choose_options(*command, !a->budget.empty(), !a->curve.empty());
+    return sample_command(*a);
   };
 }
 

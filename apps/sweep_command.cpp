@@ -17,6 +17,7 @@ namespace {
 
 struct SweepArguments : Arguments, MeasureOptions {
   SweepOptions sweep;
+  bool resume = false;
 };
 
 std::vector<Metric> metrics_of(const SweepArguments& a) {
@@ -25,12 +26,12 @@ std::vector<Metric> metrics_of(const SweepArguments& a) {
 }
 
 // The name of the picture; the other files' names follow from it.
-std::string output_of(const SweepArguments& a, const Sweep& sweep) {
-  check_decodable(sweep.infos.back(), a.vae);
+std::string output_of(const SweepArguments& a, const Asked& asked, const Sweep& sweep) {
+  check_decodable(asked.models.back(), asked.options.vae);
   const std::string output = a.output.empty() ? "sweep.png" : a.output;
   check(output.ends_with(".png"), ErrorKind::usage, "--output is \"", printable(output),
         "\", expected a name that ends in .png");
-  CommandFiles files = inputs_of(a, sweep.infos);
+  CommandFiles files = inputs_of(asked);
   files.reads("--reference", a.reference, {".png"});
   files.reads("--features", a.features);
   for (const std::string& path : SweepState::files_of(output, sweep.metrics)) files.writes("--output", path);
@@ -90,17 +91,24 @@ class Printing final : public SweepObserver {
 
 int sweep_command(const SweepArguments& a) {
   check_only_process("sweep");
-  const std::vector<ModelInfo> infos = read_models(a);
-  const Sweep sweep = make_sweep(infos, sample_options(a, infos), a.sweep, metrics_of(a));
+  const Asked asked = read_asked(a.said);
+  const std::vector<ModelInfo>& infos = asked.models;
+  check(a.sweep.orders || !a.said.contains("ratio"), ErrorKind::usage,
+        "--ratio is the share in --orders, which was not given: use --ratios");
+  check_effective(a.said, make_run_spec(infos, asked.options), infos);
+  const Sweep sweep = make_sweep(infos, asked.options, a.sweep, metrics_of(a));
+  check(!sweep.metrics.empty() || a.features.empty(), ErrorKind::usage,
+        "--features is for --metrics, which were not given");
   const RunSpec& first = sweep.specs[0];
-  const std::string output = output_of(a, sweep);
-  Engine engine(infos, a.backend, a.vae);
+  const std::string output = output_of(a, asked, sweep);
+  Engine engine(infos, asked.options.backend, asked.options.vae);
   const bool talk = !a.json && !a.quiet;
   if (talk)
     std::printf("%s, %lld images\n%s\n", engine.backend().description().c_str(),
                 static_cast<long long>(first.images()), sweep.title().c_str());
-  const std::vector<std::string> fingerprints = fingerprints_of(sweep, a.vae, engine.backend());
-  SweepState state(output, a.resume, describe_measure(a, sweep.metrics), sweep.metrics, fingerprints);
+  const std::vector<std::string> fingerprints = fingerprints_of(sweep, asked.options.vae, engine.backend());
+  SweepState state(output, a.resume, describe_measure(a, sweep.metrics),
+                   describe_timing(sweep, engine.backend()), sweep.metrics, fingerprints);
   const Measure measure = load_measure(a, sweep.metrics, sweep.picture(), first.images());
   if (!engine.load(sweep.specs, true, interrupted)) return report_interrupted(state.kept());
   engine.warm_up(first);
@@ -137,7 +145,9 @@ Command add_sweep_command(CLI::App& program) {
       "Sample the same images along many trajectories: a labelled picture, times, metrics, the curve");
   auto a = std::make_shared<SweepArguments>();
   const std::string trajectory = "Trajectory";
-  add_common_options(*command, *a);
+  add_run_options(*command, *a,
+                  {"fractions", "switch_step", "switch", "switch_threshold", "num_fid_samples"});
+  command->get_option("--ratio")->description("The share of the first model in --orders. Default: 0.4");
   command
       ->add_option("--ratios", a->sweep.ratios,
                    "Shares given to the first of two models. Default: 0,0.1,...,1")
@@ -151,8 +161,6 @@ Command add_sweep_command(CLI::App& program) {
   command
       ->add_flag("--orders", a->sweep.orders,
                  "Compare orders of two models: small first, large first, in turns, small ever less often")
-      ->group(trajectory);
-  command->add_option("--ratio", a->ratio, "The share of the first model in --orders. Default: 0.4")
       ->group(trajectory);
   command
       ->add_option("--step-counts", a->sweep.step_counts,

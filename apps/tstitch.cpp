@@ -14,9 +14,12 @@
 #include <vector>
 
 #include "apps/commands.h"
+#include "apps/help.h"
 #include "apps/interrupt.h"
+#include "apps/suggest.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/version.h"
+#include "tstitch/engine/fields.h"
 #include "tstitch/io/truncation_guard.h"
 
 namespace tstitch {
@@ -59,14 +62,40 @@ void finish_stdout() {
 }
 
 // Long options may be spelled with underscores, as the DiT and T-Stitch scripts spell some of theirs.
-std::vector<std::string> with_dashes(int argc, char** argv) {
-  std::vector<std::string> arguments(argv + 1, argv + argc);
+std::vector<std::string> with_dashes(const std::vector<char*>& words) {
+  std::vector<std::string> arguments(words.begin() + 1, words.end());
   const auto options_end = std::ranges::find(arguments, "--");  // behind it are names of files
   for (std::string& argument : std::span(arguments.begin(), options_end))
     if (argument.starts_with("--"))
       std::replace(argument.begin(), std::find(argument.begin(), argument.end(), '='), '_', '-');
   std::reverse(arguments.begin(), arguments.end());  // the order CLI11 parses a vector in
   return arguments;
+}
+
+const CLI::App& parsed_command(const CLI::App& program) {
+  const CLI::App* command = &program;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands()[0];
+  return *command;
+}
+
+// What CLI11 says, in one line of English.
+std::string sentence_of(const CLI::ParseError& error) {
+  std::string message = error.what();
+  std::ranges::replace(message, '\n', ' ');
+  if (error.get_name() != "ArgumentMismatch") return message;
+  const std::string option = message.substr(0, message.find(':'));
+  return message.find("At Most") == message.npos ? option + " expects a value"
+                                                 : option + " was given several times, expected once";
+}
+
+// An empty value says nothing, but for texts.
+void check_not_empty(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    const auto field = std::ranges::find_if(
+        fields(), [&](const Field& one) { return one.may_be_empty && one.option() == option->get_name(); });
+    const bool empty = std::ranges::any_of(option->results(), &std::string::empty);
+    check(!empty || field != fields().end(), ErrorKind::usage, option->get_name(), " is empty");
+  }
 }
 
 int run(int argc, char** argv) {
@@ -80,21 +109,34 @@ int run(int argc, char** argv) {
       "tstitch");
   program.set_version_flag("--version", std::string("tstitch ") + kVersion);
   program.require_subcommand(1);
+  std::vector<char*> words(argv, argv + argc);
+  std::string help = "--help";
+  if (words.size() > 1 && std::string_view(words[1]) == "help") {  // tstitch help sample
+    words.erase(words.begin() + 1);
+    words.push_back(help.data());
+  }
   const std::pair<const char*, Command> commands[] = {
       {"sample", add_sample_command(program)},   {"pack", add_pack_command(program)},
       {"sweep", add_sweep_command(program)},     {"plan", add_plan_command(program)},
       {"chart", add_chart_command(program)},     {"eval", add_eval_command(program)},
       {"analyze", add_analyze_command(program)}, {"inspect", add_inspect_command(program)},
       {"convert", add_convert_command(program)}};
-  if (argc > 1 && argv[1][0] != '-') {
-    const auto known = [&](const auto& command) { return std::string(argv[1]) == command.first; };
+  add_help_levels(program);
+  if (words.size() > 1 && words[1][0] != '-') {
+    const auto known = [&](const auto& command) { return std::string(words[1]) == command.first; };
     check(std::ranges::any_of(commands, known), ErrorKind::usage, "there is no command \"",
-          printable(argv[1]),
+          printable(words[1]),
           "\", expected sample, pack, sweep, plan, chart, eval, analyze, inspect or convert (see tstitch "
           "--help)");
   }
   try {
-    program.parse(with_dashes(argc, argv));
+    program.parse(with_dashes(words));
+  } catch (const CLI::ExtrasError&) {
+    const std::vector<std::string> rest = program.remaining(true);
+    const auto option =
+        std::ranges::find_if(rest, [](const std::string& one) { return one.starts_with("-"); });
+    fail(ErrorKind::usage,
+         unexpected(program, parsed_command(program), option == rest.end() ? rest.at(0) : *option));
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) {  // help and version
       program.exit(e, std::cout, std::cerr);
@@ -102,10 +144,10 @@ int run(int argc, char** argv) {
       finish_stdout();
       return kDone;
     }
-    std::string message = e.what();
-    std::replace(message.begin(), message.end(), '\n', ' ');
-    return report(ErrorKind::usage, printable(message, 400) + " (see tstitch --help)");
+    fail(ErrorKind::usage, printable(sentence_of(e), 400), " (see ", full_name(parsed_command(program)),
+         " --help)");
   }
+  check_not_empty(parsed_command(program));
   for (const auto& [name, command] : commands)
     if (program.got_subcommand(name)) {
       const int code = command();

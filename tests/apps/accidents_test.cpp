@@ -125,7 +125,7 @@ TEST_F(Accidents, ASweepReplacesAFinishedOneAtItsEnd) {
   ASSERT_TRUE(appears([&] { return fs::exists(path("s.parts/curve.json")); }));
   const Outcome second = wait(start(longer, "second"), "second");
   EXPECT_EQ(second.code, 2);
-  EXPECT_NE(second.err.find("another sweep is at work there (process"), std::string::npos) << second.err;
+  EXPECT_NE(second.err.find("another process is at work there (process"), std::string::npos) << second.err;
   kill(child, SIGINT);
   const Outcome outcome = wait(child);
   EXPECT_EQ(outcome.code, 130);

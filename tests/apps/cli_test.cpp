@@ -559,11 +559,36 @@ TEST_F(Cli, ConvertRefusesWhatItCannotDo) {
 
 TEST_F(Cli, HelpAndVersion) {
   EXPECT_EQ(run({"--version"}).out, "tstitch 0.1.0\n");
-  const Outcome help = run({"sample", "--help"});
+  const Outcome help = run({"sample", "--help"}), all = run({"sample", "--help-all"});
   EXPECT_EQ(help.code, 0);
-  for (const char* option : {"--ratio", "--model", "--three-combo", "--cfg-channels", "--init-latent",
-                             "--save-latent", "--dry-run", "--rng"})
-    EXPECT_NE(help.out.find(option), std::string::npos) << option;
+  EXPECT_EQ(all.code, 0);
+  const auto in = [](const Outcome& outcome, const std::string& text) {
+    return outcome.out.find(text) != std::string::npos;
+  };
+  for (const char* option : {"--ratio", "--model", "--dry-run", "--seed"})
+    EXPECT_TRUE(in(help, option)) << option;
+  for (const char* option : {"--three-combo", "--cfg-channels", "--init-latent", "--save-latent", "--rng"}) {
+    EXPECT_TRUE(in(all, option)) << option;
+    EXPECT_FALSE(in(help, option)) << option;
+  }
+  EXPECT_TRUE(in(help, "more options: tstitch sample --help-all") && in(help, "Examples:")) << help.out;
+  EXPECT_LE(std::ranges::count(help.out, '\n'), 50) << help.out;
+  EXPECT_EQ(run({"help", "sample"}).out, help.out);
+  EXPECT_EQ(run({"help"}).out, run({"--help"}).out);
+}
+
+TEST_F(Cli, UnknownArgumentsAreAnsweredWithWhatWasMeant) {
+  expect_refused(2, {"sample has no option --ste: did you mean --steps?"}, {"sample", "--ste", "3"});
+  expect_refused(2, {"no option --num-inference-steps: it is --steps here"},
+                 {"sample", "--num_inference_steps", "3"});
+  expect_refused(2, {"--cfg-scale here"}, {"sample", "--guidance-scale=3"});
+  expect_refused(2, {"--ratios: it is one of tstitch sweep"}, {"sample", "--ratios", "0.5"});
+  expect_refused(2, {"tstitch analyze spectrum --help"}, {"analyze", "spectrum", "--stops", "3"});
+  expect_refused(2, {"\"red\" belongs to no option"}, {"sample", "-p", "a", "red", "car"});
+  expect_refused(2, {"--steps was given several times"}, {"sample", "--steps", "2", "--steps", "3"});
+  expect_refused(2, {"--model expects a value"}, {"sample", "--model"});
+  for (const char* option : {"--plan", "--class", "--output", "--vae", "--budget", "--init-image"})
+    expect_refused(2, {option, "is empty"}, {"sample", option, ""});
 }
 
 TEST_F(Cli, WrongUsageIsCodeTwo) {

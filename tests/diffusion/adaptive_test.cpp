@@ -111,7 +111,7 @@ Trajectory trajectory_of(const std::vector<int>& assignment) {
 const std::vector<int> kSwitches = {3, 0, 7, 3, 12};
 
 std::vector<float> fixed(const std::string& solver, uint64_t image, int switch_step) {
-  PhiloxNoise noise(backend(), 3, {image}, {2, 4, 4});
+  PhiloxNoise noise(backend(), {3 + image}, {2, 4, 4});
   const int64_t row[] = {static_cast<int64_t>(image)};
   RowDenoiser small(kDeviation[0], row, true), large(kDeviation[1], row, true);
   Denoiser* const denoisers[] = {&small, &large};
@@ -138,7 +138,7 @@ TEST_P(Routing, EveryImageIsAsItWouldBeAlone) {
     }
     RoutedDenoiser& routed;
   } router(routed);
-  PhiloxNoise noise(backend(), 3, {0, 1, 2, 3, 4}, {2, 4, 4});
+  PhiloxNoise noise(backend(), {3, 4, 5, 6, 7}, {2, 4, 4});
   Denoiser* const denoisers[] = {&routed};
   const std::vector<float> all =
       values_of(sample(trajectory_of(std::vector<int>(kStepCount)), denoisers,

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/diffusion/exact_denoisers.h"
 #include "tests/diffusion/expect_error.h"
 #include "tstitch/base/philox.h"
@@ -18,8 +20,8 @@ using testing::values_of;
 const Shape kChw = {3, 5, 6};
 
 TEST(PhiloxNoise, EveryNumberHasItsAddress) {
-  const uint64_t seed = 0x123456789abcdef0, image = 0x0000000500000007;
-  PhiloxNoise noise(backend(), seed, {image}, kChw);
+  const uint64_t seed = 0x123456789abcdef0;
+  PhiloxNoise noise(backend(), {seed}, kChw);
   for (const int index : {-1, 0, 41}) {  // -1: the initial latent
     const Tensor x = index < 0 ? noise.initial() : noise.step(index);
     ASSERT_EQ(x.shape(), Shape({1, 5, 6, 3}));
@@ -27,37 +29,47 @@ TEST(PhiloxNoise, EveryNumberHasItsAddress) {
       for (int64_t h = 0; h < 5; ++h)
         for (int64_t w = 0; w < 6; ++w) {
           const auto e = static_cast<uint32_t>((c * 5 + h) * 6 + w);
-          const auto block = philox({e / 4, static_cast<uint32_t>(1 + index), 7, 5}, seed);
+          const auto block = philox({e / 4, static_cast<uint32_t>(1 + index), 0, 0}, seed);
           ASSERT_EQ(x.data<float>()[(h * 6 + w) * 3 + c], philox_normal(block)[e % 4]);
         }
   }
 }
 
 TEST(PhiloxNoise, DoesNotDependOnTheBatch) {
-  PhiloxNoise together(backend(), 1, {0, 1, 2, 3, 4, 5, 6, 7}, kChw);
-  for (uint64_t image = 0; image < 8; ++image) {
-    PhiloxNoise alone(backend(), 1, {image}, kChw);
-    const auto row = static_cast<int64_t>(image);
+  PhiloxNoise together(backend(), {1, 2, 3, 4, 5, 6, 7, 8}, kChw);
+  for (int64_t row = 0; row < 8; ++row) {
+    PhiloxNoise alone(backend(), {1 + static_cast<uint64_t>(row)}, kChw);
     EXPECT_EQ(values_of(alone.initial()), values_of(together.initial().slice(row, row + 1)));
     EXPECT_EQ(values_of(alone.step(3)), values_of(together.step(3).slice(row, row + 1)));
   }
 }
 
 TEST(PhiloxNoise, AskingTwiceGivesTheSame) {
-  PhiloxNoise noise(backend(), 1, {0}, kChw);
+  PhiloxNoise noise(backend(), {1}, kChw);
   const std::vector<float> initial = values_of(noise.initial()), step = values_of(noise.step(5));
   EXPECT_EQ(values_of(noise.initial()), initial);
   EXPECT_EQ(values_of(noise.step(5)), step);
 }
 
-TEST(PhiloxNoise, SeedsImagesAndStepsDiffer) {
-  PhiloxNoise noise(backend(), 1, {0}, kChw), other_seed(backend(), 2, {0}, kChw),
-      other_image(backend(), 1, {1}, kChw);
+TEST(PhiloxNoise, SeedsAndStepsDiffer) {
+  PhiloxNoise noise(backend(), {1}, kChw), other_seed(backend(), {2}, kChw);
   const std::vector<float> initial = values_of(noise.initial());
   EXPECT_NE(values_of(other_seed.initial()), initial);
-  EXPECT_NE(values_of(other_image.initial()), initial);
   EXPECT_NE(values_of(noise.step(0)), initial);
   EXPECT_NE(values_of(noise.step(0)), values_of(noise.step(1)));
+}
+
+TEST(SeedOf, TheFirstImageHasTheRunsAndEveryImageItsOwn) {
+  std::set<uint64_t> seeds;
+  for (const uint64_t seed : {0, 1, 2, 3})
+    for (int64_t image = 0; image < 1000; ++image) {
+      const uint64_t one = seed_of("philox", seed, image);
+      EXPECT_TRUE(seeds.insert(one).second) << seed << " " << image;
+      EXPECT_LT(one, uint64_t{1} << 53);
+    }
+  EXPECT_EQ(seed_of("philox", ~uint64_t{0}, 0), ~uint64_t{0});
+  EXPECT_EQ(seed_of("torch", 10, 3), 13u);
+  EXPECT_EQ(seed_of("torch-cuda", 10, 3), 13u);
 }
 
 // Draw `number` of the stream with this seed, as the golden tests of base/ know it.
@@ -73,7 +85,7 @@ std::vector<float> channels_first(const Tensor& nhwc) {
 }
 
 TEST(TorchNoise, IsOneGeneratorPerImage) {
-  TorchNoise noise(backend(), 10, {3, 4}, kChw);
+  TorchNoise noise(backend(), {13, 14}, kChw);
   const auto image = [](const Tensor& x, int64_t row) { return channels_first(x.slice(row, row + 1)); };
   const Tensor initial = noise.initial();
   ASSERT_EQ(initial.shape(), Shape({2, 5, 6, 3}));
@@ -87,7 +99,7 @@ TEST(TorchNoise, IsOneGeneratorPerImage) {
 }
 
 TEST(TorchCudaNoise, IsOneGeneratorPerImage) {
-  TorchCudaNoise noise(backend(), 10, {0, 3}, kChw);
+  TorchCudaNoise noise(backend(), {10, 13}, kChw);
   const Tensor step = noise.step(6);
   for (int64_t row = 0; row < 2; ++row) {
     std::vector<float> x(static_cast<size_t>(kChw.elements()));
@@ -100,11 +112,11 @@ TEST(MakeNoise, KnowsItsNames) {
   EXPECT_EQ(noise_names(), "philox, torch, torch-cuda");
   EXPECT_TRUE(is_noise("torch"));
   EXPECT_FALSE(is_noise("cuda"));
-  PhiloxNoise philox(backend(), 3, {1}, kChw);
-  EXPECT_EQ(values_of(make_noise(backend(), "philox", 3, {1}, kChw)->initial()), values_of(philox.initial()));
-  EXPECT_EQ(channels_first(make_noise(backend(), "torch", 3, {1}, kChw)->step(0)), torch_draw(4, 1));
+  PhiloxNoise philox(backend(), {4}, kChw);
+  EXPECT_EQ(values_of(make_noise(backend(), "philox", {4}, kChw)->initial()), values_of(philox.initial()));
+  EXPECT_EQ(channels_first(make_noise(backend(), "torch", {4}, kChw)->step(0)), torch_draw(4, 1));
   expect_error(ErrorKind::usage, "'cuda', expected one of philox, torch, torch-cuda",
-               [] { make_noise(backend(), "cuda", 3, {1}, kChw); });
+               [] { make_noise(backend(), "cuda", {4}, kChw); });
 }
 
 // The number at (n, c, h, w) of a file with M images of the shape kChw says where it lies.
@@ -137,9 +149,9 @@ TEST(GivenNoise, RefusesWhatIsMissing) {
 }
 
 TEST(GivenNoise, TakesTheRestFromElsewhere) {
-  PhiloxNoise philox(backend(), 9, {0, 1}, kChw);
+  PhiloxNoise philox(backend(), {9, 10}, kChw);
   GivenNoise noise(backend(), {file({2, 3, 5, 6}), {}}, 0, {2, 3, 5, 6},
-                   std::make_unique<PhiloxNoise>(backend(), 9, std::vector<uint64_t>{0, 1}, kChw));
+                   std::make_unique<PhiloxNoise>(backend(), std::vector<uint64_t>{9, 10}, kChw));
   EXPECT_EQ(noise.initial().data<float>()[1], 30);  // (n 0, c 1, h 0, w 0)
   EXPECT_EQ(values_of(noise.step(4)), values_of(philox.step(4)));
 }

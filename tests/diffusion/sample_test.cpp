@@ -40,8 +40,8 @@ Trajectory stitched(double ratio) {
 }
 
 std::vector<float> run(const std::string& solver, const Trajectory& trajectory,
-                       std::vector<Denoiser*> denoisers, std::vector<uint64_t> images = {0, 1}) {
-  PhiloxNoise noise(backend(), 3, std::move(images), {2, 4, 4});
+                       std::vector<Denoiser*> denoisers, std::vector<uint64_t> seeds = {3, 4}) {
+  PhiloxNoise noise(backend(), std::move(seeds), {2, 4, 4});
   const Sampled sampled =
       sample(trajectory, denoisers, *make_solver(backend(), solver, {.eta = 0.5}), noise, noise.initial());
   EXPECT_FALSE(sampled.cancelled);
@@ -117,7 +117,7 @@ TEST_P(Stitching, TheNextStepAllocatesNothing) {
     }
     int64_t first = 0, last = 0;
   } allocations;
-  PhiloxNoise noise(backend(), 3, {0, 1, 2}, {2, 6, 6});
+  PhiloxNoise noise(backend(), {3, 4, 5}, {2, 6, 6});
   Denoiser* const denoisers[] = {&small, &large};
   sample(stitched(0.4), denoisers, *make_solver(backend(), solver, {.eta = 0.5}), noise, noise.initial(),
          &allocations);
@@ -129,7 +129,7 @@ TEST_P(Stitching, TheNextStepAllocatesNothing) {
 TEST(Sample, WithEtaZeroNeedsNoNoise) {
   GaussianDenoiser large(0.7, 0.4);
   Denoiser* const denoisers[] = {&large};
-  PhiloxNoise start(backend(), 3, {0}, {2, 4, 4}), other(backend(), 4, {0}, {2, 4, 4});
+  PhiloxNoise start(backend(), {3}, {2, 4, 4}), other(backend(), {4}, {2, 4, 4});
   GivenNoise none(backend(), {}, 0, {1, 2, 4, 4});
   Ddim solver(backend(), 0);
   const Trajectory trajectory = stitched(1);

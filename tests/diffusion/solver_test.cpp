@@ -244,7 +244,7 @@ TEST(Ddpm, FixedVarianceGivesTheDistributionOfItsChain) {
       mean = slope * mean + of_x0 * (kMean - gain * std::sqrt(a) * kMean);
       variance = slope * slope * variance + beta * (1 - a_prev) / (1 - a);
     }
-    PhiloxNoise noise(backend(), 5, {0}, {1, 200, 200});
+    PhiloxNoise noise(backend(), {5}, {1, 200, 200});
     Ddpm solver(backend());
     const Moments found = moments(run(solver, trajectory, gaussian, noise, noise.initial()));
     EXPECT_NEAR(found.mean, mean, kMeanTolerance) << steps;
@@ -256,7 +256,7 @@ TEST(Ddpm, FixedVarianceGivesTheDistributionOfItsChain) {
 // variance of 0.157 where the data has 0.16. 10,000 numbers: twice the deviation of the estimates.
 TEST(Ddpm, ManyStepsGiveTheDistributionOfTheData) {
   GaussianDenoiser gaussian(kMean, kDeviation);
-  PhiloxNoise noise(backend(), 6, {0}, {1, 100, 100});
+  PhiloxNoise noise(backend(), {6}, {1, 100, 100});
   Ddpm solver(backend());
   const Moments found = moments(run(solver, respaced("1000"), gaussian, noise, noise.initial()));
   EXPECT_NEAR(found.mean, kMean, 2 * kMeanTolerance);
@@ -293,7 +293,7 @@ class LearnedGaussian final : public Denoiser {
 TEST(Ddpm, LearnedVarianceIsExactInFewSteps) {
   const Trajectory trajectory = respaced("5");
   LearnedGaussian learned(trajectory);
-  PhiloxNoise noise(backend(), 7, {0}, {1, 200, 200});
+  PhiloxNoise noise(backend(), {7}, {1, 200, 200});
   Ddpm solver(backend());
   const Moments found = moments(run(solver, trajectory, learned, noise, noise.initial()));
   EXPECT_NEAR(found.mean, kMean, kMeanTolerance);
@@ -305,7 +305,7 @@ TEST(Solvers, EndOnAPointOfAFiniteSet) {
   FiniteSetDenoiser ideal(points);
   for (const char* name : {"ddim", "ddpm"}) {
     const auto solver = make_solver(backend(), name, {});
-    PhiloxNoise noise(backend(), 8, {0, 1, 2, 3, 4, 5, 6, 7}, {1, 2, 2});
+    PhiloxNoise noise(backend(), {8, 9, 10, 11, 12, 13, 14, 15}, {1, 2, 2});
     const std::vector<float> x = values_of(run(*solver, respaced("100"), ideal, noise, noise.initial()));
     std::vector<int> hits(points.size());
     for (size_t n = 0; n < 8; ++n) {

@@ -27,7 +27,7 @@ std::vector<float> run(const std::string& solver, const std::vector<NoiseLevel>&
   const Trajectory trajectory(levels, std::vector<int>(levels.size() - 1, 0));
   testing::CountingDenoiser counting(denoiser);
   Denoiser* const denoisers[] = {&counting};
-  PhiloxNoise noise(backend(), 5, {0}, {1, 4, 4});
+  PhiloxNoise noise(backend(), {5}, {1, 4, 4});
   return values_of(
       sample(trajectory, denoisers, *make_solver(backend(), solver, options), noise, some_x(4)).x);
 }
@@ -176,7 +176,7 @@ constexpr const char* kMultistep[] = {"pndm", "dpm++2m", "dpm++2m_sde", "unipc"}
 // From `x` along levels first .. last of the trajectory, model 0 up to level `switch_at`, model 1 from there.
 Tensor stitch(Solver& solver, const std::vector<NoiseLevel>& levels, int first, int switch_at, Tensor x) {
   const GaussianDenoiser small(0.3, 0.5), large(kMean, kDeviation);
-  PhiloxNoise noise(backend(), 5, {0}, {1, 4, 4});
+  PhiloxNoise noise(backend(), {5}, {1, 4, 4});
   solver.reset();
   for (int i = first; i + 1 < std::ssize(levels); ++i) {
     const Denoiser& denoiser = i < switch_at ? static_cast<const Denoiser&>(small) : large;

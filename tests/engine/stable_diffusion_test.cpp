@@ -82,8 +82,8 @@ class StableDiffusion : public testing::Test {
   static Tensor latents_of(Backend& backend, const std::vector<ModelInfo>& infos,
                            const SampleOptions& options) {
     const RunSpec spec = make_run_spec(infos, options);
-    std::vector<std::string> texts = spec.prompts;
-    texts.push_back(spec.negative_prompt);
+    std::vector<std::string> texts = spec.options.prompts;
+    texts.push_back(spec.options.negative_prompt);
     const EncodedInputs inputs{
         .contexts = TextEncoder(backend, model_with_text_encoder(infos), 0).encode(texts), .init_latent = {}};
     std::vector<Model> models;
@@ -108,7 +108,7 @@ TEST_F(StableDiffusion, AgreesWithDiffusers) {
 TEST_F(StableDiffusion, IsSampledAsItsSchedulerSays) {
   const RunSpec spec = make_run_spec(
       infos(), {.fractions = {0.4, 0.6}, .steps = "50", .prompts = {kPrompt, "a"}, .batch_count = 2});
-  EXPECT_EQ(spec.sampler, "pndm");
+  EXPECT_EQ(spec.options.sampler, "pndm");
   EXPECT_EQ(spec.trajectory.size(), 51);
   EXPECT_EQ(spec.trajectory.steps_of(0), 20);  // (i + 1) / 51 <= 0.4
   EXPECT_EQ(spec.cfg_scale, 7.5);

@@ -52,7 +52,8 @@ class SweepTest : public FolderTest {
     Engine engine(infos_, kDevice);
     const auto fingerprints = fingerprints_of(sweep, "", engine.backend());
     const Measure measure = load_measure({}, sweep.metrics, sweep.picture(), sweep.specs[0].images());
-    SweepState state(path(name), resume, measure.description, sweep.metrics, fingerprints);
+    SweepState state(path(name), resume, measure.description, describe_timing(sweep, engine.backend()),
+                     sweep.metrics, fingerprints);
     EXPECT_TRUE(engine.load(sweep.specs, true, [] { return false; }));
     auto result = run_sweep(engine, sweep, measure, fingerprints, state, counting);
     if (result) state.finish(result->curve, sweep.title(), draw(result->figure), {});
@@ -125,7 +126,7 @@ TEST_F(SweepTest, WhatWasRefusedLeavesNothing) {
 
   fs::create_directory(path("t.parts"));
   const auto lock = FileLock::attempt(path("t.parts/lock"));
-  expect_usage("another sweep is at work there", [&] { swept(sweep, "t.png", false, counting); });
+  expect_usage("another process is at work there", [&] { swept(sweep, "t.png", false, counting); });
   EXPECT_TRUE(fs::exists(path("t.parts/lock")));
 }
 
@@ -134,33 +135,66 @@ TEST_F(SweepTest, ATrajectoryIsChosenForAGoal) {
   Engine engine(infos_, kDevice);
   EXPECT_TRUE(engine.load({&all, 1}, true, [] { return false; }));
   const auto never = [] { return false; };
-  const auto fast = choose_trajectory(engine, kBase, {.speedup = 1.5, .probes = 2}, true, never);
+  const auto fast = choose_trajectory(engine, kBase, {.speedup = 1.5, .probes = 2}, never);
   ASSERT_TRUE(fast);
   EXPECT_EQ(fast->models, names_of(infos_));
   EXPECT_GE(fast->speedup.value_or(0), 1.4);
   EXPECT_GT(fast->change, 0);
-  EXPECT_GT(chosen_run(infos_, kBase, *fast, true).trajectory.steps_of(0), 0);
-  const auto slow = choose_trajectory(engine, kBase, {.budget = 3600}, true, never);
+  EXPECT_GT(chosen_run(infos_, kBase, *fast).trajectory.steps_of(0), 0);
+  const auto slow = choose_trajectory(engine, kBase, {.budget = 3600}, never);
   ASSERT_TRUE(slow);
-  EXPECT_EQ(chosen_run(infos_, kBase, *slow, true).trajectory.steps_of(0), 0);
-  EXPECT_FALSE(choose_trajectory(engine, kBase, {.budget = 3600}, true, [] { return true; }));
+  EXPECT_EQ(chosen_run(infos_, kBase, *slow).trajectory.steps_of(0), 0);
+  EXPECT_FALSE(choose_trajectory(engine, kBase, {.budget = 3600}, [] { return true; }));
   expect_usage("no trajectory is that fast",
-               [&] { choose_trajectory(engine, kBase, {.budget = 1e-9}, true, never); });
+               [&] { choose_trajectory(engine, kBase, {.budget = 1e-9}, never); });
   expect_usage("too few", [&] { spec_of_all(infos_, {.steps = "1"}); });
+  // Of a curve's points only those that fit what is asked for.
+  Curve curve{.models = names_of(infos_), .cfg_scale = 1, .measured = "", .timed = "", .points = {}};
+  for (const char* steps : {"3", "2"}) {
+    SampleOptions one = kBase;
+    one.steps = steps;
+    one.fractions = {0, 1};
+    const RunSpec spec = make_run_spec(infos_, one);
+    curve.points.push_back({.kind = "steps",
+                            .label = steps,
+                            .fractions = {0, 1},
+                            .sampler = "ddim",
+                            .steps_option = steps,
+                            .steps = spec.trajectory.size(),
+                            .levels = hash_of_levels(spec.trajectory),
+                            .eta = 0,
+                            .assignment = format_assignment(spec.trajectory.assignment()),
+                            .evaluations = {0, spec.trajectory.size()},
+                            .runs = {{.run = steps,
+                                      .images = 2,
+                                      .seconds = 1,
+                                      .model_seconds = {0, 1},
+                                      .metrics = {{Metric::fid, *steps == '3' ? 9.0 : 1.0}}}},
+                            .mean = {},
+                            .deviation = {}});
+  }
+  summarise(curve);
+  Goal goal{.budget = 3600, .curve_file = "c.json", .curve = curve};
+  EXPECT_EQ(choose_trajectory(engine, kBase, goal, never)->steps, 2);  // the better one
+  goal.steps_said = true;
+  EXPECT_EQ(choose_trajectory(engine, kBase, goal, never)->steps, 3);
+  goal.sampler_said = true;
+  SampleOptions euler = kBase;
+  euler.sampler = "euler";
+  expect_usage("and these --steps and --sampler", [&] { choose_trajectory(engine, euler, goal, never); });
 
   // Written and read back it is the same, and what contradicts it is refused.
   const std::string file = write("plan.json", to_json(*fast));
   const ChosenTrajectory read = read_chosen_trajectory(file);
   EXPECT_EQ(to_json(read).substr(0, 200), to_json(*fast).substr(0, 200));
+  EXPECT_EQ(with_choice({{"seed", {"4"}}}, read).at("assignment"), Texts{fast->assignment});
+  expect_usage("excludes --ratio", [&] { with_choice({{"ratio", {"0.5"}}}, read); });
+  expect_usage("--cfg-scale 1, not 3", [&] { with_choice({{"cfg_scale", {"3"}}}, read); });
+  expect_usage("--steps 3, not 4", [&] { with_choice({{"steps", {"4"}}}, read); });
+  EXPECT_NO_THROW(with_choice({{"cfg_scale", {"1.0"}}}, read));  // the same in other words
   SampleOptions other = kBase;
-  other.fractions = {0.5, 0.5};
-  expect_usage("excludes --ratio", [&] { chosen_run(infos_, other, read, true); });
-  other = kBase;
-  other.cfg_scale = 3;
-  expect_usage("--cfg-scale 1, not 3", [&] { chosen_run(infos_, other, read, true); });
-  other = kBase;
-  other.steps = "4";
-  expect_usage("--steps 3, not 4", [&] { chosen_run(infos_, other, read, true); });
+  other.spacing.spacing = Spacing::trailing;
+  expect_usage("other noise levels", [&] { chosen_run(infos_, other, read); });
 }
 
 }  // namespace

@@ -211,7 +211,7 @@ TEST_F(ModelFilesTest, AFlowIsSampledAsAFlow) {
   EXPECT_EQ(info.noise.kind, "flow");
   EXPECT_EQ(info.prediction, Parameterization::flow);
   const RunSpec spec = make_run_spec({info, info}, {.fractions = {0.4, 0.6}, .steps = "10"});
-  EXPECT_EQ(spec.sampler, "flow_euler");
+  EXPECT_EQ(spec.options.sampler, "flow_euler");
   EXPECT_EQ(spec.trajectory.steps_of(0), 4);
   EXPECT_EQ(spec.trajectory[0].level, (NoiseLevel{1000, 0, 1}));
   EXPECT_EQ(spec.trajectory[9].next, kClean);

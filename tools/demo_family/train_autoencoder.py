@@ -129,7 +129,7 @@ def main():
     torch.manual_seed(args.seed)
 
     name = "decoder" if args.decoder_only else "autoencoder"
-    model = network(work, args.decoder_only).train().to(args.device)
+    model = network(work, args.decoder_only).train().to(args.device, memory_format=torch.channels_last)
     run = training.Training(os.path.join(work, f"{name}.pt"), [model], steps=args.crop_steps + args.whole_steps,
                             peak_rate=PEAK_RATE, warm_up=WARM_UP, decay=DECAY, seed=args.seed)
     average, = run.average.modules
@@ -138,7 +138,11 @@ def main():
     while run.goes_on():
         rng, generator = run.draws()
         x = pictures.to_tensor([data.draw_view(rng) for _ in range(BATCH)]).to(args.device)
-        run.update(loss_of(model, crop(x, rng) if run.step < args.crop_steps else x, run.step, generator))
+        if run.step < args.crop_steps:
+            x = crop(x, rng)
+        with training.autocast(args.device):
+            loss = loss_of(model, x.contiguous(memory_format=torch.channels_last), run.step, generator)
+        run.update(loss.float())
         run.log(BATCH)
         if due():
             run.save()

@@ -28,10 +28,6 @@ SPLITS = ("known", "captions", "emoji")
 JUDGED = ("known", "captions")  # what "best" means: an unseen emoji is a guess
 
 
-def has_fast_bf16(device):
-    return device != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
 class Noise:
     """x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps"""
 
@@ -93,7 +89,8 @@ class HeldOut:
 
 def networks(size, work, device):
     """The U-Net, the text encoder, and which of them learn."""
-    unet, text_encoder = models.unet(size).train().to(device), models.text_encoder().train().to(device)
+    unet = models.unet(size).train().to(device, memory_format=torch.channels_last)
+    text_encoder = models.text_encoder().train().to(device)
     if size == "l":
         return unet, text_encoder, [unet, text_encoder]
     large = checkpoint.load(os.path.join(work, "words-l", "best.pt"))
@@ -129,7 +126,7 @@ def main():
     store, noise = Latents(work, args.device), Noise(args.device)
     batches = Batches(store, args.seed)
     held_out = HeldOut(store, batches.tokenize, noise, args.device)
-    autocast = torch.autocast(args.device, torch.bfloat16, enabled=has_fast_bf16(args.device))
+    autocast = training.autocast(args.device)
     keep_due, grid_due = training.Clock(args.checkpoint_seconds), training.Clock(args.grid_seconds)
 
     def keep():
@@ -152,7 +149,8 @@ def main():
         t = torch.randint(1000, (BATCH,), generator=generator).to(args.device)
         eps = torch.randn(x0.shape, generator=generator).to(args.device)
         with autocast:
-            predicted = unet(noise.add(x0, eps, t), t, text_encoder(ids).last_hidden_state).sample
+            x_t = noise.add(x0, eps, t).contiguous(memory_format=torch.channels_last)
+            predicted = unet(x_t, t, text_encoder(ids).last_hidden_state).sample
         run.update((noise.weight(t) * (predicted.float() - eps).square().mean(dim=(1, 2, 3))).mean())
         run.log(BATCH)
         if keep_due():

@@ -231,6 +231,11 @@ struct BackendOptions {
   int threads = 0;             // 0: all the processors of this process
 };
 
+inline constexpr int kMostThreads = 1024;
+
+// What `auto` comes to on this machine. Throws what make_backend throws.
+DType compute_dtype(const BackendOptions& options);
+
 // Throws Error{usage} for an unknown device or type, naming the known ones.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 

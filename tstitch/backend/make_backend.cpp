@@ -9,8 +9,6 @@
 namespace tstitch {
 namespace {
 
-constexpr int kMostThreads = 1024;
-
 // Processors this process may run on: a container's or taskset's share, not the machine's.
 int available_processors() {
   cpu_set_t set;
@@ -19,20 +17,22 @@ int available_processors() {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
+DType compute_dtype(const BackendOptions& options) {
   check(options.dtype == "auto" || options.dtype == "f32" || options.dtype == "bf16", ErrorKind::usage,
         "unknown type \"", printable(options.dtype), "\"; known are auto, f32 and bf16");
   check(options.threads >= 0 && options.threads <= kMostThreads, ErrorKind::usage, options.threads,
         " threads; expected 0 (all processors) to ", kMostThreads);
-  if (options.device == "reference")
-    return std::make_unique<ReferenceBackend>(options.dtype == "bf16" ? DType::bf16 : DType::f32);
-  check(options.device == "cpu", ErrorKind::usage, "unknown device \"", printable(options.device),
-        "\"; known are cpu and reference");
+  check(options.device == "cpu" || options.device == "reference", ErrorKind::usage, "unknown device \"",
+        printable(options.device), "\"; known are cpu and reference");
+  const bool by_itself = options.dtype == "auto" && options.device == "cpu" && cpu::chosen_isa().native_bf16;
+  return options.dtype == "bf16" || by_itself ? DType::bf16 : DType::f32;
+}
 
-  const cpu::Isa& isa = cpu::chosen_isa();
-  const bool bf16 = options.dtype == "bf16" || (options.dtype == "auto" && isa.native_bf16);
-  return std::make_unique<CpuBackend>(bf16 ? DType::bf16 : DType::f32,
-                                      options.threads ? options.threads : available_processors(), isa);
+std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
+  const DType dtype = compute_dtype(options);
+  if (options.device == "reference") return std::make_unique<ReferenceBackend>(dtype);
+  return std::make_unique<CpuBackend>(dtype, options.threads ? options.threads : available_processors(),
+                                      cpu::chosen_isa());
 }
 
 }  // namespace tstitch

@@ -12,30 +12,29 @@ namespace tstitch {
 
 // ---- from a seed
 
-SeededNoise::SeededNoise(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw)
-    : seed_(seed), images_(std::move(images)), backend_(backend), chw_(chw) {
+SeededNoise::SeededNoise(Backend& backend, std::vector<uint64_t> seeds, const Shape& chw)
+    : seeds_(std::move(seeds)), backend_(backend), chw_(chw) {
   check_internal(chw.rank() == 3, "a latent of the shape ", to_string(chw), ", expected (C, H, W)");
 }
 
 Tensor SeededNoise::draw(uint32_t number) {
-  Tensor noise({std::ssize(images_), chw_[0], chw_[1], chw_[2]}, DType::f32);  // (N, C, H, W)
+  Tensor noise({std::ssize(seeds_), chw_[0], chw_[1], chw_[2]}, DType::f32);  // (N, C, H, W)
   const auto size = static_cast<size_t>(chw_.elements());
-  for (size_t row = 0; row < images_.size(); ++row)
+  for (size_t row = 0; row < seeds_.size(); ++row)
     fill(row, number, {noise.data<float>() + row * size, size});
   return to_channels_last(backend_, backend_.upload(noise));
 }
 
 void PhiloxNoise::fill(size_t row, uint32_t draw, std::span<float> out) {
-  const auto low = static_cast<uint32_t>(images_[row]), high = static_cast<uint32_t>(images_[row] >> 32);
   for (size_t e = 0; e < out.size(); e += 4) {
-    const auto normal = philox_normal(philox({static_cast<uint32_t>(e / 4), draw, low, high}, seed_));
+    const auto normal = philox_normal(philox({static_cast<uint32_t>(e / 4), draw, 0, 0}, seeds_[row]));
     std::copy_n(normal.begin(), std::min<size_t>(4, out.size() - e), out.begin() + e);
   }
 }
 
-TorchNoise::TorchNoise(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw)
-    : SeededNoise(backend, seed, std::move(images), chw) {
-  for (size_t row = 0; row < images_.size(); ++row) streams_.push_back(start(row));
+TorchNoise::TorchNoise(Backend& backend, std::vector<uint64_t> seeds, const Shape& chw)
+    : SeededNoise(backend, std::move(seeds), chw) {
+  for (size_t row = 0; row < seeds_.size(); ++row) streams_.push_back(start(row));
 }
 
 void TorchNoise::fill(size_t row, uint32_t draw, std::span<float> out) {
@@ -45,7 +44,7 @@ void TorchNoise::fill(size_t row, uint32_t draw, std::span<float> out) {
 }
 
 void TorchCudaNoise::fill(size_t row, uint32_t draw, std::span<float> out) {
-  torch_cuda_randn(seed_ + images_[row], draw, out);
+  torch_cuda_randn(seeds_[row], draw, out);
 }
 
 namespace {
@@ -54,12 +53,12 @@ using Made = std::unique_ptr<NoiseSource>;
 
 struct Entry {
   std::string_view name;
-  Made (*make)(Backend&, uint64_t seed, std::vector<uint64_t> images, const Shape& chw);
+  Made (*make)(Backend&, std::vector<uint64_t> seeds, const Shape& chw);
 };
 
 template <class Noise>
-Made make(Backend& backend, uint64_t seed, std::vector<uint64_t> images, const Shape& chw) {
-  return std::make_unique<Noise>(backend, seed, std::move(images), chw);
+Made make(Backend& backend, std::vector<uint64_t> seeds, const Shape& chw) {
+  return std::make_unique<Noise>(backend, std::move(seeds), chw);
 }
 
 constexpr Entry kNoises[] = {
@@ -73,11 +72,20 @@ bool is_noise(std::string_view name) {
   return std::ranges::any_of(kNoises, [&](const Entry& entry) { return entry.name == name; });
 }
 
-std::unique_ptr<NoiseSource> make_noise(Backend& backend, std::string_view name, uint64_t seed,
-                                        std::vector<uint64_t> images, const Shape& chw) {
+std::unique_ptr<NoiseSource> make_noise(Backend& backend, std::string_view name, std::vector<uint64_t> seeds,
+                                        const Shape& chw) {
   for (const Entry& entry : kNoises)
-    if (entry.name == name) return entry.make(backend, seed, std::move(images), chw);
+    if (entry.name == name) return entry.make(backend, std::move(seeds), chw);
   fail(ErrorKind::usage, "noise '", printable(std::string(name)), "', expected one of ", noise_names());
+}
+
+uint64_t seed_of(std::string_view noise, uint64_t seed, int64_t image) {
+  if (noise != "philox") return seed + static_cast<uint64_t>(image);
+  if (image == 0) return seed;
+  const auto i = static_cast<uint64_t>(image);
+  // The draw ~3 keeps this stream apart from the noise's and others' of the seed.
+  const PhiloxBlock block = philox({static_cast<uint32_t>(i), ~3u, static_cast<uint32_t>(i >> 32), 0}, seed);
+  return ((uint64_t{block[0]} << 32) | block[1]) >> 11;
 }
 
 // ---- given

@@ -22,6 +22,7 @@ namespace {
 struct Entry {
   std::string_view name;
   std::unique_ptr<Solver> (*make)(Backend&, const SolverOptions&);
+  SolverTraits traits;
 };
 
 using Made = std::unique_ptr<Solver>;
@@ -38,17 +39,25 @@ Made make_dpm_solver(Backend& backend, const SolverOptions&) {
   return std::make_unique<DpmSolver2M>(backend, stochastic);
 }
 
-constexpr std::array<Entry, 11> kSolvers = {{{"ddim", make_ddim},
-                                             {"ddpm", make<Ddpm>},
-                                             {"pndm", make<Pndm>},
-                                             {"euler", make<Euler>},
-                                             {"euler_a", make<EulerAncestral>},
-                                             {"heun", make<Heun>},
-                                             {"dpm++2m", make_dpm_solver<false>},
-                                             {"dpm++2m_sde", make_dpm_solver<true>},
-                                             {"unipc", make<UniPc>},
-                                             {"lcm", make<Lcm>},
-                                             {"flow_euler", make<Euler>}}};
+constexpr std::array<Entry, 11> kSolvers = {
+    {{"ddim", make_ddim, {.eta = true}},
+     {"ddpm", make<Ddpm>, {.noise = true}},
+     {"pndm", make<Pndm>, {.multistep = true}},
+     {"euler", make<Euler>, {}},
+     {"euler_a", make<EulerAncestral>, {.noise = true}},
+     {"heun", make<Heun>, {}},
+     {"dpm++2m", make_dpm_solver<false>, {.multistep = true}},
+     {"dpm++2m_sde", make_dpm_solver<true>, {.multistep = true, .noise = true}},
+     {"unipc", make<UniPc>, {.multistep = true}},
+     {"lcm", make<Lcm>, {.noise = true}},
+     {"flow_euler", make<Euler>, {}}}};
+
+const Entry& entry_of(std::string_view name) {
+  const auto entry = std::ranges::find(kSolvers, name, &Entry::name);
+  check(entry != kSolvers.end(), ErrorKind::usage, "sampler '", printable(std::string(name)),
+        "', expected one of ", solver_names());
+  return *entry;
+}
 
 }  // namespace
 
@@ -58,13 +67,11 @@ bool is_solver(std::string_view name) {
   return std::ranges::any_of(kSolvers, [&](const Entry& entry) { return entry.name == name; });
 }
 
+SolverTraits traits_of(std::string_view name) { return entry_of(name).traits; }
+
 std::unique_ptr<Solver> make_solver(Backend& backend, std::string_view name, const SolverOptions& options) {
-  for (const Entry& entry : kSolvers) {
-    if (entry.name != name) continue;
-    auto solver = entry.make(backend, options);
-    return options.reset_at_switch ? std::make_unique<ResetAtSwitch>(std::move(solver)) : std::move(solver);
-  }
-  fail(ErrorKind::usage, "sampler '", printable(std::string(name)), "', expected one of ", solver_names());
+  auto solver = entry_of(name).make(backend, options);
+  return options.reset_at_switch ? std::make_unique<ResetAtSwitch>(std::move(solver)) : std::move(solver);
 }
 
 }  // namespace tstitch

@@ -37,6 +37,14 @@ struct SolverOptions {
 std::string solver_names();  // "ddim, ddpm, ..."
 bool is_solver(std::string_view name);
 
+// What of SolverOptions and of the noise a solver takes notice of.
+struct SolverTraits {
+  bool eta = false;        // how much noise it adds is a choice
+  bool multistep = false;  // remembers earlier steps
+  bool noise = false;      // always adds noise
+};
+SolverTraits traits_of(std::string_view name);  // Error{usage} for an unknown one
+
 // Throws Error{usage} for an unknown name, naming the known ones, and for options out of range.
 std::unique_ptr<Solver> make_solver(Backend& backend, std::string_view name, const SolverOptions& options);
 

@@ -68,7 +68,8 @@ std::string format_assignment(std::span<const int> assignment) {
   return text;
 }
 
-std::vector<int> parse_assignment(std::string_view text, int steps) {
+std::vector<int> parse_assignment(std::string_view text) {
+  constexpr int kMostSteps = 1'000'000;
   const std::string shown = printable(std::string(text));
   const auto number = [&](std::string_view part, int least) {
     int value = 0;
@@ -84,13 +85,18 @@ std::vector<int> parse_assignment(std::string_view text, int steps) {
     const size_t star = pair.find('*');
     const int denoiser = number(pair.substr(0, star), 0);
     const int count = star == std::string_view::npos ? 1 : number(pair.substr(star + 1), 1);
-    check(count <= steps - std::ssize(assignment), ErrorKind::usage, "assignment '", shown,
-          "' has more than ", steps, " steps");
+    check(count <= kMostSteps - std::ssize(assignment), ErrorKind::usage, "assignment '", shown,
+          "' has more than ", kMostSteps, " steps");
     assignment.insert(assignment.end(), count, denoiser);
     begin = text.find_first_not_of(' ', begin + pair.size());
   }
-  check(std::ssize(assignment) == steps, ErrorKind::usage, "assignment '", shown, "' has ", assignment.size(),
-        " steps, expected ", steps);
+  return assignment;
+}
+
+std::vector<int> parse_assignment(std::string_view text, int steps) {
+  std::vector<int> assignment = parse_assignment(text);
+  check(std::ssize(assignment) == steps, ErrorKind::usage, "assignment '", printable(std::string(text)),
+        "' has ", assignment.size(), " steps, expected ", steps);
   return assignment;
 }
 

@@ -58,7 +58,8 @@ class Trajectory {
 
 // An assignment as text, "0*40 1*60": 40 steps of denoiser 0, then 60 of denoiser 1.
 std::string format_assignment(std::span<const int> assignment);
-// The inverse. The counts must add up to `steps`; "0" is short for "0*1". Throws Error{usage}.
+// The inverse; "0" is short for "0*1". Throws Error{usage}, also where the counts do not add up to `steps`.
+std::vector<int> parse_assignment(std::string_view text);
 std::vector<int> parse_assignment(std::string_view text, int steps);
 
 }  // namespace tstitch

@@ -35,8 +35,8 @@ AdaptiveBatch::AdaptiveBatch(Backend& backend, std::span<const Model> models, co
     : backend_(backend),
       rule_(images.count, *spec.switch_threshold),
       denoiser_(backend, [=, &backend, &spec, &inputs](int model, std::span<const int64_t> rows) {
-        std::vector<uint64_t> of_rows;
-        for (const int64_t row : rows) of_rows.push_back(static_cast<uint64_t>(images.first + row));
+        std::vector<int64_t> of_rows;
+        for (const int64_t row : rows) of_rows.push_back(images.first + row);
         const auto i = static_cast<size_t>(model);
         return std::make_unique<TimedDenoiser>(make_denoiser(backend, models[i], spec, of_rows, inputs),
                                                times[i]);

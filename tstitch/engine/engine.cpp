@@ -21,17 +21,19 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   // First, so that one that does not fit is known before the long part.
   const ModelInfo& last = infos_.back();
   const RunSpec& spec = specs.front();
-  const bool from_picture = static_cast<bool>(spec.init_image);
+  const bool from_picture = static_cast<bool>(spec.options.init_image);
   if ((pictures || from_picture) && !last.pixels)
     autoencoder_ = load_decoder(*backend_, vae_, last, from_picture);
   if (from_picture)
-    inputs_.init_latent = autoencoder_ ? encode(*backend_, *autoencoder_, spec.init_image)
-                                       : spec.init_image.reshape({1, spec.channels, spec.height, spec.width});
+    inputs_.init_latent = autoencoder_
+                              ? encode(*backend_, *autoencoder_, spec.options.init_image)
+                              : spec.options.init_image.reshape({1, spec.channels, spec.height, spec.width});
   if (last.context_width) {
-    std::vector<std::string> texts = spec.prompts;
-    texts.push_back(spec.negative_prompt);
+    std::vector<std::string> texts = spec.options.prompts;
+    texts.push_back(spec.options.negative_prompt);
     // Gone before the models come: its memory serves them.
-    inputs_.contexts = TextEncoder(*backend_, model_with_text_encoder(infos_), spec.clip_skip).encode(texts);
+    inputs_.contexts =
+        TextEncoder(*backend_, model_with_text_encoder(infos_), spec.options.clip_skip).encode(texts);
   }
   for (size_t i = 0; i < models_.size(); ++i) {
     const auto uses = [&](const RunSpec& s) { return s.uses(static_cast<int>(i)); };
@@ -129,7 +131,7 @@ double Engine::estimate(const RunSpec& spec) {
 
 double batches_in(const RunSpec& spec) {
   // time_evaluation takes the batch of a run that does not fill one.
-  const int64_t batch = std::min(spec.batch_size, spec.images());
+  const int64_t batch = std::min(spec.options.batch_size, spec.images());
   return static_cast<double>(spec.images()) / static_cast<double>(batch);
 }
 

@@ -5,14 +5,15 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/hash.h"
 #include "tstitch/base/join.h"
 #include "tstitch/base/version.h"
 #include "tstitch/condition/class_names.h"
 #include "tstitch/io/json.h"
+#include "tstitch/io/png.h"
 
 namespace tstitch {
 namespace {
@@ -65,24 +66,16 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
                        {"load_ms", milliseconds(models[i].load_seconds)}});
     if (!spec.switch_threshold) entries.back()["steps"] = spec.trajectory.steps_of(static_cast<int>(i));
   }
-  ordered_json json = {{"version", kVersion},
-                       {"device", device},
-                       {"trajectory", trajectory_json(spec, names)},
-                       {"models", entries},
-                       {"images", spec.images()},
-                       {"batch_size", spec.batch_size},
-                       {"sampler", spec.sampler},
-                       {"eta", spec.solver.eta},
-                       {"solver_reset", spec.solver.reset_at_switch},
-                       {"cfg_scale", spec.cfg_scale},
-                       {"cfg_channels", spec.cfg_channels},
-                       {"seed", spec.seed},
-                       {"rng", spec.rng},
-                       {"latent_shape", {spec.images(), spec.channels, spec.height, spec.width}},
-                       {"load_ms", milliseconds(load_seconds(models))}};
-  if (!spec.prompts.empty()) {
-    json["prompts"] = spec.prompts;
-    json["negative_prompt"] = spec.negative_prompt;
+  ordered_json json = {{"version", kVersion}};
+  json.update(to_json(spec.options));
+  json["device"] = device;
+  json["trajectory"] = trajectory_json(spec, names);
+  json["models"] = entries;
+  json["images"] = spec.images();
+  json["latent_shape"] = {spec.images(), spec.channels, spec.height, spec.width};
+  json["load_ms"] = milliseconds(load_seconds(models));
+  for (int64_t i = 0; i < spec.images(); ++i) json["seeds"].push_back(spec.seed_of(i));
+  if (!spec.options.prompts.empty()) {
     json["prompt_of_image"] = spec.subjects;
   } else {
     const ClassNames class_names(models.back().info);
@@ -94,10 +87,11 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
 
 // What the images show, or one of them.
 std::vector<std::string> subjects(const RunSpec& spec, const ModelInfo& model, int64_t image) {
-  if (!spec.prompts.empty())
+  if (!spec.options.prompts.empty())
     return image < 0
-               ? spec.prompts
-               : std::vector{spec.prompts[static_cast<size_t>(spec.subjects[static_cast<size_t>(image)])]};
+               ? spec.options.prompts
+               : std::vector{
+                     spec.options.prompts[static_cast<size_t>(spec.subjects[static_cast<size_t>(image)])]};
   const ClassNames names(model);
   std::vector<std::string> texts;
   for (size_t i = 0; i < spec.subjects.size(); ++i)
@@ -119,10 +113,18 @@ std::string stitched_text(const RunSpec& spec, std::span<const ModelInfo> models
   return used + switches;
 }
 
-std::string hash_text(uint64_t hash) {
-  char text[32];
-  std::snprintf(text, sizeof text, "fnv1a64:%016llx", static_cast<unsigned long long>(hash));
-  return text;
+// What makes one image of the run alone.
+SampleOptions options_of(const RunSpec& spec, int64_t image) {
+  SampleOptions options = spec.options;
+  const int64_t subject = spec.subjects[static_cast<size_t>(image)];
+  options.seed = spec.seed_of(image);
+  options.batch_count = 1;
+  options.random_classes = false;
+  if (options.prompts.empty())
+    options.classes = {subject};
+  else
+    options.prompts = {options.prompts[static_cast<size_t>(subject)]};
+  return options;
 }
 
 }  // namespace
@@ -168,7 +170,7 @@ std::string json_report(const RunSpec& spec, std::span<const Model> models, cons
   report["total_ms"] = milliseconds(load_seconds(models) + result.seconds + result.decode_seconds);
   report["peak_memory_bytes"] = peak_memory_bytes();
   report["sampled_images"] = result.images;
-  if (result.images == spec.images()) report["latents_hash"] = hash_text(result.latents_hash);
+  if (result.images == spec.images()) report["latents_hash"] = "fnv1a64:" + hex(result.latents_hash);
   report["outputs"] = outputs;
   return json_text(report);
 }
@@ -182,19 +184,30 @@ std::string json_estimate(const RunSpec& spec, std::span<const Model> models, co
 
 std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
                                                           std::span<const ModelInfo> models, int64_t image) {
+  const SampleOptions options = image < 0 ? spec.options : options_of(spec, image);
   std::string subject = join(subjects(spec, models.back(), image));
-  if (!spec.negative_prompt.empty()) subject += "\nNegative prompt: " + spec.negative_prompt;
-  std::string sampler = spec.sampler;
+  if (!options.negative_prompt.empty()) subject += "\nNegative prompt: " + options.negative_prompt;
+  std::string sampler = spec.options.sampler;
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
 
   const int64_t unit = models.back().pixels_per_latent;
-  std::string parameters =
-      concat(subject, "\nSteps: ", spec.trajectory.size(), ", Sampler: ", sampler,
-             ", CFG scale: ", spec.cfg_scale, ", Seed: ", spec.seed, ", RNG: ", spec.rng,
-             ", Size: ", spec.width * unit, "x", spec.height * unit, ", ", stitched_text(spec, models));
+  std::string parameters = concat(subject, "\nSteps: ", options.steps, ", Sampler: ", sampler);
+  for (const auto& [label, value] : labelled(options, spec, models))
+    parameters += concat(", ", label, ": ", value);
+  parameters +=
+      concat(", Size: ", spec.width * unit, "x", spec.height * unit, ", ", stitched_text(spec, models));
   if (image >= 0) parameters += concat(", Image: ", image);
   parameters += concat(", Version: tstitch ", kVersion);
-  return {{"parameters", parameters}, {"Software", concat("tstitch ", kVersion)}};
+  return {{"parameters", parameters},
+          {kOptionsKeyword, to_json(options).dump(-1, ' ', true, ordered_json::error_handler_t::replace)},
+          {"Software", concat("tstitch ", kVersion)}};
+}
+
+Said read_png_options(const std::string& path) {
+  const auto text = read_png_text(path, kOptionsKeyword);
+  check(text.has_value(), ErrorKind::input, "\"", printable(path),
+        "\" does not say how it was made: expected a .png of tstitch, made without --no-metadata");
+  return said_of(parse_json(*text, path), path);
 }
 
 }  // namespace tstitch

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "tstitch/engine/fields.h"
 #include "tstitch/engine/run.h"
 #include "tstitch/engine/run_spec.h"
 #include "tstitch/zoo/model.h"
@@ -35,8 +36,13 @@ std::string json_estimate(const RunSpec& spec, std::span<const Model> models, co
                           double estimated_seconds);
 
 // Key and text pairs for a PNG file: `parameters` in the form of A1111's web UI, with the names of the models
-// and the steps of each; `image` is an index into spec.subjects, or -1 for a grid of all.
+// and the steps of each, and kOptionsKeyword: the options (fields.h) that make the picture again. `image` is
+// an index into spec.subjects, or -1 for a grid of all.
 std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
                                                           std::span<const ModelInfo> models, int64_t image);
+inline constexpr const char* kOptionsKeyword = "tstitch";
+
+// What png_text says of the options of a picture. Throws Error{input} for a file that says nothing.
+Said read_png_options(const std::string& path);
 
 }  // namespace tstitch

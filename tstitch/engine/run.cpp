@@ -16,30 +16,34 @@
 namespace tstitch {
 namespace {
 
-std::vector<uint64_t> indices_of(IndexRange images) {
-  std::vector<uint64_t> indices(static_cast<size_t>(images.count));
-  std::iota(indices.begin(), indices.end(), static_cast<uint64_t>(images.first));
+std::vector<int64_t> indices_of(IndexRange images) {
+  std::vector<int64_t> indices(static_cast<size_t>(images.count));
+  std::iota(indices.begin(), indices.end(), images.first);
   return indices;
 }
 
+std::vector<uint64_t> seeds_of(const RunSpec& spec, std::span<const int64_t> images) {
+  std::vector<uint64_t> seeds;
+  for (const int64_t image : images) seeds.push_back(spec.seed_of(image));
+  return seeds;
+}
+
 // What these images of the run show.
-Conditions conditions_of(const RunSpec& spec, const EncodedInputs& inputs, std::span<const uint64_t> images) {
+Conditions conditions_of(const RunSpec& spec, const EncodedInputs& inputs, std::span<const int64_t> images) {
   Conditions conditions{.subjects = {},
-                        .images = {images.begin(), images.end()},
-                        .seed = spec.seed,
-                        .null_context = spec.null_context,
+                        .seeds = seeds_of(spec, images),
+                        .null_context = spec.options.null_context,
                         .contexts = inputs.contexts};
-  for (const uint64_t image : images)
-    conditions.subjects.push_back(spec.subjects[static_cast<size_t>(image)]);
+  for (const int64_t image : images) conditions.subjects.push_back(spec.subjects[static_cast<size_t>(image)]);
   return conditions;
 }
 
 std::unique_ptr<NoiseSource> noise_of(Backend& backend, const RunSpec& spec, IndexRange images) {
   const Shape chw = {spec.channels, spec.height, spec.width};
-  auto drawn = make_noise(backend, spec.rng, spec.seed, indices_of(images), chw);
-  if (!spec.given.initial && !spec.given.steps) return drawn;
+  auto drawn = make_noise(backend, spec.options.rng, seeds_of(spec, indices_of(images)), chw);
+  if (!spec.options.given.initial && !spec.options.given.steps) return drawn;
   const Shape nchw = {images.count, spec.channels, spec.height, spec.width};
-  return std::make_unique<GivenNoise>(backend, spec.given, images.first, nchw, std::move(drawn));
+  return std::make_unique<GivenNoise>(backend, spec.options.given, images.first, nchw, std::move(drawn));
 }
 
 // x at the trajectory's first level: noise, or the initial picture under noise (q(x_t | x_0)).
@@ -144,8 +148,8 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
   double sink_seconds = 0;
   RunResult result{.latents = {}, .models = std::vector<ModelTime>(models.size())};
   if (spec.switch_threshold) result.small_steps.resize(static_cast<size_t>(spec.trajectory.size()) + 1);
-  const auto solver = make_solver(backend, spec.sampler, spec.solver);
-  const std::vector<IndexRange> batches = batches_of(images, spec.batch_size);
+  const auto solver = make_solver(backend, spec.options.sampler, spec.solver);
+  const std::vector<IndexRange> batches = batches_of(images, spec.options.batch_size);
 
   for (size_t batch = 0; batch < batches.size(); ++batch) {
     const auto [first, count] = batches[batch];
@@ -202,11 +206,12 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
 
 // Guidance doubles the batch, [conditions; null].
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        std::span<const uint64_t> images, const EncodedInputs& inputs) {
+                                        std::span<const int64_t> images, const EncodedInputs& inputs) {
   Conditions conditions = conditions_of(spec, inputs, images);
   if (spec.guided()) {
     conditions.subjects.resize(2 * images.size(), Conditions::kNull);
-    conditions.images.insert(conditions.images.end(), images.begin(), images.end());
+    const std::vector<uint64_t> seeds = conditions.seeds;
+    conditions.seeds.insert(conditions.seeds.end(), seeds.begin(), seeds.end());
   }
   auto denoiser = std::make_unique<NetworkDenoiser>(
       backend, model.network->bind(conditions, spec.height, spec.width), model.info.prediction);
@@ -220,12 +225,13 @@ std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, co
 }
 
 int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
-  return std::ssize(levels_asked(spec.trajectory, *make_solver(backend, spec.sampler, spec.solver), model));
+  return std::ssize(
+      levels_asked(spec.trajectory, *make_solver(backend, spec.options.sampler, spec.solver), model));
 }
 
 double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int repeats,
                        const EncodedInputs& inputs) {
-  const int64_t count = std::min(spec.batch_size, spec.images());
+  const int64_t count = std::min(spec.options.batch_size, spec.images());
   const auto denoiser = make_denoiser(backend, model, spec, {0, count}, inputs);
   const Tensor x = noise_of(backend, spec, {0, count})->initial();
   const NoiseLevel level = spec.trajectory[0].level;

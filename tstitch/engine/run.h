@@ -91,7 +91,7 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
 // The model as a run asks it about these images of the spec: bound to what they show, guidance included. The
 // model must outlive it.
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        std::span<const uint64_t> images, const EncodedInputs& inputs = {});
+                                        std::span<const int64_t> images, const EncodedInputs& inputs = {});
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
                                         IndexRange images, const EncodedInputs& inputs = {});
 

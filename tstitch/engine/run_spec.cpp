@@ -7,6 +7,10 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/philox.h"
 #include "tstitch/diffusion/adaptive_switch.h"
+#include "tstitch/engine/init_image.h"
+#include "tstitch/io/npy.h"
+#include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/model.h"
 
 namespace tstitch {
 namespace {
@@ -23,39 +27,57 @@ void check_stitchable(const std::vector<ModelInfo>& models) {
   }
 }
 
-std::vector<int> assign(const SampleOptions& options, SwitchRule rule, size_t models,
-                        std::span<const double> timesteps, int train_timesteps) {
+// Exactly one way of saying who serves which step; without any, 0.4 for the first of two models, equal shares
+// of more.
+void settle_shares(SampleOptions& options, size_t models) {
+  const int ways = !options.fractions.empty() + !options.switch_steps.empty() + !options.assignment.empty() +
+                   options.adaptive;
+  check(
+      ways <= 1 || !options.adaptive, ErrorKind::usage,
+      "--switch auto decides during sampling who serves a step: it excludes shares, --switch-step and plans");
+  check(ways <= 1, ErrorKind::usage, "shares, --switch-step and plans exclude each other");
+  if (ways == 0)
+    options.fractions = models == 2 ? std::vector<double>{0.4, 0.6}
+                                    : std::vector<double>(models, 1.0 / static_cast<double>(models));
+}
+
+void check_adaptive(const SampleOptions& options, size_t models) {
+  check(models == 2, ErrorKind::usage, "--switch auto leads from a small model to a large one, but there ",
+        models == 1 ? "is 1 model" : concat("are ", models, " models"));
+  check(!options.solver_reset, ErrorKind::usage,
+        "--solver-reset forgets the steps of a whole batch at once, and with --switch auto its images"
+        " switch one by one");
+}
+
+// Of the steps between `levels`, the last of those between `all`.
+std::vector<int> assign(const SampleOptions& options, const ModelInfo& model, size_t models,
+                        std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
+  const size_t steps = levels.size() - 1;
   if (options.adaptive) {
-    check(options.fractions.empty() && options.switch_steps.empty() && options.assignment.empty(),
-          ErrorKind::usage,
-          "--switch auto decides during sampling who serves a step: it excludes shares,"
-          " --switch-step and plans");
-    check(models == 2, ErrorKind::usage, "--switch auto leads from a small model to a large one, but there ",
-          models == 1 ? "is 1 model" : concat("are ", models, " models"));
-    check(!options.solver_reset, ErrorKind::usage,
-          "--solver-reset forgets the steps of a whole batch at once, and with --switch auto its images"
-          " switch one by one");
-    return std::vector<int>(timesteps.size());
+    check_adaptive(options, models);
+    return std::vector<int>(steps);
   }
   if (!options.assignment.empty()) {
     const auto [least, most] = std::ranges::minmax(options.assignment);
-    check(options.assignment.size() == timesteps.size(), ErrorKind::usage, "models are named for ",
-          options.assignment.size(), " steps, but the trajectory has ", timesteps.size());
+    check(options.assignment.size() == steps, ErrorKind::usage, "models are named for ",
+          options.assignment.size(), " steps, but the trajectory has ", steps);
     check(0 <= least && most < static_cast<int>(models), ErrorKind::usage, "a step is for model ",
           (least < 0 ? least : most) + 1, ", but there are ", models);
     return options.assignment;
   }
+  std::vector<int> assignment;  // of all steps: shares do not depend on where a run starts
   if (!options.switch_steps.empty()) {
     check(options.switch_steps.size() + 1 == models, ErrorKind::usage, "--switch-step names ",
           options.switch_steps.size(), " switches, expected ", models - 1, " for ", models, " models");
-    return assign_at(options.switch_steps, static_cast<int>(timesteps.size()));
+    assignment = assign_at(options.switch_steps, static_cast<int>(all.size()) - 1);
+  } else {
+    check(options.fractions.size() == models, ErrorKind::usage, options.fractions.size(), " fractions for ",
+          models, " models");
+    std::vector<double> timesteps;
+    for (const NoiseLevel& level : all.first(all.size() - 1)) timesteps.push_back(level.t);
+    assignment = assign_steps(*options.switch_rule, options.fractions, timesteps, model.noise.timesteps);
   }
-  std::vector<double> fractions = options.fractions;
-  if (fractions.empty())
-    fractions = models == 2 ? std::vector<double>{0.4, 0.6}
-                            : std::vector<double>(models, 1.0 / static_cast<double>(models));
-  check(fractions.size() == models, ErrorKind::usage, fractions.size(), " fractions for ", models, " models");
-  return assign_steps(rule, fractions, timesteps, train_timesteps);
+  return {assignment.end() - static_cast<std::ptrdiff_t>(steps), assignment.end()};
 }
 
 // Each of `asked` as often as the options say.
@@ -85,10 +107,9 @@ std::vector<int64_t> image_classes(const SampleOptions& options, const ModelInfo
         " draws classes and understands no text: expected --class instead of a prompt");
   if (options.random_classes) {
     std::vector<int64_t> classes;
-    for (uint64_t i = 0; i < static_cast<uint64_t>(options.batch_count); ++i) {
+    for (int64_t i = 0; i < options.batch_count; ++i) {
       // The purpose ~0 keeps this stream apart from the noise's (tstitch/diffusion/noise.h).
-      const PhiloxBlock block =
-          philox({0, ~0u, static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32)}, options.seed);
+      const PhiloxBlock block = philox({0, ~0u, 0, 0}, seed_of(options.rng, options.seed, i));
       classes.push_back(
           static_cast<int64_t>((uint64_t{block[0]} * static_cast<uint64_t>(num_classes)) >> 32));
     }
@@ -120,8 +141,8 @@ int64_t guided_channels(const SampleOptions& options, const ModelInfo& model) {
 }
 
 // What the user, else the model's scheduler, else the model's reference says about the spacing.
-SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& defaults,
-                          std::string_view sampler) {
+SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& defaults) {
+  const std::string& sampler = options.sampler;
   SpacingOptions spacing = options.spacing;
   if (!spacing.spacing) spacing.spacing = defaults.spacing.spacing;
   if (!spacing.spacing && (sampler == "ddim" || sampler == "ddpm")) spacing.spacing = defaults.ddim_spacing;
@@ -130,11 +151,11 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
   return spacing;
 }
 
-std::vector<NoiseLevel> levels_of(const ModelInfo& model, const std::string& sampler,
-                                  const SampleOptions& options, double strength) {
+std::vector<NoiseLevel> levels_of(const ModelInfo& model, const SampleOptions& options, double strength) {
   const TrainingNoise& noise = model.noise;
+  const std::string& sampler = options.sampler;
   if (!noise.flow()) {
-    SpacingOptions spacing = spacing_of(options, model.defaults, sampler);
+    SpacingOptions spacing = spacing_of(options, model.defaults);
     spacing.strength = strength;
     return make_levels(sampler, noise.betas(), options.steps, spacing);
   }
@@ -146,14 +167,24 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const std::string& sam
                      strength);
 }
 
-std::optional<double> switch_threshold_of(const SampleOptions& options, double cfg_scale) {
+std::optional<double> switch_threshold_of(const SampleOptions& options) {
   check(options.adaptive || !options.switch_threshold, ErrorKind::usage,
         "--switch-threshold is for --switch auto, which was not given");
   if (!options.adaptive) return {};
-  const double threshold = options.switch_threshold.value_or(default_switch_threshold(cfg_scale));
+  const double threshold = options.switch_threshold.value_or(default_switch_threshold(*options.cfg_scale));
   check(std::isfinite(threshold) && threshold >= 0, ErrorKind::usage, "--switch-threshold is ", threshold,
         ", expected 0 or more");
   return threshold;
+}
+
+// What is named but not in memory yet.
+void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
+  const auto& files = options.files;
+  if (!options.init_image && !files.init_image.empty())
+    options.init_image = read_init_image(files.init_image, models.back(), options.width, options.height);
+  if (!options.given.initial && !files.init_latent.empty())
+    options.given.initial = read_npy(files.init_latent);
+  if (!options.given.steps && !files.noise.empty()) options.given.steps = read_npy(files.noise);
 }
 
 void check_null_context(const Tensor& token, const ModelInfo& model) {
@@ -181,77 +212,97 @@ void check_given(const GivenLatents& given, const RunSpec& spec) {
 }
 
 void check_init_image(const RunSpec& spec, const ModelInfo& model) {
-  if (!spec.init_image) return;
+  if (!spec.options.init_image) return;
+  check(0 < spec.options.strength && spec.options.strength <= 1, ErrorKind::usage, "--strength is ",
+        spec.options.strength, ", expected more than 0 and at most 1");
   const Shape expected = {model.pixels ? spec.channels : 3, spec.height * model.pixels_per_latent,
                           spec.width * model.pixels_per_latent};
-  check(spec.init_image.shape() == expected, ErrorKind::usage, "the initial picture is ",
-        to_string(spec.init_image.shape()), ", expected ", to_string(expected), " (channels, height, width)");
-  check(!spec.given.initial, ErrorKind::usage, "an initial picture and an initial latent exclude each other");
+  check(spec.options.init_image.shape() == expected, ErrorKind::usage, "the initial picture is ",
+        to_string(spec.options.init_image.shape()), ", expected ", to_string(expected),
+        " (channels, height, width)");
+  check(!spec.options.given.initial, ErrorKind::usage,
+        "an initial picture and an initial latent exclude each other");
 }
 
 }  // namespace
 
-int64_t latent_side(const char* option, std::optional<int64_t> pixels, const ModelInfo& model) {
+bool RunSpec::draws_noise() const {
+  const SolverTraits traits = traits_of(options.sampler);
+  return traits.noise || (traits.eta && solver.eta > 0);
+}
+
+std::vector<ModelInfo> read_models(const SampleOptions& options) {
+  std::optional<Parameterization> prediction;
+  for (const auto known : {Parameterization::eps, Parameterization::v, Parameterization::x0})
+    if (options.prediction == name_of(known)) prediction = known;
+  check(prediction.has_value() == !options.prediction.empty(), ErrorKind::usage, "--prediction is \"",
+        printable(options.prediction), "\", expected eps, v or x0");
+  std::vector<std::string> paths;
+  for (const std::string& name : options.models) paths.push_back(resolve_model(name));
+  return read_model_infos(paths, parse_weight_choice(options.weights), prediction);
+}
+
+int64_t latent_side(const char* option, std::optional<int64_t> pixels, std::span<const ModelInfo> models) {
+  const ModelInfo& model = models.back();
   if (!pixels) return model.side;
-  const int64_t unit = model.pixels_per_latent * model.architecture->unit();
+  int64_t unit = model.pixels_per_latent;
+  for (const ModelInfo& each : models)
+    unit = std::lcm(unit, model.pixels_per_latent * each.architecture->unit());
   check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent <= kLargestSide,
         ErrorKind::usage, option, " is ", *pixels, ", expected a multiple of ", unit, " up to ",
         kLargestSide * model.pixels_per_latent);
   return *pixels / model.pixels_per_latent;
 }
 
-RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions& options) {
+RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions& asked) {
   check_stitchable(models);
   const ModelInfo& model = models.back();
-  const std::string sampler = options.sampler.empty() ? model.defaults.sampler : options.sampler;
-  check(is_solver(sampler), ErrorKind::usage, "--sampler \"", printable(sampler),
+  SampleOptions options = asked;
+  read_files(options, models);
+  if (options.sampler.empty()) options.sampler = model.defaults.sampler;
+  check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
         "\" is not known, expected one of: ", solver_names());
-  const std::vector<NoiseLevel> all = levels_of(model, sampler, options, 1);
-  const std::vector<NoiseLevel> levels =
-      options.init_image ? levels_of(model, sampler, options, options.strength) : all;
-  // Shares are those of all steps; an assignment names the steps that are taken.
-  const std::vector<NoiseLevel>& shared = options.assignment.empty() ? all : levels;
-  std::vector<double> timesteps;  // of the steps: the last level is where they end
-  for (size_t i = 0; i + 1 < shared.size(); ++i) timesteps.push_back(shared[i].t);
-  std::vector<int> assignment = assign(options, options.switch_rule.value_or(model.defaults.switch_rule),
-                                       models.size(), timesteps, model.noise.timesteps);
-  assignment.erase(assignment.begin(), assignment.end() - (std::ssize(levels) - 1));
-  const double eta = options.eta.value_or(model.defaults.eta);
-  check(0 <= eta && eta <= 1, ErrorKind::usage, "--eta is ", eta, ", expected 0 ... 1");
+  if (!options.switch_rule) options.switch_rule = model.defaults.switch_rule;
+  if (!options.eta) options.eta = model.defaults.eta;
+  check(0 <= *options.eta && *options.eta <= 1, ErrorKind::usage, "--eta is ", *options.eta,
+        ", expected 0 ... 1");
+  if (!options.cfg_scale) options.cfg_scale = model.defaults.cfg_scale;
+  check(std::isfinite(*options.cfg_scale) && std::abs(*options.cfg_scale) <= 1000, ErrorKind::usage,
+        "--cfg-scale is ", *options.cfg_scale, ", expected a number up to 1000");
+  options.cfg_channels = guided_channels(options, model);
   check(is_noise(options.rng), ErrorKind::usage, "--rng \"", printable(options.rng),
         "\" is not known, expected one of: ", noise_names());
-  const double cfg_scale = options.cfg_scale.value_or(model.defaults.cfg_scale);
-  check(std::isfinite(cfg_scale) && std::abs(cfg_scale) <= 1000, ErrorKind::usage, "--cfg-scale is ",
-        cfg_scale, ", expected a number up to 1000");
   check(1 <= options.batch_size && options.batch_size <= 4096, ErrorKind::usage, "--batch-size is ",
         options.batch_size, ", expected 1 ... 4096");
-
   check(1 <= options.batch_count && options.batch_count <= kMostImages, ErrorKind::usage, "--batch-count is ",
         options.batch_count, ", expected 1 ... ", kMostImages);
+  check(0 <= options.backend.threads && options.backend.threads <= kMostThreads, ErrorKind::usage,
+        "--threads is ", options.backend.threads, ", expected 0 (all processors) to ", kMostThreads);
+  options.backend.dtype = name_of(compute_dtype(options.backend));
+  settle_shares(options, models.size());
+  options.switch_threshold = switch_threshold_of(options);
+  const int64_t height = latent_side("--height", pixels_of(options.height, options.init_image, 1), models),
+                width = latent_side("--width", pixels_of(options.width, options.init_image, 2), models);
+  options.height = height * model.pixels_per_latent;
+  options.width = width * model.pixels_per_latent;
 
+  const std::vector<NoiseLevel> all = levels_of(model, options, 1);
+  const std::vector<NoiseLevel> levels =
+      options.init_image ? levels_of(model, options, options.strength) : all;
   RunSpec spec = {
-      .trajectory = Trajectory(levels, assignment),
-      .switch_threshold = switch_threshold_of(options, cfg_scale),
-      .sampler = sampler,
-      .solver = {.eta = eta, .reset_at_switch = options.solver_reset},
-      .cfg_scale = cfg_scale,
-      .cfg_channels = guided_channels(options, model),
+      .options = options,
+      .trajectory = Trajectory(levels, assign(options, model, models.size(), all, levels)),
+      .switch_threshold = options.switch_threshold,
+      .solver = {.eta = *options.eta, .reset_at_switch = options.solver_reset},
+      .cfg_scale = *options.cfg_scale,
+      .cfg_channels = *options.cfg_channels,
       .subjects = model.context_width ? image_prompts(options, model) : image_classes(options, model),
-      .null_context = options.null_context,
-      .prompts = options.prompts,
-      .negative_prompt = options.negative_prompt,
-      .clip_skip = options.clip_skip,
-      .batch_size = options.batch_size,
-      .seed = options.seed,
-      .rng = options.rng,
       .channels = model.channels,
-      .height = latent_side("--height", pixels_of(options.height, options.init_image, 1), model),
-      .width = latent_side("--width", pixels_of(options.width, options.init_image, 2), model),
-      .initial_scale = initial_scale(sampler, spacing_of(options, model.defaults, sampler), levels[0]),
-      .given = options.given,
-      .init_image = options.init_image};
-  check_null_context(spec.null_context, model);
-  check_given(spec.given, spec);
+      .height = height,
+      .width = width,
+      .initial_scale = initial_scale(options.sampler, spacing_of(options, model.defaults), levels[0])};
+  check_null_context(options.null_context, model);
+  check_given(options.given, spec);
   check_init_image(spec, model);
   return spec;
 }

@@ -228,6 +228,25 @@ Image decode_png(std::span<const std::byte> bytes, const std::string& name) {
   return image;
 }
 
+std::optional<std::string> read_png_text(const std::string& path, std::string_view keyword) {
+  const MappedFile file(path);
+  return file.parsed([&](std::span<const std::byte> bytes) -> std::optional<std::string> {
+    const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (!all.starts_with("\x89PNG\r\n\x1a\n")) refuse(path, "PNG_HEADER", "not a PNG file");
+    constexpr size_t kAround = 12;  // length, type and checksum of a chunk
+    for (size_t at = kSignatureBytes; at + kAround <= all.size();) {
+      const size_t length = png_get_uint_32(reinterpret_cast<png_const_bytep>(all.data() + at));
+      if (length > all.size() - at - kAround) refuse(path, "PNG_TRUNCATED", "the file ends too early");
+      const std::string_view type = all.substr(at + 4, 4), data = all.substr(at + 8, length);
+      if (type == "tEXt" && data.size() > keyword.size() && data.starts_with(keyword) &&
+          data[keyword.size()] == '\0')
+        return std::string(data.substr(keyword.size() + 1));
+      at += kAround + length;
+    }
+    return std::nullopt;
+  });
+}
+
 Image read_png(const std::string& path) {
   const MappedFile file(path);
   return file.parsed([&](std::span<const std::byte> bytes) { return decode_png(bytes, path); });

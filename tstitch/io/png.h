@@ -2,8 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,7 +33,11 @@ void write_png(const std::string& path, const Image& image, const PngText& text)
 // (transparency), RES_LIMIT, and those of files that are no PNG.
 Image read_png(const std::string& path);
 
-// The same for bytes in memory; `name` stands for the path in messages.
+// The text under this keyword, of a tEXt chunk (Latin-1); nothing where there is none. Throws Error{input} as
+// read_png does for what is no PNG.
+std::optional<std::string> read_png_text(const std::string& path, std::string_view keyword);
+
+// read_png for bytes in memory; `name` stands for the path in messages.
 Image decode_png(std::span<const std::byte> bytes, const std::string& name);
 
 }  // namespace tstitch

@@ -18,7 +18,7 @@ struct OutputOptions {
   std::string path;  // a .png, a .npz, or a folder/
   Rank rank;
   bool resume = false;
-  int64_t images_per_subject = 1;  // side by side in a grid
+  bool metadata = true;  // say in .png files how they were made
 };
 
 // The output, with what an earlier run has left there. vae: see autoencoder_path. spec and models must

@@ -9,6 +9,7 @@
 #include "tstitch/io/file.h"
 #include "tstitch/io/npz.h"
 #include "tstitch/io/refuse.h"
+#include "tstitch/output/work_folder.h"
 
 namespace tstitch {
 namespace {
@@ -115,14 +116,6 @@ void copy_pieces(NpzWriter& npz, const std::vector<Piece>& pieces, int64_t skip,
   }
 }
 
-// Large ones that a killed run has left.
-void remove_temporaries(const std::string& folder) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.path().extension() == ".tmp" && entry.path().filename().string().starts_with(".tstitch-"))
-      fs::remove(entry.path(), ignored);
-}
-
 }  // namespace
 
 std::string parts_of(const std::string& archive) { return archive + ".parts"; }
@@ -134,7 +127,7 @@ void pack_archive(const std::string& folder, const RunManifest& manifest, const 
   if (!missing.empty())
     refuse(folder, "NPZ_MISSING_IMAGES", total(missing), " of ", N,
            " images are missing: ", to_string(missing));
-  remove_temporaries(folder);
+  clear_work(folder, [](const std::string&) { return false; });  // large ones of a killed run
   check_space(path, archive_bytes(manifest));
   const std::vector<Piece> pieces = pieces_of(records, N);
 

@@ -42,12 +42,13 @@ PictureFolder::Folder::~Folder() {
 
 PictureFolder::PictureFolder(const std::string& path, const RunSpec& spec,
                              const std::vector<ModelInfo>& models, const RunManifest& manifest,
-                             const Rank& rank, bool resume)
+                             const Rank& rank, bool resume, bool metadata)
     : picture_folder_(path),
       spec_(spec),
       models_(models),
       run_(manifest.fingerprint_text()),
-      block_(block_of(rank, spec.images())) {
+      block_(block_of(rank, spec.images())),
+      metadata_(metadata) {
   const std::string run_folder = (fs::path(path) / ".tstitch-run").string();
   // Before the run begins: of several ranks none may leave a folder that the next takes for a run's.
   if (!holds_run(run_folder)) check_no_others();
@@ -91,7 +92,7 @@ void PictureFolder::check_no_others() const {
 void PictureFolder::add(int64_t first, const std::vector<Image>& pictures) {
   for (size_t i = 0; i < pictures.size(); ++i) {
     const int64_t image = first + static_cast<int64_t>(i);
-    PngText text = png_text(spec_, models_, image);
+    PngText text = metadata_ ? png_text(spec_, models_, image) : PngText();
     text.insert(text.begin(), {kRunKeyword, run_});
     const std::vector<std::byte> bytes = encode_png(pictures[i], text);
     AtomicFile file(file_of(image), folder_->path());

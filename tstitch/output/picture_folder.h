@@ -14,10 +14,11 @@ namespace tstitch {
 // run are neither replaced nor left among this run's: a folder that holds any is refused.
 class PictureFolder final : public PictureOutput {
  public:
-  // Makes the folder where it is missing. Errors as RunFolder's, and Error{usage} for pictures that are not
-  // of this run; spec and models must outlive it.
+  // Makes the folder where it is missing. metadata: say in the files how they were made, beside which run
+  // they are of. Errors as RunFolder's, and Error{usage} for pictures that are not of this run; spec and
+  // models must outlive it.
   PictureFolder(const std::string& path, const RunSpec& spec, const std::vector<ModelInfo>& models,
-                const RunManifest& manifest, const Rank& rank, bool resume);
+                const RunManifest& manifest, const Rank& rank, bool resume, bool metadata);
 
   const std::vector<IndexRange>& missing() const override { return missing_; }
   void add(int64_t first, const std::vector<Image>& pictures) override;
@@ -44,6 +45,7 @@ class PictureFolder final : public PictureOutput {
   const std::vector<ModelInfo>& models_;
   std::string run_;  // the fingerprint as text
   IndexRange block_;
+  bool metadata_;
   std::unique_ptr<RunFolder> folder_;
   std::vector<IndexRange> missing_;
   std::vector<std::string> written_;

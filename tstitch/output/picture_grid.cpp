@@ -8,11 +8,11 @@
 namespace tstitch {
 
 PictureGrid::PictureGrid(std::string path, const RunSpec& spec, const std::vector<ModelInfo>& models,
-                         int64_t images_per_class)
+                         bool metadata)
     : path_(std::move(path)),
       spec_(spec),
       models_(models),
-      images_per_class_(images_per_class),
+      metadata_(metadata),
       missing_({{0, spec.images()}}) {}
 
 void PictureGrid::add(int64_t, const std::vector<Image>& pictures) {
@@ -21,9 +21,10 @@ void PictureGrid::add(int64_t, const std::vector<Image>& pictures) {
 
 std::vector<std::string> PictureGrid::finish() {
   const bool single = pictures_.size() == 1;
-  const Image picture =
-      single ? pictures_[0] : make_grid(pictures_, grid_columns(spec_.images(), images_per_class_));
-  write_png(path_, picture, png_text(spec_, models_, single ? 0 : -1));
+  const SampleOptions& options = spec_.options;
+  const int columns = grid_columns(spec_.images(), options.random_classes ? 1 : options.batch_count);
+  write_png(path_, single ? pictures_[0] : make_grid(pictures_, columns),
+            metadata_ ? png_text(spec_, models_, single ? 0 : -1) : PngText());
   return {path_};
 }
 

@@ -1,7 +1,6 @@
 #include "tstitch/output/run_folder.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <functional>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
+#include "tstitch/output/work_folder.h"
 
 namespace tstitch {
 namespace {
@@ -17,39 +17,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kManifest = "manifest.json";
-constexpr const char* kDoor = "lock";  // held while joining and leaving
 
 std::string in(const std::string& folder, const std::string& name) {
   return (fs::path(folder) / name).string();
 }
 
 std::string among(int64_t count) { return concat("-of-", count, ".lock"); }
-
-struct Door {
-  FileLock lock;
-  bool made;  // the folder, just now
-};
-
-// Makes the folder where there is none, and takes its lock.
-Door open_door(const std::string& path) {
-  for (int tries = 0;; ++tries) {
-    std::error_code error;
-    const bool made = fs::create_directory(path, error);
-    if (error) fail_writing(path, error.value());
-    try {
-      return {FileLock::wait(in(path, kDoor)), made};
-    } catch (const Error&) {
-      if (made) {
-        fs::remove(in(path, kDoor), error);
-        fs::remove(path, error);
-      }
-      // A process that finished the run may have removed the folder meanwhile.
-      else if (!fs::exists(path, error) && tries < 10)
-        continue;
-      throw;
-    }
-  }
-}
 
 // Of those whose file's name ends so, or does not.
 void check_at_work(const std::string& folder, const std::function<bool(const std::string&)>& counts) {
@@ -61,27 +34,20 @@ void check_at_work(const std::string& folder, const std::function<bool(const std
   }
 }
 
-// What runs leave in their folder, by the names they give; anything else is somebody's and stays.
-void remove_remains(const std::string& path) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path, ignored)) {
-    const std::string name = entry.path().filename().string();
-    const bool of_rank = name.starts_with("rank-") && (name.ends_with(".shard") || name.ends_with(".lock"));
-    if (of_rank || (name.starts_with(".tstitch-") && name.ends_with(".tmp")))
-      fs::remove(entry.path(), ignored);
-  }
+bool is_of_run(const std::string& name) {
+  return name.starts_with("rank-") && (name.ends_with(".shard") || name.ends_with(".lock"));
 }
 
 }  // namespace
 
 RunFolder::RunFolder(const std::string& path, const RunManifest& manifest, const Rank& rank)
     : path_(path), alone_(rank.count == 1) {
-  const Door door = open_door(path_);
+  const WorkFolder folder(path_, true);
   try {
     join(manifest, rank);
   } catch (const Error&) {
     at_work_.reset();  // its descriptor may be the one that was lacking
-    if (door.made) remove_run(path_);
+    if (folder.made) remove_run(path_);
     throw;
   }
 }
@@ -93,7 +59,7 @@ void RunFolder::join(const RunManifest& manifest, const Rank& rank) {
     check(differences.empty(), ErrorKind::usage, "\"", printable(path_),
           "\" is of another run: ", differences, ". Give the same options, or remove it to start over");
   } else {
-    remove_remains(path_);
+    clear_work(path_, is_of_run);
   }
   const std::string lock = in(path_, concat("rank-", rank.index, among(rank.count)));
   at_work_ = FileLock::attempt(lock);
@@ -120,7 +86,7 @@ void RunFolder::remove() {
   kept_ = true;
   std::error_code ignored;
   if (!fs::exists(path_, ignored)) return;  // another rank has
-  const Door door = open_door(path_);
+  const WorkFolder folder(path_, true);
   remove_run(path_);
 }
 
@@ -151,10 +117,10 @@ FileLock close_run(const std::string& folder) {
   };
   check_there();
   try {
-    FileLock door = FileLock::wait(in(folder, kDoor));
+    WorkFolder work(folder, true);
     check_there();
     check_at_work(folder, [](const std::string&) { return true; });
-    return door;
+    return std::move(work.lock);
   } catch (const Error&) {
     check_there();  // another process may have packed and removed it meanwhile
     throw;
@@ -164,9 +130,8 @@ FileLock close_run(const std::string& folder) {
 void remove_run(const std::string& folder) {
   std::error_code ignored;
   fs::remove(in(folder, kManifest), ignored);  // first: from now on the rest is waste
-  remove_remains(folder);
-  fs::remove(in(folder, kDoor), ignored);
-  fs::remove(folder, ignored);
+  clear_work(folder, is_of_run);
+  leave_work(folder);
 }
 
 }  // namespace tstitch

@@ -1,6 +1,5 @@
 #include "tstitch/output/run_manifest.h"
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/crc32.h"
@@ -8,6 +7,7 @@
 #include "tstitch/base/hash.h"
 #include "tstitch/base/version.h"
 #include "tstitch/condition/text_encoder.h"
+#include "tstitch/engine/fields.h"
 #include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
@@ -18,52 +18,27 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kFormat = "tstitch run 1";
+constexpr const char *kFormat = "tstitch run 2", *kFormatBefore = "tstitch run 1";
 constexpr int64_t kMostImages = 1'000'000, kLargestSide = 1 << 16;
 
-// The entries, and what a user changes to change one.
-struct Entry {
+// What is known of a run beside its fields (fields.h), and what a user changes to change it.
+struct Fact {
   const char *key, *option;
 };
-constexpr Entry kEntries[] = {{"format", "the format"},
-                              {"version", "the version of tstitch"},
-                              {"models", "--model"},
-                              {"predictions", "--prediction"},
-                              {"vae", "--vae"},
-                              {"seed", "--seed"},
-                              {"images", "the number of images (--batch-count, --class)"},
-                              {"classes", "--class"},
-                              {"labelled", "whether the model has classes"},
-                              {"picture", "the picture's [height, width, channels]"},
-                              {"steps", "--steps"},
-                              {"levels", "--spacing or --scheduler"},
-                              {"trajectory", "the trajectory (--ratio, --switch)"},
-                              {"sampler", "--sampler"},
-                              {"eta", "--eta"},
-                              {"solver_reset", "--solver-reset"},
-                              {"cfg_scale", "--cfg-scale"},
-                              {"cfg_channels", "--cfg-channels"},
-                              {"rng", "--rng"},
-                              {"null_context", "--uncond"},
-                              {"prompts", "--prompt"},
-                              {"negative_prompt", "--negative-prompt"},
-                              {"clip_skip", "--clip-skip"},
-                              {"text_encoder", "the text encoder"},
-                              {"init_image", "--init-image"},
-                              {"init_latent", "--init-latent"},
-                              {"noise", "--noise"},
-                              {"arithmetic", "the device's arithmetic (--device, --dtype)"}};
-
-std::string hex(uint64_t value) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
-  return text;
-}
-
-std::string hash_of(const Tensor& tensor) {
-  if (!tensor) return "";
-  return hex(fnv1a(tensor.bytes(), static_cast<size_t>(tensor.elements() * size_of(tensor.dtype()))));
-}
+constexpr Fact kFacts[] = {{"format", "the format"},
+                           {"version", "the version of tstitch"},
+                           {"models", "--model"},
+                           {"predictions", "--prediction"},
+                           {"vae", "--vae"},
+                           {"text_encoder", "the text encoder"},
+                           {"images", "the number of images (--batch-count, --class)"},
+                           {"classes", "--class"},
+                           {"labelled", "whether the model has classes"},
+                           {"picture", "the picture's [height, width, channels]"},
+                           {"steps", "--steps"},
+                           {"levels", "--spacing, --scheduler or --strength"},
+                           {"trajectory", "the trajectory (--ratio, --switch)"},
+                           {"arithmetic", "the device's arithmetic (--device, --dtype)"}};
 
 // Names, shapes, types and elements of all tensors, and the configurations beside them.
 std::string content_of(const ModelFiles& files, WeightChoice choice) {
@@ -115,37 +90,25 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
   for (const ModelInfo& model : models) predictions.push_back(name_of(model.prediction));
   const ModelInfo& last = models.back();
   const int64_t unit = last.pixels_per_latent;
-  text_ = json{{"format", kFormat},
-               {"version", kVersion},
-               {"models", contents.models},
-               {"predictions", predictions},
-               {"vae", contents.vae},
-               {"seed", spec.seed},
-               {"images", spec.images()},
-               {"classes", hex(fnv1a(spec.subjects.data(), spec.subjects.size() * sizeof(int64_t)))},
-               {"labelled", last.num_classes > 0},
-               {"picture", {spec.height * unit, spec.width * unit, last.pixels ? spec.channels : 3}},
-               {"steps", spec.trajectory.size()},
-               {"levels", hash_of_levels(spec.trajectory)},
-               {"trajectory", spec.switch_threshold ? json{{"switch_threshold", *spec.switch_threshold}}
-                                                    : json(format_assignment(spec.trajectory.assignment()))},
-               {"sampler", spec.sampler},
-               {"eta", spec.solver.eta},
-               {"solver_reset", spec.solver.reset_at_switch},
-               {"cfg_scale", spec.cfg_scale},
-               {"cfg_channels", spec.cfg_channels},
-               {"rng", spec.rng},
-               {"null_context", hash_of(spec.null_context)},
-               {"prompts", spec.prompts},
-               {"negative_prompt", spec.negative_prompt},
-               {"clip_skip", spec.clip_skip},
-               {"text_encoder", contents.text_encoder},
-               {"init_image", hash_of(spec.init_image)},
-               {"init_latent", hash_of(spec.given.initial)},
-               {"noise", hash_of(spec.given.steps)},
-               {"arithmetic", backend.arithmetic()}}
-              .dump(2) +
-          "\n";
+  json manifest = {
+      {"format", kFormat},
+      {"version", kVersion},
+      {"models", contents.models},
+      {"predictions", predictions},
+      {"vae", contents.vae},
+      {"text_encoder", contents.text_encoder},
+      {"images", spec.images()},
+      {"classes", hex(fnv1a(spec.subjects.data(), spec.subjects.size() * sizeof(int64_t)))},
+      {"labelled", last.num_classes > 0},
+      {"picture", {spec.height * unit, spec.width * unit, last.pixels ? spec.channels : 3}},
+      {"steps", spec.trajectory.size()},
+      {"levels", hash_of_levels(spec.trajectory)},
+      {"trajectory", spec.switch_threshold ? json{{"switch_threshold", *spec.switch_threshold}}
+                                           : json(format_assignment(spec.trajectory.assignment()))},
+      {"arithmetic", backend.arithmetic()}};
+  for (const Field& field : fields())
+    if (field.identity) manifest[std::string(field.name)] = field.identity(field, spec);
+  text_ = manifest.dump(2) + "\n";
   check(text_.size() <= kMostJsonBytes, ErrorKind::usage, "the prompts of one run take ", text_.size(),
         " bytes, expected at most ", kMostJsonBytes, ": share them between runs");
   read_shape("this run");
@@ -170,6 +133,10 @@ void RunManifest::read_shape(const std::string& where) {
     if (found == manifest.end()) refuse(where, "RUN_MANIFEST", "no \"", key, "\"");
     return *found;
   };
+  if (entry("format") == kFormatBefore)
+    refuse(where, "RUN_MANIFEST",
+           "begun by an earlier version of tstitch, which seeds images otherwise: finish it",
+           " with that version, or remove it to start over");
   if (entry("format") != kFormat)
     refuse(where, "RUN_MANIFEST", "\"format\" is ", printable(entry("format").dump()), ", expected \"",
            kFormat, "\"");
@@ -194,13 +161,16 @@ std::string RunManifest::differences(const RunManifest& earlier) const {
   const json ours = json::parse(text_), theirs = json::parse(earlier.text_);
   std::string text;
   int shown = 0;
-  for (const auto& [key, option] : kEntries) {
+  const auto compare = [&](const std::string& key, const std::string& option) {
     const json before = theirs.value(key, json());
-    if (ours.at(key) == before) continue;
-    if (++shown > 3) return text + "; and more";
-    text += concat(text.empty() ? "" : "; ", option, " is ", printable(ours.at(key).dump(), 80),
-                   ", but the unfinished run has ", printable(before.dump(), 80));
-  }
+    if (ours.at(key) == before || ++shown > 4) return;
+    text += shown == 4 ? "; and more"
+                       : concat(text.empty() ? "" : "; ", option, " is ", printable(ours.at(key).dump(), 80),
+                                ", but the unfinished run has ", printable(before.dump(), 80));
+  };
+  for (const auto& [key, option] : kFacts) compare(key, option);
+  for (const Field& field : fields())
+    if (field.identity) compare(std::string(field.name), field.option());
   return text.empty() && text_ != earlier.text_ ? "its manifest has entries that this version does not know"
                                                 : text;
 }

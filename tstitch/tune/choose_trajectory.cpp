@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
+#include "tstitch/engine/fields.h"
 #include "tstitch/output/run_manifest.h"
 #include "tstitch/tune/choose.h"
 
@@ -60,8 +62,9 @@ std::optional<std::array<std::vector<std::vector<double>>, 2>> probe(Engine& eng
   const int64_t half = std::max<int64_t>(1, std::min(probes, spec.images()) / 2);
   for (int64_t side = 0; side < 2; ++side) {
     RunSpec few = spec;
-    few.given = {};
-    few.seed = spec.seed + static_cast<uint64_t>(side);  // other noise, also where there is one image only
+    few.options.given = {};
+    few.options.seed =
+        spec.options.seed + static_cast<uint64_t>(side);  // other noise, also where there is one image only
     const int64_t first = std::min(side * half, spec.images() - half);
     few.subjects = {spec.subjects.begin() + first, spec.subjects.begin() + first + half};
     Cancellable observer(cancelled);
@@ -93,8 +96,8 @@ std::optional<ChosenTrajectory> choose_by_estimate(Engine& engine, const SampleO
     for (size_t m = 0; m < models; ++m) {
       // The evaluations of a step do not depend on who serves it.
       const RunSpec alone = served_by(spec, static_cast<int>(m));
-      const auto levels =
-          make_solver(engine.backend(), spec.sampler, spec.solver)->evaluation_levels(alone.trajectory[s]);
+      const auto levels = make_solver(engine.backend(), spec.options.sampler, spec.solver)
+                              ->evaluation_levels(alone.trajectory[s]);
       steps.seconds.back().push_back(static_cast<double>(levels.size()) * costs.evaluation[m].mean *
                                      costs.batches);
       const auto step = static_cast<size_t>(s);
@@ -114,7 +117,7 @@ std::optional<ChosenTrajectory> choose_by_estimate(Engine& engine, const SampleO
 
   ChosenTrajectory choice;
   choice.steps_option = options.steps;
-  choice.sampler = spec.sampler;
+  choice.sampler = spec.options.sampler;
   choice.steps = spec.trajectory.size();
   choice.assignment = format_assignment(chosen.assignment);
   choice.levels = hash_of_levels(spec.trajectory);
@@ -138,7 +141,12 @@ std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& in
         curve.cfg_scale, ", but this run has ", spec.cfg_scale);
   const Metric metric = goal.metric;
   std::vector<Candidate> all = candidates(curve, metric);
-  check(!all.empty(), ErrorKind::usage, goal.curve_file, ": no point of it has the metric ", name_of(metric));
+  std::erase_if(all, [&](const Candidate& c) {
+    return (goal.steps_said && c.steps_option != spec.options.steps) ||
+           (goal.sampler_said && c.sampler != spec.options.sampler);
+  });
+  check(!all.empty(), ErrorKind::usage, goal.curve_file, ": no point of it has the metric ", name_of(metric),
+        goal.steps_said || goal.sampler_said ? " and these --steps and --sampler" : "");
 
   const double sign = is_better_lower(metric) ? 1 : -1;
   const auto seconds = [&](const Candidate& c) { return costs.seconds(c.evaluations); };
@@ -185,18 +193,22 @@ std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& in
 }  // namespace
 
 RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) {
-  options.fractions.assign(infos.size(), 1.0 / static_cast<double>(infos.size()));
+  options.fractions.assign(infos.size(), 0);
+  options.fractions.back() = 1;
   options.switch_steps.clear();
   options.assignment.clear();
-  RunSpec spec = make_run_spec(infos, options);
-  check(spec.trajectory.size() >= std::ssize(infos), ErrorKind::usage, "--steps ", spec.trajectory.size(),
-        " are too few for ", infos.size(), " models");
-  return spec;
+  // Shares are those of all steps: from an initial picture on, the first model may have none.
+  const auto models = std::ssize(infos),
+             steps = std::ptrdiff_t{make_run_spec(infos, options).trajectory.size()};
+  check(steps >= models, ErrorKind::usage, "--steps ", steps, " are too few for ", models, " models");
+  options.fractions.clear();
+  for (std::ptrdiff_t s = 0; s < steps; ++s)
+    options.assignment.push_back(static_cast<int>(s * models / steps));
+  return make_run_spec(infos, options);
 }
 
 std::optional<ChosenTrajectory> choose_trajectory(Engine& engine, const SampleOptions& options,
-                                                  const Goal& goal, bool steps_given,
-                                                  const std::function<bool()>& cancelled) {
+                                                  const Goal& goal, const std::function<bool()>& cancelled) {
   const std::vector<ModelInfo>& infos = engine.infos();
   const RunSpec spec = spec_of_all(infos, options);
   const Costs costs{.evaluation = engine.time_evaluations(spec),
@@ -207,7 +219,10 @@ std::optional<ChosenTrajectory> choose_trajectory(Engine& engine, const SampleOp
                             : choose_by_curve(infos, spec, costs, goal);
   if (!choice) return {};
   choice->models = names_of(infos);
-  const RunSpec chosen = chosen_run(infos, options, *choice, steps_given);
+  const RunSpec chosen = chosen_run(infos, options, *choice);
+  const nlohmann::ordered_json all = to_json(chosen.options);
+  for (const auto& [name, value] : all.items())
+    if (field_named(name).group == kTrajectory) choice->options[name] = texts_of(value);
   choice->seconds_spread = costs.spread(evaluations_of(engine, chosen, infos.size()));
   return choice;
 }

@@ -21,16 +21,16 @@ struct Goal {
   Metric metric = Metric::fid;
   int64_t probes = 8;      // images whose predictions are compared where there is no curve
   bool any_order = false;  // where there is no curve: models take turns in any order
+  // What the user asks for, so that a curve's points with other steps or another sampler are no choice.
+  bool steps_said = false, sampler_said = false;
 };
 
 // The spec with steps for every model, so that all are loaded.
 RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options);
 
-// options: what the run is to be; steps_given: whether its steps are the user's, else those of a curve hold.
-// The engine has loaded spec_of_all. Throws Error{usage} when no trajectory reaches the goal, with the
-// fastest or best that there is. Nothing when it was cancelled.
+// options: what the run is to be. The engine has loaded spec_of_all. Throws Error{usage} when no trajectory
+// reaches the goal, with the fastest or best that there is. Nothing when it was cancelled.
 std::optional<ChosenTrajectory> choose_trajectory(Engine& engine, const SampleOptions& options,
-                                                  const Goal& goal, bool steps_given,
-                                                  const std::function<bool()>& cancelled);
+                                                  const Goal& goal, const std::function<bool()>& cancelled);
 
 }  // namespace tstitch

@@ -11,7 +11,8 @@
 namespace tstitch {
 namespace {
 
-constexpr const char* kFormat = "tstitch-plan-1";
+// The first had no options but sampler, steps and assignment.
+constexpr const char *kFormat = "tstitch-plan-2", *kFormatBefore = "tstitch-plan-1";
 
 std::vector<int> assignment_of(const ChosenTrajectory& choice, const std::string& path) {
   try {
@@ -34,18 +35,15 @@ void check_no_shares(const SampleOptions& options, const std::string& what) {
 }
 
 std::string to_json(const ChosenTrajectory& p) {
+  nlohmann::ordered_json options = nlohmann::ordered_json::object();
+  for (const auto& [name, texts] : p.options) options[name] = join(texts);
   nlohmann::ordered_json json = {
-      {"format", kFormat},
-      {"models", p.models},
-      {"sampler", p.sampler},
-      {"steps_option", p.steps_option},
-      {"steps", p.steps},
-      {"assignment", p.assignment},
-      {"levels", p.levels},
-      {"eta", p.eta},
-      {"cfg_scale", p.cfg_scale},
-      {"seconds", p.seconds},
-      {"seconds_spread", p.seconds_spread},
+      {"format", kFormat},        {"models", p.models},
+      {"sampler", p.sampler},     {"steps_option", p.steps_option},
+      {"steps", p.steps},         {"assignment", p.assignment},
+      {"levels", p.levels},       {"eta", p.eta},
+      {"cfg_scale", p.cfg_scale}, {"options", options},
+      {"seconds", p.seconds},     {"seconds_spread", p.seconds_spread},
   };
   if (p.speedup) json["speedup"] = *p.speedup;
   if (p.metric) {
@@ -61,8 +59,11 @@ std::string to_json(const ChosenTrajectory& p) {
 ChosenTrajectory read_chosen_trajectory(const std::string& path) {
   const nlohmann::json json = parse_json_file(path);
   try {
-    check(json.at("format") == kFormat, ErrorKind::input, path, ": \"format\" is not \"", kFormat, "\"");
+    const bool before = json.at("format") == kFormatBefore;
+    check(before || json.at("format") == kFormat, ErrorKind::input, path, ": \"format\" is not \"", kFormat,
+          "\"");
     ChosenTrajectory choice;
+    if (!before) choice.options = said_of(json.at("options"), path);
     choice.models = json.at("models").get<std::vector<std::string>>();
     choice.sampler = json.at("sampler");
     choice.steps_option = json.at("steps_option");
@@ -79,25 +80,36 @@ ChosenTrajectory read_chosen_trajectory(const std::string& path) {
     check(std::ranges::max(assignment) < std::ssize(choice.models), ErrorKind::input, path,
           ": a step is for model ", std::ranges::max(assignment) + 1, ", but there are ",
           choice.models.size());
+    if (before)
+      choice.options = {{"sampler", {choice.sampler}},
+                        {"steps", {choice.steps_option}},
+                        {"assignment", {choice.assignment}}};
     return choice;
   } catch (const nlohmann::json::exception& e) {
     fail(ErrorKind::input, path, ": not a plan of `tstitch plan`: ", printable(e.what(), 200));
   }
 }
 
-RunSpec chosen_run(const std::vector<ModelInfo>& infos, SampleOptions options, const ChosenTrajectory& choice,
-                   bool steps_given) {
-  check(choice.models.empty() || choice.models == names_of(infos), ErrorKind::usage,
+Said with_choice(const Said& said, const ChosenTrajectory& choice) {
+  const auto value = [](const Field& field, const Texts& texts) {
+    SampleOptions options;
+    field.parse(field, texts, options, {});
+    return field.print(options);
+  };
+  for (const auto& [name, texts] : choice.options)
+    if (const auto found = said.find(name); found != said.end())
+      check(value(field_named(name), found->second) == value(field_named(name), texts), ErrorKind::usage,
+            "the plan is for ", field_named(name).option(), " ", printable(join(texts)), ", not ",
+            printable(join(found->second)));
+  for (const std::string_view name : {"ratio", "fractions", "switch_step", "switch"})
+    check(!said.contains(name), ErrorKind::usage, "a plan says who serves which step: it excludes ",
+          field_named(name).option());
+  return merged(choice.options, said);
+}
+
+void check_chosen(const RunSpec& spec, const std::vector<ModelInfo>& models, const ChosenTrajectory& choice) {
+  check(choice.models == names_of(models), ErrorKind::usage,
         "the plan is for other models: ", printable(join(choice.models)));
-  check_no_shares(options, "a plan");
-  check(options.sampler.empty() || options.sampler == choice.sampler, ErrorKind::usage,
-        "the plan is for --sampler ", printable(choice.sampler), ", not ", printable(options.sampler));
-  options.sampler = choice.sampler;
-  check(!steps_given || options.steps == choice.steps_option, ErrorKind::usage, "the plan is for --steps ",
-        printable(choice.steps_option), ", not ", printable(options.steps));
-  options.steps = choice.steps_option;
-  options.assignment = parse_assignment(choice.assignment, choice.steps);
-  const RunSpec spec = make_run_spec(infos, options);
   check(hash_of_levels(spec.trajectory) == choice.levels, ErrorKind::usage,
         "the plan is for other noise levels: expected the --spacing, --scheduler and --strength it was made "
         "with");
@@ -105,6 +117,15 @@ RunSpec chosen_run(const std::vector<ModelInfo>& infos, SampleOptions options, c
         choice.cfg_scale, ", not ", spec.cfg_scale);
   check(spec.solver.eta == choice.eta, ErrorKind::usage, "the plan is for --eta ", choice.eta, ", not ",
         spec.solver.eta);
+}
+
+RunSpec chosen_run(const std::vector<ModelInfo>& models, SampleOptions options,
+                   const ChosenTrajectory& choice) {
+  options.sampler = choice.sampler;
+  options.steps = choice.steps_option;
+  options.assignment = parse_assignment(choice.assignment, choice.steps);
+  const RunSpec spec = make_run_spec(models, options);
+  check_chosen(spec, models, choice);
   return spec;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tstitch/engine/fields.h"
 #include "tstitch/engine/run_spec.h"
 
 namespace tstitch {
@@ -17,6 +18,7 @@ struct ChosenTrajectory {
   std::string assignment;  // see format_assignment
   std::string levels;      // see hash_of_levels
   double eta = 0, cfg_scale = 1;
+  Said options;                            // of the run, as far as they determine its trajectory
   double seconds = 0, seconds_spread = 0;  // of the whole run
   std::optional<double> speedup;           // against the last model alone, where that is known
   // With a curve: the metric, its deviation over seeds, whether the point itself was measured.
@@ -36,10 +38,15 @@ std::string to_json(const ChosenTrajectory& choice);
 // The inverse, from a file. Throws Error{input} naming it.
 ChosenTrajectory read_chosen_trajectory(const std::string& path);
 
-// The run with the trajectory. Throws Error{usage} where the options say otherwise: other models, a share,
-// another spacing. steps_given: whether the options' steps are the user's.
-RunSpec chosen_run(const std::vector<ModelInfo>& infos, SampleOptions options, const ChosenTrajectory& choice,
-                   bool steps_given);
+// What was said, and the rest as the choice says. Throws Error{usage} where the two differ.
+Said with_choice(const Said& said, const ChosenTrajectory& choice);
+
+// Throws Error{usage} where a run with_choice is not what was chosen: its models or their schedulers differ.
+void check_chosen(const RunSpec& spec, const std::vector<ModelInfo>& models, const ChosenTrajectory& choice);
+
+// The run with the trajectory, for the models it was chosen for.
+RunSpec chosen_run(const std::vector<ModelInfo>& models, SampleOptions options,
+                   const ChosenTrajectory& choice);
 
 // Throws Error{usage} where the options say themselves who serves which step; what: that excludes it.
 void check_no_shares(const SampleOptions& options, const std::string& what);

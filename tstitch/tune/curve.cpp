@@ -223,6 +223,7 @@ std::string to_json(const Curve& curve) {
                     {"ms_per_evaluation_and_image", ms},
                     {"cfg_scale", curve.cfg_scale},
                     {"measured", curve.measured},
+                    {"timed", curve.timed},
                     {"points", points}}) +
          "\n";
 }
@@ -234,6 +235,7 @@ Curve read_curve(const std::string& where) {
     Curve curve{.models = json.at("models"),
                 .cfg_scale = json.at("cfg_scale"),
                 .measured = json.at("measured"),
+                .timed = json.value("timed", ""),
                 .points = {}};
     for (const nlohmann::json& p : json.at("points")) {
       CurvePoint point{.kind = p.at("kind"),

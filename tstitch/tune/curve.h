@@ -46,6 +46,7 @@ struct Curve {
   std::vector<std::string> models;  // their names
   double cfg_scale = 1;
   std::string measured;  // by which network, against what: values of another measure do not compare
+  std::string timed;     // on what, in what batches: nor do times; "" in curves of earlier versions
   std::vector<CurvePoint> points;
 };
 

@@ -214,10 +214,10 @@ std::vector<PairSimilarity> latent_similarity(Backend& backend, std::span<const 
   for (int i = 0; i < count; ++i) specs.push_back(served_by(spec, i));
   Pairs pairs(count, steps + 1);
   // Batch by batch, so that the latents of all steps are kept for one batch only.
-  const int64_t batches = (spec.images() + spec.batch_size - 1) / spec.batch_size;
+  const int64_t batches = (spec.images() + spec.options.batch_size - 1) / spec.options.batch_size;
   for (int64_t batch = 0; batch < batches; ++batch) {
-    const int64_t first = batch * spec.batch_size;
-    const IndexRange images = {first, std::min(spec.batch_size, spec.images() - first)};
+    const int64_t first = batch * spec.options.batch_size;
+    const IndexRange images = {first, std::min(spec.options.batch_size, spec.images() - first)};
     std::vector<std::vector<Tensor>> latents;
     for (int i = 0; i < count; ++i) {
       Latents kept(observer, backend, batch * count + i, batches * count);

@@ -1,5 +1,7 @@
 #include "tstitch/tune/sweep.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -55,7 +57,8 @@ std::vector<std::string> row_labels(const RunSpec& spec, const ModelInfo& model,
   std::vector<std::string> labels;
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t c = spec.subjects[static_cast<size_t>(i)];
-    labels.push_back(spec.prompts.empty() ? names.usual(c) : shortened(spec.prompts[static_cast<size_t>(c)]));
+    labels.push_back(spec.options.prompts.empty() ? names.usual(c)
+                                                  : shortened(spec.options.prompts[static_cast<size_t>(c)]));
   }
   return labels;
 }
@@ -64,7 +67,7 @@ CurvePoint curve_point(const SweepPoint& point, const RunSpec& spec, Backend& ba
   CurvePoint on_curve{.kind = point.kind,
                       .label = point.label,
                       .fractions = point.fractions,
-                      .sampler = spec.sampler,
+                      .sampler = spec.options.sampler,
                       .steps_option = point.options.steps,
                       .steps = spec.trajectory.size(),
                       .levels = hash_of_levels(spec.trajectory),
@@ -107,7 +110,7 @@ std::optional<SweptRun> sweep_run(Engine& engine, const RunSpec& spec, const Swe
   const IndexRange all{0, spec.images()};
   const RunResult result = engine.sample(spec, {&all, 1}, *observer.observe(spec), &watched);
   if (result.cancelled) return {};
-  SweptRun swept{.run = {.seed = spec.seed, .images = result.images, .seconds = result.seconds},
+  SweptRun swept{.run = {.seed = spec.options.seed, .images = result.images, .seconds = result.seconds},
                  .pictures = {}};
   for (const ModelTime& model : result.models) swept.run.model_seconds.push_back(model.seconds);
   if (collector)
@@ -130,8 +133,8 @@ std::optional<SweptRun> first_pictures(Engine& engine, const RunSpec& spec, cons
 
 std::string Sweep::title() const {
   const RunSpec& first = specs[0];
-  return concat(join(names_of(infos), " then "), ": ", first.sampler, ", ", first.trajectory.size(),
-                " steps, cfg ", first.cfg_scale, ", seed ", first.seed);
+  return concat(join(names_of(infos), " then "), ": ", first.options.sampler, ", ", first.trajectory.size(),
+                " steps, cfg ", first.cfg_scale, ", seed ", first.options.seed);
 }
 
 Shape Sweep::picture() const {
@@ -172,6 +175,12 @@ std::vector<std::string> fingerprints_of(const Sweep& sweep, const std::string& 
   return fingerprints;
 }
 
+std::string describe_timing(const Sweep& sweep, const Backend& backend) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return concat(host, ", ", backend.description(), ", batches of ", sweep.specs[0].options.batch_size);
+}
+
 std::optional<SweepResult> run_sweep(Engine& engine, const Sweep& sweep, const Measure& measure,
                                      const std::vector<std::string>& fingerprints, SweepState& state,
                                      SweepObserver& observer) {
@@ -179,6 +188,7 @@ std::optional<SweepResult> run_sweep(Engine& engine, const Sweep& sweep, const M
   SweepResult result{.curve = {.models = names_of(sweep.infos),
                                .cfg_scale = first.cfg_scale,
                                .measured = measure.description,
+                               .timed = describe_timing(sweep, engine.backend()),
                                .points = {}},
                      .figure = {.title = sweep.title(),
                                 .row_labels = row_labels(first, sweep.infos.back(), sweep.rows),

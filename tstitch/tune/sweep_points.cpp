@@ -90,6 +90,7 @@ std::vector<SweepPoint> order_points(const std::vector<ModelInfo>& models, const
         {"in turns", in_turns},
         {"small ever less", ever_less_probably(steps, small, options.seed)}}) {
     points.push_back({.kind = "order", .label = label, .fractions = {}, .options = options});
+    points.back().options.fractions.clear();
     points.back().options.assignment = assignment;
   }
   return points;

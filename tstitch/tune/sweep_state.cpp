@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *kCurve = "curve.json", *kLock = "lock";
+constexpr const char* kCurve = "curve.json";
 
 // Pictures of one size below each other.
 Image stacked(const std::vector<Image>& pictures) {
@@ -49,7 +49,8 @@ bool exists(const std::string& path) {
 }
 
 // A picture of a run, as this version and the ones before keep them.
-bool is_of_run(const fs::path& file) {
+bool is_of_run(const std::string& name) {
+  const fs::path file(name);
   constexpr size_t kFingerprint = 16;
   const std::string run = file.stem().string();
   return file.extension() == ".png" && run.size() == kFingerprint &&
@@ -57,13 +58,9 @@ bool is_of_run(const fs::path& file) {
 }
 
 bool holds_sweep(const std::string& parts) {
-  return std::ranges::any_of(
-      list_folder(parts), [](const fs::path& file) { return file.filename() == kCurve || is_of_run(file); });
-}
-
-// Of an AtomicFile.
-bool is_temporary(const fs::path& file) {
-  return file.extension() == ".tmp" && file.filename().string().starts_with(".tstitch-");
+  return std::ranges::any_of(list_folder(parts), [](const fs::path& file) {
+    return file.filename() == kCurve || is_of_run(file.filename().string());
+  });
 }
 
 // The name of the picture does not say that a plan or anybody's file of its stem would be replaced.
@@ -93,47 +90,41 @@ std::vector<std::string> SweepState::files_of(const std::string& output, const s
 }
 
 SweepState::SweepState(const std::string& output, bool resume, const std::string& measured,
-                       const std::vector<Metric>& metrics, const std::vector<std::string>& fingerprints)
-    : output_(output), parts_(parts_of(output)), metrics_(metrics) {
-  std::error_code error;
-  made_ = fs::create_directory(parts_, error);
-  if (error) fail_writing(parts_, error.value());
+                       const std::string& timed, const std::vector<Metric>& metrics,
+                       const std::vector<std::string>& fingerprints)
+    : output_(output), parts_(parts_of(output)), measured_(measured), timed_(timed), metrics_(metrics) {
+  folder_.emplace(parts_, false);
   try {
-    join(resume, measured, fingerprints);
+    join(resume, fingerprints);
   } catch (const Error&) {
     leave();
     throw;
   }
 }
 
-void SweepState::join(bool resume, const std::string& measured,
-                      const std::vector<std::string>& fingerprints) {
-  lock_ = FileLock::attempt(in_parts(kLock));
-  made_ = false;  // from now on who has the lock may remove it
-  check(lock_.has_value(), ErrorKind::usage, "\"", printable(parts_), "\": another sweep is at work there (",
-        lock_holder(in_parts(kLock)), ")");
-  std::error_code ignored;
-  for (const std::string& path : list_folder(parts_))
-    if (is_temporary(path)) fs::remove(path, ignored);  // of one that was killed
+void SweepState::join(bool resume, const std::vector<std::string>& fingerprints) {
+  clear_work(parts_, [](const std::string&) { return false; });
   anything_ = holds_sweep(parts_);
   check(resume || !anything_, ErrorKind::usage, "\"", printable(parts_),
         "\" holds an unfinished sweep: add --resume to continue it, or remove it to start over");
   if (exists(in_parts(kCurve)))
-    take_over(in_parts(kCurve), measured, fingerprints);
+    take_over(in_parts(kCurve), fingerprints);
   else if (const std::string finished = stem_of(output_) + ".json"; exists(finished)) {
     if (resume)
-      take_over(finished, measured, fingerprints);
+      take_over(finished, fingerprints);
     else
       check_is_curve(finished);
   }
 }
 
-void SweepState::take_over(const std::string& path, const std::string& measured,
-                           const std::vector<std::string>& fingerprints) {
+void SweepState::take_over(const std::string& path, const std::vector<std::string>& fingerprints) {
   Curve curve = read_curve(path);
-  check(curve.measured.empty() || curve.measured == measured, ErrorKind::usage, "--resume: ", printable(path),
-        " was measured with ", printable(curve.measured), ", this sweep with ",
-        measured.empty() ? "nothing" : printable(measured), ": expected the same, or another --output");
+  check(curve.measured.empty() || curve.measured == measured_, ErrorKind::usage,
+        "--resume: ", printable(path), " was measured with ", printable(curve.measured), ", this sweep with ",
+        measured_.empty() ? "nothing" : printable(measured_), ": expected the same, or another --output");
+  check(curve.timed.empty() || curve.timed == timed_, ErrorKind::usage, "--resume: ", printable(path),
+        " was timed with ", printable(curve.timed), ", this sweep with ", printable(timed_),
+        ": times of both do not compare; expected the same, or another --output");
   for (const CurvePoint& point : curve.points)
     for (const CurveRun& run : point.runs) {
       check(std::ranges::find(fingerprints, run.run) != fingerprints.end(), ErrorKind::usage,
@@ -152,10 +143,8 @@ void SweepState::take_over(const std::string& path, const std::string& measured,
 SweepState::~SweepState() { leave(); }
 
 void SweepState::leave() {
-  if (anything_ || !(lock_ || made_)) return;
-  std::error_code ignored;
-  fs::remove(in_parts(kLock), ignored);
-  fs::remove(parts_, ignored);  // where it is empty
+  if (folder_ && !anything_) leave_work(parts_);
+  folder_.reset();
 }
 
 std::optional<CurveRun> SweepState::find(const std::string& fingerprint) const {
@@ -202,8 +191,7 @@ void SweepState::finish(const Curve& curve, const std::string& title, const Imag
   // The curve last: who is killed before continues a sweep that has nothing left to do. Anything else in the
   // folder is somebody's and stays.
   std::error_code ignored;
-  for (const std::string& path : list_folder(parts_))
-    if (is_of_run(path)) fs::remove(path, ignored);
+  clear_work(parts_, is_of_run);
   fs::remove(in_parts(kCurve), ignored);
   anything_ = false;
   leave();

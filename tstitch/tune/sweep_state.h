@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "tstitch/io/file_lock.h"
 #include "tstitch/io/png.h"
+#include "tstitch/output/work_folder.h"
 #include "tstitch/tune/curve.h"
 
 namespace tstitch {
@@ -28,11 +28,11 @@ class SweepState {
   // The folder it works in until it is whole.
   static std::string parts_of(const std::string& output);
 
-  // measured: see Curve. fingerprints: of all runs this sweep has. Continues an unfinished sweep, else with
-  // `resume` the finished one. Throws Error{usage} when that has other runs, other metrics, or was measured
-  // otherwise, as resuming would lose it; when an unfinished sweep is there and not to be resumed; and when
-  // another process is at work there.
-  SweepState(const std::string& output, bool resume, const std::string& measured,
+  // measured, timed: see Curve. fingerprints: of all runs this sweep has. Continues an unfinished sweep, else
+  // with `resume` the finished one. Throws Error{usage} when that has other runs, other metrics, or was
+  // measured otherwise, as resuming would lose it; when an unfinished sweep is there and not to be resumed;
+  // and when another process is at work there.
+  SweepState(const std::string& output, bool resume, const std::string& measured, const std::string& timed,
              const std::vector<Metric>& metrics, const std::vector<std::string>& fingerprints);
   ~SweepState();  // leaves no folder behind in which nothing was kept
 
@@ -46,18 +46,16 @@ class SweepState {
   void finish(const Curve& curve, const std::string& title, const Image& picture, const PngText& text);
 
  private:
-  void join(bool resume, const std::string& measured, const std::vector<std::string>& fingerprints);
-  void take_over(const std::string& path, const std::string& measured,
-                 const std::vector<std::string>& fingerprints);
+  void join(bool resume, const std::vector<std::string>& fingerprints);
+  void take_over(const std::string& path, const std::vector<std::string>& fingerprints);
   void leave();
   std::string in_parts(const std::string& name) const { return parts_ + "/" + name; }
 
-  std::string output_, parts_;
+  std::string output_, parts_, measured_, timed_;
   std::vector<Metric> metrics_;
-  std::optional<FileLock> lock_;
+  std::optional<WorkFolder> folder_;
   Curve earlier_;
   std::map<std::string, CurveRun> known_;  // runs of the earlier sweep and of this one, by fingerprint
-  bool made_ = false;                      // the folder, by this process, and not locked yet
   bool anything_ = false;                  // of a sweep is kept there
 };
 

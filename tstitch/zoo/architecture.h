@@ -19,8 +19,7 @@ struct Conditions {
   static constexpr int64_t kNull = -1;  // nothing in particular: the other half of the batch under guidance
 
   std::vector<int64_t> subjects;  // the number of a class or of a prompt, or kNull
-  std::vector<uint64_t> images;   // which image of the run each row is,
-  uint64_t seed = 0;              // and the seed of the run: for what is random in a condition
+  std::vector<uint64_t> seeds;    // of each row's image: for what is random in a condition
   Tensor null_context;            // see SampleOptions
   Tensor contexts;  // of P prompts and then of the negative one: (P + 1, S, width) f32; or empty
 };

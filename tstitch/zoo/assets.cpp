@@ -33,6 +33,12 @@ std::string resolve_model(const std::string& name) {
   return fs::exists(builtin, ignored) ? builtin.string() : name;
 }
 
-std::vector<std::string> builtin_models() { return {resolve_model("fashion-s"), resolve_model("fashion-l")}; }
+std::vector<std::string> builtin_names() { return {"fashion-s", "fashion-l"}; }
+
+std::vector<std::string> builtin_models() {
+  std::vector<std::string> paths;
+  for (const std::string& name : builtin_names()) paths.push_back(resolve_model(name));
+  return paths;
+}
 
 }  // namespace tstitch

@@ -13,7 +13,8 @@ std::string assets_folder();
 // that name ("fashion-s").
 std::string resolve_model(const std::string& name);
 
-// The built-in models in order of use, small first: {"fashion-s", "fashion-l"}.
+// The built-in models in order of use, small first: {"fashion-s", "fashion-l"}, and their paths.
+std::vector<std::string> builtin_names();
 std::vector<std::string> builtin_models();
 
 }  // namespace tstitch

@@ -90,12 +90,10 @@ class UNetWeights final : public WeightSource {
 
 // Uniform random numbers in [0, 1), fixed for the trajectory, as the reference takes them. Here they belong
 // to the image.
-void draw_null_context(std::span<float> token, uint64_t image, uint64_t seed) {
+void draw_null_context(std::span<float> token, uint64_t seed) {
   for (size_t i = 0; i < token.size(); i += 4) {
     // The draw ~1 keeps this stream apart from the noise's and the classes' (tstitch/diffusion/noise.h).
-    const PhiloxBlock block = philox(
-        {static_cast<uint32_t>(i / 4), ~1u, static_cast<uint32_t>(image), static_cast<uint32_t>(image >> 32)},
-        seed);
+    const PhiloxBlock block = philox({static_cast<uint32_t>(i / 4), ~1u, 0, 0}, seed);
     for (size_t j = 0; j < std::min<size_t>(4, token.size() - i); ++j)
       token[i + j] = static_cast<float>(block[j] >> 8) * 0x1p-24f;
   }
@@ -139,7 +137,7 @@ class UNetBackbone final : public Backbone {
       if (subject != Conditions::kNull)
         std::copy_n(classes_.data<float>() + subject * W, W, token.begin());
       else if (!null)
-        draw_null_context(token, conditions.images[static_cast<size_t>(n)], conditions.seed);
+        draw_null_context(token, conditions.seeds[static_cast<size_t>(n)]);
       else if (null.elements() == 1)
         std::ranges::fill(token, *null.data<float>());
       else

@@ -1,0 +1,13 @@
+// What to say of arguments that a command does not know.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <string>
+
+namespace tstitch {
+
+// One sentence for `argument`, which `command` did not expect: the option that was probably meant, or the
+// command that has it.
+std::string unexpected(const CLI::App& program, const CLI::App& command, const std::string& argument);
+
+}  // namespace tstitch

@@ -1,0 +1,144 @@
+// A picture says how it was made, and can be made again alone.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/apps/cli.h"
+#include "tstitch/io/png.h"
+
+namespace tstitch {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+class Repeat : public Cli {
+ protected:
+  void expect_done(const Arguments& arguments) const {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+  }
+  std::vector<uint8_t> pixels(const std::string& name) const { return read_png(path(name).string()).pixels; }
+  nlohmann::json options(const std::string& name) const {
+    return nlohmann::json::parse(read_png_text(path(name).string(), "tstitch").value());
+  }
+};
+
+TEST_F(Repeat, EveryPictureOfARunIsMadeAgainAlone) {
+  expect_done({"sample", "--class", "random", "-b", "4", "--steps", "3", "--sampler", "ddpm", "-o", "run/"});
+  for (const char* name : {"run/000000.png", "run/000001.png", "run/000003.png"}) {
+    expect_done({"sample", "--like", name, "-o", "again.png"});
+    EXPECT_EQ(pixels("again.png"), pixels(name)) << name;
+    // The seed alone does it, too.
+    expect_done({"sample", "--class", "random", "--steps", "3", "--sampler", "ddpm", "--seed",
+                 options(name)["seed"].dump(), "-o", "seed.png"});
+    EXPECT_EQ(pixels("seed.png"), pixels(name)) << name;
+  }
+  EXPECT_EQ(options("run/000000.png")["seed"], 0);
+  EXPECT_NE(options("run/000001.png")["seed"], options("run/000003.png")["seed"]);
+}
+
+TEST_F(Repeat, AGridIsMadeAgainAsItWas) {
+  expect_done({"sample",  "--class",        "1,Bag",       "-b",          "2",      "--steps",
+               "5",       "--sampler",      "dpm++2m",     "--scheduler", "karras", "--fractions",
+               "0.6,0.4", "--solver-reset", "--cfg-scale", "1.5",         "--seed", "9",
+               "--rng",   "torch",          "--dtype",     "f32",         "-o",     "grid.png"});
+  expect_done({"sample", "--like", "grid.png", "-o", "again.png"});
+  EXPECT_EQ(read(path("again.png")), read(path("grid.png")));  // what they say, too
+  // Other options override it, also by another way of saying the same.
+  expect_done({"sample", "--like", "grid.png", "--ratio", "0.2", "--image-size", "28", "-o", "other.png"});
+  EXPECT_EQ(options("other.png")["ratio"], 0.2);
+  EXPECT_EQ(options("other.png")["seed"], 9);
+  EXPECT_NE(pixels("other.png"), pixels("grid.png"));
+}
+
+TEST_F(Repeat, InitialPicturesAndStrengthsAreSaid) {
+  expect_done({"sample", "--class", "5", "--steps", "3", "-o", "start.png"});
+  expect_done(
+      {"sample", "-i", "start.png", "--strength", "0.5", "--class", "6", "--steps", "10", "-o", "a.png"});
+  EXPECT_NE(read(path("a.png")).find("Steps: 10"), std::string::npos);  // those asked for, not those left
+  EXPECT_NE(read(path("a.png")).find("Denoising strength: 0.5"), std::string::npos);
+  expect_done({"sample", "--like", "a.png", "-o", "b.png"});
+  EXPECT_EQ(pixels("b.png"), pixels("a.png"));
+  expect_refused(2, {"--output", "an input"}, {"sample", "--like", "a.png", "-o", "start.png"});
+  expect_refused(2, {"--output", "--like"}, {"sample", "--like", "a.png", "-o", "a.png"});
+}
+
+TEST_F(Repeat, WithoutMetadataAPictureSaysNothing) {
+  expect_done({"sample", "--class", "5", "--steps", "3", "--no-metadata", "-o", "a.png"});
+  EXPECT_EQ(read(path("a.png")).find("tEXt"), std::string::npos);
+  expect_refused(3, {"a.png", "does not say how it was made"}, {"sample", "--like", "a.png"});
+  expect_refused(3, {"no.png"}, {"sample", "--like", "no.png"});
+}
+
+TEST_F(Repeat, ADrawnSeedIsSaid) {
+  const auto report = nlohmann::json::parse(
+      run({"sample", "--class", "5", "--steps", "2", "--seed", "-1", "--json", "-o", "a.png"}).out);
+  EXPECT_EQ(options("a.png")["seed"], report["seed"]);
+  EXPECT_EQ(report["seeds"], nlohmann::json::array({report["seed"]}));
+}
+
+TEST_F(Repeat, PlansCarryWhatTheyWereMadeFor) {
+  expect_done({"sample", "--class", "5", "--steps", "3", "-o", "start.png"});
+  // From an initial picture on the small model would have no step of its share.
+  expect_done({"plan",    "--speedup", "1.1",       "-i",      "start.png",   "--strength", "0.4",
+               "--steps", "10",        "--sampler", "euler",   "--scheduler", "karras",     "--cfg-scale",
+               "1.5",     "-b",        "1",         "--class", "1",           "-o",         "p.json"});
+  const auto report = nlohmann::json::parse(
+      run({"sample", "--plan", "p.json", "-i", "start.png", "--class", "1", "--json", "-o", "a.png"}).out);
+  EXPECT_EQ(report["sampler"], "euler");
+  EXPECT_EQ(report["scheduler"], "karras");
+  EXPECT_EQ(report["cfg_scale"], 1.5);
+  EXPECT_EQ(report["strength"], 0.4);
+  EXPECT_EQ(report["trajectory"]["steps"], 4);
+  expect_refused(2, {"--strength 0.4, not 0.5"},
+                 {"sample", "--plan", "p.json", "-i", "start.png", "--strength", "0.5"});
+  expect_refused(2, {"--sampler euler, not ddim"},
+                 {"sample", "--plan", "p.json", "-i", "start.png", "--sampler", "ddim"});
+
+  // Plans of the version before said less.
+  auto plan = nlohmann::json::parse(read(path("p.json")));
+  plan["format"] = "tstitch-plan-1";
+  plan.erase("options");
+  std::ofstream(path("old.json")) << plan;
+  const Arguments old = {"sample", "--plan", "old.json", "-i", "start.png", "--class", "1", "-o", "b.png"};
+  expect_refused(2, {"--scheduler"}, old);
+  Arguments whole = old;
+  for (const char* text : {"--scheduler", "karras", "--strength", "0.4", "--cfg-scale", "1.5"})
+    whole.push_back(text);
+  expect_done(whole);
+  EXPECT_EQ(pixels("b.png"), pixels("a.png"));
+}
+
+TEST_F(Repeat, WhatRanksWouldEachDecideIsRefused) {
+  const Arguments ranks = {"sample", "-o", "a.npz", "--rank", "0", "--world-size", "2"};
+  const auto with = [&](const char* option, const char* value) {
+    Arguments all = ranks;
+    all.insert(all.end(), {option, value});
+    return all;
+  };
+  expect_refused(2, {"2 ranks", "tstitch plan"}, with("--budget", "3s"));
+  expect_refused(2, {"2 ranks", "--seed"}, with("--seed", "-1"));
+}
+
+TEST_F(Repeat, OptionsThatWouldDoNothingAreRefused) {
+  const auto sample = [&](const std::string& part, Arguments more) {
+    more.insert(more.begin(), "sample");
+    expect_refused(2, {part}, more);
+  };
+  sample("--eta has no effect here", {"--eta", "0.5", "--sampler", "euler"});
+  sample("--verbose", {"-v", "-q"});
+  sample("--dry-run", {"--dry-run", "--resume", "-o", "a.npz"});
+  sample("--dry-run", {"--dry-run", "--save-latent", "a.npy"});
+  sample("--num-fid-samples", {"-b", "3", "--num-fid-samples", "5"});
+  sample("--probes", {"--budget", "1s", "--curve", "c.json", "--probes", "3"});
+  sample("--metric", {"--budget", "1s", "--metric", "fid"});
+  sample("--threads is 4096", {"-t", "4096"});
+  expect_refused(2, {"--orders"}, {"sweep", "--ratio", "0.5"});
+  expect_refused(2, {"--features"}, {"sweep", "--features", "x.safetensors"});
+  expect_refused(2, {"--any-order"}, {"plan", "--speedup", "2", "--curve", "c.json", "--any-order"});
+}
+
+}  // namespace
+}  // namespace tstitch

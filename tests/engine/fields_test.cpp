@@ -1,0 +1,154 @@
+// The list of what can be said about a run: each field is printed as it is read, replaces what answers the
+// same question, and is refused where it has no effect.
+#include "tstitch/engine/fields.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tstitch/base/error.h"
+#include "tstitch/zoo/dit_architecture.h"
+
+namespace tstitch {
+namespace {
+
+ModelInfo model(const std::string& name) {
+  ModelInfo info{.path = name, .name = name};
+  describe_dit(info, {.patch_size = 2});
+  return info;
+}
+
+const std::vector<ModelInfo> kPair = {model("small"), model("large")};
+
+void expect_refused(const std::string& part, const std::function<void()>& action) {
+  try {
+    action();
+    ADD_FAILURE() << "accepted; expected: " << part;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::usage) << e.what();
+    EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+  }
+}
+
+RunSpec spec_of(const Said& said, const std::vector<ModelInfo>& models = kPair) {
+  return make_run_spec(models, parse_options(said, models));
+}
+
+TEST(Fields, NamesAreGivenOnce) {
+  std::set<std::string_view> names;
+  for (const Field& field : fields()) {
+    EXPECT_TRUE(names.insert(field.name).second) << field.name;
+    EXPECT_TRUE(field.parse && field.print) << field.name;
+  }
+}
+
+TEST(Fields, WhatIsPrintedIsReadAgain) {
+  const std::vector<Said> runs = {
+      {},
+      {{"ratio", {"40%"}}, {"sampler", {"euler_a"}}, {"steps", {"7"}}, {"scheduler", {"karras"}}},
+      {{"fractions", {"0.25,0.75"}}, {"class", {"otter, 7"}}, {"batch_count", {"3"}}, {"cfg_scale", {"1"}}},
+      {{"switch_step", {"5"}}, {"spacing", {"trailing"}}, {"seed", {"18446744073709551615"}}},
+      {{"switch", {"auto"}}, {"switch_threshold", {"0.25"}}, {"class", {"random"}}, {"rng", {"torch"}}},
+      {{"assignment", {"0*3 1*2"}}, {"steps", {"5"}}, {"image_size", {"128"}}, {"eta", {"0.3"}}},
+      {{"num_fid_samples", {"5"}}, {"solver_reset", {"true"}}, {"cfg_channels", {"all"}}}};
+  for (const Said& said : runs) {
+    const RunSpec spec = spec_of(said);
+    const auto printed = to_json(spec.options);
+    const Said again = said_of(nlohmann::json::parse(printed.dump()), "test");
+    const RunSpec repeated = spec_of(again);
+    EXPECT_EQ(to_json(repeated.options), printed);
+    EXPECT_EQ(repeated.trajectory, spec.trajectory);
+    EXPECT_EQ(repeated.subjects, spec.subjects);
+    EXPECT_EQ(repeated.switch_threshold, spec.switch_threshold);
+  }
+}
+
+TEST(Fields, NumbersAndNamesAreCheckedByTheirOption) {
+  for (const auto& [name, text, part] : {std::tuple{"steps", "x", "invalid"},
+                                         {"ratio", "1.2", "--ratio is 1.2, expected 0 ... 1"},
+                                         {"ratio", "half", "--ratio is \"half\", expected a number"},
+                                         {"width", "3.5", "--width is \"3.5\", expected a whole number"},
+                                         {"spacing", "odd", "--spacing \"odd\" is not known"},
+                                         {"switch", "now", "expected share or auto"},
+                                         {"seed", "-2", "or -1 for one that is drawn"},
+                                         {"class", "unicorn", "unicorn"},
+                                         {"fractions", "0.5,x", "--fractions is \"x\""}})
+    expect_refused(std::string(part) == "invalid" ? "x" : part, [&] { spec_of({{name, {text}}}); });
+}
+
+TEST(Fields, ADrawnSeedIsAnotherEachTimeAndFitsJson) {
+  const uint64_t one = spec_of({{"seed", {"-1"}}}).options.seed,
+                 other = spec_of({{"seed", {"-1"}}}).options.seed;
+  EXPECT_NE(one, other);
+  EXPECT_LT(one, uint64_t{1} << 53);
+}
+
+TEST(Fields, WhatAnswersTheSameQuestionExcludesAndReplaces) {
+  expect_refused("--ratio and --switch-step exclude each other", [] {
+    spec_of({{"ratio", {"0.4"}}, {"switch_step", {"3"}}});
+  });
+  expect_refused("exclude each other", [] { spec_of({{"class", {"random"}}, {"num_fid_samples", {"3"}}}); });
+  expect_refused("and --model exclude each other", [] {
+    parse_models({{"model", {"a"}}, {"small", {"b"}}, {"large", {"c"}}});
+  });
+  expect_refused("go together", [] { parse_models({{"small", {"b"}}}); });
+  EXPECT_EQ(spec_of({{"ratio", {"0.5"}}, {"switch", {"share"}}}).trajectory.steps_of(0), 25);
+
+  const Said before = {{"ratio", {"0.4"}}, {"steps", {"9"}}, {"width", {"8"}}};
+  EXPECT_EQ(merged(before, {{"switch", {"auto"}}, {"image_size", {"16"}}}),
+            (Said{{"switch", {"auto"}}, {"steps", {"9"}}, {"image_size", {"16"}}}));
+  EXPECT_EQ(merged(before, {{"ratio", {"0.1"}}}).at("ratio"), Texts{"0.1"});
+}
+
+TEST(Fields, AnOptionWithoutEffectIsRefused) {
+  const std::vector<ModelInfo> one = {kPair[1]};
+  struct Case {
+    Said said;
+    std::string part;
+    std::vector<ModelInfo> models = kPair;
+  };
+  for (const auto& [said, part, models] : std::vector<Case>{
+           {{{"eta", {"0.5"}}, {"sampler", {"euler"}}}, "--eta has no effect here: it is for ddim"},
+           {{{"solver_reset", {"true"}}}, "--solver-reset has no effect here: it is for multistep samplers"},
+           {{{"solver_reset", {"true"}}, {"sampler", {"unipc"}}}, "there is one", one},
+           {{{"switch_rule", {"dit"}}}, "--switch-rule has no effect here", one},
+           {{{"switch_rule", {"dit"}}, {"switch_step", {"3"}}}, "the steps are named"},
+           {{{"switch_rule", {"dit"}}, {"switch", {"auto"}}}, "decides by itself"},
+           {{{"cfg_channels", {"all"}}, {"cfg_scale", {"1"}}}, "--cfg-scale is 1"},
+           {{{"clip_skip", {"2"}}}, "--clip-skip has no effect here: it is for models of text"},
+           {{{"strength", {"0.5"}}}, "--strength has no effect here"},
+           {{{"uncond", {"zeros"}}}, "--uncond"},
+       }) {
+    expect_refused(part, [&] { check_effective(said, spec_of(said, models), models); });
+  }
+  for (const Said& said : std::vector<Said>{{{"eta", {"0.5"}}},
+                                            {{"solver_reset", {"true"}}, {"sampler", {"pndm"}}},
+                                            {{"switch_rule", {"step"}}, {"ratio", {"0.5"}}},
+                                            {{"seed", {"3"}}, {"rng", {"torch"}}}})
+    EXPECT_NO_THROW(check_effective(said, spec_of(said), kPair));
+}
+
+TEST(Fields, NoiseThatNobodyAsksForIsRefused) {
+  SampleOptions options = parse_options({{"class", {"1"}}}, kPair);
+  options.given.steps = Tensor({50, 1, 4, 32, 32}, DType::f32);
+  expect_refused("--noise has no effect here: it is the noise of the steps, and ddim with --eta 0 adds none",
+                 [&] {
+                   check_effective({{"noise", {"n.npy"}}}, make_run_spec(kPair, options), kPair);
+                 });
+  options.given.initial = Tensor({1, 4, 32, 32}, DType::f32);
+  expect_refused("--seed has no effect here: all noise is given", [&] {
+    check_effective({{"seed", {"1"}}}, make_run_spec(kPair, options), kPair);
+  });
+  options.eta = 1;
+  EXPECT_NO_THROW(check_effective({{"noise", {"n.npy"}}}, make_run_spec(kPair, options), kPair));
+}
+
+TEST(Fields, OthersThanTheKnownAreRefused) {
+  EXPECT_THROW(said_of({{"stepz", 3}}, "x.png"), Error);
+  EXPECT_THROW(said_of({1, 2}, "x.png"), Error);
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,73 @@
+// What a user asks of a run. Names and defaults are those of the command line; fields.h lists them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/diffusion/noise.h"
+#include "tstitch/diffusion/switch_rule.h"
+#include "tstitch/diffusion/timesteps.h"
+
+namespace tstitch {
+
+struct SampleOptions {
+  // Who serves which step: shares of the models in order of use (sum 1), or the steps at which the next model
+  // takes over, or the model of every step. All empty: 0.4 for the first of two models, equal shares of more.
+  std::vector<double> fractions;
+  std::vector<int> switch_steps;
+  std::vector<int> assignment;
+  std::optional<SwitchRule> switch_rule;  // default: the last model's, like the three below
+  // Instead: each image switches from the first of two models to the second by itself (adaptive_switch.h).
+  bool adaptive = false;
+  std::optional<double> switch_threshold;  // default: default_switch_threshold
+
+  std::string sampler;
+  std::string steps = "50";             // see make_levels
+  SpacingOptions spacing;               // which levels they visit
+  std::optional<double> eta;            // DDIM: 0 deterministic ... 1 as much noise as DDPM
+  bool solver_reset = false;            // see SolverOptions::reset_at_switch
+  std::optional<double> cfg_scale;      // 1: no guidance
+  std::optional<int64_t> cfg_channels;  // 0: all
+
+  // Of models for classes:
+  std::vector<int64_t> classes;  // empty: the reference's eight for ImageNet models, else every class
+  bool random_classes = false;   // one class per image, drawn from its seed
+  // What stands for no class where the model has no row for it: (class_width) f32, (1) for the same number
+  // everywhere, or empty for random numbers in [0, 1) of each image, as the reference has them.
+  Tensor null_context;
+  // Of models for text, as UTF-8:
+  std::vector<std::string> prompts;
+  std::string negative_prompt;           // what guidance leads away from
+  int64_t clip_skip = 0;                 // see TextEncoder
+  int64_t batch_count = 1;               // images per class or prompt; with random_classes, images
+  int64_t batch_size = 8;                // images sampled at once
+  uint64_t seed = 0;                     // of the first image; the others' follow from it (RunSpec::seed_of)
+  std::string rng = "philox";            // where the noise comes from, see make_noise
+  std::optional<int64_t> width, height;  // of the images in pixels; default: the training size
+
+  GivenLatents given;  // instead of noise from the seed
+
+  // Start from a picture, (3 or 1, H, W) in [-1, 1], with as much noise as the share `strength` of the steps
+  // takes away; sizes default to the picture's. Which model serves a step is decided as if all were taken,
+  // but for an assignment, which has only those that are.
+  Tensor init_image;
+  double strength = 0.75;
+
+  // The files that the four tensors are read from where they are empty, and what metadata say of them.
+  struct Files {
+    std::string init_image, init_latent, noise;
+    std::string null_context;  // or "uniform" or "zeros"
+  } files;
+
+  // Which models, for read_models: those, or the small one and the large one, or the demo family.
+  std::vector<std::string> models;
+  std::string small, large;
+  std::string weights = "auto", prediction;
+  std::string vae;  // the autoencoder, "" for what comes with the last model
+  BackendOptions backend;
+};
+
+}  // namespace tstitch
