@@ -29,6 +29,8 @@ Size size_for(const ModelInfo& info, const InspectArguments& a) {
   return {latent_side("--height", a.height, {&info, 1}), latent_side("--width", a.width, {&info, 1})};
 }
 
+bool draws_text(const ModelInfo& info) { return info.condition.kind == ConditionKind::text; }
+
 // Of one evaluation of one image.
 double gflop(const ModelInfo& info, Size size) {
   return info.architecture->flops(size.height, size.width) / 1e9;
@@ -37,7 +39,7 @@ double gflop(const ModelInfo& info, Size size) {
 nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
   const ClassNames names(info);
   std::vector<std::string> classes;
-  for (int64_t i = 0; names.known() && i < info.num_classes; ++i) classes.push_back(names.usual(i));
+  for (int64_t i = 0; names.known() && i < info.condition.num_classes; ++i) classes.push_back(names.usual(i));
   nlohmann::ordered_json json = {{"path", info.path},
                                  {"name", info.name},
                                  {"architecture", info.architecture->name()},
@@ -48,8 +50,8 @@ nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
                                  {"latent_shape", {info.channels, size.height, size.width}},
                                  {"pixels", info.pixels}};
   json.update(info.architecture->details());
-  json["num_classes"] = info.num_classes;
-  json["context_width"] = info.context_width;
+  json["num_classes"] = info.condition.num_classes;
+  json["context_width"] = draws_text(info) ? info.condition.width : 0;
   json["prediction"] = name_of(info.prediction);
   json["betas"] = {{"kind", info.noise.kind}, {"timesteps", info.noise.timesteps}};
   if (info.noise.flow()) {
@@ -63,13 +65,13 @@ nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
 }
 
 void print_classes(const ModelInfo& info) {
-  std::printf("  classes         %lld", static_cast<long long>(info.num_classes));
+  std::printf("  classes         %lld", static_cast<long long>(info.condition.num_classes));
   const ClassNames names(info);
   if (names.known()) {
     constexpr int64_t kShown = 10;
-    for (int64_t i = 0; i < std::min(kShown, info.num_classes); ++i)
+    for (int64_t i = 0; i < std::min(kShown, info.condition.num_classes); ++i)
       std::printf("%s%s", i ? ", " : ": ", names.numbered(i).c_str());
-    if (info.num_classes > kShown) std::printf(", ... (--json lists all)");
+    if (info.condition.num_classes > kShown) std::printf(", ... (--json lists all)");
   }
   std::printf("\n");
 }
@@ -97,10 +99,10 @@ void print(const ModelInfo& info, Size size) {
   else
     std::printf("  noise           %s betas, %g ... %g, %d timesteps; predicts %s\n", noise.kind.c_str(),
                 noise.start, noise.end, noise.timesteps, std::string(name_of(info.prediction)).c_str());
-  if (info.num_classes) print_classes(info);
-  if (info.context_width)
+  if (info.condition.num_classes) print_classes(info);
+  if (draws_text(info))
     std::printf("  text            encoded as %lld numbers a token\n",
-                static_cast<long long>(info.context_width));
+                static_cast<long long>(info.condition.width));
 }
 
 // Every pair that can take turns, and why the others cannot.

@@ -9,7 +9,9 @@
 
 #include "bench/run_bench.h"
 #include "tstitch/base/error.h"
+#include "tstitch/condition/class_conditions.h"
 #include "tstitch/engine/run.h"
+#include "tstitch/zoo/families/dit.h"
 
 namespace tstitch {
 namespace {
@@ -40,12 +42,13 @@ int measure(int argc, char** argv) {
   CLI11_PARSE(program, argc, argv);
 
   const auto backend = make_backend(options);
-  const Model model = random_model(config_of(name), name, 7, *backend);
+  const Model model = random_model(dit_info(config_of(name), name), 7, *backend);
   const RunSpec spec =
       make_run_spec({model.info}, {.fractions = {1},
                                    .classes = std::vector<int64_t>(static_cast<size_t>(batch), 207),
                                    .batch_size = batch});
-  const double seconds = time_evaluation(*backend, model, spec, repeats);
+  const double seconds =
+      time_evaluation(*backend, model, spec, repeats, ClassConditions(model.info.condition.num_classes));
   const double flops =
       2 * static_cast<double>(batch) * model.info.architecture->flops(spec.height, spec.width);
   std::printf(

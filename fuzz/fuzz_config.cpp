@@ -5,22 +5,22 @@
 #include "fuzz/expect_input_error.h"
 #include "tstitch/io/json.h"
 #include "tstitch/zoo/diffusers_unet.h"
-#include "tstitch/zoo/dit_architecture.h"
+#include "tstitch/zoo/families/dit.h"
 #include "tstitch/zoo/model_config.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   using namespace tstitch;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   expect_input_error([&] {
-    ModelInfo info;
-    read_model_config(parse_json(text, "fuzz"), "fuzz", info);
+    const ModelInfo info = describe_dit({parse_json(text, "fuzz"), "fuzz"});
     const DiTConfig& c = dynamic_cast<const DiTArchitecture&>(*info.architecture).config();
     if (c.input_size % c.patch_size || c.hidden_size % c.num_heads || dit_parameters(c) <= 0) abort();
   });
   expect_input_error([&] {
     ModelInfo info;
-    info.context_width = size % 2 ? 768 : 0;  // of U-Nets it says how to sample, too
-    read_scheduler_config(parse_json(text, "fuzz"), "fuzz", info);
+    const ModelConfig scheduler{parse_json(text, "fuzz"), "fuzz"};
+    read_training(scheduler, info);
+    read_sampling(scheduler, info);
     if (info.noise.timesteps < 1) abort();
   });
   expect_input_error([&] {

@@ -8,12 +8,12 @@
 namespace tstitch {
 namespace {
 
-ModelInfo imagenet() { return {.path = "x", .name = "DiT-XL-2", .num_classes = 1000}; }
+ModelInfo imagenet() { return {.path = "x", .name = "DiT-XL-2", .condition = {.num_classes = 1000}}; }
 
 ModelInfo garments() {
   return {.path = "x",
           .name = "fashion",
-          .num_classes = 4,
+          .condition = {.num_classes = 4},
           .classes = {"T-shirt/top", "Shirt", "Ankle boot", "Sandal"}};
 }
 
@@ -100,7 +100,7 @@ TEST(ClassNames, WhatFitsNoneIsRefusedWithNamesWrittenAlike) {
 }
 
 TEST(ClassNames, NothingIsKnownOfOtherModels) {
-  const ModelInfo model = {.path = "x", .name = "other", .num_classes = 7};
+  const ModelInfo model = {.path = "x", .name = "other", .condition = {.num_classes = 7}};
   EXPECT_FALSE(ClassNames(model).known());
   EXPECT_EQ(ClassNames(model).numbered(3), "class 3");
   expect_refused(

@@ -9,16 +9,12 @@
 #include <set>
 
 #include "tstitch/base/error.h"
-#include "tstitch/zoo/dit_architecture.h"
+#include "tstitch/zoo/families/dit.h"
 
 namespace tstitch {
 namespace {
 
-ModelInfo model(const std::string& name) {
-  ModelInfo info{.path = name, .name = name};
-  describe_dit(info, {.patch_size = 2});
-  return info;
-}
+ModelInfo model(const std::string& name) { return dit_info({.patch_size = 2}, name); }
 
 const std::vector<ModelInfo> kPair = {model("small"), model("large")};
 

@@ -11,6 +11,7 @@
 
 #include "tstitch/engine/run.h"
 #include "tstitch/nn/random_weights.h"
+#include "tstitch/zoo/families/dit.h"
 
 namespace tstitch {
 namespace {
@@ -44,7 +45,7 @@ double error_of_case(const nlohmann::json& c, const nlohmann::json& configs, con
   std::vector<Model> models;
   std::vector<ModelInfo> infos;
   for (const std::string tag : c["models"]) {
-    models.push_back(random_model(config_of(configs[tag]), tag, kSeed, *backend));
+    models.push_back(random_model(dit_info(config_of(configs[tag]), tag), kSeed, *backend));
     infos.push_back(models.back().info);
   }
   SampleOptions options{.sampler = c["sampler"],

@@ -8,6 +8,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/engine/run.h"
+#include "tstitch/zoo/families/dit.h"
 
 namespace tstitch {
 namespace {
@@ -40,7 +41,7 @@ RunResult sample(const Setting& setting) {
   std::vector<Model> models;
   std::vector<ModelInfo> infos;
   for (const std::string& tag : setting.tags) {
-    models.push_back(random_model(tag == "one" ? kTiny : larger(), tag, 3, *backend));
+    models.push_back(random_model(dit_info(tag == "one" ? kTiny : larger(), tag), 3, *backend));
     infos.push_back(models.back().info);
   }
   SampleOptions options = setting.options;
@@ -184,8 +185,8 @@ TEST(SteadyState, NothingIsAllocatedAfterAModelsFirstStep) {
     for (const char* dtype : {"f32", "bf16"}) {
       const auto backend = make_backend({.device = "cpu", .dtype = dtype, .threads = 2});
       std::vector<Model> models;
-      models.push_back(random_model(kTiny, "one", 3, *backend));
-      models.push_back(random_model(larger(), "two", 3, *backend));
+      models.push_back(random_model(dit_info(kTiny, "one"), 3, *backend));
+      models.push_back(random_model(dit_info(larger(), "two"), 3, *backend));
       const std::vector<ModelInfo> infos = {models[0].info, models[1].info};
       host_memory().trim();
       AllocationCounter counter;
@@ -204,7 +205,7 @@ TEST(Cancelling, EndsAfterTheStepInProgress) {
   } observer;
   const auto backend = make_backend({.device = "cpu", .dtype = "f32", .threads = 1});
   std::vector<Model> models;
-  models.push_back(random_model(kTiny, "one", 3, *backend));
+  models.push_back(random_model(dit_info(kTiny, "one"), 3, *backend));
   const RunResult result =
       run(*backend, models,
           make_run_spec({models[0].info}, {.fractions = {1}, .steps = "12", .classes = {1}}), observer);
@@ -215,7 +216,7 @@ TEST(Cancelling, EndsAfterTheStepInProgress) {
 TEST(NotFinite, IsRefusedWithTheImage) {
   const auto backend = make_backend({.device = "cpu", .dtype = "f32", .threads = 1});
   std::vector<Model> models;
-  models.push_back(random_model(kTiny, "one", 3, *backend));
+  models.push_back(random_model(dit_info(kTiny, "one"), 3, *backend));
   Tensor start({2, 1, 28, 28}, DType::f32);
   std::fill_n(start.data<float>(), start.elements(), 0.5f);
   start.data<float>()[28 * 28 + 5] = 3e38f;  // overflows in the second image

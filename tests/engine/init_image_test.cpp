@@ -54,7 +54,8 @@ class InitImageRun : public testing::Test {
         {.steps = "20", .cfg_scale = 1, .classes = {1}, .init_image = picture_, .strength = strength});
     RunObserver silent;
     return run(*backend_, models_, spec, silent,
-               {.contexts = {}, .init_latent = picture_.reshape({1, 1, 28, 28})})
+               {.conditions = make_condition_makers(*backend_, infos_, spec),
+                .init_latent = picture_.reshape({1, 1, 28, 28})})
         .latents;
   }
 

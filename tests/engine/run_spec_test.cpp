@@ -6,16 +6,12 @@
 #include <set>
 
 #include "tstitch/base/error.h"
-#include "tstitch/zoo/dit_architecture.h"
+#include "tstitch/zoo/families/dit.h"
 
 namespace tstitch {
 namespace {
 
-ModelInfo model(const std::string& name) {
-  ModelInfo info{.path = name, .name = name};
-  describe_dit(info, {.patch_size = 2});
-  return info;
-}
+ModelInfo model(const std::string& name) { return dit_info({.patch_size = 2}, name); }
 
 const std::vector<ModelInfo> kPair = {model("small"), model("large")};
 
@@ -42,8 +38,9 @@ TEST(RunSpec, DefaultsAreTheReferences) {
 }
 
 TEST(RunSpec, PixelModelsGuideAllTheirChannels) {
-  ModelInfo pixels{.path = "pixels", .name = "pixels", .pixels_per_latent = 1, .pixels = true};
-  describe_dit(pixels, {.in_channels = 1, .num_classes = 3});
+  ModelInfo pixels = dit_info({.in_channels = 1, .num_classes = 3}, "pixels");
+  pixels.pixels_per_latent = 1;
+  pixels.pixels = true;
   const RunSpec spec = make_run_spec({pixels}, {.batch_count = 2});
   EXPECT_EQ(spec.cfg_channels, 1);
   EXPECT_EQ(spec.subjects, (std::vector<int64_t>{0, 0, 1, 1, 2, 2}));
@@ -122,7 +119,7 @@ TEST(RunSpec, ModelsThatDoNotFitAreRefusedWithBothNames) {
   other.side = 64;
   expect_refused(ErrorKind::input, "4 x 32 x 32 and 4 x 64 x 64", {kPair[0], other}, {});
   other = model("other");
-  other.num_classes = 10;
+  other.condition.num_classes = 10;
   expect_refused(ErrorKind::input, "1000 and 10", {kPair[0], other}, {});
   other = model("other");
   other.noise.end = 0.012;

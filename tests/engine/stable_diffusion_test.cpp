@@ -82,14 +82,10 @@ class StableDiffusion : public testing::Test {
   static Tensor latents_of(Backend& backend, const std::vector<ModelInfo>& infos,
                            const SampleOptions& options) {
     const RunSpec spec = make_run_spec(infos, options);
-    std::vector<std::string> texts = spec.options.prompts;
-    texts.push_back(spec.options.negative_prompt);
-    const EncodedInputs inputs{
-        .contexts = TextEncoder(backend, model_with_text_encoder(infos), 0).encode(texts), .init_latent = {}};
     std::vector<Model> models;
     for (const ModelInfo& info : infos) models.push_back(load_model(info, backend));
     RunObserver silent;
-    return run(backend, models, spec, silent, inputs).latents;
+    return run(backend, models, spec, silent).latents;
   }
 };
 
@@ -160,7 +156,7 @@ TEST_F(StableDiffusion, ImagesSwitchByThemselves) {
 TEST_F(StableDiffusion, WeightsKeepTheMeanOfTheEncoding) {
   const auto backend = make_backend({.dtype = "f32", .threads = 1});
   const TextEncoder encoder(*backend, model_with_text_encoder(infos()), 0);
-  const auto encoded = [&](const std::string& text) { return backend->download(encoder.encode({text})); };
+  const auto encoded = [&](const std::string& text) { return encoder.encode({text}); };
   const Tensor plain = encoded("a red bicycle"), heavy = encoded("a (red:1.5) bicycle");
   const auto mean = [](const Tensor& x) {
     double sum = 0;
@@ -192,8 +188,8 @@ TEST_F(StableDiffusion, WhatDoesNotFitIsRefused) {
   auto models = infos();
   refused(ErrorKind::usage, "--prompt", models, {});
   refused(ErrorKind::usage, "--prompt instead of --class", models, {.classes = {1}, .prompts = {kPrompt}});
-  models[1].context_width = 1024;
-  models[0].context_width = 768;
+  models[1].condition.width = 1024;
+  models[0].condition.width = 768;
   refused(ErrorKind::input, "Stable Diffusion 2 (1024) with BK-SDM-v2", models, {.prompts = {kPrompt}});
   models = infos();
   models[1].files.text_encoder.clear();

@@ -12,6 +12,7 @@
 #include "tstitch/engine/run.h"
 #include "tstitch/io/json.h"
 #include "tstitch/nn/random_weights.h"
+#include "tstitch/zoo/families/dit.h"
 
 namespace tstitch {
 
@@ -33,14 +34,15 @@ struct Small {
   explicit Small(const std::vector<std::string>& tags) {
     std::vector<ModelInfo> infos;
     for (const std::string& tag : tags) {
-      models.push_back(random_model({.input_size = 28,
-                                     .patch_size = 4,
-                                     .in_channels = 1,
-                                     .hidden_size = 64,
-                                     .depth = 2,
-                                     .num_heads = 4,
-                                     .num_classes = 10},
-                                    tag, 3, *backend));
+      models.push_back(random_model(dit_info({.input_size = 28,
+                                              .patch_size = 4,
+                                              .in_channels = 1,
+                                              .hidden_size = 64,
+                                              .depth = 2,
+                                              .num_heads = 4,
+                                              .num_classes = 10},
+                                             tag),
+                                    3, *backend));
       infos.push_back(models.back().info);
     }
     SampleOptions options;
@@ -48,11 +50,13 @@ struct Small {
     options.classes = {1, 4, 9, 2, 3};
     options.batch_size = 2;
     spec = std::make_unique<RunSpec>(make_run_spec(infos, options));
+    inputs.conditions = make_condition_makers(*backend, infos, *spec);
   }
 
   std::unique_ptr<Backend> backend = make_backend({.dtype = "f32", .threads = 2});
   std::vector<Model> models;
   std::unique_ptr<RunSpec> spec;
+  EncodedInputs inputs;
 };
 
 // Ends a run after its fourth step.

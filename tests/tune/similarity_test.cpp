@@ -71,7 +71,8 @@ void expect_identical(const PairSimilarity& pair) {
 TEST(PredictionSimilarity, IsOneBetweenAModelAndItself) {
   const Small small({"one", "two", "one"});
   RunObserver silent;
-  const auto pairs = prediction_similarity(*small.backend, small.models, served_by(*small.spec, 2), silent);
+  const auto pairs =
+      prediction_similarity(*small.backend, small.models, served_by(*small.spec, 2), silent, small.inputs);
   ASSERT_EQ(pairs.size(), 3u);  // (0, 1), (0, 2), (1, 2)
   for (const PairSimilarity& pair : pairs) {
     ASSERT_EQ(pair.steps.size(), 6u);
@@ -95,7 +96,7 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
     }
     std::vector<Tensor> x;
   } first;
-  const auto pairs = prediction_similarity(*small.backend, small.models, *small.spec, first);
+  const auto pairs = prediction_similarity(*small.backend, small.models, *small.spec, first, small.inputs);
   run(*small.backend, small.models, *small.spec, first);
   ASSERT_EQ(first.x.size(), 3u);  // batches; the analysis keeps its own observer
   Similarity expected;
@@ -103,7 +104,8 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
     const IndexRange images = {2 * batch, batch < 2 ? 2 : 1};
     std::vector<Tensor> eps;
     for (const Model& model : small.models) {
-      const auto denoiser = make_denoiser(*small.backend, model, *small.spec, images);
+      const auto denoiser =
+          make_denoiser(*small.backend, model, *small.spec, images, *small.inputs.conditions[0]);
       const Prediction prediction =
           denoiser->predict(first.x[static_cast<size_t>(batch)], small.spec->trajectory[0].level);
       eps.push_back(small.backend->download(to_channels_first(*small.backend, prediction.eps)));
@@ -123,7 +125,7 @@ TEST(PredictionSimilarity, CountsStepsNotEvaluations) {
   Small small({"one", "one"});
   small.spec->sampler = "heun";
   RunObserver silent;
-  const auto pairs = prediction_similarity(*small.backend, small.models, *small.spec, silent);
+  const auto pairs = prediction_similarity(*small.backend, small.models, *small.spec, silent, small.inputs);
   ASSERT_EQ(pairs[0].steps.size(), 6u);
   expect_identical(pairs[0]);
 }
@@ -131,7 +133,7 @@ TEST(PredictionSimilarity, CountsStepsNotEvaluations) {
 TEST(LatentSimilarity, BeginsAtOneAndEndsWithTheImages) {
   const Small small({"one", "two", "two"});
   RunObserver silent;
-  const auto pairs = latent_similarity(*small.backend, small.models, *small.spec, silent);
+  const auto pairs = latent_similarity(*small.backend, small.models, *small.spec, silent, small.inputs);
   ASSERT_EQ(pairs.size(), 3u);
   const auto latents = [&](int model) {
     return run(*small.backend, small.models, served_by(*small.spec, model), silent).latents;
@@ -151,8 +153,8 @@ TEST(LatentSimilarity, BeginsAtOneAndEndsWithTheImages) {
 TEST(Similarity, OfACancelledRunIsNothing) {
   const Small small({"one", "two"});
   Impatient first, second;
-  EXPECT_TRUE(prediction_similarity(*small.backend, small.models, *small.spec, first).empty());
-  EXPECT_TRUE(latent_similarity(*small.backend, small.models, *small.spec, second).empty());
+  EXPECT_TRUE(prediction_similarity(*small.backend, small.models, *small.spec, first, small.inputs).empty());
+  EXPECT_TRUE(latent_similarity(*small.backend, small.models, *small.spec, second, small.inputs).empty());
   EXPECT_EQ(second.steps, 4);
 }
 

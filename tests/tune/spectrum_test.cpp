@@ -51,7 +51,8 @@ TEST(Spectrum, OfAWaveIsItsFrequency) {
 TEST(Spectrum, FollowsTheTrajectory) {
   const Small small({"two", "one"});
   RunObserver silent;
-  const std::vector<StepSpectrum> steps = latent_spectrum(*small.backend, small.models, *small.spec, silent);
+  const std::vector<StepSpectrum> steps =
+      latent_spectrum(*small.backend, small.models, *small.spec, silent, small.inputs);
   const RunResult result = run(*small.backend, small.models, *small.spec, silent);
   ASSERT_EQ(steps.size(), 7u);
   for (int i = 0; i <= 6; ++i) EXPECT_EQ(steps[static_cast<size_t>(i)].step, i);
@@ -68,7 +69,7 @@ TEST(Spectrum, FollowsTheTrajectory) {
 TEST(Spectrum, OfACancelledRunIsNothing) {
   const Small small({"two", "one"});
   Impatient observer;
-  EXPECT_TRUE(latent_spectrum(*small.backend, small.models, *small.spec, observer).empty());
+  EXPECT_TRUE(latent_spectrum(*small.backend, small.models, *small.spec, observer, small.inputs).empty());
 }
 
 }  // namespace

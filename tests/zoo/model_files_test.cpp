@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 
@@ -13,7 +14,7 @@
 #include "tstitch/io/safetensors.h"
 #include "tstitch/io/sharded_checkpoint.h"
 #include "tstitch/ops/ops.h"
-#include "tstitch/zoo/dit_architecture.h"
+#include "tstitch/zoo/families/dit.h"
 #include "tstitch/zoo/latents.h"
 #include "tstitch/zoo/model.h"
 
@@ -63,7 +64,8 @@ TEST_F(ModelFilesTest, AFolderOfDiffusersAnswersAsDiffusers) {
   const auto backend = make_backend({.dtype = "f32"});
   for (const fs::path& path : {folder_, folder_ / "transformer"}) {
     const Model model = load_model(read_model_info(path.string()), *backend);
-    const auto network = model.network->bind({.subjects = {2, 3}, .images = {0, 1}, .contexts = {}}, 8, 8);
+    const auto network =
+        model.network->bind(std::array{Condition{.class_number = 2}, Condition{.class_number = 3}}, 8, 8);
     const Tensor x = to_channels_last(*backend, backend->upload(golden("dit_pipeline/x.npy")));
     const Tensor out = backend->download(to_channels_first(*backend, (*network)(x, 501)));
     EXPECT_LE(relative_error(out, golden("dit_pipeline/forward.npy")), 1e-5);
@@ -98,7 +100,8 @@ TEST_F(ModelFilesTest, TheScheduleComesFromTheScheduler) {
 
 TEST_F(ModelFilesTest, BrokenFoldersAreRefused) {
   replace("model_index.json", "DiTPipeline", "FluxPipeline");
-  expect_refused("[DF_CLASS] \"_class_name\" is \"FluxPipeline\", expected one of \"DiTPipeline\", ");
+  expect_refused(
+      "[DF_CLASS] \"_class_name\" is \"FluxPipeline\", expected one of \"StableDiffusionPipeline\", ");
   write("model_index.json", "[]");
   expect_refused("DF_CLASS");
   write("model_index.json", R"({"_class_name": 3})");

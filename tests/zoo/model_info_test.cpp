@@ -9,7 +9,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/io/safetensors.h"
 #include "tstitch/zoo/assets.h"
-#include "tstitch/zoo/dit_architecture.h"
+#include "tstitch/zoo/families/dit.h"
 #include "tstitch/zoo/model.h"
 
 namespace tstitch {
@@ -101,7 +101,7 @@ TEST_F(ModelInfoTest, BadValuesAreRefusedByKey) {
   expect_refused(R"({"learn_sigma": 1})", "learn_sigma");
   expect_refused(R"({"classes": ["a"]})", "class names");
   expect_refused(R"({"latent": "pixels", "in_channels": 4})", "pixels");
-  expect_refused("", "not a DiT checkpoint");
+  expect_refused("", "no network of a family that is known: DiT, U-Net");
 }
 
 TEST_F(ModelInfoTest, MissingWeightsAreRefusedByName) {

@@ -95,7 +95,7 @@ def stable_diffusion(program, folder, side):
 
 
 def null_contexts(images, width, seed):
-    """As tstitch draws them (zoo/unet_architecture.cpp): uniform in [0, 1), one block of four numbers at {i, ~1, image, 0}."""
+    """As tstitch draws them (condition/class_conditions.cpp): uniform in [0, 1), one block of four numbers at {i, ~1, image, 0}."""
     blocks = np.arange((width + 3) // 4, dtype=np.uint64)
     rows = []
     for image in range(images):

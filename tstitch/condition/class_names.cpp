@@ -45,7 +45,7 @@ constexpr Fits kTiers[] = {
 
 }  // namespace
 
-ClassNames::ClassNames(const ModelInfo& model) : model_(model.name), count_(model.num_classes) {
+ClassNames::ClassNames(const ModelInfo& model) : model_(model.name), count_(model.condition.num_classes) {
   std::vector<std::string> lines = model.classes;
   if (lines.empty() && count_ == std::ssize(imagenet_classes()))
     lines.assign(imagenet_classes().begin(), imagenet_classes().end());

@@ -86,8 +86,8 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_
       described ? read_clip_text_config(files.config) : infer_clip_text_config(keys);
   check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
         config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);
-  check(config.width == model.context_width, ErrorKind::input, file.path(), ": a text encoder that gives ",
-        config.width, " numbers a token, but ", model.name, " reads ", model.context_width);
+  check(config.width == model.condition.width, ErrorKind::input, file.path(), ": a text encoder that gives ",
+        config.width, " numbers a token, but ", model.name, " reads ", model.condition.width);
   // Stable Diffusion 2 reads the layer before the last; transformers' folders have no last one.
   const int64_t trained = config.width == kOpenClipWidth && !described ? 2 : 1;
   clip_ = std::make_unique<ClipText>(config, Weights(backend, keys), (clip_skip ? clip_skip : trained) - 1);
@@ -110,7 +110,7 @@ Tensor TextEncoder::encode(const std::vector<std::string>& texts) const {
       Tensor chunk = encoded.slice(p * C + c, p * C + c + 1).reshape({encoded.extent(1), encoded.extent(2)});
       if (std::ranges::any_of(weights, [](float weight) { return weight != 1; })) weigh(chunk, weights);
     }
-  return backend_.upload(encoded.reshape({P, C * encoded.extent(1), encoded.extent(2)}));
+  return encoded.reshape({P, C * encoded.extent(1), encoded.extent(2)});
 }
 
 }  // namespace tstitch

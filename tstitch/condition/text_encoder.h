@@ -24,9 +24,10 @@ class TextEncoder {
   // clip_skip beyond its layers.
   TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip);
 
-  // (texts.size(), S, width) f32, S = 77 for each chunk of the longest (text/prompt.h). The weights of a
-  // prompt's words multiply what their tokens are encoded as; a chunk with weights is then scaled so that its
-  // mean is what it was, as in the web UI that made them popular. Throws Error{usage} for what is no UTF-8.
+  // (texts.size(), S, width) f32 on the host, S = 77 for each chunk of the longest (text/prompt.h). The
+  // weights of a prompt's words multiply what their tokens are encoded as; a chunk with weights is then
+  // scaled so that its mean is what it was, as in the web UI that made them popular. Throws Error{usage} for
+  // what is no UTF-8.
   Tensor encode(const std::vector<std::string>& texts) const;
 
  private:

@@ -38,8 +38,8 @@ AdaptiveBatch::AdaptiveBatch(Backend& backend, std::span<const Model> models, co
         std::vector<int64_t> of_rows;
         for (const int64_t row : rows) of_rows.push_back(images.first + row);
         const auto i = static_cast<size_t>(model);
-        return std::make_unique<TimedDenoiser>(make_denoiser(backend, models[i], spec, of_rows, inputs),
-                                               times[i]);
+        return std::make_unique<TimedDenoiser>(
+            make_denoiser(backend, models[i], spec, of_rows, *inputs.conditions[i]), times[i]);
       }) {}
 
 void AdaptiveBatch::observe(const Step& step, const Prediction& prediction) {

@@ -6,7 +6,6 @@
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
-#include "tstitch/condition/text_encoder.h"
 #include "tstitch/engine/pixels.h"
 #include "tstitch/zoo/latents.h"
 
@@ -28,13 +27,8 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
     inputs_.init_latent = autoencoder_
                               ? encode(*backend_, *autoencoder_, spec.options.init_image)
                               : spec.options.init_image.reshape({1, spec.channels, spec.height, spec.width});
-  if (last.context_width) {
-    std::vector<std::string> texts = spec.options.prompts;
-    texts.push_back(spec.options.negative_prompt);
-    // Gone before the models come: its memory serves them.
-    inputs_.contexts =
-        TextEncoder(*backend_, model_with_text_encoder(infos_), spec.options.clip_skip).encode(texts);
-  }
+  // A text encoder is gone before the models come: its memory serves them.
+  inputs_.conditions = make_condition_makers(*backend_, infos_, spec);
   for (size_t i = 0; i < models_.size(); ++i) {
     const auto uses = [&](const RunSpec& s) { return s.uses(static_cast<int>(i)); };
     if (std::ranges::any_of(specs, uses)) models_[i] = load_model(infos_[i], *backend_);
@@ -48,8 +42,8 @@ void Engine::load(const RunSpec& spec) {
 }
 
 void Engine::warm_up(const RunSpec& spec) {
-  for (const Model& model : models_)
-    if (model.network) time_evaluation(*backend_, model, spec, 1, inputs_);
+  for (size_t i = 0; i < models_.size(); ++i)
+    if (models_[i].network) time_evaluation(*backend_, models_[i], spec, 1, *inputs_.conditions[i]);
 }
 
 RunResult Engine::sample(const RunSpec& spec, std::span<const IndexRange> images, RunObserver& observer,
@@ -98,7 +92,8 @@ std::vector<EvaluationTime> Engine::time_evaluations(const RunSpec& spec) {
   const Stopwatch stopwatch;
   for (int round = 0; round < kFewest || stopwatch.seconds() < kSeconds; ++round)
     for (size_t i = 0; i < models_.size(); ++i)
-      if (models_[i].network) seconds[i].push_back(time_evaluation(*backend_, models_[i], spec, 1, inputs_));
+      if (models_[i].network)
+        seconds[i].push_back(time_evaluation(*backend_, models_[i], spec, 1, *inputs_.conditions[i]));
   std::vector<EvaluationTime> times;
   for (std::vector<double>& of_model : seconds) {
     times.emplace_back();

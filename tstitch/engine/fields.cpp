@@ -240,7 +240,7 @@ std::string no_step_noise(const RunSpec& spec, Models) {
 std::string nothing_drawn(const RunSpec& spec, Models models) {
   const bool drawn = !spec.options.given.initial || (spec.draws_noise() && !spec.options.given.steps) ||
                      spec.options.random_classes ||
-                     (models.back().class_width > 0 && spec.guided() && !spec.options.null_context);
+                     (models.back().condition.kind == ConditionKind::class_tokens && spec.guided() && !spec.options.null_context);
   return unless(drawn, "all noise is given");
 }
 
@@ -266,7 +266,7 @@ std::string no_negative_prompt(const RunSpec& spec, Models models) {
 }
 
 std::string no_context(const RunSpec& spec, Models models) {
-  if (models.back().class_width > 0) return spec.guided() ? "" : "it is for guidance, and --cfg-scale is 1";
+  if (models.back().condition.kind == ConditionKind::class_tokens) return spec.guided() ? "" : "it is for guidance, and --cfg-scale is 1";
   return concat("it is for models whose classes are tokens of context with none for \"no class\" (LDM), and ",
                 models.back().name, " is not one");
 }

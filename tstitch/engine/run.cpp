@@ -28,14 +28,15 @@ std::vector<uint64_t> seeds_of(const RunSpec& spec, std::span<const int64_t> ima
   return seeds;
 }
 
-// What these images of the run show.
-Conditions conditions_of(const RunSpec& spec, const EncodedInputs& inputs, std::span<const int64_t> images) {
-  Conditions conditions{.subjects = {},
-                        .seeds = seeds_of(spec, images),
-                        .null_context = spec.options.null_context,
-                        .contexts = inputs.contexts};
-  for (const int64_t image : images) conditions.subjects.push_back(spec.subjects[static_cast<size_t>(image)]);
-  return conditions;
+// What these images of the run show; guidance doubles the batch, [conditions; null].
+std::vector<Condition> rows_of(const RunSpec& spec, std::span<const int64_t> images,
+                               const ConditionMaker& conditions) {
+  std::vector<Condition> rows;
+  for (const int64_t image : images)
+    rows.push_back(conditions.condition(spec.subjects[static_cast<size_t>(image)]));
+  if (spec.guided())
+    for (const int64_t image : images) rows.push_back(conditions.null(spec.seed_of(image)));
+  return rows;
 }
 
 std::unique_ptr<NoiseSource> noise_of(Backend& backend, const RunSpec& spec, IndexRange images) {
@@ -133,6 +134,16 @@ std::vector<IndexRange> batches_of(std::span<const IndexRange> images, int64_t b
 
 }  // namespace
 
+std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
+                                                                         const std::vector<ModelInfo>& models,
+                                                                         const RunSpec& spec) {
+  return make_condition_makers(backend, models,
+                               {.prompts = spec.options.prompts,
+                                .negative_prompt = spec.options.negative_prompt,
+                                .clip_skip = spec.options.clip_skip,
+                                .null_token = spec.options.null_context});
+}
+
 KeepLatents::KeepLatents(const RunSpec& spec)
     : latents_({spec.images(), spec.channels, spec.height, spec.width}, DType::f32) {}
 
@@ -169,7 +180,8 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
     std::vector<Denoiser*> pointers(models.size());
     for (size_t i = 0; i < models.size(); ++i) {
       if (spec.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
-      if (!adaptive) bound[i] = make_denoiser(backend, models[i], spec, batches[batch], inputs);
+      if (!adaptive)
+        bound[i] = make_denoiser(backend, models[i], spec, batches[batch], *inputs.conditions[i]);
       observed[i] = std::make_unique<ObservedDenoiser>(adaptive ? adaptive->denoiser() : *bound[i], steps);
       pointers[i] = observed[i].get();
     }
@@ -204,24 +216,24 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
   return result;
 }
 
-// Guidance doubles the batch, [conditions; null].
+RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec, RunObserver& observer) {
+  std::vector<ModelInfo> infos;
+  for (const Model& model : models) infos.push_back(model.info);
+  return run(backend, models, spec, observer, {.conditions = make_condition_makers(backend, infos, spec)});
+}
+
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        std::span<const int64_t> images, const EncodedInputs& inputs) {
-  Conditions conditions = conditions_of(spec, inputs, images);
-  if (spec.guided()) {
-    conditions.subjects.resize(2 * images.size(), Conditions::kNull);
-    const std::vector<uint64_t> seeds = conditions.seeds;
-    conditions.seeds.insert(conditions.seeds.end(), seeds.begin(), seeds.end());
-  }
+                                        std::span<const int64_t> images, const ConditionMaker& conditions) {
   auto denoiser = std::make_unique<NetworkDenoiser>(
-      backend, model.network->bind(conditions, spec.height, spec.width), model.info.prediction);
+      backend, model.network->bind(rows_of(spec, images, conditions), spec.height, spec.width),
+      model.info.prediction);
   if (!spec.guided()) return denoiser;
   return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), spec.cfg_scale, spec.cfg_channels);
 }
 
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        IndexRange images, const EncodedInputs& inputs) {
-  return make_denoiser(backend, model, spec, indices_of(images), inputs);
+                                        IndexRange images, const ConditionMaker& conditions) {
+  return make_denoiser(backend, model, spec, indices_of(images), conditions);
 }
 
 int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
@@ -230,9 +242,9 @@ int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
 }
 
 double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int repeats,
-                       const EncodedInputs& inputs) {
+                       const ConditionMaker& conditions) {
   const int64_t count = std::min(spec.options.batch_size, spec.images());
-  const auto denoiser = make_denoiser(backend, model, spec, {0, count}, inputs);
+  const auto denoiser = make_denoiser(backend, model, spec, {0, count}, conditions);
   const Tensor x = noise_of(backend, spec, {0, count})->initial();
   const NoiseLevel level = spec.trajectory[0].level;
   denoiser->prepare({&level, 1});

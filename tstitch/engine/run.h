@@ -9,6 +9,7 @@
 #include "tstitch/backend/backend.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/base/index_range.h"
+#include "tstitch/condition/condition_maker.h"
 #include "tstitch/diffusion/denoiser.h"
 #include "tstitch/engine/run_spec.h"
 #include "tstitch/zoo/model.h"
@@ -71,29 +72,36 @@ struct RunResult {
   bool cancelled = false;
 };
 
-// What a run takes from networks that are not stitched. Host or device tensors, f32; empty where not needed.
+// What a run takes from networks that are not stitched.
 struct EncodedInputs {
-  Tensor contexts;     // of the prompts, see Conditions
-  Tensor init_latent;  // (1, C, H, W) on the host: the spec's initial picture as a clean latent
+  std::vector<std::shared_ptr<const ConditionMaker>> conditions;  // of each model
+  Tensor init_latent = {};  // (1, C, H, W) f32 on the host: the initial picture as a clean latent; or empty
 };
 
-// models: one per denoiser of the trajectory; those that serve no step may be without a network.
-// Throws Error{input} when a result is not finite, naming the image.
+// What the pictures of the spec show, as each of these models reads it.
+std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
+                                                                         const std::vector<ModelInfo>& models,
+                                                                         const RunSpec& spec);
+
+// All images of the spec. models: one per denoiser of the trajectory; those that serve no step may be without
+// a network. Throws Error{input} when a result is not finite, naming the image.
 RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec, RunObserver& observer,
-              const EncodedInputs& inputs = {});
+              const EncodedInputs& inputs);
+// Without an initial picture, and what they show is encoded first.
+RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec, RunObserver& observer);
 
 // Only these images of the spec, in batches that do not reach from one range into the next; `sink` takes what
 // is finished. An image does not depend on which others are sampled.
 RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec,
               std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
-              const EncodedInputs& inputs = {});
+              const EncodedInputs& inputs);
 
 // The model as a run asks it about these images of the spec: bound to what they show, guidance included. The
 // model must outlive it.
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        std::span<const int64_t> images, const EncodedInputs& inputs = {});
+                                        std::span<const int64_t> images, const ConditionMaker& conditions);
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        IndexRange images, const EncodedInputs& inputs = {});
+                                        IndexRange images, const ConditionMaker& conditions);
 
 // How often `model` is evaluated for one batch of the spec.
 int64_t evaluations(Backend& backend, const RunSpec& spec, int model);
@@ -101,6 +109,6 @@ int64_t evaluations(Backend& backend, const RunSpec& spec, int model);
 // Seconds of one evaluation of `model` on a batch of the spec, guidance included: the median of `repeats`,
 // after one that pays for fresh memory.
 double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int repeats,
-                       const EncodedInputs& inputs = {});
+                       const ConditionMaker& conditions);
 
 }  // namespace tstitch

@@ -102,7 +102,7 @@ std::vector<int64_t> image_prompts(const SampleOptions& options, const ModelInfo
 }
 
 std::vector<int64_t> image_classes(const SampleOptions& options, const ModelInfo& model) {
-  const int64_t num_classes = model.num_classes;
+  const int64_t num_classes = model.condition.num_classes;
   check(options.prompts.empty() && options.negative_prompt.empty(), ErrorKind::usage, model.name,
         " draws classes and understands no text: expected --class instead of a prompt");
   if (options.random_classes) {
@@ -189,12 +189,12 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
 
 void check_null_context(const Tensor& token, const ModelInfo& model) {
   if (!token) return;
-  check(model.class_width > 0, ErrorKind::usage,
+  check(model.condition.kind == ConditionKind::class_tokens, ErrorKind::usage,
         "--uncond is for models whose classes are tokens of context"
         " with none for \"no class\" (LDM), and ",
         model.name, " is not one");
-  check(token.elements() == 1 || token.elements() == model.class_width, ErrorKind::input, "--uncond holds ",
-        token.elements(), " numbers, expected ", model.class_width);
+  check(token.elements() == 1 || token.elements() == model.condition.width, ErrorKind::input,
+        "--uncond holds ", token.elements(), " numbers, expected ", model.condition.width);
 }
 
 void check_given(const GivenLatents& given, const RunSpec& spec) {
@@ -296,7 +296,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
       .solver = {.eta = *options.eta, .reset_at_switch = options.solver_reset},
       .cfg_scale = *options.cfg_scale,
       .cfg_channels = *options.cfg_channels,
-      .subjects = model.context_width ? image_prompts(options, model) : image_classes(options, model),
+      .subjects = model.condition.kind == ConditionKind::text ? image_prompts(options, model)
+                                                              : image_classes(options, model),
       .channels = model.channels,
       .height = height,
       .width = width,

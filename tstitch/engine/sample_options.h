@@ -35,7 +35,7 @@ struct SampleOptions {
   // Of models for classes:
   std::vector<int64_t> classes;  // empty: the reference's eight for ImageNet models, else every class
   bool random_classes = false;   // one class per image, drawn from its seed
-  // What stands for no class where the model has no row for it: (class_width) f32, (1) for the same number
+  // What stands for no class where the model has no row for it: (condition.width) f32, (1) for the same number
   // everywhere, or empty for random numbers in [0, 1) of each image, as the reference has them.
   Tensor null_context;
   // Of models for text, as UTF-8:

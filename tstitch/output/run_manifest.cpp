@@ -61,7 +61,7 @@ std::string content_of(const ModelFiles& files, WeightChoice choice) {
 }
 
 std::string text_encoder_of(const std::vector<ModelInfo>& models) {
-  if (!models.back().context_width) return "";
+  if (models.back().condition.kind != ConditionKind::text) return "";
   const ModelInfo& model = model_with_text_encoder(models);
   if (model.files.text_encoder == model.files.weights) return "of a model";
   return content_of(find_model_files(model.files.text_encoder), WeightChoice::automatic);
@@ -99,7 +99,7 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"text_encoder", contents.text_encoder},
       {"images", spec.images()},
       {"classes", hex(fnv1a(spec.subjects.data(), spec.subjects.size() * sizeof(int64_t)))},
-      {"labelled", last.num_classes > 0},
+      {"labelled", last.condition.num_classes > 0},
       {"picture", {spec.height * unit, spec.width * unit, last.pixels ? spec.channels : 3}},
       {"steps", spec.trajectory.size()},
       {"levels", hash_of_levels(spec.trajectory)},

@@ -97,11 +97,11 @@ class Predictions final : public ForwardingObserver {
  private:
   void bind(IndexRange images) {
     others_.clear();
-    for (int i = 0; i < std::ssize(models_); ++i) {
-      others_.push_back(make_denoiser(backend_, models_[static_cast<size_t>(i)], spec_, images, inputs_));
+    for (size_t i = 0; i < models_.size(); ++i) {
+      others_.push_back(make_denoiser(backend_, models_[i], spec_, images, *inputs_.conditions[i]));
       std::vector<NoiseLevel> levels;
       for (const Step& step : spec_.trajectory)
-        if (step.denoiser != i) levels.push_back(step.level);
+        if (step.denoiser != static_cast<int>(i)) levels.push_back(step.level);
       others_.back()->prepare(levels);
     }
   }

@@ -58,12 +58,12 @@ RunSpec served_by(const RunSpec& spec, int model);
 // nothing when the observer cancelled.
 std::vector<PairSimilarity> prediction_similarity(Backend& backend, std::span<const Model> models,
                                                   const RunSpec& spec, RunObserver& observer,
-                                                  const EncodedInputs& inputs = {});
+                                                  const EncodedInputs& inputs);
 
 // Each model takes all steps of the spec by itself, from the same noise; compared are the latents after 0 ...
 // N steps. Otherwise the same.
 std::vector<PairSimilarity> latent_similarity(Backend& backend, std::span<const Model> models,
                                               const RunSpec& spec, RunObserver& observer,
-                                              const EncodedInputs& inputs = {});
+                                              const EncodedInputs& inputs);
 
 }  // namespace tstitch

@@ -47,6 +47,6 @@ struct StepSpectrum {
 // Of the latents that a run of the spec comes by, N + 1 for N steps; nothing when the observer cancelled.
 std::vector<StepSpectrum> latent_spectrum(Backend& backend, std::span<const Model> models,
                                           const RunSpec& spec, RunObserver& observer,
-                                          const EncodedInputs& inputs = {});
+                                          const EncodedInputs& inputs);
 
 }  // namespace tstitch

@@ -4,33 +4,24 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/diffusion/condition.h"
 #include "tstitch/diffusion/denoiser.h"
 #include "tstitch/io/tensor_file.h"
 #include "tstitch/nn/weights.h"
 
 namespace tstitch {
 
-// What the images of a batch are to show, row by row.
-struct Conditions {
-  static constexpr int64_t kNull = -1;  // nothing in particular: the other half of the batch under guidance
-
-  std::vector<int64_t> subjects;  // the number of a class or of a prompt, or kNull
-  std::vector<uint64_t> seeds;    // of each row's image: for what is random in a condition
-  Tensor null_context;            // see SampleOptions
-  Tensor contexts;  // of P prompts and then of the negative one: (P + 1, S, width) f32; or empty
-};
-
 // A network with its weights on a device.
 class Backbone {
  public:
   virtual ~Backbone() = default;
-  // F(x, t) for a batch of latents of height x width; must not outlive this. Throws Error{usage} for sizes
-  // the network cannot take.
-  virtual std::unique_ptr<Network> bind(const Conditions& conditions, int64_t height,
+  // F(x, t) for a batch of latents of height x width that show these, row by row; must not outlive this.
+  // Throws Error{usage} for sizes the network cannot take.
+  virtual std::unique_ptr<Network> bind(std::span<const Condition> rows, int64_t height,
                                         int64_t width) const = 0;
 };
 

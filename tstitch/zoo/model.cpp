@@ -6,7 +6,6 @@
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
 #include "tstitch/nn/random_weights.h"
-#include "tstitch/zoo/dit_architecture.h"
 
 namespace tstitch {
 
@@ -34,13 +33,9 @@ Model load_model(const ModelInfo& info, Backend& backend) {
   return model;
 }
 
-Model random_model(const DiTConfig& config, const std::string& tag, uint64_t seed, Backend& backend) {
+Model random_model(const ModelInfo& info, uint64_t seed, Backend& backend) {
   const Stopwatch stopwatch;
-  const RandomWeights weights(tag, seed);
-  Model model;
-  model.info.path = model.info.name = tag;
-  describe_dit(model.info, config);
-  model.network = model.info.architecture->load(backend, weights);
+  Model model{.info = info, .network = info.architecture->load(backend, RandomWeights(info.name, seed))};
   model.load_seconds = stopwatch.seconds();
   return model;
 }

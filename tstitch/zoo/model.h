@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "tstitch/backend/backend.h"
-#include "tstitch/models/dit.h"
 #include "tstitch/zoo/architecture.h"
 #include "tstitch/zoo/model_info.h"
 
@@ -27,7 +26,7 @@ std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths,
 // configuration or hold numbers that are not finite.
 Model load_model(const ModelInfo& info, Backend& backend);
 
-// A model of random weights (nn/random_weights.h) where only speed or parity matters.
-Model random_model(const DiTConfig& config, const std::string& tag, uint64_t seed, Backend& backend);
+// The model of random weights (nn/random_weights.h) under its name, where only speed or parity matters.
+Model random_model(const ModelInfo& info, uint64_t seed, Backend& backend);
 
 }  // namespace tstitch

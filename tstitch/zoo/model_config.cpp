@@ -1,12 +1,10 @@
 #include "tstitch/zoo/model_config.h"
 
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
+#include "tstitch/io/json.h"
 #include "tstitch/zoo/config_reader.h"
-#include "tstitch/zoo/diffusers_dit.h"
-#include "tstitch/zoo/dit_architecture.h"
 
 namespace tstitch {
 namespace {
@@ -25,15 +23,6 @@ void describe_flow(ModelInfo& info) {
   info.defaults.switch_rule = SwitchRule::round;
 }
 
-void check_sizes(const DiTConfig& c, const std::string& where) {
-  check(c.input_size % c.patch_size == 0, ErrorKind::input, where, ": latents of ", c.input_size,
-        " do not divide into patches of ", c.patch_size);
-  check(c.hidden_size % c.num_heads == 0, ErrorKind::input, where, ": hidden_size ", c.hidden_size,
-        " does not divide into ", c.num_heads, " heads");
-  check(c.hidden_size % 4 == 0, ErrorKind::input, where, ": hidden_size is ", c.hidden_size,
-        ", expected a multiple of 4");
-}
-
 // diffusers' schedulers by our names.
 const std::map<std::string, std::string> kSamplers = {{"DDIMScheduler", "ddim"},
                                                       {"DDPMScheduler", "ddpm"},
@@ -44,24 +33,6 @@ const std::map<std::string, std::string> kSamplers = {{"DDIMScheduler", "ddim"},
                                                       {"DPMSolverMultistepScheduler", "dpm++2m"},
                                                       {"UniPCMultistepScheduler", "unipc"},
                                                       {"LCMScheduler", "lcm"}};
-
-// How diffusers' pipelines would sample. Unknown schedulers leave our default.
-void read_sampling(const ConfigReader& reader, const std::string& class_name, SamplingDefaults& defaults) {
-  if (const auto sampler = kSamplers.find(class_name); sampler != kSamplers.end())
-    defaults.sampler = sampler->second;
-  defaults.ddim_spacing = Spacing::leading;
-  int64_t offset = 0;
-  bool ends_clean = true, karras = false;
-  std::string spacing;
-  reader.read("steps_offset", offset, 0, 1'000'000);
-  reader.read("set_alpha_to_one", ends_clean);
-  reader.read("use_karras_sigmas", karras);
-  reader.read("timestep_spacing", spacing, {"leading", "linspace", "trailing"});
-  defaults.spacing.offset = static_cast<int>(offset);
-  defaults.spacing.ends_clean = ends_clean;
-  if (karras) defaults.spacing.sigmas = SigmaSpacing::karras;
-  if (!spacing.empty()) defaults.spacing.spacing = parse_spacing(spacing);
-}
 
 using Predictions = std::map<std::string, Parameterization>;
 
@@ -74,25 +45,23 @@ void read_prediction(const ConfigReader& reader, const char* key, const Predicti
   if (!name.empty()) prediction = known.at(name);
 }
 
-// Our own configuration (assets/README.md).
-void read_own_config(const json& object, const std::string& where, ModelInfo& info) {
-  const ConfigReader reader(object, where);
-  std::string architecture = "DiT", latent;
-  reader.read("architecture", architecture, {"DiT"});
+}  // namespace
 
-  DiTConfig c;
-  reader.read("input_size", c.input_size, 1, 4096);
-  reader.read("patch_size", c.patch_size, 1, 64);
-  reader.read("in_channels", c.in_channels, 1, 256);
-  reader.read("hidden_size", c.hidden_size, 4, 65536);
-  reader.read("depth", c.depth, 1, 1024);
-  reader.read("num_heads", c.num_heads, 1, 1024);
-  reader.read("mlp_ratio", c.mlp_ratio, 0.01, 64);
-  reader.read("num_classes", c.num_classes, 1, 10'000'000);
-  reader.read("learn_sigma", c.learn_sigma);
-  check_sizes(c, where);
-  describe_dit(info, c);
+bool has_config(const ModelSource& source) {
+  return source.tensors.metadata().contains("config") || !source.files.config.empty();
+}
 
+ModelConfig find_config(const ModelSource& source) {
+  const auto metadata = source.tensors.metadata().find("config");
+  if (metadata == source.tensors.metadata().end()) return read_config_file(source.files.config);
+  const std::string where = concat(source.tensors.path(), ": metadata \"config\"");
+  return {parse_json(metadata->second, where), where};
+}
+
+ModelConfig read_config_file(const std::string& path) { return {parse_json_file(path), path}; }
+
+void read_own_config(const ModelConfig& config, ModelInfo& info) {
+  const ConfigReader reader(config.object, config.where);
   int64_t timesteps = info.noise.timesteps;
   reader.read("betas", info.noise.kind, kNoiseKinds);
   reader.read("beta_start", info.noise.start, 0, 1);
@@ -107,33 +76,25 @@ void read_own_config(const json& object, const std::string& where, ModelInfo& in
                    {"x0", Parameterization::x0},
                    {"flow", Parameterization::flow}},
                   info.prediction);
-  check(info.noise.flow() == (info.prediction == Parameterization::flow), ErrorKind::input, where,
+  check(info.noise.flow() == (info.prediction == Parameterization::flow), ErrorKind::input, config.where,
         ": \"betas\" is \"", info.noise.kind, "\" but \"prediction\" is \"", name_of(info.prediction),
         "\": a rectified flow has both \"flow\"");
 
+  std::string latent;
   reader.read("latent", latent);
   info.pixels = latent.starts_with("pixels");
   if (info.pixels) info.pixels_per_latent = 1;
-  check(!info.pixels || c.in_channels == 1 || c.in_channels == 3, ErrorKind::input, where, ": pixels of ",
-        c.in_channels, " channels, expected 1 or 3");
+  check(!info.pixels || info.channels == 1 || info.channels == 3, ErrorKind::input, config.where,
+        ": pixels of ", info.channels, " channels, expected 1 or 3");
   reader.read("classes", info.classes);
-  check(info.classes.empty() || static_cast<int64_t>(info.classes.size()) == c.num_classes, ErrorKind::input,
-        where, ": ", info.classes.size(), " class names for ", c.num_classes, " classes");
+  check(info.classes.empty() || std::ssize(info.classes) == info.condition.num_classes, ErrorKind::input,
+        config.where, ": ", info.classes.size(), " class names for ", info.condition.num_classes, " classes");
   reader.read("name", info.name);
   reader.read("cfg_scale", info.defaults.cfg_scale, 0, 100);
 }
 
-}  // namespace
-
-void read_model_config(const json& object, const std::string& where, ModelInfo& info) {
-  if (!object.is_object() || !object.contains("_class_name")) return read_own_config(object, where, info);
-  const DiTConfig config = read_diffusers_dit_config(object, where);
-  check_sizes(config, where);
-  describe_dit(info, config);
-}
-
-void read_scheduler_config(const json& object, const std::string& where, ModelInfo& info) {
-  const ConfigReader reader(object, where);
+void read_training(const ModelConfig& scheduler, ModelInfo& info) {
+  const ConfigReader reader(scheduler.object, scheduler.where);
   std::string class_name;
   reader.read("_class_name", class_name);
   TrainingNoise& betas = info.noise;
@@ -155,8 +116,28 @@ void read_scheduler_config(const json& object, const std::string& where, ModelIn
                    {"v_prediction", Parameterization::v},
                    {"sample", Parameterization::x0}},
                   info.prediction);
-  // A DiT is sampled as Meta's code does, whatever its folder says.
-  if (info.context_width) read_sampling(reader, class_name, info.defaults);
+}
+
+void read_sampling(const ModelConfig& scheduler, ModelInfo& info) {
+  if (info.noise.flow()) return;
+  const ConfigReader reader(scheduler.object, scheduler.where);
+  SamplingDefaults& defaults = info.defaults;
+  std::string class_name, spacing;
+  reader.read("_class_name", class_name);
+  // Unknown schedulers leave our default.
+  if (const auto sampler = kSamplers.find(class_name); sampler != kSamplers.end())
+    defaults.sampler = sampler->second;
+  defaults.ddim_spacing = Spacing::leading;
+  int64_t offset = 0;
+  bool ends_clean = true, karras = false;
+  reader.read("steps_offset", offset, 0, 1'000'000);
+  reader.read("set_alpha_to_one", ends_clean);
+  reader.read("use_karras_sigmas", karras);
+  reader.read("timestep_spacing", spacing, {"leading", "linspace", "trailing"});
+  defaults.spacing.offset = static_cast<int>(offset);
+  defaults.spacing.ends_clean = ends_clean;
+  if (karras) defaults.spacing.sigmas = SigmaSpacing::karras;
+  if (!spacing.empty()) defaults.spacing.spacing = parse_spacing(spacing);
 }
 
 int64_t autoencoder_factor(const json& object, const std::string& where) {

@@ -1,22 +1,37 @@
 // The JSON files that describe models.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "tstitch/models/autoencoder_kl.h"
+#include "tstitch/zoo/family.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
 
-// config.json, or the metadata "config" of a checkpoint: ours (assets/README.md), or diffusers' when it names
-// its class. Fills what the object says; `where` names it in messages. Throws Error{input} with the key for
-// what is of the wrong type, out of range or contradicts itself.
-void read_model_config(const nlohmann::json& object, const std::string& where, ModelInfo& info);
+// All throw Error{input}: for what is no JSON, and with the key for what is of the wrong type, out of range
+// or contradicts itself.
 
-// scheduler_config.json of diffusers: betas and what is predicted, which the training fixed, and how the
-// pipeline samples unless the user says otherwise.
-void read_scheduler_config(const nlohmann::json& object, const std::string& where, ModelInfo& info);
+struct ModelConfig {
+  nlohmann::json object;
+  std::string where;  // as messages name it
+};
+
+// What describes a model: the metadata "config" of its file, else config.json beside it.
+bool has_config(const ModelSource& source);
+ModelConfig find_config(const ModelSource& source);
+
+ModelConfig read_config_file(const std::string& path);
+
+// Our own configuration (assets/README.md), but for the sizes of the network: how it was trained, its
+// latents, the names of its classes and its own. What is not said stays.
+void read_own_config(const ModelConfig& config, ModelInfo& info);
+
+// What the training fixed, by diffusers' scheduler: betas or flow, and what is predicted.
+void read_training(const ModelConfig& scheduler, ModelInfo& info);
+// How diffusers' pipeline samples with that scheduler unless the user says otherwise. A flow stays as it is.
+void read_sampling(const ModelConfig& scheduler, ModelInfo& info);
 
 // How many pixels a side of a latent becomes, by vae/config.json of diffusers.
 int64_t autoencoder_factor(const nlohmann::json& object, const std::string& where);

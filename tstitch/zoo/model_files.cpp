@@ -8,7 +8,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
-#include "tstitch/zoo/config_reader.h"
+#include "tstitch/zoo/family.h"
 
 namespace tstitch {
 namespace {
@@ -31,14 +31,6 @@ std::string existing(const fs::path& path) {
   return fs::exists(path, ignored) ? path.string() : "";
 }
 
-// diffusers' pipelines, and the folders of their networks.
-struct Pipeline {
-  std::string_view class_name, network;
-};
-constexpr std::array<Pipeline, 3> kPipelines = {{{"DiTPipeline", "transformer"},
-                                                 {"StableDiffusionPipeline", "unet"},
-                                                 {"StableDiffusionImg2ImgPipeline", "unet"}}};
-
 // The folder of one network: configuration and weights.
 void find_network(const fs::path& folder, ModelFiles& files) {
   files.weights = find_weights(folder.string());
@@ -60,26 +52,29 @@ std::vector<std::string> class_names(const json& index) {
   return names;
 }
 
-void find_pipeline(const fs::path& folder, const std::string& index_path, ModelFiles& files) {
+void find_pipeline(const fs::path& folder, const std::string& index_path, std::span<const Family> families,
+                   ModelFiles& files) {
   const json index = parse_json_file(index_path);
   if (!index.is_object()) refuse(index_path, "DF_CLASS", "expected a JSON object");
-  const auto name = index.find("_class_name");
-  const auto known = std::ranges::find_if(kPipelines, [&](const Pipeline& pipeline) {
-    return name != index.end() && *name == std::string(pipeline.class_name);
+  const json name = index.value("_class_name", json());
+  const std::string pipeline = name.is_string() ? name.get<std::string>() : "";
+  const auto family = std::ranges::find_if(families, [&](const Family& candidate) {
+    return std::ranges::find(candidate.pipelines, pipeline) != candidate.pipelines.end();
   });
-  if (known == kPipelines.end()) {
+  if (family == families.end()) {
     std::string expected;
-    for (const Pipeline& pipeline : kPipelines)
-      expected += concat(expected.empty() ? "\"" : ", \"", pipeline.class_name, "\"");
-    refuse(index_path, "DF_CLASS", "\"_class_name\" is ",
-           name == index.end() ? "missing"
-                               : printable(name->dump(-1, ' ', true, json::error_handler_t::replace), 60),
-           ", expected one of ", expected);
+    for (const Family& known : families)
+      for (const std::string_view one : known.pipelines)
+        expected += concat(expected.empty() ? "\"" : ", \"", one, "\"");
+    refuse(
+        index_path, "DF_CLASS", "\"_class_name\" is ",
+        name.is_null() ? "missing" : printable(name.dump(-1, ' ', true, json::error_handler_t::replace), 60),
+        ", expected one of ", expected);
   }
   std::error_code ignored;
-  const fs::path network = folder / known->network;
+  const fs::path network = folder / family->folder;
   if (!fs::is_directory(network, ignored))
-    refuse(folder.string(), "DF_LAYOUT", "no folder \"", known->network,
+    refuse(folder.string(), "DF_LAYOUT", "no folder \"", family->folder,
            "\", which model_index.json promises");
   find_network(network, files);
   files.scheduler = existing(folder / "scheduler" / "scheduler_config.json");
@@ -96,7 +91,9 @@ std::string find_weights(const std::string& folder) {
   return "";
 }
 
-ModelFiles find_model_files(const std::string& path) {
+ModelFiles find_model_files(const std::string& path) { return find_model_files(path, builtin_families()); }
+
+ModelFiles find_model_files(const std::string& path, std::span<const Family> families) {
   ModelFiles files;
   files.path = path;
   std::error_code ignored;
@@ -106,7 +103,7 @@ ModelFiles find_model_files(const std::string& path) {
     return files;
   }
   if (const std::string index = existing(fs::path(path) / "model_index.json"); !index.empty())
-    find_pipeline(path, index, files);
+    find_pipeline(path, index, families, files);
   else
     find_network(path, files);
   return files;

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 namespace tstitch {
+
+struct Family;
 
 // What lies at the path that a user calls a model. Paths; empty where there is no such file.
 struct ModelFiles {
@@ -20,8 +23,9 @@ struct ModelFiles {
 // its network alone (config.json and the weights); or a folder with a single checkpoint. Of several weight
 // files safetensors come before pickles. Nothing is read but model_index.json: code that lies there (custom
 // pipelines, *.py) never is. Throws Error{input} [DF_LAYOUT] naming what was looked for, [DF_CLASS] for
-// pipelines that are not known.
-ModelFiles find_model_files(const std::string& path);
+// pipelines that no family has.
+ModelFiles find_model_files(const std::string& path, std::span<const Family> families);
+ModelFiles find_model_files(const std::string& path);  // with the built-in ones
 
 // The weight file in a component's folder, or "".
 std::string find_weights(const std::string& folder);

@@ -1,7 +1,7 @@
 #include "tstitch/zoo/model_info.h"
 
+#include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "tstitch/base/error.h"
@@ -9,10 +9,9 @@
 #include "tstitch/io/json.h"
 #include "tstitch/io/sharded_checkpoint.h"
 #include "tstitch/models/autoencoder_keys.h"
-#include "tstitch/zoo/dit_architecture.h"
+#include "tstitch/models/clip_text_keys.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/model_config.h"
-#include "tstitch/zoo/unet_architecture.h"
 
 namespace tstitch {
 namespace {
@@ -30,9 +29,39 @@ std::string name_of(const ModelFiles& files) {
   return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
 }
 
+std::string names_of(std::span<const Family> families) {
+  std::set<std::string> names;
+  for (const Family& family : families) names.emplace(family.name);
+  return join(names);
+}
+
+// Where the text encoder and the autoencoder are: beside the network in its file, unless the folder has them.
+void find_companions(const TensorFile& file, ModelInfo& info) {
+  const FileWeights weights(file);
+  ModelFiles& files = info.files;
+  if (info.condition.kind == ConditionKind::text && files.text_encoder.empty() &&
+      ClipTextKeys::recognises(weights))
+    files.text_encoder = files.weights;
+  if (files.vae.empty() && AutoencoderKeys::recognises(weights)) files.vae = files.weights;
+  if (const std::string config = files.vae + "/config.json";
+      !files.vae.empty() && std::filesystem::exists(config))
+    info.pixels_per_latent = autoencoder_factor(parse_json_file(config), config);
+}
+
+// What they are told with, where that decides whether they can be stitched; "" where they can.
+std::string condition_obstacle(const ConditionInfo& a, const ConditionInfo& b) {
+  const bool text = a.kind == ConditionKind::text;
+  if (text != (b.kind == ConditionKind::text)) return "one draws classes and the other what a text says";
+  if (a.num_classes != b.num_classes)
+    return concat("their numbers of classes differ: ", a.num_classes, " and ", b.num_classes);
+  if (!text || a.width == b.width) return "";
+  return concat("they read texts encoded as ", a.width, " and as ", b.width,
+                " numbers a token: Stable Diffusion 1 (768) goes with BK-SDM, Stable Diffusion 2 "
+                "(1024) with BK-SDM-v2");
+}
+
 std::string shape_text(const ModelInfo& info) {
-  // A U-Net for text takes every size.
-  if (info.context_width) return concat(info.channels, " channels");
+  if (info.any_size) return concat(info.channels, " channels");
   return concat(info.channels, " x ", info.side, " x ", info.side);
 }
 
@@ -51,43 +80,30 @@ TensorFile open_weights(const ModelFiles& files, WeightChoice weights) {
 }
 
 ModelInfo read_model_info(const std::string& path, WeightChoice weights,
-                          std::optional<Parameterization> prediction) {
-  ModelInfo info;
+                          std::optional<Parameterization> prediction, std::span<const Family> families) {
+  const ModelFiles files = find_model_files(path, families);
+  const TensorFile file = open_weights(files, weights);
+  const ModelSource source{files, file, weights, prediction};
+  const auto family =
+      std::ranges::find_if(families, [&](const Family& candidate) { return candidate.recognise(source); });
+  check(family != families.end(), ErrorKind::input, file.path(),
+        ": no network of a family that is known: ", names_of(families));
+
+  ModelInfo info = family->describe(source);
   info.path = path;
-  info.files = find_model_files(path);
+  info.files = files;
   info.weights = weights;
-  const TensorFile file = open_weights(info.files, weights);
   info.dtypes = dtypes_of(file);
   for (const auto& [name, tensor] : file.tensors())
     info.file_bytes += static_cast<int64_t>(tensor.bytes.size());
-
-  if (is_unet(file)) {
-    // Beside a checkpoint of everything may lie the configuration of anything.
-    const bool described = !info.files.config.empty() && file.tensors().contains("conv_in.weight");
-    const nlohmann::json config = described ? parse_json_file(info.files.config) : nlohmann::json();
-    describe_unet(info, file, described ? &config : nullptr, info.files.config, prediction);
-  } else if (const auto config = file.metadata().find("config"); config != file.metadata().end()) {
-    const std::string where = concat(file.path(), ": metadata \"config\"");
-    read_model_config(parse_json(config->second, where), where, info);
-  } else if (!info.files.config.empty()) {
-    read_model_config(parse_json_file(info.files.config), info.files.config, info);
-  } else {
-    describe_dit(info, infer_dit_config(*DiTArchitecture({}).weights(file)));
-  }
-  if (!info.files.scheduler.empty())
-    read_scheduler_config(parse_json_file(info.files.scheduler), info.files.scheduler, info);
+  if (info.name.empty()) info.name = printable(name_of(files));
   if (prediction) {
     check(!info.noise.flow(), ErrorKind::usage, "--prediction ", name_of(*prediction), " for ", info.name,
           ", which is a rectified flow and predicts velocities");
     info.prediction = *prediction;
   }
-  if (info.files.vae.empty() && AutoencoderKeys::recognises(FileWeights(file)))
-    info.files.vae = info.files.weights;
-  if (const std::string config = info.files.vae + "/config.json";
-      !info.files.vae.empty() && std::filesystem::exists(config))
-    info.pixels_per_latent = autoencoder_factor(parse_json_file(config), config);
-  if (std::ssize(info.files.classes) == info.num_classes) info.classes = info.files.classes;
-  if (info.name.empty()) info.name = printable(name_of(info.files));
+  find_companions(file, info);
+  if (std::ssize(files.classes) == info.condition.num_classes) info.classes = files.classes;
   if (!info.noise.flow()) info.noise.betas();  // throws for numbers that are no schedule
   return info;
 }
@@ -106,12 +122,8 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
   differ(shape_text(a), shape_text(b), "their latents (channels x height x width)");
   differ(std::string(a.pixels ? "pixels" : "encoded"), std::string(b.pixels ? "pixels" : "encoded"),
          "their latents");
-  differ(a.num_classes, b.num_classes, "their numbers of classes");
-  if (a.context_width != b.context_width)
-    obstacles.push_back(
-        concat("they read texts encoded as ", a.context_width, " and as ", b.context_width,
-               " numbers a token: Stable Diffusion 1 (768) goes with BK-SDM, Stable Diffusion 2 "
-               "(1024) with BK-SDM-v2"));
+  if (const std::string obstacle = condition_obstacle(a.condition, b.condition); !obstacle.empty())
+    obstacles.push_back(obstacle);
   differ(name_of(a.prediction), name_of(b.prediction), "what they predict");
   differ(a.noise.kind, b.noise.kind, "their noise schedules");
   differ(a.noise.start, b.noise.start, "the first betas of their noise schedules");

@@ -14,6 +14,7 @@
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/zoo/architecture.h"
+#include "tstitch/zoo/family.h"
 #include "tstitch/zoo/model_files.h"
 
 namespace tstitch {
@@ -43,6 +44,20 @@ struct SamplingDefaults {
   SpacingOptions spacing;                    // what its scheduler's configuration says
 };
 
+// How a model is told what to draw.
+enum class ConditionKind {
+  classes,       // by the number of a class
+  class_tokens,  // by the token of context that stands for a class; a table in its file has them
+  text           // by a text, encoded as tokens of context
+};
+
+struct ConditionInfo {
+  ConditionKind kind = ConditionKind::classes;
+  int64_t num_classes = 0;       // 0 for texts
+  int64_t width = 0;             // of a token of context; 0 where classes are numbers
+  std::string class_table = "";  // for class_tokens: the tensor of them, (num_classes, width)
+};
+
 struct ModelInfo {
   std::string path;  // as the user gave it
   ModelFiles files;
@@ -55,10 +70,9 @@ struct ModelInfo {
   // What the autoencoder's latents were multiplied by, where no file of the autoencoder says it; nothing for
   // latents of which no published model says it either.
   std::optional<double> latent_scale = 0.18215;
-  int64_t num_classes = 0;           // of models for classes
-  std::vector<std::string> classes;  // their names, or empty
-  int64_t class_width = 0;           // of a class, where it is a token of context and none is for "no class"
-  int64_t context_width = 0;         // of models for text: what its encoder gives for each token
+  bool any_size = false;  // takes latents of other sizes as well
+  ConditionInfo condition;
+  std::vector<std::string> classes;  // the names of its classes, or empty
   TrainingNoise noise;
   Parameterization prediction = Parameterization::eps;  // what the network was trained to predict
   SamplingDefaults defaults;
@@ -69,13 +83,13 @@ struct ModelInfo {
 // The tensors of a model: of one file, or of the shards of an index.
 TensorFile open_weights(const ModelFiles& files, WeightChoice weights);
 
-// The configuration is the JSON string `config` in the file's metadata, else config.json beside the file
-// (ours, or diffusers'), else it is inferred from the shapes. Throws Error{input} for values that are
-// missing, out of range or in conflict with the tensors. prediction: instead of what the files say, or of
-// what most files like them predict where they say nothing; Error{usage} for a rectified flow, which has one
-// only.
+// As the first of the families that recognises the model describes it. Throws Error{input} when none does,
+// and for values that are missing, out of range or in conflict with the tensors. prediction: instead of what
+// the files say, or of what most files like them predict where they say nothing; Error{usage} for a rectified
+// flow, which has one only.
 ModelInfo read_model_info(const std::string& path, WeightChoice weights = WeightChoice::automatic,
-                          std::optional<Parameterization> prediction = {});
+                          std::optional<Parameterization> prediction = {},
+                          std::span<const Family> families = builtin_families());
 
 std::vector<std::string> names_of(std::span<const ModelInfo> models);
 

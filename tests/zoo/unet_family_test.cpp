@@ -1,7 +1,5 @@
 // U-Nets in checkpoints of everything, as they are traded: names of the original code, text encoder or class
 // embedder and running averages beside.
-#include "tstitch/zoo/unet_architecture.h"
-
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #include "tstitch/nn/random_weights.h"
 #include "tstitch/ops/ops.h"
 #include "tstitch/zoo/diffusers_unet.h"
+#include "tstitch/zoo/families/unet.h"
 
 namespace tstitch {
 namespace {
@@ -79,9 +78,14 @@ class CheckpointOfEverything : public testing::Test {
 };
 
 TEST_F(CheckpointOfEverything, OfTextsIsSampledAsStableDiffusion) {
-  const std::string path = write("sd1", network("sd1"));
+  Tensors tensors = network("sd1");
+  EXPECT_TRUE(read_model_info(write("alone", tensors)).files.text_encoder.empty());
+  tensors["cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"] =
+      Tensor({1, 1}, DType::f32);
+  const std::string path = write("sd1", tensors);
   const ModelInfo info = read_model_info(path);
-  EXPECT_EQ(info.context_width, 768);
+  EXPECT_EQ(info.condition.kind, ConditionKind::text);
+  EXPECT_EQ(info.condition.width, 768);
   EXPECT_EQ(info.side, 64);
   EXPECT_EQ(info.files.text_encoder, path);
   EXPECT_EQ(info.prediction, Parameterization::eps);
@@ -147,8 +151,8 @@ TEST_F(CheckpointOfEverything, OfClassesIsSampledAsLatentDiffusion) {
     return std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.elements()) * 4) == 0;
   };
   const ModelInfo info = read_model_info(plain);
-  EXPECT_EQ(info.num_classes, 10);
-  EXPECT_EQ(info.context_width, 0);
+  EXPECT_EQ(info.condition.kind, ConditionKind::class_tokens);
+  EXPECT_EQ(info.condition.num_classes, 10);
   EXPECT_EQ(info.latent_scale, 1);
   EXPECT_EQ(info.defaults.eta, 1);
   EXPECT_EQ(info.defaults.switch_rule, SwitchRule::ldm);
@@ -170,7 +174,7 @@ TEST_F(CheckpointOfEverything, TheNullContextIsAnOption) {
   tensors["cond_stage_model.embedding.weight"] = table;
   std::vector<Model> models;
   models.push_back(load_model(read_model_info(write("ldm", tensors)), *backend_));
-  EXPECT_EQ(models[0].info.class_width, width);
+  EXPECT_EQ(models[0].info.condition.width, width);
   const auto latents = [&](const Tensor& null_context, double cfg_scale) {
     const RunSpec spec = make_run_spec({models[0].info}, {.steps = "2",
                                                           .cfg_scale = cfg_scale,

@@ -1,11 +1,16 @@
-// The DiT as the engine sees it.
+// The DiT (Peebles & Xie 2022, arXiv 2212.09748), under its official names or diffusers'.
 #pragma once
+
+#include <string>
 
 #include "tstitch/models/dit.h"
 #include "tstitch/zoo/architecture.h"
+#include "tstitch/zoo/family.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
+
+struct ModelConfig;
 
 class DiTArchitecture final : public Architecture {
  public:
@@ -16,7 +21,6 @@ class DiTArchitecture final : public Architecture {
   int64_t parameters() const override { return dit_parameters(config_); }
   double flops(int64_t height, int64_t width) const override { return dit_flops(config_, height, width); }
   int64_t unit() const override { return config_.patch_size; }
-  // Official names, or diffusers' (diffusers_dit.h).
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
   std::unique_ptr<Backbone> load(Backend& backend, const WeightSource& weights) const override;
 
@@ -26,7 +30,17 @@ class DiTArchitecture final : public Architecture {
   DiTConfig config_;
 };
 
-// Makes `info` that of a DiT: architecture, latents, classes, and the defaults of the DiT code.
-void describe_dit(ModelInfo& info, const DiTConfig& config);
+// Whether the tensors are a DiT's, or a configuration lies with them.
+bool is_dit(const ModelSource& source);
+
+// By its configuration (find_config), else by its shapes.
+ModelInfo describe_dit(const ModelSource& source);
+
+// A DiT by a configuration: ours (assets/README.md), or diffusers' when it names its class. Throws
+// Error{input} with the key for what is of the wrong type, out of range or contradicts itself.
+ModelInfo describe_dit(const ModelConfig& config);
+
+// A DiT of these sizes as the DiT code trains and samples it.
+ModelInfo dit_info(const DiTConfig& config, const std::string& name = "");
 
 }  // namespace tstitch

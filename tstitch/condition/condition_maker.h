@@ -1,0 +1,38 @@
+// What a run asks for, as the networks read it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/diffusion/condition.h"
+#include "tstitch/zoo/model_info.h"
+
+namespace tstitch {
+
+class ConditionMaker {
+ public:
+  virtual ~ConditionMaker() = default;
+  // What a picture of `subject`, the number of a class or of a prompt, shows.
+  virtual Condition condition(int64_t subject) const = 0;
+  // What guidance leads away from. seed: of the picture, for what is random in it.
+  virtual Condition null(uint64_t seed) const = 0;
+};
+
+// What can be asked for beside the number of a class.
+struct ConditionOptions {
+  std::vector<std::string> prompts;  // by their numbers; UTF-8
+  std::string negative_prompt;       // what guidance leads away from
+  int64_t clip_skip = 0;             // see TextEncoder
+  Tensor null_token;                 // see ClassTokenConditions
+};
+
+// The maker of every model, by the kind of its condition. Prompts are encoded here, once for all models.
+// Throws Error{input} when a file lacks what is to be encoded with, and as TextEncoder does.
+std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
+                                                                         const std::vector<ModelInfo>& models,
+                                                                         const ConditionOptions& options);
+
+}  // namespace tstitch

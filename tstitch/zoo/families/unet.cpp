@@ -1,0 +1,185 @@
+#include "tstitch/zoo/families/unet.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "tstitch/base/error.h"
+#include "tstitch/models/unet.h"
+#include "tstitch/models/unet_keys.h"
+#include "tstitch/zoo/config_reader.h"
+#include "tstitch/zoo/diffusers_unet.h"
+#include "tstitch/zoo/file_weights.h"
+#include "tstitch/zoo/model_config.h"
+#include "tstitch/zoo/unet_network.h"
+#include "tstitch/zoo/unet_weights.h"
+
+namespace tstitch {
+namespace {
+
+constexpr const char* kClassTable = "cond_stage_model.embedding.weight";
+constexpr int64_t kTextTokens = 77;  // of one chunk of text
+
+struct Known {
+  const char *preset, *name;
+};
+constexpr std::array<Known, 12> kKnown = {{{"sd1", "Stable Diffusion 1"},
+                                           {"sd2", "Stable Diffusion 2"},
+                                           {"bk_base", "BK-SDM Base"},
+                                           {"bk_small", "BK-SDM Small"},
+                                           {"bk_tiny", "BK-SDM Tiny"},
+                                           {"bk_v2_base", "BK-SDM-v2 Base"},
+                                           {"bk_v2_small", "BK-SDM-v2 Small"},
+                                           {"bk_v2_tiny", "BK-SDM-v2 Tiny"},
+                                           {"ldm", "LDM"},
+                                           {"ldm_s", "LDM-S"},
+                                           {"sdxl", "Stable Diffusion XL"},
+                                           {"ssd1b", "SSD-1B"}}};
+
+// (N, S, width): the contexts of the rows, one under the other.
+Tensor contexts_of(std::span<const Condition> rows, int64_t width) {
+  const int64_t N = std::ssize(rows), S = rows[0].context ? rows[0].context.extent(0) : 0;
+  Tensor all({N, S, width}, DType::f32);
+  for (int64_t n = 0; n < N; ++n) {
+    const Tensor& context = rows[static_cast<size_t>(n)].context;
+    check_internal(context && context.shape() == Shape({S, width}), "a U-Net bound without contexts of ", S,
+                   " tokens of ", width);
+    std::copy_n(context.data<float>(), S * width, all.data<float>() + n * S * width);
+  }
+  return all;
+}
+
+class UNetBackbone final : public Backbone {
+ public:
+  UNetBackbone(const UNetConfig& config, const Weights& weights)
+      : backend_(weights.backend()), unet_(config, weights) {}
+
+  std::unique_ptr<Network> bind(std::span<const Condition> rows, int64_t, int64_t) const override {
+    const Tensor context = backend_.upload(contexts_of(rows, unet_.config().context_width));
+    return std::make_unique<UNetNetwork>(backend_, unet_, UNetCondition{.context = context, .added = {}});
+  }
+
+ private:
+  Backend& backend_;
+  UNet unet_;
+};
+
+// Of the names of its tensors; nothing where there is no U-Net.
+std::optional<std::string> find_prefix(const TensorFile& file) {
+  const FileWeights weights(file);
+  for (const char* prefix : {"", "model.diffusion_model."})
+    if (UNetKeys::recognises(weights, prefix)) return prefix;
+  return std::nullopt;
+}
+
+// The embedding of classes beside a U-Net of contexts of `width`, where there is one.
+std::optional<ConditionInfo> find_class_tokens(const TensorFile& file, int64_t width) {
+  const auto table = FileWeights(file).shape(kClassTable);
+  if (!table) return std::nullopt;
+  check(table->rank() == 2 && (*table)[1] == width, ErrorKind::input, file.path(), ": tensor \"", kClassTable,
+        "\" has the shape ", to_string(*table), ", expected (classes, ", width, ")");
+  return ConditionInfo{.kind = ConditionKind::class_tokens,
+                       .num_classes = (*table)[0],
+                       .width = width,
+                       .class_table = kClassTable};
+}
+
+// Rombach et al. 2022, class-conditional on ImageNet (cin-ldm-vq-f8), as T-Stitch samples it.
+ModelInfo class_conditional(const ConditionInfo& condition) {
+  ModelInfo info;
+  info.condition = condition;
+  info.side = 32;
+  info.latent_scale = 1;
+  info.noise = {.kind = "scaled_linear", .start = 0.0015, .end = 0.0195};
+  info.defaults = {.eta = 1,
+                   .switch_rule = SwitchRule::ldm,
+                   .cfg_scale = 3,
+                   .ddim_spacing = Spacing::leading,
+                   .spacing = {.offset = 1, .ends_clean = false}};
+  return info;
+}
+
+// Stable Diffusion 1 and 2 and what descends from them.
+ModelInfo text_conditional(int64_t width) {
+  ModelInfo info;
+  info.condition = {.kind = ConditionKind::text, .width = width};
+  info.any_size = true;
+  info.side = 64;
+  info.latent_scale = 0.18215;
+  info.noise = {.kind = "scaled_linear", .start = 0.00085, .end = 0.012};
+  info.defaults = {.sampler = "pndm",
+                   .switch_rule = SwitchRule::step,
+                   .cfg_scale = 7.5,
+                   .ddim_spacing = Spacing::leading,
+                   .spacing = {.offset = 1, .ends_clean = false}};
+  return info;
+}
+
+}  // namespace
+
+std::string UNetArchitecture::name() const {
+  for (const auto& [preset, name] : kKnown) {
+    UNetConfig config = unet_preset(preset);
+    config.in_channels = config_.in_channels;  // inpainting has more
+    if (config == config_) return name;
+  }
+  return "U-Net";
+}
+
+nlohmann::ordered_json UNetArchitecture::details() const {
+  return {{"block_out_channels", config_.block_out_channels},
+          {"heads", config_.heads},
+          {"transformer_depths", config_.down},
+          {"context", config_.context_width}};
+}
+
+double UNetArchitecture::flops(int64_t height, int64_t width) const {
+  return unet_flops(config_, height, width, tokens_);
+}
+
+std::unique_ptr<WeightSource> UNetArchitecture::weights(const TensorFile& file) const {
+  return std::make_unique<UNetWeights>(file, prefix_, choice_);
+}
+
+std::unique_ptr<Backbone> UNetArchitecture::load(Backend& backend, const WeightSource& weights) const {
+  return std::make_unique<UNetBackbone>(config_, Weights(backend, weights));
+}
+
+bool is_unet(const ModelSource& source) { return find_prefix(source.tensors).has_value(); }
+
+ModelInfo describe_unet(const ModelSource& source) {
+  const TensorFile& file = source.tensors;
+  const std::string prefix = find_prefix(file).value();
+  // Beside a checkpoint of everything may lie the configuration of anything.
+  const bool described = !source.files.config.empty() && file.tensors().contains("conv_in.weight");
+  const ModelConfig config = described ? read_config_file(source.files.config) : ModelConfig();
+  const UNetConfig unet = described ? read_diffusers_unet_config(config.object, config.where)
+                                    : infer_unet_config(UNetKeys(FileWeights(file), prefix));
+  check(unet.in_channels == unet.out_channels, ErrorKind::input, file.path(), ": a U-Net of ",
+        unet.in_channels, " channels that gives ", unet.out_channels,
+        ": networks that are told more than the latent (inpainting, depth) cannot be stitched");
+  check(unet.added_width == 0, ErrorKind::input, file.path(),
+        ": the U-Net of Stable Diffusion XL, whose two text encoders are not read yet");
+
+  const auto class_tokens = find_class_tokens(file, unet.context_width);
+  ModelInfo info = class_tokens ? class_conditional(*class_tokens) : text_conditional(unet.context_width);
+  info.architecture =
+      std::make_shared<UNetArchitecture>(unet, prefix, class_tokens ? 1 : kTextTokens, source.weights);
+  info.channels = unet.in_channels;
+  if (described) {
+    ConfigReader(config.object, config.where).read("sample_size", info.side, 1, 4096);
+  } else if (unet.context_width == 1024) {
+    // No shape shows it: most files of Stable Diffusion 2 are those of 768 pixels, which predict v; those of
+    // 512 predict eps.
+    info.prediction = source.prediction.value_or(Parameterization::v);
+    info.side = info.prediction == Parameterization::v ? 96 : 64;
+  }
+  if (!source.files.scheduler.empty()) {
+    const ModelConfig scheduler = read_config_file(source.files.scheduler);
+    read_training(scheduler, info);
+    if (!class_tokens) read_sampling(scheduler, info);
+  }
+  return info;
+}
+
+}  // namespace tstitch

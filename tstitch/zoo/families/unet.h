@@ -1,0 +1,46 @@
+// The U-Nets of latent diffusion: LDM (Rombach et al. 2022, arXiv 2112.10752), Stable Diffusion 1 and 2,
+// BK-SDM.
+#pragma once
+
+#include <string>
+
+#include "tstitch/models/unet_config.h"
+#include "tstitch/zoo/architecture.h"
+#include "tstitch/zoo/family.h"
+#include "tstitch/zoo/model_info.h"
+
+namespace tstitch {
+
+class UNetArchitecture final : public Architecture {
+ public:
+  // prefix: of the names of its tensors. tokens: of a context, for what an evaluation costs. choice: see
+  // UNetWeights.
+  UNetArchitecture(const UNetConfig& config, std::string prefix, int64_t tokens, WeightChoice choice)
+      : config_(config), prefix_(std::move(prefix)), tokens_(tokens), choice_(choice) {}
+
+  std::string name() const override;  // "Stable Diffusion 1", "BK-SDM Tiny", ..., else "U-Net"
+  nlohmann::ordered_json details() const override;
+  int64_t parameters() const override { return unet_parameters(config_); }
+  double flops(int64_t height, int64_t width) const override;
+  int64_t unit() const override { return config_.factor(); }
+  std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
+  std::unique_ptr<Backbone> load(Backend& backend, const WeightSource& weights) const override;
+
+  const UNetConfig& config() const { return config_; }
+
+ private:
+  UNetConfig config_;
+  std::string prefix_;
+  int64_t tokens_;
+  WeightChoice choice_;
+};
+
+// Whether the tensors hold a U-Net, alone or in a checkpoint of everything.
+bool is_unet(const ModelSource& source);
+
+// By diffusers' unet/config.json, else by its shapes, which do not show what Stable Diffusion 2 predicts:
+// then as source.prediction says, else v. Of classes where an embedding of classes lies with it, else of
+// texts.
+ModelInfo describe_unet(const ModelSource& source);
+
+}  // namespace tstitch
