@@ -12,12 +12,12 @@
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/utf8.h"
 #include "tstitch/base/version.h"
 #include "tstitch/draw/axis.h"
 #include "tstitch/draw/canvas.h"
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/png.h"
-#include "tstitch/io/utf8.h"
 
 namespace tstitch {
 namespace {
