@@ -58,13 +58,24 @@ void finish_stdout() {
   fail(ErrorKind::device, "cannot write to stdout");
 }
 
-// Long options may be spelled with underscores, as the DiT and T-Stitch scripts spell some of theirs.
-std::vector<std::string> with_dashes(int argc, char** argv) {
+bool is_option(const CLI::App& command, const std::string& name) {
+  return command.get_option_no_throw(name) ||
+         std::ranges::any_of(command.get_subcommands({}),
+                             [&](const CLI::App* part) { return is_option(*part, name); });
+}
+
+// Long options may be spelled with underscores, as the DiT and T-Stitch scripts spell some of theirs. What is
+// no option then is a value that begins so, as a file's name may.
+std::vector<std::string> with_dashes(const CLI::App& program, int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   const auto options_end = std::ranges::find(arguments, "--");  // behind it are names of files
-  for (std::string& argument : std::span(arguments.begin(), options_end))
-    if (argument.starts_with("--"))
-      std::replace(argument.begin(), std::find(argument.begin(), argument.end(), '='), '_', '-');
+  for (std::string& argument : std::span(arguments.begin(), options_end)) {
+    if (!argument.starts_with("--")) continue;
+    const size_t end = std::min(argument.find('='), argument.size());
+    std::string name = argument.substr(0, end);
+    std::ranges::replace(name, '_', '-');
+    if (is_option(program, name)) argument.replace(0, end, name);
+  }
   std::reverse(arguments.begin(), arguments.end());  // the order CLI11 parses a vector in
   return arguments;
 }
@@ -94,7 +105,7 @@ int run(int argc, char** argv) {
           "--help)");
   }
   try {
-    program.parse(with_dashes(argc, argv));
+    program.parse(with_dashes(program, argc, argv));
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) {  // help and version
       program.exit(e, std::cout, std::cerr);

@@ -566,10 +566,24 @@ TEST_F(Cli, HelpAndVersion) {
     EXPECT_NE(help.out.find(option), std::string::npos) << option;
 }
 
+TEST_F(Cli, AValueMayBeginWithDashes) {
+  const std::vector<std::string> one = {"sample", "--steps", "1", "--class", "1", "-q", "--batch_size", "1"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), one.begin(), one.end());
+    return run(more);
+  };
+  Outcome outcome = with({"-o", "--a_b.png"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  outcome = with({"--save_latent=--a_b.npy", "--output", "--c_d.png"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(files(), (std::set<std::string>{path("--a_b.png"), path("--a_b.npy"), path("--c_d.png")}));
+}
+
 TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"subcommand"}, {});
   expect_refused(2, {"frobnicate", "sample"}, {"frobnicate"});
   expect_refused(2, {"--frobnicate"}, {"sample", "--frobnicate"});
+  expect_refused(2, {"--no_such"}, {"sample", "--no_such"});
   expect_refused(2, {"--ratio", "1.5", "0 ... 1"}, {"sample", "--ratio", "1.5"});
   expect_refused(2, {"--ratio"}, {"sample", "--ratio", "-0.1"});
   expect_refused(2, {"--ratio"}, {"sample", "--ratio", "nan"});
