@@ -153,10 +153,12 @@ std::string write(const std::string& stem, const Findings& findings, ordered_jso
   report.update(findings.json);
   for (const char* ending : {".json", ".csv", ".svg", ".png"}) report["outputs"].push_back(stem + ending);
   const std::string text = json_text(report) + "\n";
-  write_file(stem + ".json", text);
-  write_file(stem + ".csv", findings.csv);
-  write_chart(stem + ".svg", findings.chart);
-  write_chart(stem + ".png", findings.chart);
+  AtomicFiles files;
+  files.add(stem + ".json", text);
+  files.add(stem + ".csv", findings.csv);
+  for (const char* ending : {".svg", ".png"})
+    files.add(stem + ending, encode_chart(stem + ending, findings.chart));
+  files.commit();
   return text;
 }
 
