@@ -294,6 +294,21 @@ TEST_F(Accidents, AFullDiskLeavesNoFoldersBehind) {
   }
 }
 
+TEST_F(Accidents, AnAnalysisReplacesNobodysFiles) {
+  const Arguments analysis = {"analyze", "spectrum", "--steps", "2", "--class", "1", "-q"};
+  for (const char* ending : {".json", ".csv", ".svg"}) {
+    const std::string mine = std::string("mine") + ending;
+    std::ofstream(path(mine)) << "mine";
+    expect_refused(2, {mine, "not of an analysis"}, analysis + Arguments{"-o", "mine.png"});
+    EXPECT_EQ(read(path(mine)), "mine");
+    fs::remove(path(mine));
+  }
+  ASSERT_EQ(run(kSweep + Arguments{"-q", "-o", "s.png"}).code, 0);
+  expect_refused(2, {"s.json", "not of an analysis"}, analysis + Arguments{"-o", "s.png"});
+  for (const char* kind : {"spectrum", "similarity", "spectrum"})
+    EXPECT_EQ(run({"analyze", kind, "--steps", "2", "--class", "1", "-q", "-o", "a.png"}).code, 0);
+}
+
 TEST_F(Accidents, AFullDiskLeavesTheOldAnalysisWhole) {
   const Arguments analysis = {"analyze", "spectrum", "--steps", "2",     "--class",
                               "1",       "-q",       "-o",      "a.png", "-s"};
