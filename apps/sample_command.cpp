@@ -112,7 +112,8 @@ int sample_command(const SampleArguments& a) {
     return report_interrupted(output ? output->kept() : "");
 
   if (a.dry_run) {
-    const double seconds = engine.estimate(spec);
+    const double seconds = engine.estimate(spec, interrupted);
+    if (interrupted()) return report_interrupted();
     if (a.json)
       std::printf("%s\n",
                   json_estimate(spec, engine.models(), engine.backend().description(), seconds).c_str());
