@@ -55,7 +55,7 @@ class FolderPictures final : public PictureSource {
       const Image image = read_png(path);
       check(picture_ == Shape({image.height, image.width, image.channels}), ErrorKind::input, path, ": ",
             image.height, " x ", image.width, " x ", image.channels,
-            ", but the first picture of the folder is ", to_string(picture_), " (height, width, channels)");
+            ", but the first picture of the folder is ", picture_, " (height, width, channels)");
       to = std::ranges::copy(image.pixels, to).out;
     }
     return batch;

@@ -64,8 +64,7 @@ Measure load_measure(const MeasureOptions& options, const std::vector<Metric>& m
 }
 
 std::string feature_file_for(const MeasureOptions& options, const Shape& picture) {
-  check(!options.features.empty() || is_demo(picture), ErrorKind::usage, "pictures of the shape ",
-        to_string(picture),
+  check(!options.features.empty() || is_demo(picture), ErrorKind::usage, "pictures of the shape ", picture,
         " (height, width, channels) need a network to measure them: name its file with --features"
         " (for photographs pytorch-fid's pt_inception-2015-12-05)");
   return options.features.empty() ? assets_folder() + "/fashion-features.safetensors" : options.features;

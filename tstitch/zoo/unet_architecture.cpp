@@ -238,7 +238,7 @@ void describe_unet(ModelInfo& info, const TensorFile& file, const nlohmann::json
   int64_t classes = 0;
   if (const auto table = weights.shape(kClassTable)) {
     check(table->rank() == 2 && (*table)[1] == unet.context_width, ErrorKind::input, file.path(),
-          ": tensor \"", kClassTable, "\" has the shape ", to_string(*table), ", expected (classes, ",
+          ": tensor \"", kClassTable, "\" has the shape ", *table, ", expected (classes, ",
           unet.context_width, ")");
     classes = (*table)[0];
   }
