@@ -92,7 +92,8 @@ int sample_command(const SampleArguments& a) {
     output = open_output({.path = path,
                           .rank = rank,
                           .resume = a.resume,
-                          .images_per_subject = a.sample.random_classes ? 1 : a.sample.batch_count},
+                          .images_per_subject = a.sample.random_classes ? 1 : a.sample.batch_count,
+                          .between = end_if_interrupted},
                          spec, infos, a.vae, engine.backend());
   if (!a.json && !a.quiet) {
     std::printf("%s, %s, %lld image%s, seed %llu\n", engine.backend().description().c_str(),

@@ -15,6 +15,7 @@
 
 #include "apps/commands.h"
 #include "apps/interrupt.h"
+#include "apps/printing.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/version.h"
 #include "tstitch/io/truncation_guard.h"
@@ -80,7 +81,7 @@ std::vector<std::string> with_dashes(const CLI::App& program, int argc, char** a
   return arguments;
 }
 
-int run(int argc, char** argv) {
+int run_program(int argc, char** argv) {
   open_standard_descriptors();
   catch_interrupts();
   survive_truncation();
@@ -118,11 +119,13 @@ int run(int argc, char** argv) {
     return report(ErrorKind::usage, printable(message, 400) + " (see tstitch --help)");
   }
   for (const auto& [name, command] : commands)
-    if (program.got_subcommand(name)) {
-      const int code = command();
-      finish_stdout();
-      return code;
-    }
+    if (program.got_subcommand(name)) try {
+        const int code = command();
+        finish_stdout();
+        return code;
+      } catch (const Interrupted&) {
+        return report_interrupted();
+      }
   return exit_code(ErrorKind::internal);
 }
 
@@ -132,7 +135,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   using tstitch::ErrorKind;
   try {
-    return tstitch::run(argc, argv);
+    return tstitch::run_program(argc, argv);
   } catch (const tstitch::Error& e) {
     return tstitch::report(e.kind(), e.what());
   } catch (const std::bad_alloc&) {

@@ -160,8 +160,9 @@ Sweep make_sweep(const std::vector<ModelInfo>& infos, const SampleOptions& base,
   return sweep;
 }
 
-std::vector<std::string> fingerprints_of(const Sweep& sweep, const std::string& vae, const Backend& backend) {
-  const RunContents contents(sweep.infos, autoencoder_path(sweep.infos.back(), vae));
+std::vector<std::string> fingerprints_of(const Sweep& sweep, const std::string& vae, const Backend& backend,
+                                         const std::function<void()>& between) {
+  const RunContents contents(sweep.infos, autoencoder_path(sweep.infos.back(), vae), between);
   std::vector<std::string> fingerprints;
   for (const RunSpec& spec : sweep.specs)
     fingerprints.push_back(RunManifest(spec, sweep.infos, contents, backend).fingerprint_text());
