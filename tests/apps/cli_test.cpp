@@ -547,6 +547,8 @@ TEST_F(Cli, ConvertRefusesWhatItCannotDo) {
   expect_refused(2, {"link.safetensors", "an input (input)"},
                  {"convert", "a.safetensors", "link.safetensors"});
   EXPECT_EQ(read(path("a.safetensors")), before);
+  expect_refused(2, {"/tmp", "a folder"}, {"convert", "/tmp", "b.safetensors"});
+  expect_refused(2, {"m.index.json", "one by one"}, {"convert", "m.index.json", "b.safetensors"});
   expect_refused(2, {".safetensors"}, {"convert", "a.safetensors", "b.pt"});
   expect_refused(2, {"--dtype", "f64", "keep"},
                  {"convert", "a.safetensors", "b.safetensors", "--dtype", "f64"});
