@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kBatch = 64;           // pictures at once
 constexpr int64_t kMostWidth = 1 << 14;  // of features: 2048 in Inception
 
-std::string text_of(const std::vector<int64_t>& shape) { return "(" + join(shape) + ")"; }
+std::string text_of(const std::vector<int64_t>& shape) { return concat("(", join(shape), ")"); }
 
 class NpzPictures final : public PictureSource {
  public:
