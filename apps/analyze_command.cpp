@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "tstitch/engine/report.h"
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/csv.h"
+#include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
 #include "tstitch/tune/similarity.h"
 #include "tstitch/tune/spectrum.h"
@@ -27,6 +29,11 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr int kShown = 11;  // steps in a table or as curves of a chart
+
+// The first lines of the .csv.
+constexpr std::string_view kSpectrumColumns = "step,t,alpha,sigma,frequency,log_amplitude\n",
+                           kSimilarityColumns =
+                               "of,first,second,step,t,alpha,sigma,cosine_mean,cosine_std,mse,relative_mse\n";
 
 struct Findings {
   ordered_json json;  // what goes into the report
@@ -68,7 +75,7 @@ Findings describe_spectrum(const RunSpec& spec, const std::vector<ModelInfo>& in
   const std::vector<double> frequencies = LogAmplitude::frequencies(spec.height, spec.width);
   Findings findings{
       .json = {{"frequencies", frequencies}, {"spectrum", ordered_json::array()}},
-      .csv = "step,t,alpha,sigma,frequency,log_amplitude\n",
+      .csv = std::string(kSpectrumColumns),
       .table = format("%6s %9s  %12s %12s %12s\n", "step", "timestep", "lowest", "middle", "highest"),
       .chart = {.title = concat(describe(spec, infos), "; ", settings(spec)),
                 .x_label = "spatial frequency of the latent / π",
@@ -106,7 +113,7 @@ struct Comparison {
 Findings describe_similarity(const RunSpec& spec, const std::vector<ModelInfo>& infos,
                              const std::vector<Comparison>& comparisons) {
   Findings findings{.json = {{"similarity", ordered_json::array()}},
-                    .csv = "of,first,second,step,t,alpha,sigma,cosine_mean,cosine_std,mse,relative_mse\n",
+                    .csv = std::string(kSimilarityColumns),
                     .table = "",
                     .chart = {.title = concat(join(names_of(infos)), ": ", settings(spec)),
                               .x_label = "steps taken",
@@ -148,15 +155,31 @@ Findings describe_similarity(const RunSpec& spec, const std::vector<ModelInfo>& 
   return findings;
 }
 
+// The name of the picture does not say that anybody's files of its stem would be replaced; an earlier
+// analysis is known by the .csv.
+void check_is_analysis(const std::string& stem) {
+  const auto is_csv_with = [&](std::string_view columns) {
+    return read_part(stem + ".csv", 0, columns.size()) == columns;
+  };
+  if (is_csv_with(kSpectrumColumns) || is_csv_with(kSimilarityColumns)) return;
+  for (const char* ending : {".json", ".csv", ".svg"}) {
+    std::error_code ignored;
+    check(!std::filesystem::exists(stem + ending, ignored), ErrorKind::usage, "\"", printable(stem + ending),
+          "\" would be replaced and is not of an analysis: move it away, or name another --output");
+  }
+}
+
 // Writes STEM.json, .csv, .svg and .png. Returns the report.
 std::string write(const std::string& stem, const Findings& findings, ordered_json report) {
   report.update(findings.json);
   for (const char* ending : {".json", ".csv", ".svg", ".png"}) report["outputs"].push_back(stem + ending);
   const std::string text = json_text(report) + "\n";
-  write_file(stem + ".json", text);
-  write_file(stem + ".csv", findings.csv);
-  write_chart(stem + ".svg", findings.chart);
-  write_chart(stem + ".png", findings.chart);
+  AtomicFiles files;
+  files.add(stem + ".json", text);
+  files.add(stem + ".csv", findings.csv);
+  for (const char* ending : {".svg", ".png"})
+    files.add(stem + ending, encode_chart(stem + ending, findings.chart));
+  files.commit();
   return text;
 }
 
@@ -174,6 +197,7 @@ int analyze(const Arguments& a, const std::string& name, const Asked& asked, con
   check_effective(a.said, spec, infos);
   CommandFiles files = inputs_of(asked);
   for (const char* ending : {".json", ".csv", ".svg", ".png"}) files.writes("--output", stem + ending);
+  check_is_analysis(stem);
 
   Engine engine(infos, asked.options.backend, asked.options.vae);
   const std::string device = engine.backend().description();

@@ -49,6 +49,10 @@ int convert_command(const ConvertArguments& a) {
   const std::optional<DType> dtype = parse_target(a.dtype);
   check(a.output.ends_with(".safetensors"), ErrorKind::usage, "the output is \"", printable(a.output),
         "\", expected a name that ends in .safetensors");
+  check(!is_folder(input), ErrorKind::usage, "the input is \"", printable(input),
+        "\", a folder: name the file of weights in it");
+  check(!input.ends_with(".index.json"), ErrorKind::usage, "the input is \"", printable(input),
+        "\", an index of several files: convert them one by one");
   const TensorFile file = open_checkpoint(input, parse_weight_choice(a.weights));
   CommandFiles files;
   files.reads("input", input);

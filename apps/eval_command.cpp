@@ -22,15 +22,13 @@ struct EvalArguments : MeasureOptions {
   bool json = false, quiet = false;
 };
 
-struct Interrupted {};
-
 // One set through the network, with a line of progress on a terminal.
 SetStatistics measured(PictureSet& set, const FeatureExtractor* network, const FeatureNeeds& needs,
                        bool quiet) {
   const int64_t total = set.pictures ? set.pictures->left() : 0;
   const bool shown = !quiet && isatty(STDERR_FILENO) && network && set.asks_network(needs);
   const SetStatistics statistics = measure(set, network, needs, [&](int64_t seen) {
-    if (interrupted()) throw Interrupted();
+    end_if_interrupted();
     if (shown)
       std::fprintf(stderr, "\r%s: %lld of %lld pictures", set.path.c_str(), static_cast<long long>(seen),
                    static_cast<long long>(total));
@@ -95,14 +93,9 @@ int eval_command(const EvalArguments& a) {
             network->channels());
     }
 
-  SetStatistics of_samples, of_reference;
-  try {
-    of_samples = measured(samples, network.get(), needs, a.quiet || a.json);
-    if (compares) of_reference = measured(reference, network.get(), reference_needs, a.quiet || a.json);
-  } catch (const Interrupted&) {
-    std::fprintf(stderr, "tstitch: interrupted: nothing was written\n");
-    return kInterrupted;
-  }
+  const SetStatistics of_samples = measured(samples, network.get(), needs, a.quiet || a.json);
+  SetStatistics of_reference;
+  if (compares) of_reference = measured(reference, network.get(), reference_needs, a.quiet || a.json);
   if (!a.save_stats.empty()) write_statistics(a.save_stats, of_samples);
 
   nlohmann::ordered_json json = {{"samples", samples.path}, {"pictures", of_samples.pictures}};

@@ -38,4 +38,8 @@ void catch_interrupts() {
 
 bool interrupted() { return ending != 0; }
 
+void end_if_interrupted() {
+  if (interrupted()) throw Interrupted();
+}
+
 }  // namespace tstitch

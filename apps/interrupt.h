@@ -9,4 +9,8 @@ void catch_interrupts();
 
 bool interrupted();
 
+struct Interrupted {};
+// Throws Interrupted: out of what asks nobody whether to go on.
+void end_if_interrupted();
+
 }  // namespace tstitch

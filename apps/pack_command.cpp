@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/interrupt.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/command_files.h"
 #include "tstitch/output/picture_archive.h"
@@ -30,7 +31,7 @@ int pack_command(const PackArguments& a) {
   CommandFiles files;
   files.reads("folder", a.folder);
   files.writes("--output", output);
-  const RunManifest manifest = pack_finished_run(a.folder, output);
+  const RunManifest manifest = pack_finished_run(a.folder, output, end_if_interrupted);
   if (!a.quiet)
     std::printf("wrote %s: %lld images of %lld x %lld\n", output.c_str(),
                 static_cast<long long>(manifest.images()), static_cast<long long>(manifest.height()),

@@ -113,7 +113,8 @@ void print_outputs(const std::vector<std::string>& outputs, const std::string& f
 }
 
 int print_estimate(const SampleArguments& a, const RunSpec& spec, Engine& engine) {
-  const double seconds = engine.estimate(spec);
+  const double seconds = engine.estimate(spec, interrupted);
+  if (interrupted()) return report_interrupted();
   if (a.json)
     std::printf("%s\n",
                 json_estimate(spec, engine.models(), engine.backend().description(), seconds).c_str());
@@ -154,8 +155,12 @@ int sample_command(const SampleArguments& a) {
   }
   std::unique_ptr<PictureOutput> output;
   if (!path.empty() && !a.dry_run)
-    output = open_output({.path = path, .rank = rank, .resume = a.resume, .metadata = !a.no_metadata}, spec,
-                         infos, spec.options.vae, engine.backend());
+    output = open_output({.path = path,
+                          .rank = rank,
+                          .resume = a.resume,
+                          .metadata = !a.no_metadata,
+                          .between = end_if_interrupted},
+                         spec, infos, spec.options.vae, engine.backend());
   const auto kept = [&] { return output ? output->kept() : ""; };
   if (a.talks()) print_heading(a, spec, engine, rank, output.get());
   if (!goal && !engine.load({&spec, 1}, !path.empty(), interrupted)) return report_interrupted(kept());

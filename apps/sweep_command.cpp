@@ -106,22 +106,25 @@ int sweep_command(const SweepArguments& a) {
   if (talk)
     std::printf("%s, %lld images\n%s\n", engine.backend().description().c_str(),
                 static_cast<long long>(first.images()), sweep.title().c_str());
-  const std::vector<std::string> fingerprints = fingerprints_of(sweep, asked.options.vae, engine.backend());
-  SweepState state(output, a.resume, describe_measure(a, sweep.metrics),
+  const std::vector<std::string> fingerprints =
+      fingerprints_of(sweep, asked.options.vae, engine.backend(), end_if_interrupted);
+  SweepState state(output, a.resume, describe_measure(a, sweep.metrics, end_if_interrupted),
                    describe_timing(sweep, engine.backend()), sweep.metrics, fingerprints);
-  const Measure measure = load_measure(a, sweep.metrics, sweep.picture(), first.images());
-  if (!engine.load(sweep.specs, true, interrupted)) return report_interrupted(state.kept());
-  engine.warm_up(first);
-
-  if (talk) print_heading(sweep);
-  Printing printing(a, infos);
   std::optional<SweepResult> result;
   try {
+    const Measure measure =
+        load_measure(a, sweep.metrics, sweep.picture(), first.images(), end_if_interrupted);
+    if (!engine.load(sweep.specs, true, interrupted)) return report_interrupted(state.kept());
+    engine.warm_up(first);
+    if (talk) print_heading(sweep);
+    Printing printing(a, infos);
     result = run_sweep(engine, sweep, measure, fingerprints, state, printing);
     if (!result) return report_interrupted(state.kept());
     auto text = png_text(first, infos, -1);
     text.insert(text.begin(), {"Title", sweep.title()});
     state.finish(result->curve, sweep.title(), draw(result->figure), text);
+  } catch (const Interrupted&) {
+    return report_interrupted(state.kept());
   } catch (const Error& error) {
     add_what_is_kept(error, state.kept());
   }

@@ -16,6 +16,7 @@
 #include "apps/commands.h"
 #include "apps/help.h"
 #include "apps/interrupt.h"
+#include "apps/printing.h"
 #include "apps/suggest.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/version.h"
@@ -61,13 +62,24 @@ void finish_stdout() {
   fail(ErrorKind::device, "cannot write to stdout");
 }
 
-// Long options may be spelled with underscores, as the DiT and T-Stitch scripts spell some of theirs.
-std::vector<std::string> with_dashes(const std::vector<char*>& words) {
+bool is_option(const CLI::App& command, const std::string& name) {
+  return command.get_option_no_throw(name) ||
+         std::ranges::any_of(command.get_subcommands({}),
+                             [&](const CLI::App* part) { return is_option(*part, name); });
+}
+
+// Long options may be spelled with underscores, as the DiT and T-Stitch scripts spell some of theirs. What is
+// no option then is a value that begins so, as a file's name may.
+std::vector<std::string> with_dashes(const CLI::App& program, const std::vector<char*>& words) {
   std::vector<std::string> arguments(words.begin() + 1, words.end());
   const auto options_end = std::ranges::find(arguments, "--");  // behind it are names of files
-  for (std::string& argument : std::span(arguments.begin(), options_end))
-    if (argument.starts_with("--"))
-      std::replace(argument.begin(), std::find(argument.begin(), argument.end(), '='), '_', '-');
+  for (std::string& argument : std::span(arguments.begin(), options_end)) {
+    if (!argument.starts_with("--")) continue;
+    const size_t end = std::min(argument.find('='), argument.size());
+    std::string name = argument.substr(0, end);
+    std::ranges::replace(name, '_', '-');
+    if (is_option(program, name)) argument.replace(0, end, name);
+  }
   std::reverse(arguments.begin(), arguments.end());  // the order CLI11 parses a vector in
   return arguments;
 }
@@ -98,7 +110,7 @@ void check_not_empty(const CLI::App& command) {
   }
 }
 
-int run(int argc, char** argv) {
+int run_program(int argc, char** argv) {
   open_standard_descriptors();
   catch_interrupts();
   survive_truncation();
@@ -130,7 +142,7 @@ int run(int argc, char** argv) {
           "--help)");
   }
   try {
-    program.parse(with_dashes(words));
+    program.parse(with_dashes(program, words));
   } catch (const CLI::ExtrasError&) {
     const std::vector<std::string> rest = program.remaining(true);
     const auto option =
@@ -149,11 +161,13 @@ int run(int argc, char** argv) {
   }
   check_not_empty(parsed_command(program));
   for (const auto& [name, command] : commands)
-    if (program.got_subcommand(name)) {
-      const int code = command();
-      finish_stdout();
-      return code;
-    }
+    if (program.got_subcommand(name)) try {
+        const int code = command();
+        finish_stdout();
+        return code;
+      } catch (const Interrupted&) {
+        return report_interrupted();
+      }
   return exit_code(ErrorKind::internal);
 }
 
@@ -163,7 +177,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   using tstitch::ErrorKind;
   try {
-    return tstitch::run(argc, argv);
+    return tstitch::run_program(argc, argv);
   } catch (const tstitch::Error& e) {
     return tstitch::report(e.kind(), e.what());
   } catch (const std::bad_alloc&) {

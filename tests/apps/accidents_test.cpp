@@ -294,6 +294,40 @@ TEST_F(Accidents, AFullDiskLeavesNoFoldersBehind) {
   }
 }
 
+TEST_F(Accidents, AnAnalysisReplacesNobodysFiles) {
+  const Arguments analysis = {"analyze", "spectrum", "--steps", "2", "--class", "1", "-q"};
+  for (const char* ending : {".json", ".csv", ".svg"}) {
+    const std::string mine = std::string("mine") + ending;
+    std::ofstream(path(mine)) << "mine";
+    expect_refused(2, {mine, "not of an analysis"}, analysis + Arguments{"-o", "mine.png"});
+    EXPECT_EQ(read(path(mine)), "mine");
+    fs::remove(path(mine));
+  }
+  ASSERT_EQ(run(kSweep + Arguments{"-q", "-o", "s.png"}).code, 0);
+  expect_refused(2, {"s.json", "not of an analysis"}, analysis + Arguments{"-o", "s.png"});
+  for (const char* kind : {"spectrum", "similarity", "spectrum"})
+    EXPECT_EQ(run({"analyze", kind, "--steps", "2", "--class", "1", "-q", "-o", "a.png"}).code, 0);
+}
+
+TEST_F(Accidents, AFullDiskLeavesTheOldAnalysisWhole) {
+  const Arguments analysis = {"analyze", "spectrum", "--steps", "2",     "--class",
+                              "1",       "-q",       "-o",      "a.png", "-s"};
+  ASSERT_EQ(run(analysis + Arguments{"1"}).code, 0);
+  std::map<std::string, std::string> before;
+  for (const std::string& name : files()) before[name] = read(name);
+  ASSERT_EQ(before.size(), 4u);
+  // Room for the numbers, not for the curves.
+  const rlim_t room = fs::file_size(path("a.json"));
+  ASSERT_LT(room, fs::file_size(path("a.png")));
+  const Outcome outcome = wait(start(analysis + Arguments{"2"}, "", [&] {
+    const rlimit limit = {room + 1000, room + 1000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }));
+  EXPECT_EQ(outcome.code, 4) << outcome.err;
+  EXPECT_EQ(files().size(), 4u);
+  for (const auto& [name, content] : before) EXPECT_TRUE(read(name) == content) << name;
+}
+
 TEST_F(Accidents, TheFileSystemSaysNo) {
   const std::string long_name(300, 'x');
   fs::create_symlink("loop", path("loop"));

@@ -547,6 +547,8 @@ TEST_F(Cli, ConvertRefusesWhatItCannotDo) {
   expect_refused(2, {"link.safetensors", "an input (input)"},
                  {"convert", "a.safetensors", "link.safetensors"});
   EXPECT_EQ(read(path("a.safetensors")), before);
+  expect_refused(2, {"/tmp", "a folder"}, {"convert", "/tmp", "b.safetensors"});
+  expect_refused(2, {"m.index.json", "one by one"}, {"convert", "m.index.json", "b.safetensors"});
   expect_refused(2, {".safetensors"}, {"convert", "a.safetensors", "b.pt"});
   expect_refused(2, {"--dtype", "f64", "keep"},
                  {"convert", "a.safetensors", "b.safetensors", "--dtype", "f64"});
@@ -591,10 +593,24 @@ TEST_F(Cli, UnknownArgumentsAreAnsweredWithWhatWasMeant) {
     expect_refused(2, {option, "is empty"}, {"sample", option, ""});
 }
 
+TEST_F(Cli, AValueMayBeginWithDashes) {
+  const std::vector<std::string> one = {"sample", "--steps", "1", "--class", "1", "-q", "--batch_size", "1"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), one.begin(), one.end());
+    return run(more);
+  };
+  Outcome outcome = with({"-o", "--a_b.png"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  outcome = with({"--save_latent=--a_b.npy", "--output", "--c_d.png"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(files(), (std::set<std::string>{path("--a_b.png"), path("--a_b.npy"), path("--c_d.png")}));
+}
+
 TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"subcommand"}, {});
   expect_refused(2, {"frobnicate", "sample"}, {"frobnicate"});
   expect_refused(2, {"--frobnicate"}, {"sample", "--frobnicate"});
+  expect_refused(2, {"--no_such"}, {"sample", "--no_such"});
   expect_refused(2, {"--ratio", "1.5", "0 ... 1"}, {"sample", "--ratio", "1.5"});
   expect_refused(2, {"--ratio"}, {"sample", "--ratio", "-0.1"});
   expect_refused(2, {"--ratio"}, {"sample", "--ratio", "nan"});

@@ -62,7 +62,7 @@ struct Tolerance {
 
 // One failure for a tensor: the worst element.
 inline void expect_close(const Tensor& x, const Tensor& expected, Tolerance tolerance) {
-  ASSERT_EQ(to_string(x.shape()), to_string(expected.shape()));
+  ASSERT_EQ(x.shape(), expected.shape());
   ASSERT_EQ(x.dtype(), expected.dtype());
   double worst = 0;
   int64_t worst_row = 0, worst_column = 0;
@@ -77,9 +77,9 @@ inline void expect_close(const Tensor& x, const Tensor& expected, Tolerance tole
         worst_column = j;
       }
     }
-  EXPECT_TRUE(worst <= 1) << "row " << worst_row << " column " << worst_column << " of "
-                          << to_string(x.shape()) << ": " << element(x, worst_row, worst_column)
-                          << ", expected " << element(expected, worst_row, worst_column) << ", " << worst
+  EXPECT_TRUE(worst <= 1) << "row " << worst_row << " column " << worst_column << " of " << x.shape() << ": "
+                          << element(x, worst_row, worst_column) << ", expected "
+                          << element(expected, worst_row, worst_column) << ", " << worst
                           << " times the tolerance";
 }
 

@@ -33,14 +33,25 @@ TEST(Error, InternalErrorsSayThatTheyAre) {
 TEST(Printable, EscapesWhatATerminalWouldObey) {
   EXPECT_EQ(printable("blocks.3.mlp"), "blocks.3.mlp");
   EXPECT_EQ(printable("a\x1b[31mb\n"), "a\\x1b[31mb\\x0a");
-  EXPECT_EQ(printable("\xc3\xa4"), "\\xc3\\xa4");
+  EXPECT_EQ(printable("\u009b31m"), "\\xc2\\x9b31m");             // the other form of ESC [
+  EXPECT_EQ(printable("a\u202egnp.b"), "a\\xe2\\x80\\xaegnp.b");  // backwards from here
+  EXPECT_EQ(printable("\u2028\u2069"), "\\xe2\\x80\\xa8\\xe2\\x81\\xa9");
   EXPECT_EQ(printable(std::string("a\0b", 3)), "a\\x00b");
   EXPECT_EQ(printable(""), "");
+}
+
+TEST(Printable, ShowsUtf8AsItIs) {
+  for (const char* text : {"ä.png", "фото/猫.npz", "\u00a0\u200d\u2030", "👗"})
+    EXPECT_EQ(printable(text), text);
+  EXPECT_EQ(printable("caf\xc3"), "caf\\xc3");  // cut short
+  EXPECT_EQ(printable("\xe4.png"), "\\xe4.png");
+  EXPECT_EQ(printable("\xc0\x80\xed\xa0\x80"), "\\xc0\\x80\\xed\\xa0\\x80");
 }
 
 TEST(Printable, CutsLongText) {
   EXPECT_EQ(printable("abcdef", 6), "abcdef");
   EXPECT_EQ(printable("abcdefg", 6), "abcdef...");
+  EXPECT_EQ(printable("aäöü", 4), "aäö...");  // no half character
 }
 
 }  // namespace

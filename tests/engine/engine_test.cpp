@@ -63,21 +63,25 @@ TEST_F(EngineTest, PicturesAreTheLatentsDecodedBatchByBatch) {
 TEST_F(EngineTest, OnlyModelsThatServeAStepAreLoaded) {
   const std::vector<RunSpec> specs = {make_run_spec(infos_, few({0, 1}))};
   Engine engine(infos_, kDevice);
-  EXPECT_TRUE(engine.load(specs, true, [] { return false; }));
+  const auto never = [] { return false; };
+  EXPECT_TRUE(engine.load(specs, true, never));
   EXPECT_FALSE(engine.models()[0].network);
   EXPECT_TRUE(engine.models()[1].network);
   engine.warm_up(specs[0]);
-  const std::vector<EvaluationTime> times = engine.time_evaluations(specs[0]);
+  const std::vector<EvaluationTime> times = engine.time_evaluations(specs[0], never);
   EXPECT_EQ(times[0].mean, 0);
   EXPECT_GT(times[1].mean, 0);
   EXPECT_GE(times[1].spread, 0);
   EXPECT_EQ(engine.time_decoding(specs[0]), 0);
-  EXPECT_GT(engine.estimate(specs[0]), 4 * times[1].mean * 0.2);
+  EXPECT_GT(engine.estimate(specs[0], never), 4 * times[1].mean * 0.2);
 
   // The next trajectory uses both.
   const std::vector<RunSpec> more = {specs[0], make_run_spec(infos_, few({0.5, 0.5}))};
-  EXPECT_TRUE(engine.load(more, true, [] { return false; }));
+  EXPECT_TRUE(engine.load(more, true, never));
   EXPECT_TRUE(engine.models()[0].network);
+
+  EXPECT_TRUE(engine.time_evaluations(more[1], [] { return true; }).empty());
+  EXPECT_EQ(engine.estimate(more[1], [] { return true; }), 0);
 }
 
 TEST_F(EngineTest, CancellingEndsLoadingAndSampling) {

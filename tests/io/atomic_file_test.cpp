@@ -52,6 +52,27 @@ TEST_F(AtomicFileTest, ReplacesAFileAtOnce) {
   EXPECT_EQ(files(), 1u);
 }
 
+TEST_F(AtomicFileTest, FilesThatBelongTogetherAppearTogether) {
+  write("a", "old");
+  {
+    AtomicFiles some;
+    some.add(path("a"), "new a");
+    some.add(path("b"), "new b");
+    EXPECT_EQ(read_whole(path("a")), "old");
+    EXPECT_FALSE(fs::exists(path("b")));
+    EXPECT_THROW(some.add(path("no/such/c"), "new c"), Error);
+  }
+  EXPECT_EQ(read_whole(path("a")), "old");
+  EXPECT_EQ(files(), 1u);
+  AtomicFiles both;
+  both.add(path("a"), "new a");
+  both.add(path("b"), "new b");
+  both.commit();
+  EXPECT_EQ(read_whole(path("a")), "new a");
+  EXPECT_EQ(read_whole(path("b")), "new b");
+  EXPECT_EQ(files(), 2u);
+}
+
 TEST_F(AtomicFileTest, TwoAtATime) {
   AtomicFile a(path("a")), b(path("a"));
   a.write(bytes_of("a"));

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/io/io_support.h"
+#include "tstitch/base/crc32.h"
 #include "tstitch/io/refuse.h"
 
 namespace tstitch {
@@ -152,6 +153,16 @@ TEST_F(FileTest, AChangeIsTheErrorWhateverWasFoundWrong) {
   expect_refused([&] { file.parsed(fails); }, "IO_CHANGED");
   expect_refused([&] { file.parsed([](std::span<const std::byte> bytes) { return bytes.size(); }); },
                  "IO_CHANGED");
+}
+
+TEST_F(FileTest, AChecksumOfManyPartsIsThatOfTheWhole) {
+  fs::resize_file(write("big", "begin"), (size_t{64} << 20) + 3);
+  int calls = 0;
+  const uint32_t crc = crc32_of_file(path("big"), 0, [&] { ++calls; });
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(crc,
+            MappedFile(path("big")).parsed([](std::span<const std::byte> bytes) { return crc32(bytes); }));
+  EXPECT_EQ(crc32_of_file(write("small", "abc"), 0, [] {}), crc32(bytes_of("abc")));
 }
 
 TEST_F(FileTest, PartsOfWhateverIsThere) {

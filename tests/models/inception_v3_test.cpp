@@ -120,7 +120,7 @@ TEST(InceptionV3, OtherPicturesAreRefused) {
                               Tensor({1, 0, 8, 3}, DType::u8), Tensor({1, 8, 8, 3}, DType::f32)})
     try {
       (*inception)(wrong);
-      ADD_FAILURE() << to_string(wrong.shape()) << " was taken";
+      ADD_FAILURE() << wrong.shape() << " was taken";
     } catch (const Error& e) {
       EXPECT_EQ(e.kind(), ErrorKind::usage) << e.what();
     }

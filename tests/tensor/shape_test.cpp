@@ -38,8 +38,8 @@ TEST(Shape, ComparesRankAndExtents) {
 }
 
 TEST(Shape, PrintsItself) {
-  EXPECT_EQ(to_string(Shape{2, 256, 1152}), "[2, 256, 1152]");
-  EXPECT_EQ(to_string(Shape()), "[]");
+  EXPECT_EQ(concat(Shape{2, 256, 1152}), "[2, 256, 1152]");
+  EXPECT_EQ(concat(Shape()), "[]");
 }
 
 TEST(Shape, RefusesWhatItCannotHold) {

@@ -18,7 +18,7 @@ void expect_near(const std::vector<double>& found, const std::vector<double>& ex
 TEST(Spectrum, AgreesWithNumPy) {
   for (const nlohmann::json& golden : golden_analyses("spectrum")) {
     const Shape shape = shape_of(golden);
-    SCOPED_TRACE(to_string(shape));
+    SCOPED_TRACE(shape);
     LogAmplitude whole(shape[2], shape[3]), parts(shape[2], shape[3]);
     const Tensor x = array("latents", shape);
     whole.add(x);

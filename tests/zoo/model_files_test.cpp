@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/io/io_support.h"
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/run.h"
@@ -112,6 +113,16 @@ TEST_F(ModelFilesTest, BrokenFoldersAreRefused) {
   expect_refused(
       "[DF_LAYOUT] no model_index.json and no weights in this folder; looked for "
       "diffusion_pytorch_model.safetensors");
+}
+
+TEST_F(ModelFilesTest, AFolderThatCannotBeSearchedIsSaidSo) {
+  const fs::perms before = fs::status(folder_).permissions();
+  fs::permissions(folder_, fs::perms::none);
+  {
+    const AsOrdinaryUser user;
+    expect_refused("[IO_PERMISSION] a folder that cannot be searched: Permission denied");
+  }
+  fs::permissions(folder_, before);
 }
 
 TEST_F(ModelFilesTest, AMissingComponentIsNamed) {

@@ -150,7 +150,7 @@ class Stored final : public WeightSource {
     const auto found = entries.find(name);
     check(found != entries.end(), ErrorKind::input, "no tensor \"", name, "\"");
     check(expected == found->second.shape, ErrorKind::input, "tensor \"", name, "\" has the shape ",
-          to_string(found->second.shape), ", expected ", to_string(expected));
+          found->second.shape, ", expected ", expected);
     return weights_.load(found->second.name, expected, dtype);
   }
   std::map<std::string, Entry> entries;

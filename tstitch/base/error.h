@@ -50,8 +50,9 @@ void check_internal(bool condition, const Parts&... parts) {
   if (!condition) fail(ErrorKind::internal, "internal error: ", parts...);
 }
 
-// `text` fit for one line of a message: control, ESC and non-ASCII bytes escaped as \xNN, cut after
-// `limit` bytes. Names that come from foreign files go through it.
+// `text` fit for one line of a message, as UTF-8: control characters, what turns the direction of a text, and
+// bytes that are no UTF-8 escaped as \xNN, cut after `limit` bytes and the character they end in. Names that
+// come from foreign files go through it.
 std::string printable(const std::string& text, size_t limit = 120);
 
 }  // namespace tstitch

@@ -9,7 +9,7 @@ namespace tstitch {
 double detail_to_noise(const Tensor& x0, const NoiseLevel& level) {
   const int64_t height = x0.extent(0), width = x0.extent(1), channels = x0.extent(2);
   const int64_t pairs = height * (width - 1) + (height - 1) * width;
-  check_internal(pairs > 0, "no neighbours in ", to_string(x0.shape()));
+  check_internal(pairs > 0, "no neighbours in ", x0.shape());
   const float* pixel = x0.data<float>();
   double squares = 0;
   // Of `count` numbers and those a stride behind them.

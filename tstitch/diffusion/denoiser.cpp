@@ -25,8 +25,7 @@ Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) co
   const Tensor raw = (*network_)(x, level.t);  // (N, H, W, C) or (N, H, W, 2C)
   const int64_t channels = x.columns();
   check_internal(raw.columns() == channels || raw.columns() == 2 * channels, "the network returned ",
-                 to_string(raw.shape()), " for x ", to_string(x.shape()),
-                 ", expected as many channels or twice as many");
+                 raw.shape(), " for x ", x.shape(), ", expected as many channels or twice as many");
   const Tensor out = raw.slice_columns(0, channels);
   const auto [t, alpha, sigma] = level;
   Prediction at;

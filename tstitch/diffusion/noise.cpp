@@ -14,7 +14,7 @@ namespace tstitch {
 
 SeededNoise::SeededNoise(Backend& backend, std::vector<uint64_t> seeds, const Shape& chw)
     : seeds_(std::move(seeds)), backend_(backend), chw_(chw) {
-  check_internal(chw.rank() == 3, "a latent of the shape ", to_string(chw), ", expected (C, H, W)");
+  check_internal(chw.rank() == 3, "a latent of the shape ", chw, ", expected (C, H, W)");
 }
 
 Tensor SeededNoise::draw(uint32_t number) {
@@ -100,8 +100,7 @@ void check_given(const char* name, const Tensor& given, int leading, int64_t fir
   bool fits = given.dtype() == DType::f32 && given.is_contiguous() && shape.rank() == leading + 4 &&
               shape[leading] >= first + nchw[0];
   for (int i = 1; fits && i < 4; ++i) fits = shape[leading + i] == nchw[i];
-  check(fits, ErrorKind::input, name, " is ", name_of(given.dtype()), " ", to_string(shape), ", expected ",
-        expected);
+  check(fits, ErrorKind::input, name, " is ", name_of(given.dtype()), " ", shape, ", expected ", expected);
 }
 
 }  // namespace
@@ -113,8 +112,7 @@ GivenNoise::GivenNoise(Backend& backend, GivenLatents given, int64_t first, cons
       first_(first),
       nchw_(nchw),
       otherwise_(std::move(otherwise)) {
-  check_internal(nchw.rank() == 4 && first >= 0, "a batch of the shape ", to_string(nchw), " from image ",
-                 first);
+  check_internal(nchw.rank() == 4 && first >= 0, "a batch of the shape ", nchw, " from image ", first);
   if (given_.initial) check_given("the initial latent", given_.initial, 0, first, nchw);
   if (given_.steps) check_given("the noise", given_.steps, 1, first, nchw);
 }

@@ -12,12 +12,12 @@
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/utf8.h"
 #include "tstitch/base/version.h"
 #include "tstitch/draw/axis.h"
 #include "tstitch/draw/canvas.h"
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/png.h"
-#include "tstitch/io/utf8.h"
 
 namespace tstitch {
 namespace {
@@ -365,11 +365,13 @@ void check_drawn(cairo_status_t status) {
         "the chart cannot be drawn: ", cairo_status_to_string(status));
 }
 
-std::string svg_of(const Page& page) {
-  std::string text;
+std::vector<std::byte> svg_of(const Page& page) {
+  std::vector<std::byte> text;
   const auto append = [](void* to, const unsigned char* bytes, unsigned count) {
     try {
-      static_cast<std::string*>(to)->append(reinterpret_cast<const char*>(bytes), count);
+      const auto part = std::as_bytes(std::span(bytes, count));
+      auto& all = *static_cast<std::vector<std::byte>*>(to);
+      all.insert(all.end(), part.begin(), part.end());
       return CAIRO_STATUS_SUCCESS;
     } catch (const std::bad_alloc&) {
       return CAIRO_STATUS_NO_MEMORY;
@@ -407,17 +409,17 @@ Image pixels_of(const Page& page) {
 
 }  // namespace
 
-void write_chart(const std::string& path, const Chart& chart) {
+std::vector<std::byte> encode_chart(const std::string& path, const Chart& chart) {
   const bool svg = path.ends_with(".svg");
   check(svg || path.ends_with(".png"), ErrorKind::usage, "the chart's name is \"", printable(path),
         "\", expected one that ends in .svg or .png");
   check_chart(chart);
   Canvas measure(cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1));
   const Page page(measure, chart);
-  if (svg)
-    write_file(path, svg_of(page));
-  else
-    write_png(path, pixels_of(page), {{"Title", chart.title}, {"Software", concat("tstitch ", kVersion)}});
+  if (svg) return svg_of(page);
+  return encode_png(pixels_of(page), {{"Title", chart.title}, {"Software", concat("tstitch ", kVersion)}});
 }
+
+void write_chart(const std::string& path, const Chart& chart) { write_file(path, encode_chart(path, chart)); }
 
 }  // namespace tstitch

@@ -1,6 +1,7 @@
 // Curves over an x axis, drawn for a page: as SVG and as PNG.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,10 +26,12 @@ struct Chart {
   std::vector<Series> series;
 };
 
-// The format follows from the name: .svg, or .png with twice the pixels and the title as text. Whole or not
-// at all. Throws Error{usage} for another name, Error{input} for a chart without points, values that are not
-// finite or beyond 1e100, values that are not above 0 on a logarithmic axis, and texts that are not UTF-8;
-// Error{device} when it cannot be written.
+// The bytes of a file of that name, which says the format: .svg, or .png with twice the pixels and the title
+// as text. Throws Error{usage} for another name, Error{input} for a chart without points, values that are not
+// finite or beyond 1e100, values that are not above 0 on a logarithmic axis, and texts that are not UTF-8.
+std::vector<std::byte> encode_chart(const std::string& path, const Chart& chart);
+
+// encode_chart into the file, whole or not at all; throws Error{device} when it cannot be written.
 void write_chart(const std::string& path, const Chart& chart);
 
 }  // namespace tstitch

@@ -85,15 +85,18 @@ Tensor Engine::decoded(const Tensor& latents, double& seconds) {
   return pictures;
 }
 
-std::vector<EvaluationTime> Engine::time_evaluations(const RunSpec& spec) {
+std::vector<EvaluationTime> Engine::time_evaluations(const RunSpec& spec,
+                                                     const std::function<bool()>& cancelled) {
   constexpr int kFewest = 3;
   constexpr double kSeconds = 2;
   std::vector<std::vector<double>> seconds(models_.size());
   const Stopwatch stopwatch;
   for (int round = 0; round < kFewest || stopwatch.seconds() < kSeconds; ++round)
-    for (size_t i = 0; i < models_.size(); ++i)
+    for (size_t i = 0; i < models_.size(); ++i) {
+      if (cancelled()) return {};
       if (models_[i].network)
         seconds[i].push_back(time_evaluation(*backend_, models_[i], spec, 1, *inputs_.conditions[i]));
+    }
   std::vector<EvaluationTime> times;
   for (std::vector<double>& of_model : seconds) {
     times.emplace_back();
@@ -115,9 +118,10 @@ double Engine::time_decoding(const RunSpec& spec) {
   return seconds;
 }
 
-double Engine::estimate(const RunSpec& spec) {
+double Engine::estimate(const RunSpec& spec, const std::function<bool()>& cancelled) {
+  const std::vector<EvaluationTime> times = time_evaluations(spec, cancelled);
+  if (times.empty()) return 0;
   double seconds = static_cast<double>(spec.images()) * time_decoding(spec);
-  const std::vector<EvaluationTime> times = time_evaluations(spec);
   for (size_t i = 0; i < models_.size(); ++i)
     seconds += times[i].mean * batches_in(spec) *
                static_cast<double>(evaluations(*backend_, spec, static_cast<int>(i)));

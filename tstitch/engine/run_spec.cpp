@@ -201,13 +201,11 @@ void check_given(const GivenLatents& given, const RunSpec& spec) {
   const Shape latents = {spec.images(), spec.channels, spec.height, spec.width};
   if (given.initial)
     check(given.initial.shape() == latents, ErrorKind::input, "--init-latent has the shape ",
-          to_string(given.initial.shape()), ", expected ", to_string(latents),
-          " (images, channels, height, width)");
+          given.initial.shape(), ", expected ", latents, " (images, channels, height, width)");
   if (given.steps) {
     const Shape steps = {spec.trajectory.size(), spec.images(), spec.channels, spec.height, spec.width};
-    check(given.steps.shape() == steps, ErrorKind::input, "--noise has the shape ",
-          to_string(given.steps.shape()), ", expected ", to_string(steps),
-          " (steps, images, channels, height, width)");
+    check(given.steps.shape() == steps, ErrorKind::input, "--noise has the shape ", given.steps.shape(),
+          ", expected ", steps, " (steps, images, channels, height, width)");
   }
 }
 
@@ -218,8 +216,7 @@ void check_init_image(const RunSpec& spec, const ModelInfo& model) {
   const Shape expected = {model.pixels ? spec.channels : 3, spec.height * model.pixels_per_latent,
                           spec.width * model.pixels_per_latent};
   check(spec.options.init_image.shape() == expected, ErrorKind::usage, "the initial picture is ",
-        to_string(spec.options.init_image.shape()), ", expected ", to_string(expected),
-        " (channels, height, width)");
+        spec.options.init_image.shape(), ", expected ", expected, " (channels, height, width)");
   check(!spec.options.given.initial, ErrorKind::usage,
         "an initial picture and an initial latent exclude each other");
 }

@@ -41,7 +41,7 @@ Moments::Moments(int64_t width)
     : mean_(static_cast<size_t>(width)), scatter_(static_cast<size_t>(width * width)) {}
 
 void Moments::add(const Tensor& rows) {
-  check_internal(rows.shape().rank() == 2 && rows.columns() == width(), "features ", to_string(rows.shape()),
+  check_internal(rows.shape().rank() == 2 && rows.columns() == width(), "features ", rows.shape(),
                  " of width ", width());
   using Rows = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   for (int64_t begin = 0; begin < rows.extent(0); begin += kBlockRows) {

@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kBatch = 64;           // pictures at once
 constexpr int64_t kMostWidth = 1 << 14;  // of features: 2048 in Inception
 
-std::string text_of(const std::vector<int64_t>& shape) { return "(" + join(shape) + ")"; }
+std::string text_of(const std::vector<int64_t>& shape) { return concat("(", join(shape), ")"); }
 
 class NpzPictures final : public PictureSource {
  public:
@@ -55,7 +55,7 @@ class FolderPictures final : public PictureSource {
       const Image image = read_png(path);
       check(picture_ == Shape({image.height, image.width, image.channels}), ErrorKind::input, path, ": ",
             image.height, " x ", image.width, " x ", image.channels,
-            ", but the first picture of the folder is ", to_string(picture_), " (height, width, channels)");
+            ", but the first picture of the folder is ", picture_, " (height, width, channels)");
       to = std::ranges::copy(image.pixels, to).out;
     }
     return batch;

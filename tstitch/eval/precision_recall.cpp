@@ -136,7 +136,7 @@ int64_t count_inside(Backend& backend, const Points& x, const Points& centres,
 void check_points(const Backend& backend, const Tensor& x, const char* what, int64_t k) {
   check_internal(backend.compute_dtype() == DType::f32, "neighbours on a backend that computes in ",
                  name_of(backend.compute_dtype()));
-  check_internal(x.shape().rank() == 2, what, " features ", to_string(x.shape()));
+  check_internal(x.shape().rank() == 2, what, " features ", x.shape());
   check(x.extent(0) > k, ErrorKind::input, "precision and recall with k = ", k, " need more than ", k,
         " images, found ", x.extent(0), " ", what, " images");
 }

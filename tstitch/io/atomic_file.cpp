@@ -101,14 +101,32 @@ void AtomicFile::write_at(int64_t offset, std::span<const std::byte> bytes) {
   }
 }
 
-void AtomicFile::commit() {
+void AtomicFile::settle() {
   // Without fsync a crash soon after may leave the new name with no content.
   if (fsync(descriptor_) != 0) fail_writing(path_, errno);
   const int closed = close(descriptor_);
   descriptor_ = -1;
   if (closed != 0) fail_writing(path_, errno);
+}
+
+void AtomicFile::commit() {
+  if (descriptor_ >= 0) settle();
   if (rename(temporary_.c_str(), target_.c_str()) != 0) fail_writing(path_, errno);
   temporary_.clear();
+}
+
+void AtomicFiles::add(const std::string& path, std::span<const std::byte> bytes) {
+  AtomicFile& file = files_.emplace_back(path);
+  file.write(bytes);
+  file.settle();
+}
+
+void AtomicFiles::add(const std::string& path, const std::string& text) {
+  add(path, std::as_bytes(std::span(text)));
+}
+
+void AtomicFiles::commit() {
+  for (AtomicFile& file : files_) file.commit();
 }
 
 void check_writable(const std::string& path) {

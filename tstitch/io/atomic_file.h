@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <span>
 #include <string>
 
@@ -25,7 +26,9 @@ class AtomicFile {
   // Replaces bytes written before, for what is known only later.
   void write_at(int64_t offset, std::span<const std::byte> bytes);
   int64_t size() const { return size_; }  // bytes written so far
-  void commit();                          // once, after the last write
+  // After the last write: all that may still fail for lack of space. The name is taken by commit() alone.
+  void settle();
+  void commit();  // once
 
  private:
   std::string path_;       // as the caller named it
@@ -33,6 +36,18 @@ class AtomicFile {
   std::string temporary_;  // empty once committed
   int descriptor_ = -1;
   int64_t size_ = 0;
+};
+
+// Output files that belong together: all are on the disk before the first one takes its name, and the others
+// follow at once. Without commit() nothing has changed.
+class AtomicFiles {
+ public:
+  void add(const std::string& path, std::span<const std::byte> bytes);
+  void add(const std::string& path, const std::string& text);
+  void commit();  // in the order in which they were added
+
+ private:
+  std::list<AtomicFile> files_;
 };
 
 // The path behind symbolic links, whether there is a file or not; of links in a circle one of them.

@@ -98,7 +98,7 @@ int64_t convert_to(std::span<const std::byte> from, DType from_type, To* to, int
 int64_t convert_elements(std::span<const std::byte> from, DType from_type, Tensor& to) {
   const int64_t elements = to.elements();
   check_internal(to.is_contiguous() && static_cast<int64_t>(from.size()) == elements * size_of(from_type),
-                 from.size(), " bytes of ", name_of(from_type), " for ", to_string(to.shape()));
+                 from.size(), " bytes of ", name_of(from_type), " for ", to.shape());
   if (to.dtype() == DType::f32) return convert_to(from, from_type, to.data<float>(), elements);
   if (to.dtype() == DType::f16) return convert_to(from, from_type, to.data<float16>(), elements);
   return convert_to(from, from_type, to.data<bfloat16>(), elements);

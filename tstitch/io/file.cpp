@@ -105,8 +105,15 @@ void MappedFile::release(std::span<const std::byte> part) const {
   if (begin < end) madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
 }
 
-uint32_t crc32_of_file(const std::string& path, uint32_t crc) {
-  return MappedFile(path).parsed([&](std::span<const std::byte> bytes) { return crc32(bytes, crc); });
+uint32_t crc32_of_file(const std::string& path, uint32_t crc, const std::function<void()>& between) {
+  constexpr size_t kPart = size_t{64} << 20;
+  return MappedFile(path).parsed([&](std::span<const std::byte> bytes) {
+    for (uint32_t so_far = crc;; bytes = bytes.subspan(kPart)) {
+      between();
+      so_far = crc32(bytes.first(std::min(kPart, bytes.size())), so_far);
+      if (bytes.size() <= kPart) return so_far;
+    }
+  });
 }
 
 std::string read_part(const std::string& path, int64_t offset, size_t most) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -64,8 +65,9 @@ class MappedFile {
   std::optional<GuardedMapping> guard_;
 };
 
-// The checksum (tstitch/base/crc32.h) of the file's content, behind `crc`.
-uint32_t crc32_of_file(const std::string& path, uint32_t crc = 0);
+// The checksum (tstitch/base/crc32.h) of the file's content, behind `crc`. between: called now and then; what
+// it throws ends the work.
+uint32_t crc32_of_file(const std::string& path, uint32_t crc, const std::function<void()>& between);
 
 // Up to `most` bytes of a regular file from `offset` on, from the end when it is negative. "" where there is
 // no such part or no such file, or something else of its name, for which it never waits.

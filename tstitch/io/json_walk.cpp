@@ -2,7 +2,7 @@
 
 #include <iterator>
 
-#include "tstitch/io/utf8.h"
+#include "tstitch/base/utf8.h"
 
 namespace tstitch {
 namespace {

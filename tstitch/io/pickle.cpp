@@ -4,9 +4,9 @@
 #include <charconv>
 #include <cstring>
 
+#include "tstitch/base/utf8.h"
 #include "tstitch/io/pickle_names.h"
 #include "tstitch/io/refuse.h"
-#include "tstitch/io/utf8.h"
 
 namespace tstitch {
 namespace {

@@ -10,11 +10,11 @@
 #include <cstring>
 #include <new>
 
+#include "tstitch/base/utf8.h"
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/file.h"
 #include "tstitch/io/foreign_format.h"
 #include "tstitch/io/refuse.h"
-#include "tstitch/io/utf8.h"
 
 namespace tstitch {
 namespace {

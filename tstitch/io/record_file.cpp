@@ -38,9 +38,10 @@ uint32_t crc_of(const RecordHeader& header) {
 
 // Of a part of a file; nothing when it ends there.
 std::optional<uint32_t> crc_of(const RecordReader& file, int64_t offset, int64_t bytes,
-                               std::span<std::byte> buffer) {
+                               std::span<std::byte> buffer, const std::function<void()>& between) {
   uint32_t crc = 0;
   for (int64_t done = 0; done < bytes;) {
+    between();
     const auto part = buffer.first(static_cast<size_t>(std::min(bytes - done, std::ssize(buffer))));
     if (!file.read(offset + done, part)) return std::nullopt;
     crc = crc32(part, crc);
@@ -115,7 +116,8 @@ bool RecordReader::read(int64_t offset, std::span<std::byte> to) const {
   return true;
 }
 
-std::vector<Record> read_records(const std::string& path, const RecordedRun& run, IndexRange verify) {
+std::vector<Record> read_records(const std::string& path, const RecordedRun& run, IndexRange verify,
+                                 const std::function<void()>& between) {
   const RecordReader file(path);
   std::vector<Record> records;
   std::vector<std::byte> buffer(kCopyBytes);
@@ -131,7 +133,7 @@ std::vector<Record> read_records(const std::string& path, const RecordedRun& run
     const IndexRange items{header.first, header.count};
     const int64_t bytes = items.count * run.item_bytes;
     if (items.first < verify.end() && verify.first < items.end()) {
-      const std::optional<uint32_t> crc = crc_of(file, at, bytes, buffer);
+      const std::optional<uint32_t> crc = crc_of(file, at, bytes, buffer, between);
       if (!crc) break;  // torn
       if (*crc == header.payload_crc) records.push_back({path, items, at});
     } else if (file.read(at + bytes - 1, std::span(buffer).first(1))) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -66,7 +67,10 @@ struct Record {
 
 // The whole records of a file. Of those with an item in `verify` also the payload's checksum is compared,
 // and those that differ are left out. What is torn or damaged is not an error: its items are missing.
-// Throws Error{input} [SHARD_RUN] for the file of another run.
-std::vector<Record> read_records(const std::string& path, const RecordedRun& run, IndexRange verify);
+// between: called now and then; what it throws ends the work. Throws Error{input} [SHARD_RUN] for the file of
+// another run.
+std::vector<Record> read_records(
+    const std::string& path, const RecordedRun& run, IndexRange verify,
+    const std::function<void()>& between = [] {});
 
 }  // namespace tstitch

@@ -103,7 +103,7 @@ Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dt
            ", expected F32, BF16, F16 or F64");
   if (!std::ranges::equal(info.shape, expected.extents()))
     refuse(path_, "MODEL_SHAPE", "tensor \"", printable(name), "\": shape ", extents_text(info.shape),
-           ", expected ", to_string(expected));
+           ", expected ", expected);
 
   Tensor tensor(expected, dtype);
   int64_t non_finite = 0;

@@ -6,8 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "tstitch/base/utf8.h"
 #include "tstitch/io/refuse.h"
-#include "tstitch/io/utf8.h"
 
 namespace tstitch {
 namespace {

@@ -276,7 +276,7 @@ AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config, const Weights& w
 
 Tensor AutoencoderKL::decode(const Tensor& z) const {
   check_internal(decoder_ && z.shape().rank() == 4 && z.extent(3) == latent_channels(), "decode of ",
-                 to_string(z.shape()), " with ", latent_channels(), " channels");
+                 z.shape(), " with ", latent_channels(), " channels");
   const int64_t N = z.extent(0);
   Tensor pictures({N, factor() * z.extent(1), factor() * z.extent(2), 3}, DType::f32, backend_->memory());
   for (int64_t n = 0; n < N; ++n) {
@@ -289,7 +289,7 @@ Tensor AutoencoderKL::decode(const Tensor& z) const {
 
 LatentDistribution AutoencoderKL::encode(const Tensor& pictures) const {
   check_internal(encoder_ && pictures.shape().rank() == 4 && pictures.extent(3) == 3, "encode of ",
-                 to_string(pictures.shape()));
+                 pictures.shape());
   const int64_t N = pictures.extent(0), H = pictures.extent(1), W = pictures.extent(2), f = factor();
   check(H % f == 0 && W % f == 0, ErrorKind::usage, "pictures of ", W, " x ", H,
         " pixels cannot be encoded: expected multiples of ", f);

@@ -37,7 +37,7 @@ std::vector<ClipBlock> blocks_of(const Weights& weights, const ClipTextConfig& c
 Shape matrix_of(const WeightSource& weights, const std::string& name) {
   const auto shape = weights.shape(name);
   check(shape.has_value(), ErrorKind::input, "not a CLIP text encoder: it has no tensor \"", name, "\"");
-  check(shape->rank() == 2, ErrorKind::input, "tensor \"", name, "\" has the shape ", to_string(*shape),
+  check(shape->rank() == 2, ErrorKind::input, "tensor \"", name, "\" has the shape ", *shape,
         ", expected a matrix");
   return *shape;
 }

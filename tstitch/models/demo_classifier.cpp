@@ -40,7 +40,7 @@ int64_t DemoClassifier::spatial_features() const {
 PictureFeatures DemoClassifier::operator()(const Tensor& pictures) const {
   const int64_t N = pictures.extent(0), side = config_.input_size;
   check(pictures.shape() == Shape({N, side, side, config_.in_channels}), ErrorKind::usage,
-        "pictures of the shape ", to_string(pictures.shape()), ", expected (N, ", side, ", ", side, ", ",
+        "pictures of the shape ", pictures.shape(), ", expected (N, ", side, ", ", side, ", ",
         config_.in_channels, ")");
   Tensor host(pictures.shape(), DType::f32);  // in [-1, 1]
   std::transform(pictures.data<uint8_t>(), pictures.data<uint8_t>() + pictures.elements(), host.data<float>(),

@@ -35,7 +35,7 @@ std::array<Between, kInceptionSide> places(int64_t extent, InceptionResize resiz
 Tensor inception_input(const Tensor& pictures, InceptionResize resize) {
   const int64_t N = pictures.extent(0), H = pictures.extent(1), W = pictures.extent(2);
   check_internal(pictures.is_contiguous() && pictures.columns() == kChannels, "[inception_input] pictures ",
-                 to_string(pictures.shape()));
+                 pictures.shape());
   const auto rows = places(H, resize), columns = places(W, resize);
   // The same numbers as (x - 128) / 128 and 2 (x / 255) - 1.
   const float scale = resize == InceptionResize::tf1 ? 1 / 128.f : 2 / 255.f;

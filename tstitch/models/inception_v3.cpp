@@ -240,7 +240,7 @@ class InceptionV3 final : public FeatureExtractor {
   PictureFeatures operator()(const Tensor& pictures) const override {
     check(pictures.dtype() == DType::u8 && pictures.shape().rank() == 4 && pictures.extent(3) == kChannels &&
               pictures.extent(1) > 0 && pictures.extent(2) > 0,
-          ErrorKind::usage, "pictures ", to_string(pictures.shape()), " of ", name_of(pictures.dtype()),
+          ErrorKind::usage, "pictures ", pictures.shape(), " of ", name_of(pictures.dtype()),
           " cannot be measured by InceptionV3: expected (N, H, W, 3) of u8");
     const int64_t N = pictures.extent(0);
     PictureFeatures all = {Tensor({N, kFeatures}, DType::f32), Tensor({N, spatial_features()}, DType::f32),
@@ -297,8 +297,7 @@ std::unique_ptr<FeatureExtractor> load_inception_v3(Backend& backend, const Weig
                                                     InceptionResize resize) {
   const Shape expected = {kClasses, kFeatures};
   const Shape found = weights.shape("fc.weight").value_or(expected);
-  check(found == expected, ErrorKind::input, "tensor \"fc.weight\": shape ", to_string(found), ", expected ",
-        to_string(expected),
+  check(found == expected, ErrorKind::input, "tensor \"fc.weight\": shape ", found, ", expected ", expected,
         ": not the network of the Fréchet Inception Distance (torchvision's has its names ",
         "too); pytorch-fid's weights, pt_inception-2015-12-05, are");
   return std::make_unique<InceptionV3>(Weights(backend, weights), resize);

@@ -132,14 +132,14 @@ Tensor TinyAutoencoder::run(const Layers& layers, Tensor x) {
 
 Tensor TinyAutoencoder::decode(const Tensor& z) const {
   check_internal(can_decode() && z.shape().rank() == 4 && z.extent(3) == latent_channels_, "decode of ",
-                 to_string(z.shape()), " with ", latent_channels_, " channels");
+                 z.shape(), " with ", latent_channels_, " channels");
   const Tensor y = run(decoder_, soft_clamp(*backend_, z, kLatentLimit));  // in [0, 1]
   return combine(*backend_, {{2, &y}}, -1);
 }
 
 LatentDistribution TinyAutoencoder::encode(const Tensor& pictures) const {
   check_internal(can_encode() && pictures.shape().rank() == 4 && pictures.extent(3) == 3, "encode of ",
-                 to_string(pictures.shape()));
+                 pictures.shape());
   check(pictures.extent(1) % factor() == 0 && pictures.extent(2) % factor() == 0, ErrorKind::usage,
         "pictures of ", pictures.extent(2), " x ", pictures.extent(1),
         " pixels cannot be encoded: expected multiples of ", factor());

@@ -186,7 +186,7 @@ UNet::UNet(const UNetConfig& config, const Weights& weights)
 
 UNet::Context UNet::condition(const Tensor& context) const {
   check_internal(context.shape().rank() == 3 && context.columns() == config_.context_width, "a context ",
-                 to_string(context.shape()), " for a U-Net of width ", config_.context_width);
+                 context.shape(), " for a U-Net of width ", config_.context_width);
   Context contexts;
   for (const Layer& layer : layers_)
     if (const auto* transformer = std::get_if<UNetTransformer>(&layer.part))

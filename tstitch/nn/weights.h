@@ -38,7 +38,7 @@ inline int64_t extent_of(const WeightSource& source, const char* kind, const std
                          int i) {
   const auto shape = source.shape(name);
   check(shape.has_value(), ErrorKind::input, "not ", kind, ": it has no tensor \"", name, "\"");
-  check(shape->rank() == rank, ErrorKind::input, "tensor \"", name, "\" has the shape ", to_string(*shape),
+  check(shape->rank() == rank, ErrorKind::input, "tensor \"", name, "\" has the shape ", *shape,
         ", expected ", rank, " dimensions");
   return (*shape)[i];
 }

@@ -8,13 +8,13 @@ namespace tstitch {
 namespace {
 
 void expect_shape(const char* op, const char* name, const Tensor& x, const Shape& expected) {
-  check_internal(x.shape() == expected, "[", op, "] ", name, " has the shape ", to_string(x.shape()),
-                 ", expected ", to_string(expected));
+  check_internal(x.shape() == expected, "[", op, "] ", name, " has the shape ", x.shape(), ", expected ",
+                 expected);
 }
 
 void expect_rank(const char* op, const char* name, const Tensor& x, int rank) {
-  check_internal(x.shape().rank() == rank, "[", op, "] ", name, " has the shape ", to_string(x.shape()),
-                 ", expected ", rank, " dimensions");
+  check_internal(x.shape().rank() == rank, "[", op, "] ", name, " has the shape ", x.shape(), ", expected ",
+                 rank, " dimensions");
 }
 
 void expect_type(const char* op, const char* name, const Tensor& x, DType dtype) {
@@ -51,7 +51,7 @@ void expect_path(const char* op, const Tensor& x, const PackedConv2d& w, const C
   if (path.image_bias) expect_f32(op, "image_bias", *path.image_bias, {x.extent(0), w.outputs()});
   const Extent2d output = path.output({x.extent(1), x.extent(2)}, w.kernel());
   check_internal(output.height > 0 && output.width > 0, "[", op, "] a kernel of ", kh, " by ", kw, " on ",
-                 to_string(x.shape()));
+                 x.shape());
   check_internal(
       0 <= path.begin && path.rows({x.extent(1), x.extent(2)}, w.kernel()) >= 0 && path.end <= output.height,
       "[", op, "] rows ", path.begin, "..", path.end, " of ", output.height);
@@ -68,7 +68,7 @@ Shape output_of(const Tensor& x, const PoolPath& path) {
   check_internal(path.stride > 0 && 0 <= path.pad && path.pad < path.window &&
                      path.window <= std::min(x.extent(1), x.extent(2)) + 2 * path.pad,
                  "[pool] windows of ", path.window, ", stride ", path.stride, " and padding ", path.pad,
-                 " on ", to_string(x.shape()));
+                 " on ", x.shape());
   return {x.extent(0), path.output(x.extent(1)), path.output(x.extent(2)), x.extent(3)};
 }
 
@@ -175,8 +175,7 @@ Tensor group_norm_scale_shift(Backend& backend, std::span<const Tensor> moments,
     expect_rank(kOp, "moments", strip, 4);
     expect_f32(kOp, "moments", strip, moments[0].shape().with(1, strip.extent(1)).with(3, 2));
     check_internal(strip.is_contiguous() && gamma.elements() % strip.extent(2) == 0,
-                   "[group_norm_scale_shift] ", gamma.elements(), " channels and moments ",
-                   to_string(strip.shape()));
+                   "[group_norm_scale_shift] ", gamma.elements(), " channels and moments ", strip.shape());
   }
   return backend.group_norm_scale_shift(moments, gamma, beta, eps);
 }
@@ -255,7 +254,7 @@ Tensor nearest_rows(Backend& backend, const Tensor& x, const Tensor& table) {
   expect_type("nearest_rows", "table", table, DType::f32);
   expect_rank("nearest_rows", "table", table, 2);
   check_internal(table.extent(0) > 0 && table.columns() == x.columns(), "[nearest_rows] a table ",
-                 to_string(table.shape()), " for rows of ", x.columns());
+                 table.shape(), " for rows of ", x.columns());
   return backend.nearest_rows(x, table);
 }
 
@@ -298,7 +297,7 @@ Tensor patchify(Backend& backend, const Tensor& x, int64_t p) {
   expect_rank("patchify", "x", x, 4);
   expect_type("patchify", "x", x, DType::f32);
   check_internal(p > 0 && x.extent(1) % p == 0 && x.extent(2) % p == 0, "[patchify] patches of ", p, " in ",
-                 to_string(x.shape()));
+                 x.shape());
   return backend.patchify(x, p);
 }
 
@@ -306,8 +305,7 @@ Tensor unpatchify(Backend& backend, const Tensor& tokens, int64_t p, int64_t hei
   expect_rank("unpatchify", "tokens", tokens, 3);
   expect_type("unpatchify", "tokens", tokens, DType::f32);
   check_internal(tokens.extent(1) * p * p == height * width && tokens.columns() % (p * p) == 0,
-                 "[unpatchify] ", to_string(tokens.shape()), " to ", height, " x ", width,
-                 " with patches of ", p);
+                 "[unpatchify] ", tokens.shape(), " to ", height, " x ", width, " with patches of ", p);
   return backend.unpatchify(tokens, p, height, width);
 }
 

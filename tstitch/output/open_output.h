@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ struct OutputOptions {
   Rank rank;
   bool resume = false;
   bool metadata = true;  // say in .png files how they were made
+  // Called now and then while the models are read for what tells runs apart; what it throws ends the work.
+  std::function<void()> between = [] {};
 };
 
 // The output, with what an earlier run has left there. vae: see autoencoder_path. spec and models must

@@ -25,12 +25,13 @@ RecordedRun recorded_run(const RunManifest& manifest) {
           .item_bytes = kLabelBytes + manifest.picture_bytes()};
 }
 
-std::vector<Record> read_record_files(const std::string& folder, const RunManifest& manifest,
-                                      IndexRange verify) {
+std::vector<Record> read_record_files(
+    const std::string& folder, const RunManifest& manifest, IndexRange verify,
+    const std::function<void()>& between = [] {}) {
   std::vector<Record> records;
   for (const std::string& path : list_folder(folder)) {
     if (!path.ends_with(".shard")) continue;
-    const auto found = read_records(path, recorded_run(manifest), verify);
+    const auto found = read_records(path, recorded_run(manifest), verify, between);
     records.insert(records.end(), found.begin(), found.end());
   }
   return records;
@@ -95,7 +96,8 @@ std::vector<Piece> pieces_of(std::vector<Record>& records, int64_t images) {
 
 // Copies of every piece a part of each item's bytes: `bytes` each, `skip` bytes per item of the record before
 // them.
-void copy_pieces(NpzWriter& npz, const std::vector<Piece>& pieces, int64_t skip, int64_t bytes) {
+void copy_pieces(NpzWriter& npz, const std::vector<Piece>& pieces, int64_t skip, int64_t bytes,
+                 const std::function<void()>& between) {
   std::vector<std::byte> buffer(1 << 20);
   std::unique_ptr<RecordReader> reader;
   const std::string* open = nullptr;
@@ -107,6 +109,7 @@ void copy_pieces(NpzWriter& npz, const std::vector<Piece>& pieces, int64_t skip,
     const int64_t begin =
         record->offset + record->items.count * skip + (items.first - record->items.first) * bytes;
     for (int64_t done = 0, all = items.count * bytes; done < all;) {
+      between();
       const auto part =
           std::span(buffer).first(static_cast<size_t>(std::min(all - done, std::ssize(buffer))));
       if (!reader->read(begin + done, part)) refuse(record->path, "SHARD_TORN", "it was cut meanwhile");
@@ -120,9 +123,10 @@ void copy_pieces(NpzWriter& npz, const std::vector<Piece>& pieces, int64_t skip,
 
 std::string parts_of(const std::string& archive) { return archive + ".parts"; }
 
-void pack_archive(const std::string& folder, const RunManifest& manifest, const std::string& path) {
+void pack_archive(const std::string& folder, const RunManifest& manifest, const std::string& path,
+                  const std::function<void()>& between) {
   const int64_t N = manifest.images();
-  std::vector<Record> records = read_record_files(folder, manifest, {0, N});
+  std::vector<Record> records = read_record_files(folder, manifest, {0, N}, between);
   const std::vector<IndexRange> missing = missing_of(records, {0, N});
   if (!missing.empty())
     refuse(folder, "NPZ_MISSING_IMAGES", total(missing), " of ", N,
@@ -140,20 +144,21 @@ void pack_archive(const std::string& folder, const RunManifest& manifest, const 
   npz.begin("arr_0", "|u1", 1,
             std::vector<int64_t>{N, manifest.height(), manifest.width(), manifest.channels()},
             run_extra(manifest));
-  copy_pieces(npz, pieces, kLabelBytes, manifest.picture_bytes());
+  copy_pieces(npz, pieces, kLabelBytes, manifest.picture_bytes(), between);
   if (manifest.labelled()) {
     npz.begin("arr_1", "<i8", kLabelBytes, std::vector<int64_t>{N});
-    copy_pieces(npz, pieces, 0, kLabelBytes);
+    copy_pieces(npz, pieces, 0, kLabelBytes, between);
   }
   npz.finish();
   file.commit();
   sync_folder(parent_folder(path));
 }
 
-RunManifest pack_finished_run(const std::string& folder, const std::string& path) {
+RunManifest pack_finished_run(const std::string& folder, const std::string& path,
+                              const std::function<void()>& between) {
   const FileLock door = close_run(folder);
   const RunManifest manifest = read_manifest(folder);
-  pack_archive(folder, manifest, path);
+  pack_archive(folder, manifest, path, between);
   remove_run(folder);
   return manifest;
 }
@@ -207,7 +212,7 @@ void PictureArchive::add(int64_t first, const std::vector<Image>& pictures) {
 
 std::vector<std::string> PictureArchive::finish() {
   if (!complete_ && rank_.count > 1) return {};
-  if (!complete_) pack_archive(folder_->path(), manifest_, path_);
+  if (!complete_) pack_archive(folder_->path(), manifest_, path_, [] {});
   folder_->remove();
   complete_ = true;
   return {path_};

@@ -43,11 +43,14 @@ std::string parts_of(const std::string& archive);
 
 // Joins the record files in `folder` to the archive, whose bytes depend on the run alone: not on ranks,
 // batches, and interruptions. Memory does not depend on the number of images. Throws Error{input}
-// [NPZ_MISSING_IMAGES] naming the images that are missing; the files stay.
-void pack_archive(const std::string& folder, const RunManifest& manifest, const std::string& path);
+// [NPZ_MISSING_IMAGES] naming the images that are missing; the files stay. between: called now and then; what
+// it throws ends the work, and the files stay.
+void pack_archive(const std::string& folder, const RunManifest& manifest, const std::string& path,
+                  const std::function<void()>& between);
 
 // The same for a run of several ranks, whose folder it removes then. Throws Error{usage} when one is still at
 // work, Error{input} when there is no run. Returns what it packed.
-RunManifest pack_finished_run(const std::string& folder, const std::string& path);
+RunManifest pack_finished_run(const std::string& folder, const std::string& path,
+                              const std::function<void()>& between);
 
 }  // namespace tstitch

@@ -41,12 +41,13 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"arithmetic", "the device's arithmetic (--device, --dtype)"}};
 
 // Names, shapes, types and elements of all tensors, and the configurations beside them.
-std::string content_of(const ModelFiles& files, WeightChoice choice) {
+std::string content_of(const ModelFiles& files, WeightChoice choice, const std::function<void()>& between) {
   const TensorFile file = open_weights(files, choice);
   uint32_t crc = 0;
   int64_t bytes = 0;
   const auto add = [&](const std::string& text) { crc = crc32(std::as_bytes(std::span(text)), crc); };
   for (const auto& [name, tensor] : file.tensors()) {
+    between();
     add(concat(name, ' ', tensor.dtype_name));
     for (const int64_t extent : tensor.shape) add(concat(' ', extent));
     const auto checksum = [&](std::span<const std::byte>) { return crc32(tensor.bytes, crc); };
@@ -56,15 +57,15 @@ std::string content_of(const ModelFiles& files, WeightChoice choice) {
   }
   for (const auto& [key, value] : file.metadata()) add(concat(key, '=', value, '\n'));
   for (const std::string& path : {files.config, files.scheduler})
-    if (!path.empty()) crc = crc32_of_file(path, crc);
+    if (!path.empty()) crc = crc32_of_file(path, crc, between);
   return concat(bytes, " bytes, crc32 ", hex(crc).substr(8));
 }
 
-std::string text_encoder_of(const std::vector<ModelInfo>& models) {
+std::string text_encoder_of(const std::vector<ModelInfo>& models, const std::function<void()>& between) {
   if (models.back().condition.kind != ConditionKind::text) return "";
   const ModelInfo& model = model_with_text_encoder(models);
   if (model.files.text_encoder == model.files.weights) return "of a model";
-  return content_of(find_model_files(model.files.text_encoder), WeightChoice::automatic);
+  return content_of(find_model_files(model.files.text_encoder), WeightChoice::automatic, between);
 }
 
 }  // namespace
@@ -78,10 +79,11 @@ std::string hash_of_levels(const Trajectory& trajectory) {
   return hex(hash);
 }
 
-RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string& vae_path)
-    : vae(vae_path.empty() ? "" : content_of(find_decoder(vae_path), WeightChoice::automatic)),
-      text_encoder(text_encoder_of(infos)) {
-  for (const ModelInfo& info : infos) models.push_back(content_of(info.files, info.weights));
+RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string& vae_path,
+                         const std::function<void()>& between)
+    : vae(vae_path.empty() ? "" : content_of(find_decoder(vae_path), WeightChoice::automatic, between)),
+      text_encoder(text_encoder_of(infos, between)) {
+  for (const ModelInfo& info : infos) models.push_back(content_of(info.files, info.weights, between));
 }
 
 RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& models,

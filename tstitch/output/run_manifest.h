@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,10 @@ std::string hash_of_levels(const Trajectory& trajectory);
 
 // What the files of a run hold: their content counts, not where they lie.
 struct RunContents {
-  // Reads the models' files and, unless it is "", that of the autoencoder at `vae`.
-  RunContents(const std::vector<ModelInfo>& models, const std::string& vae);
+  // Reads the models' files and, unless it is "", that of the autoencoder at `vae`. between: called now and
+  // then; what it throws ends the work.
+  RunContents(const std::vector<ModelInfo>& models, const std::string& vae,
+              const std::function<void()>& between);
 
   std::vector<std::string> models;
   std::string vae, text_encoder;

@@ -27,6 +27,8 @@ Shape Shape::with(int i, int64_t extent) const {
 
 bool Shape::operator==(const Shape& other) const { return std::ranges::equal(extents(), other.extents()); }
 
-std::string to_string(const Shape& shape) { return "[" + join(shape.extents()) + "]"; }
+std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+  return out << '[' << join(shape.extents()) << ']';
+}
 
 }  // namespace tstitch

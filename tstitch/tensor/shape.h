@@ -3,8 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <span>
-#include <string>
 
 namespace tstitch {
 
@@ -36,6 +36,8 @@ class Shape {
   int rank_ = 0;
 };
 
-std::string to_string(const Shape& shape);  // "[2, 256, 1152]"
+// "[2, 256, 1152]". Checks name a shape as it is: it becomes text only where they fail, and every operation
+// of every step has some.
+std::ostream& operator<<(std::ostream& out, const Shape& shape);
 
 }  // namespace tstitch

@@ -54,10 +54,9 @@ Tensor::~Tensor() {
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  check_internal(shape.elements() == elements(), "reshape from ", to_string(shape_), " to ",
-                 to_string(shape));
+  check_internal(shape.elements() == elements(), "reshape from ", shape_, " to ", shape);
   const bool same_rows = shape.rank() && shape[-1] == columns();
-  check_internal(is_contiguous() || same_rows, "reshape of strided rows to ", to_string(shape));
+  check_internal(is_contiguous() || same_rows, "reshape of strided rows to ", shape);
   Tensor view = *this;
   view.shape_ = shape;
   if (!same_rows) view.row_stride_ = view.columns();
@@ -66,7 +65,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
 
 Tensor Tensor::slice(int64_t begin, int64_t end) const {
   check_internal(shape_.rank() >= 1 && 0 <= begin && begin <= end && end <= shape_[0], "slice ", begin, "..",
-                 end, " of ", to_string(shape_));
+                 end, " of ", shape_);
   const int64_t inner_rows = shape_.rank() > 1 && shape_[0] ? rows() / shape_[0] : 0;
   Tensor view = *this;
   view.shape_ = shape_.with(0, end - begin);
@@ -77,7 +76,7 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
 
 Tensor Tensor::slice_columns(int64_t begin, int64_t end) const {
   check_internal(shape_.rank() >= 1 && 0 <= begin && begin <= end && end <= columns(), "columns ", begin,
-                 "..", end, " of ", to_string(shape_));
+                 "..", end, " of ", shape_);
   Tensor view = *this;
   view.shape_ = shape_.with(-1, end - begin);
   view.address_ += begin * size_of(dtype_);
@@ -92,7 +91,7 @@ void Tensor::refuse(DType dtype) const {
 template <class T>
 Tensor make_tensor(const Shape& shape, std::span<const T> values) {
   check_internal(static_cast<int64_t>(values.size()) == shape.elements(), values.size(),
-                 " values for the shape ", to_string(shape));
+                 " values for the shape ", shape);
   Tensor tensor(shape, DTypeOf<T>::value);
   std::ranges::copy(values, tensor.data<T>());
   return tensor;

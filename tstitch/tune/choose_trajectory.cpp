@@ -211,7 +211,9 @@ std::optional<ChosenTrajectory> choose_trajectory(Engine& engine, const SampleOp
                                                   const Goal& goal, const std::function<bool()>& cancelled) {
   const std::vector<ModelInfo>& infos = engine.infos();
   const RunSpec spec = spec_of_all(infos, options);
-  const Costs costs{.evaluation = engine.time_evaluations(spec),
+  const std::vector<EvaluationTime> times = engine.time_evaluations(spec, cancelled);
+  if (times.empty()) return {};
+  const Costs costs{.evaluation = times,
                     .batches = batches_in(spec),
                     .decoding = static_cast<double>(spec.images()) * engine.time_decoding(spec)};
   if (cancelled()) return {};

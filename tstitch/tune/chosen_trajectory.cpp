@@ -6,6 +6,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/io/json.h"
+#include "tstitch/io/refuse.h"
 #include "tstitch/output/run_manifest.h"
 
 namespace tstitch {
@@ -58,10 +59,12 @@ std::string to_json(const ChosenTrajectory& p) {
 
 ChosenTrajectory read_chosen_trajectory(const std::string& path) {
   const nlohmann::json json = parse_json_file(path);
+  const std::string where = shown_path(path);
   try {
-    const bool before = json.at("format") == kFormatBefore;
-    check(before || json.at("format") == kFormat, ErrorKind::input, path, ": \"format\" is not \"", kFormat,
-          "\"");
+    const std::string format = json.is_object() ? json.value("format", "") : "";
+    const bool before = format == kFormatBefore;
+    check(before || format == kFormat, ErrorKind::input, where,
+          ": not a plan of `tstitch plan`: \"format\" is not \"", kFormat, "\"");
     ChosenTrajectory choice;
     if (!before) choice.options = said_of(json.at("options"), path);
     choice.models = json.at("models").get<std::vector<std::string>>();
@@ -72,12 +75,12 @@ ChosenTrajectory read_chosen_trajectory(const std::string& path) {
     choice.levels = json.at("levels");
     choice.eta = json.at("eta");
     choice.cfg_scale = json.at("cfg_scale");
-    check(is_solver(choice.sampler), ErrorKind::input, path, ": the sampler \"", printable(choice.sampler),
+    check(is_solver(choice.sampler), ErrorKind::input, where, ": the sampler \"", printable(choice.sampler),
           "\" is not known");
-    check(0 < choice.steps && choice.steps <= 1'000'000, ErrorKind::input, path, ": a plan of ", choice.steps,
-          " steps");
-    const std::vector<int> assignment = assignment_of(choice, path);
-    check(std::ranges::max(assignment) < std::ssize(choice.models), ErrorKind::input, path,
+    check(0 < choice.steps && choice.steps <= 1'000'000, ErrorKind::input, where, ": a plan of ",
+          choice.steps, " steps");
+    const std::vector<int> assignment = assignment_of(choice, where);
+    check(std::ranges::max(assignment) < std::ssize(choice.models), ErrorKind::input, where,
           ": a step is for model ", std::ranges::max(assignment) + 1, ", but there are ",
           choice.models.size());
     if (before)
@@ -86,7 +89,7 @@ ChosenTrajectory read_chosen_trajectory(const std::string& path) {
                         {"assignment", {choice.assignment}}};
     return choice;
   } catch (const nlohmann::json::exception& e) {
-    fail(ErrorKind::input, path, ": not a plan of `tstitch plan`: ", printable(e.what(), 200));
+    fail(ErrorKind::input, where, ": not a plan of `tstitch plan`: ", printable(e.what(), 200));
   }
 }
 

@@ -12,6 +12,7 @@
 #include "tstitch/base/join.h"
 #include "tstitch/io/csv.h"
 #include "tstitch/io/json.h"
+#include "tstitch/io/refuse.h"
 
 namespace tstitch {
 namespace {
@@ -228,10 +229,12 @@ std::string to_json(const Curve& curve) {
          "\n";
 }
 
-Curve read_curve(const std::string& where) {
-  const nlohmann::json json = parse_json_file(where);
+Curve read_curve(const std::string& path) {
+  const nlohmann::json json = parse_json_file(path);
+  const std::string where = shown_path(path);
   try {
-    check(json.at("format") == kFormat, ErrorKind::input, where, ": \"format\" is not \"", kFormat, "\"");
+    check(json.is_object() && json.value("format", "") == kFormat, ErrorKind::input, where,
+          ": not a curve of `tstitch sweep`: \"format\" is not \"", kFormat, "\"");
     Curve curve{.models = json.at("models"),
                 .cfg_scale = json.at("cfg_scale"),
                 .measured = json.at("measured"),

@@ -14,14 +14,14 @@ namespace {
 bool is_demo(const Shape& picture) { return picture == Shape({28, 28, 1}); }
 
 // A file by its name and what it holds.
-std::string identity_of(const std::string& path) {
+std::string identity_of(const std::string& path, const std::function<void()>& between) {
   if (path.empty()) return "of the demo family";
   const std::string name =
       std::filesystem::path(path + "/.").lexically_normal().parent_path().filename().string();
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(path, ignored)) return name;
   char crc[32];
-  std::snprintf(crc, sizeof crc, " (crc32 %08x)", crc32_of_file(path));
+  std::snprintf(crc, sizeof crc, " (crc32 %08x)", crc32_of_file(path, 0, between));
   return name + crc;
 }
 
@@ -40,21 +40,23 @@ SetStatistics expected_samples(const FeatureExtractor& network, const FeatureNee
 
 }  // namespace
 
-std::string describe_measure(const MeasureOptions& options, const std::vector<Metric>& metrics) {
+std::string describe_measure(const MeasureOptions& options, const std::vector<Metric>& metrics,
+                             const std::function<void()>& between) {
   if (metrics.empty()) return "";
-  return concat("features ", identity_of(options.features), ", reference ", identity_of(options.reference));
+  return concat("features ", identity_of(options.features, between), ", reference ",
+                identity_of(options.reference, between));
 }
 
 Measure load_measure(const MeasureOptions& options, const std::vector<Metric>& metrics, const Shape& picture,
-                     int64_t images) {
+                     int64_t images, const std::function<void()>& between) {
   Measure measure;
   if (metrics.empty()) return measure;
   measure.network = feature_extractor_for(*measure.backend, options, picture);
   FeatureNeeds needs = needs_of(metrics);
   needs.logits = false;
   PictureSet set = open_picture_set(reference_for(options, picture));
-  measure.reference = tstitch::measure(set, measure.network.get(), needs, [](int64_t) {});
-  measure.description = describe_measure(options, metrics);
+  measure.reference = tstitch::measure(set, measure.network.get(), needs, [&](int64_t) { between(); });
+  measure.description = describe_measure(options, metrics, between);
   const SetStatistics samples = expected_samples(*measure.network, needs, images);
   for (const Metric metric : metrics) {
     const std::string reason = obstacle(metric, samples, measure.reference);
@@ -64,8 +66,7 @@ Measure load_measure(const MeasureOptions& options, const std::vector<Metric>& m
 }
 
 std::string feature_file_for(const MeasureOptions& options, const Shape& picture) {
-  check(!options.features.empty() || is_demo(picture), ErrorKind::usage, "pictures of the shape ",
-        to_string(picture),
+  check(!options.features.empty() || is_demo(picture), ErrorKind::usage, "pictures of the shape ", picture,
         " (height, width, channels) need a network to measure them: name its file with --features"
         " (for photographs pytorch-fid's pt_inception-2015-12-05)");
   return options.features.empty() ? assets_folder() + "/fashion-features.safetensors" : options.features;

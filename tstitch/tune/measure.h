@@ -1,6 +1,7 @@
 // By which network pictures are measured, and against what.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,12 +25,14 @@ struct Measure {
 };
 
 // The description of what load_measure would give, "" without metrics: reads the files' checksums only.
-std::string describe_measure(const MeasureOptions& options, const std::vector<Metric>& metrics);
+// between: called now and then; what it throws ends the work.
+std::string describe_measure(const MeasureOptions& options, const std::vector<Metric>& metrics,
+                             const std::function<void()>& between);
 
 // picture: (H, W, C) of the samples; images: how many there will be. Throws Error{usage} where a metric
 // cannot be had of them.
 Measure load_measure(const MeasureOptions& options, const std::vector<Metric>& metrics, const Shape& picture,
-                     int64_t images);
+                     int64_t images, const std::function<void()>& between);
 
 // The feature network for pictures of (H, W, C): --features, or for those of the demo family its own.
 // backend: computes in f32. Throws Error{usage} where none is named for other pictures.

@@ -143,8 +143,7 @@ class Latents final : public ForwardingObserver, public BatchSink {
 }  // namespace
 
 void Similarity::add(const Tensor& a, const Tensor& b) {
-  check_internal(a.shape() == b.shape(), "similarity of ", to_string(a.shape()), " and ",
-                 to_string(b.shape()));
+  check_internal(a.shape() == b.shape(), "similarity of ", a.shape(), " and ", b.shape());
   const int64_t images = a.extent(0), size = a.elements() / images;
   const float *p = a.data<float>(), *q = b.data<float>();
   for (int64_t image = 0; image < images; ++image) {

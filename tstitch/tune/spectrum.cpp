@@ -59,7 +59,7 @@ LogAmplitude::LogAmplitude(int64_t height, int64_t width)
 
 void LogAmplitude::add(const Tensor& x) {
   check_internal(x.shape().rank() == 4 && x.extent(2) == height_ && x.extent(3) == width_, "spectrum of ",
-                 to_string(x.shape()), " in one of ", height_, " x ", width_);
+                 x.shape(), " in one of ", height_, " x ", width_);
   Eigen::FFT<double> fft;
   const int64_t planes = x.extent(0) * x.extent(1), size = height_ * width_;
   std::vector<Complex> plane(static_cast<size_t>(size));

@@ -46,19 +46,15 @@ std::vector<SweepPoint> make_points(const SweepOptions& options, const std::vect
   return points;
 }
 
-// What of a prompt fits beside its row; the figure's font has ASCII only.
-std::string shortened(const std::string& prompt) {
-  constexpr size_t kShown = 24;
-  return printable(prompt.substr(0, kShown)) + (prompt.size() > kShown ? "..." : "");
-}
-
 std::vector<std::string> row_labels(const RunSpec& spec, const ModelInfo& model, int64_t rows) {
+  constexpr size_t kShown = 24;  // what of a prompt fits beside its row
   const ClassNames names(model);
   std::vector<std::string> labels;
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t c = spec.subjects[static_cast<size_t>(i)];
-    labels.push_back(spec.options.prompts.empty() ? names.usual(c)
-                                                  : shortened(spec.options.prompts[static_cast<size_t>(c)]));
+    labels.push_back(spec.options.prompts.empty()
+                         ? names.usual(c)
+                         : printable(spec.options.prompts[static_cast<size_t>(c)], kShown));
   }
   return labels;
 }
@@ -167,8 +163,9 @@ Sweep make_sweep(const std::vector<ModelInfo>& infos, const SampleOptions& base,
   return sweep;
 }
 
-std::vector<std::string> fingerprints_of(const Sweep& sweep, const std::string& vae, const Backend& backend) {
-  const RunContents contents(sweep.infos, autoencoder_path(sweep.infos.back(), vae));
+std::vector<std::string> fingerprints_of(const Sweep& sweep, const std::string& vae, const Backend& backend,
+                                         const std::function<void()>& between) {
+  const RunContents contents(sweep.infos, autoencoder_path(sweep.infos.back(), vae), between);
   std::vector<std::string> fingerprints;
   for (const RunSpec& spec : sweep.specs)
     fingerprints.push_back(RunManifest(spec, sweep.infos, contents, backend).fingerprint_text());

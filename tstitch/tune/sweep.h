@@ -42,7 +42,8 @@ Sweep make_sweep(const std::vector<ModelInfo>& infos, const SampleOptions& base,
                  const std::vector<Metric>& metrics);
 
 // The fingerprints of its specs (run_manifest.h), in their order. vae: see autoencoder_path.
-std::vector<std::string> fingerprints_of(const Sweep& sweep, const std::string& vae, const Backend& backend);
+std::vector<std::string> fingerprints_of(const Sweep& sweep, const std::string& vae, const Backend& backend,
+                                         const std::function<void()>& between);
 
 // What its times depend on beside the runs: the machine, threads, and images in a batch.
 std::string describe_timing(const Sweep& sweep, const Backend& backend);

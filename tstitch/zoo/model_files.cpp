@@ -1,9 +1,14 @@
 #include "tstitch/zoo/model_files.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
@@ -102,6 +107,9 @@ ModelFiles find_model_files(const std::string& path, std::span<const Family> fam
     files.config = existing(fs::path(path).parent_path() / "config.json");
     return files;
   }
+  if (faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) != 0)  // what is in it would seem to be missing
+    refuse(path, "IO_PERMISSION",
+           "a folder that cannot be searched: ", std::generic_category().message(errno));
   if (const std::string index = existing(fs::path(path) / "model_index.json"); !index.empty())
     find_pipeline(path, index, families, files);
   else

@@ -1,4 +1,4 @@
-#include "tstitch/io/utf8.h"
+#include "tstitch/base/utf8.h"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,8 @@
-#include "tstitch/io/utf8.h"
+#include "tstitch/base/utf8.h"
 
 namespace tstitch {
-namespace {
 
-// The length of the character at the start of `text`, 0 when it is malformed.
-size_t character_length(std::string_view text) {
+size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   const unsigned lead = byte(0);
   if (lead < 0x80) return 1;
@@ -19,12 +17,10 @@ size_t character_length(std::string_view text) {
   return length;
 }
 
-}  // namespace
-
 size_t valid_utf8_prefix(std::string_view text) {
   size_t at = 0;
   while (at < text.size()) {
-    const size_t length = character_length(text.substr(at));
+    const size_t length = utf8_length(text.substr(at));
     if (length == 0) break;
     at += length;
   }
