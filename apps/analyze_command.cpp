@@ -57,7 +57,7 @@ std::vector<size_t> spread(size_t count, size_t most) {
 }
 
 std::string settings(const RunSpec& spec) {
-  return concat(spec.options.sampler, ", ", spec.trajectory.size(), " steps, cfg ", spec.cfg_scale, ", seed ",
+  return concat(spec.options.sampler, ", ", spec.trajectory.size(), " steps, cfg ", *spec.options.cfg_scale, ", seed ",
                 spec.options.seed);
 }
 

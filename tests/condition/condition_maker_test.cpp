@@ -61,9 +61,9 @@ TEST(ClassTokenConditions, NoClassCanBeGiven) {
   EXPECT_EQ(given.null(7).context.bytes(), given.null(8).context.bytes());
 }
 
-TEST(TextConditions, AreContextsAndTheLastIsTheNegative) {
+TEST(TextConditions, AreContextsAndOneOfThemIsTheNegative) {
   const Tensor contexts = counted({3, 2, 4});
-  const TextConditions texts(contexts);
+  const TextConditions texts(contexts, 2);
   EXPECT_EQ(texts.condition(1).context.shape(), Shape({2, 4}));
   EXPECT_EQ(texts.condition(1).context.bytes(), contexts.slice(1, 2).bytes());
   EXPECT_EQ(texts.null(7).context.bytes(), contexts.slice(2, 3).bytes());

@@ -31,7 +31,7 @@ TEST(RunSpec, DefaultsAreTheReferences) {
   EXPECT_EQ(spec.trajectory.size(), 50);
   EXPECT_EQ(spec.trajectory.steps_of(0), 20);  // 40 %
   EXPECT_EQ(spec.options.sampler, "ddim");
-  EXPECT_EQ(spec.cfg_scale, 4);
+  EXPECT_EQ(*spec.options.cfg_scale, 4);
   EXPECT_EQ(spec.cfg_channels, 3);
   EXPECT_EQ(spec.subjects, (std::vector<int64_t>{207, 360, 387, 974, 88, 979, 417, 279}));
   EXPECT_EQ(spec.height, 32);

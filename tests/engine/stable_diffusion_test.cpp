@@ -107,7 +107,7 @@ TEST_F(StableDiffusion, IsSampledAsItsSchedulerSays) {
   EXPECT_EQ(spec.options.sampler, "pndm");
   EXPECT_EQ(spec.trajectory.size(), 51);
   EXPECT_EQ(spec.trajectory.steps_of(0), 20);  // (i + 1) / 51 <= 0.4
-  EXPECT_EQ(spec.cfg_scale, 7.5);
+  EXPECT_EQ(*spec.options.cfg_scale, 7.5);
   EXPECT_EQ(spec.cfg_channels, 4);
   EXPECT_EQ(spec.subjects, (std::vector<int64_t>{0, 0, 1, 1}));
   const RunSpec ddim = make_run_spec(infos(), {.sampler = "ddim", .steps = "50", .prompts = {kPrompt}});

@@ -1,5 +1,7 @@
 #include "tstitch/condition/condition_maker.h"
 
+#include <algorithm>
+
 #include "tstitch/condition/class_conditions.h"
 #include "tstitch/condition/text_conditions.h"
 #include "tstitch/condition/text_encoder.h"
@@ -7,12 +9,13 @@
 namespace tstitch {
 namespace {
 
-std::shared_ptr<const ConditionMaker> encode_texts(Backend& backend, const std::vector<ModelInfo>& models,
-                                                   const ConditionOptions& options) {
+// The prompts and, once each, the negative ones.
+std::vector<std::string> texts_of(const ConditionOptions& options) {
   std::vector<std::string> texts = options.prompts;
-  texts.push_back(options.negative_prompt);
-  const TextEncoder encoder(backend, model_with_text_encoder(models), options.clip_skip);
-  return std::make_shared<TextConditions>(encoder.encode(texts));
+  const auto prompts = std::ssize(texts);
+  for (const std::string& negative : options.negative_prompts)
+    if (std::find(texts.begin() + prompts, texts.end(), negative) == texts.end()) texts.push_back(negative);
+  return texts;
 }
 
 }  // namespace
@@ -21,8 +24,10 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                                                          const std::vector<ModelInfo>& models,
                                                                          const ConditionOptions& options) {
   std::vector<std::shared_ptr<const ConditionMaker>> makers;
-  std::shared_ptr<const ConditionMaker> texts;
-  for (const ModelInfo& model : models) {
+  const std::vector<std::string> texts = texts_of(options);
+  Tensor contexts;
+  for (size_t i = 0; i < models.size(); ++i) {
+    const ModelInfo& model = models[i];
     const ConditionInfo& condition = model.condition;
     switch (condition.kind) {
       case ConditionKind::classes:
@@ -33,8 +38,12 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
             std::make_shared<ClassTokenConditions>(load_class_tokens(model), options.null_token));
         break;
       case ConditionKind::text:
-        if (!texts) texts = encode_texts(backend, models, options);
-        makers.push_back(texts);
+        if (!contexts)
+          contexts = TextEncoder(backend, model_with_text_encoder(models), options.clip_skip).encode(texts);
+        makers.push_back(std::make_shared<TextConditions>(
+            contexts, std::find(texts.begin() + std::ssize(options.prompts), texts.end(),
+                                options.negative_prompts.at(i)) -
+                          texts.begin()));
         break;
     }
   }

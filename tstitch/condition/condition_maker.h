@@ -23,10 +23,10 @@ class ConditionMaker {
 
 // What can be asked for beside the number of a class.
 struct ConditionOptions {
-  std::vector<std::string> prompts;  // by their numbers; UTF-8
-  std::string negative_prompt;       // what guidance leads away from
-  int64_t clip_skip = 0;             // see TextEncoder
-  Tensor null_token;                 // see ClassTokenConditions
+  std::vector<std::string> prompts;           // by their numbers; UTF-8
+  std::vector<std::string> negative_prompts;  // what guidance leads away from, of every model
+  int64_t clip_skip = 0;                      // see TextEncoder
+  Tensor null_token;                          // see ClassTokenConditions
 };
 
 // The maker of every model, by the kind of its condition. Prompts are encoded here, once for all models.

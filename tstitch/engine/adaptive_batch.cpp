@@ -39,7 +39,8 @@ AdaptiveBatch::AdaptiveBatch(Backend& backend, std::span<const Model> models, co
         for (const int64_t row : rows) of_rows.push_back(images.first + row);
         const auto i = static_cast<size_t>(model);
         return std::make_unique<TimedDenoiser>(
-            make_denoiser(backend, models[i], spec, of_rows, *inputs.conditions[i]), times[i]);
+            make_denoiser(backend, models[i], spec, spec.stages[i].cfg_scale, of_rows, *inputs.conditions[i]),
+            times[i]);
       }) {}
 
 void AdaptiveBatch::observe(const Step& step, const Prediction& prediction) {

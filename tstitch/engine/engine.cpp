@@ -31,7 +31,7 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   inputs_.conditions = make_condition_makers(*backend_, infos_, spec);
   for (size_t i = 0; i < models_.size(); ++i) {
     const auto uses = [&](const RunSpec& s) { return s.uses(static_cast<int>(i)); };
-    if (std::ranges::any_of(specs, uses)) models_[i] = load_model(infos_[i], *backend_);
+    if (std::ranges::any_of(specs, uses)) models_[i] = loaded(i);
     if (cancelled()) return false;
   }
   return true;
@@ -43,7 +43,7 @@ void Engine::load(const RunSpec& spec) {
 
 void Engine::warm_up(const RunSpec& spec) {
   for (size_t i = 0; i < models_.size(); ++i)
-    if (models_[i].network) time_evaluation(*backend_, models_[i], spec, 1, *inputs_.conditions[i]);
+    if (models_[i].network) timed(spec, i);
 }
 
 RunResult Engine::sample(const RunSpec& spec, std::span<const IndexRange> images, RunObserver& observer,
@@ -77,6 +77,29 @@ std::vector<Image> Engine::sample(const RunSpec& spec) {
   return std::move(kept.images);
 }
 
+Model Engine::loaded(size_t i) const {
+  for (const Model& other : models_)
+    if (other.network && other.info.files.path == infos_[i].files.path)
+      return {.info = infos_[i], .network = other.network};
+  return load_model(infos_[i], *backend_);
+}
+
+double Engine::timed(const RunSpec& spec, size_t i) {
+  const Stage& stage = spec.stages[i];
+  const auto seconds = [&](double cfg_scale) {
+    return time_evaluation(*backend_, models_[i], spec, cfg_scale, 1, *inputs_.conditions[i]);
+  };
+  int steps = 0, guided = 0;
+  for (const Step& step : spec.trajectory) {
+    if (static_cast<size_t>(step.denoiser) != i) continue;
+    ++steps;
+    guided += spec.cfg_scale_at(step) != 1;
+  }
+  if (guided == steps) return seconds(stage.cfg_scale);
+  const double share = static_cast<double>(guided) / steps;
+  return (share > 0 ? share * seconds(stage.cfg_scale) : 0) + (1 - share) * seconds(1);
+}
+
 Tensor Engine::decoded(const Tensor& latents, double& seconds) {
   if (!autoencoder_) return latents;
   const Stopwatch stopwatch;
@@ -94,8 +117,7 @@ std::vector<EvaluationTime> Engine::time_evaluations(const RunSpec& spec,
   for (int round = 0; round < kFewest || stopwatch.seconds() < kSeconds; ++round)
     for (size_t i = 0; i < models_.size(); ++i) {
       if (cancelled()) return {};
-      if (models_[i].network)
-        seconds[i].push_back(time_evaluation(*backend_, models_[i], spec, 1, *inputs_.conditions[i]));
+      if (models_[i].network) seconds[i].push_back(timed(spec, i));
     }
   std::vector<EvaluationTime> times;
   for (std::vector<double>& of_model : seconds) {

@@ -66,6 +66,9 @@ class Engine {
   double estimate(const RunSpec& spec, const std::function<bool()>& cancelled);
 
  private:
+  Model loaded(size_t i) const;
+  // Seconds of one evaluation of model i, on average over its steps: some may be guided and some not.
+  double timed(const RunSpec& spec, size_t i);
   Tensor decoded(const Tensor& latents, double& seconds);
 
   std::vector<ModelInfo> infos_;

@@ -29,12 +29,12 @@ std::vector<uint64_t> seeds_of(const RunSpec& spec, std::span<const int64_t> ima
 }
 
 // What these images of the run show; guidance doubles the batch, [conditions; null].
-std::vector<Condition> rows_of(const RunSpec& spec, std::span<const int64_t> images,
+std::vector<Condition> rows_of(const RunSpec& spec, std::span<const int64_t> images, bool guided,
                                const ConditionMaker& conditions) {
   std::vector<Condition> rows;
   for (const int64_t image : images)
     rows.push_back(conditions.condition(spec.subjects[static_cast<size_t>(image)]));
-  if (spec.guided())
+  if (guided)
     for (const int64_t image : images) rows.push_back(conditions.null(spec.seed_of(image)));
   return rows;
 }
@@ -57,15 +57,50 @@ Tensor start_of(Backend& backend, const RunSpec& spec, const EncodedInputs& inpu
   return combine(backend, {{level.alpha, &clean}, {level.sigma, &x}});
 }
 
+// A model bound to a batch: with guidance, or in steps out of its interval without.
+class StageDenoiser final : public Denoiser {
+ public:
+  StageDenoiser(Backend& backend, const Model& model, const RunSpec& spec, size_t stage, IndexRange images,
+                const ConditionMaker& conditions) {
+    for (const Step& step : spec.trajectory) {
+      if (static_cast<size_t>(step.denoiser) != stage) continue;
+      const double scale = spec.cfg_scale_at(step);
+      auto& bound = scale == 1 ? plain_ : guided_;
+      if (!bound) bound = make_denoiser(backend, model, spec, scale, images, conditions);
+    }
+  }
+
+  void enter(double cfg_scale) { serving_ = cfg_scale == 1 ? plain_.get() : guided_.get(); }
+  Prediction predict(const Tensor& x, const NoiseLevel& level) const override {
+    return serving_->predict(x, level);
+  }
+  void prepare(std::span<const NoiseLevel> levels) override {
+    for (const auto& bound : {plain_.get(), guided_.get()})
+      if (bound) bound->prepare(levels);
+  }
+
+ private:
+  std::unique_ptr<Denoiser> plain_, guided_;
+  Denoiser* serving_ = nullptr;
+};
+
 // Times the steps and passes them on, and what is predicted in them.
 class BatchObserver final : public Observer {
  public:
-  // adaptive: null where the trajectory says who serves a step.
-  BatchObserver(RunObserver& outer, RunResult& result, const Solver& solver, AdaptiveBatch* adaptive,
+  // stages: by model, null for one without steps. adaptive: null where the trajectory says who serves a step.
+  BatchObserver(RunObserver& outer, RunResult& result, const Solver& solver, const RunSpec& spec,
+                std::span<const std::unique_ptr<StageDenoiser>> stages, AdaptiveBatch* adaptive,
                 Progress progress)
-      : outer_(outer), result_(result), solver_(solver), adaptive_(adaptive), progress_(progress) {}
+      : outer_(outer),
+        result_(result),
+        solver_(solver),
+        spec_(spec),
+        stages_(stages),
+        adaptive_(adaptive),
+        progress_(progress) {}
 
   void before(const Step& step) override {
+    if (!adaptive_) stages_[static_cast<size_t>(step.denoiser)]->enter(spec_.cfg_scale_at(step));
     if (adaptive_) adaptive_->begin_step();
     progress_.step = step.index;
     progress_.model = adaptive_ ? adaptive_->serving() : step.denoiser;
@@ -94,6 +129,8 @@ class BatchObserver final : public Observer {
   RunObserver& outer_;
   RunResult& result_;
   const Solver& solver_;
+  const RunSpec& spec_;
+  std::span<const std::unique_ptr<StageDenoiser>> stages_;
   AdaptiveBatch* adaptive_;
   Progress progress_;
   const Step* step_ = nullptr;  // until something is predicted in it
@@ -137,9 +174,11 @@ std::vector<IndexRange> batches_of(std::span<const IndexRange> images, int64_t b
 std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
                                                                          const std::vector<ModelInfo>& models,
                                                                          const RunSpec& spec) {
+  std::vector<std::string> negatives;
+  for (const Stage& stage : spec.stages) negatives.push_back(stage.negative_prompt);
   return make_condition_makers(backend, models,
                                {.prompts = spec.options.prompts,
-                                .negative_prompt = spec.options.negative_prompt,
+                                .negative_prompts = negatives,
                                 .clip_skip = spec.options.clip_skip,
                                 .null_token = spec.options.null_context});
 }
@@ -166,7 +205,8 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
     const auto [first, count] = batches[batch];
     std::optional<AdaptiveBatch> adaptive;
     if (spec.switch_threshold) adaptive.emplace(backend, models, spec, batches[batch], inputs, result.models);
-    BatchObserver steps(observer, result, *solver, adaptive ? &*adaptive : nullptr,
+    std::vector<std::unique_ptr<StageDenoiser>> stages(models.size());
+    BatchObserver steps(observer, result, *solver, spec, stages, adaptive ? &*adaptive : nullptr,
                         {.batch = static_cast<int64_t>(batch),
                          .batches = std::ssize(batches),
                          .step = 0,
@@ -176,13 +216,14 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
                          .images_done = result.images,
                          .images_total = total(batches)});
 
-    std::vector<std::unique_ptr<Denoiser>> bound(models.size()), observed(models.size());
+    std::vector<std::unique_ptr<Denoiser>> observed(models.size());
     std::vector<Denoiser*> pointers(models.size());
     for (size_t i = 0; i < models.size(); ++i) {
       if (spec.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
       if (!adaptive)
-        bound[i] = make_denoiser(backend, models[i], spec, batches[batch], *inputs.conditions[i]);
-      observed[i] = std::make_unique<ObservedDenoiser>(adaptive ? adaptive->denoiser() : *bound[i], steps);
+        stages[i] = std::make_unique<StageDenoiser>(backend, models[i], spec, i, batches[batch],
+                                                    *inputs.conditions[i]);
+      observed[i] = std::make_unique<ObservedDenoiser>(adaptive ? adaptive->denoiser() : *stages[i], steps);
       pointers[i] = observed[i].get();
     }
 
@@ -223,17 +264,20 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
 }
 
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        std::span<const int64_t> images, const ConditionMaker& conditions) {
+                                        double cfg_scale, std::span<const int64_t> images,
+                                        const ConditionMaker& conditions) {
+  const bool guided = cfg_scale != 1;
   auto denoiser = std::make_unique<NetworkDenoiser>(
-      backend, model.network->bind(rows_of(spec, images, conditions), spec.height, spec.width),
+      backend, model.network->bind(rows_of(spec, images, guided, conditions), spec.height, spec.width),
       model.info.prediction);
-  if (!spec.guided()) return denoiser;
-  return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), spec.cfg_scale, spec.cfg_channels);
+  if (!guided) return denoiser;
+  return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), cfg_scale, spec.cfg_channels);
 }
 
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        IndexRange images, const ConditionMaker& conditions) {
-  return make_denoiser(backend, model, spec, indices_of(images), conditions);
+                                        double cfg_scale, IndexRange images,
+                                        const ConditionMaker& conditions) {
+  return make_denoiser(backend, model, spec, cfg_scale, indices_of(images), conditions);
 }
 
 int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
@@ -241,10 +285,10 @@ int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
       levels_asked(spec.trajectory, *make_solver(backend, spec.options.sampler, spec.solver), model));
 }
 
-double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int repeats,
-                       const ConditionMaker& conditions) {
+double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
+                       int repeats, const ConditionMaker& conditions) {
   const int64_t count = std::min(spec.options.batch_size, spec.images());
-  const auto denoiser = make_denoiser(backend, model, spec, {0, count}, conditions);
+  const auto denoiser = make_denoiser(backend, model, spec, cfg_scale, {0, count}, conditions);
   const Tensor x = noise_of(backend, spec, {0, count})->initial();
   const NoiseLevel level = spec.trajectory[0].level;
   denoiser->prepare({&level, 1});

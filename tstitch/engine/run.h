@@ -96,19 +96,21 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
               std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
               const EncodedInputs& inputs);
 
-// The model as a run asks it about these images of the spec: bound to what they show, guidance included. The
-// model must outlive it.
+// The model as a run asks it about these images of the spec: bound to what they show, with guidance of that
+// scale. The model must outlive it.
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        std::span<const int64_t> images, const ConditionMaker& conditions);
+                                        double cfg_scale, std::span<const int64_t> images,
+                                        const ConditionMaker& conditions);
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        IndexRange images, const ConditionMaker& conditions);
+                                        double cfg_scale, IndexRange images,
+                                        const ConditionMaker& conditions);
 
 // How often `model` is evaluated for one batch of the spec.
 int64_t evaluations(Backend& backend, const RunSpec& spec, int model);
 
 // Seconds of one evaluation of `model` on a batch of the spec, guidance included: the median of `repeats`,
 // after one that pays for fresh memory.
-double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int repeats,
-                       const ConditionMaker& conditions);
+double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
+                       int repeats, const ConditionMaker& conditions);
 
 }  // namespace tstitch

@@ -41,6 +41,58 @@ void settle_shares(SampleOptions& options, size_t models) {
                                     : std::vector<double>(models, 1.0 / static_cast<double>(models));
 }
 
+std::vector<Stage> stages_of(const SampleOptions& options, const ModelInfo& model, size_t models) {
+  std::vector<Stage> stages(
+      models,
+      {.cfg_scale = *options.cfg_scale, .cfg_interval = {}, .negative_prompt = options.negative_prompt});
+  for (size_t i = 0; i < options.stages.size(); ++i) {
+    const StageOptions& said = options.stages[i];
+    const std::string option = concat("--stage ", i + 1, ": ");
+    Stage& stage = stages[i];
+    stage.cfg_scale = said.cfg_scale.value_or(stage.cfg_scale);
+    check(std::isfinite(stage.cfg_scale) && std::abs(stage.cfg_scale) <= 1000, ErrorKind::usage, option,
+          "cfg= is ", stage.cfg_scale, ", expected a number up to 1000");
+    check(stage.guided() || !(said.cfg_interval || said.negative_prompt), ErrorKind::usage, option,
+          said.cfg_interval ? "cfg-interval=" : "negative=", " has no effect without guidance");
+    check(!said.negative_prompt || model.condition.kind == ConditionKind::text, ErrorKind::usage, option,
+          "negative= is for models of text, and ", model.name, " draws classes");
+    stage.cfg_interval = said.cfg_interval.value_or(stage.cfg_interval);
+    stage.negative_prompt = said.negative_prompt.value_or(stage.negative_prompt);
+  }
+  return stages;
+}
+
+// What the stages say of shares, as the options of the run say it; and where nobody says anything, the shares
+// that are taken, as the stages say it.
+void settle_stage_shares(SampleOptions& options, size_t models) {
+  std::vector<StageOptions>& stages = options.stages;
+  if (stages.empty()) return;
+  check(stages.size() == models, ErrorKind::usage, "--stage describes ", stages.size(), " stages, but there ",
+        models == 1 ? "is 1 model" : concat("are ", models, " models"));
+  check(!options.adaptive, ErrorKind::usage, "--switch auto excludes --stage");
+  const auto say = [&](auto member) {
+    return std::ranges::count_if(stages, [&](const StageOptions& s) { return (s.*member).has_value(); });
+  };
+  const auto shares = say(&StageOptions::share), ends = say(&StageOptions::until);
+  check(!shares || !ends, ErrorKind::usage, "--stage: share= and until= are not mixed");
+  if (shares || ends)
+    for (size_t i = 0; i + 1 < models; ++i)
+      check(stages[i].share || stages[i].until, ErrorKind::usage, "--stage ", i + 1, " has no ",
+            shares ? "share=" : "until=", ": only the last stage takes the rest");
+  check(!stages.back().until, ErrorKind::usage, "--stage ", models,
+        " is the last and ends with the trajectory: until= is for those before");
+  if (ends)
+    for (size_t i = 0; i + 1 < models; ++i) options.switch_steps.push_back(*stages[i].until);
+  if (!shares) return;
+  double rest = 1;
+  for (size_t i = 0; i + 1 < models; ++i) {
+    options.fractions.push_back(*stages[i].share);
+    rest -= *stages[i].share;
+  }
+  check(rest > -1e-9, ErrorKind::usage, "--stage: the shares add up to more than 1");
+  options.fractions.push_back(stages.back().share.value_or(std::max(0.0, rest)));
+}
+
 void check_adaptive(const SampleOptions& options, size_t models) {
   check(models == 2, ErrorKind::usage, "--switch auto leads from a small model to a large one, but there ",
         models == 1 ? "is 1 model" : concat("are ", models, " models"));
@@ -223,6 +275,13 @@ void check_init_image(const RunSpec& spec, const ModelInfo& model) {
 
 }  // namespace
 
+bool RunSpec::guided() const { return std::ranges::any_of(stages, &Stage::guided); }
+
+double RunSpec::cfg_scale_at(const Step& step) const {
+  const Stage& stage = stages[static_cast<size_t>(step.denoiser)];
+  return stage.cfg_interval.holds(left_out + step.index, left_out + trajectory.size()) ? stage.cfg_scale : 1;
+}
+
 bool RunSpec::draws_noise() const {
   const SolverTraits traits = traits_of(options.sampler);
   return traits.noise || (traits.eta && solver.eta > 0);
@@ -234,9 +293,18 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
     if (options.prediction == name_of(known)) prediction = known;
   check(prediction.has_value() == !options.prediction.empty(), ErrorKind::usage, "--prediction is \"",
         printable(options.prediction), "\", expected eps, v or x0");
-  std::vector<std::string> paths;
-  for (const std::string& name : options.models) paths.push_back(resolve_model(name));
-  return read_model_infos(paths, parse_weight_choice(options.weights), prediction);
+  std::vector<std::string> paths;  // one each, for names tell different files apart
+  for (const std::string& name : options.models)
+    if (const std::string path = resolve_model(name); !std::ranges::count(paths, path)) paths.push_back(path);
+  const auto infos = read_model_infos(paths, parse_weight_choice(options.weights), prediction);
+  std::vector<ModelInfo> models;
+  for (size_t i = 0; i < options.models.size(); ++i) {
+    const auto path = std::ranges::find(paths, resolve_model(options.models[i]));
+    models.push_back(infos[static_cast<size_t>(path - paths.begin())]);
+    const std::string settings = i < options.stages.size() ? settings_of(options.stages[i]) : "";
+    if (!settings.empty()) models.back().name += concat(" [", settings, "]");
+  }
+  return models;
 }
 
 int64_t latent_side(const char* option, std::optional<int64_t> pixels, std::span<const ModelInfo> models) {
@@ -276,6 +344,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check(0 <= options.backend.threads && options.backend.threads <= kMostThreads, ErrorKind::usage,
         "--threads is ", options.backend.threads, ", expected 0 (all processors) to ", kMostThreads);
   options.backend.dtype = name_of(compute_dtype(options.backend));
+  settle_stage_shares(options, models.size());
   settle_shares(options, models.size());
   options.switch_threshold = switch_threshold_of(options);
   const int64_t height = latent_side("--height", pixels_of(options.height, options.init_image, 1), models),
@@ -291,7 +360,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
       .trajectory = Trajectory(levels, assign(options, model, models.size(), all, levels)),
       .switch_threshold = options.switch_threshold,
       .solver = {.eta = *options.eta, .reset_at_switch = options.solver_reset},
-      .cfg_scale = *options.cfg_scale,
+      .stages = stages_of(options, model, models.size()),
+      .left_out = static_cast<int>(all.size() - levels.size()),
       .cfg_channels = *options.cfg_channels,
       .subjects = model.condition.kind == ConditionKind::text ? image_prompts(options, model)
                                                               : image_classes(options, model),

@@ -10,6 +10,7 @@
 #include "tstitch/diffusion/noise.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
+#include "tstitch/engine/stage_options.h"
 
 namespace tstitch {
 
@@ -19,6 +20,9 @@ struct SampleOptions {
   std::vector<double> fractions;
   std::vector<int> switch_steps;
   std::vector<int> assignment;
+  // One for each model, where they differ in more than who they are; their shares, if they say some, are
+  // meant.
+  std::vector<StageOptions> stages;
   std::optional<SwitchRule> switch_rule;  // default: the last model's, like the three below
   // Instead: each image switches from the first of two models to the second by itself (adaptive_switch.h).
   bool adaptive = false;
@@ -35,8 +39,8 @@ struct SampleOptions {
   // Of models for classes:
   std::vector<int64_t> classes;  // empty: the reference's eight for ImageNet models, else every class
   bool random_classes = false;   // one class per image, drawn from its seed
-  // What stands for no class where the model has no row for it: (condition.width) f32, (1) for the same number
-  // everywhere, or empty for random numbers in [0, 1) of each image, as the reference has them.
+  // What stands for no class where the model has no row for it: (condition.width) f32, (1) for the same
+  // number everywhere, or empty for random numbers in [0, 1) of each image, as the reference has them.
   Tensor null_context;
   // Of models for text, as UTF-8:
   std::vector<std::string> prompts;

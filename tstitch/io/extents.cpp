@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tstitch/base/checked.h"
+#include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 
 namespace tstitch {
@@ -18,8 +19,8 @@ std::optional<int64_t> checked_elements(std::span<const int64_t> extents) {
 
 std::string extents_text(std::span<const int64_t> extents) {
   constexpr size_t kShown = 8;
-  return "[" + join(extents.first(std::min(kShown, extents.size()))) +
-         (extents.size() > kShown ? ", ...]" : "]");
+  return concat("[", join(extents.first(std::min(kShown, extents.size()))),
+                extents.size() > kShown ? ", ...]" : "]");
 }
 
 }  // namespace tstitch

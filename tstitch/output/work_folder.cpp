@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/io/atomic_file.h"
 #include "tstitch/io/file.h"
 
 namespace tstitch {

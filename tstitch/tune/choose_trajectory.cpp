@@ -122,7 +122,7 @@ std::optional<ChosenTrajectory> choose_by_estimate(Engine& engine, const SampleO
   choice.assignment = format_assignment(chosen.assignment);
   choice.levels = hash_of_levels(spec.trajectory);
   choice.eta = spec.solver.eta;
-  choice.cfg_scale = spec.cfg_scale;
+  choice.cfg_scale = *spec.options.cfg_scale;
   choice.seconds = chosen.seconds + costs.decoding;
   choice.speedup = alone / choice.seconds;
   choice.change = chosen.loss;
@@ -137,8 +137,8 @@ std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& in
   const Curve& curve = goal.curve.value();
   const std::vector<std::string> names = names_of(infos);
   check(curve.models == names, ErrorKind::usage, goal.curve_file, ": a curve of other models than these");
-  check(curve.cfg_scale == spec.cfg_scale, ErrorKind::usage, goal.curve_file, ": measured with --cfg-scale ",
-        curve.cfg_scale, ", but this run has ", spec.cfg_scale);
+  check(curve.cfg_scale == *spec.options.cfg_scale, ErrorKind::usage, goal.curve_file, ": measured with --cfg-scale ",
+        curve.cfg_scale, ", but this run has ", *spec.options.cfg_scale);
   const Metric metric = goal.metric;
   std::vector<Candidate> all = candidates(curve, metric);
   std::erase_if(all, [&](const Candidate& c) {
@@ -180,7 +180,7 @@ std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& in
   choice.assignment = chosen->assignment;
   choice.levels = chosen->levels;
   choice.eta = chosen->eta;
-  choice.cfg_scale = spec.cfg_scale;
+  choice.cfg_scale = *spec.options.cfg_scale;
   choice.seconds = seconds(*chosen);
   if (alone) choice.speedup = seconds(*alone) / choice.seconds;
   choice.metric = std::string(name_of(metric));

@@ -116,8 +116,8 @@ void check_chosen(const RunSpec& spec, const std::vector<ModelInfo>& models, con
   check(hash_of_levels(spec.trajectory) == choice.levels, ErrorKind::usage,
         "the plan is for other noise levels: expected the --spacing, --scheduler and --strength it was made "
         "with");
-  check(spec.cfg_scale == choice.cfg_scale, ErrorKind::usage, "the plan is for --cfg-scale ",
-        choice.cfg_scale, ", not ", spec.cfg_scale);
+  check(*spec.options.cfg_scale == choice.cfg_scale, ErrorKind::usage, "the plan is for --cfg-scale ",
+        choice.cfg_scale, ", not ", *spec.options.cfg_scale);
   check(spec.solver.eta == choice.eta, ErrorKind::usage, "the plan is for --eta ", choice.eta, ", not ",
         spec.solver.eta);
 }

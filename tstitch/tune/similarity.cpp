@@ -98,7 +98,7 @@ class Predictions final : public ForwardingObserver {
   void bind(IndexRange images) {
     others_.clear();
     for (size_t i = 0; i < models_.size(); ++i) {
-      others_.push_back(make_denoiser(backend_, models_[i], spec_, images, *inputs_.conditions[i]));
+      others_.push_back(make_denoiser(backend_, models_[i], spec_, spec_.stages[i].cfg_scale, images, *inputs_.conditions[i]));
       std::vector<NoiseLevel> levels;
       for (const Step& step : spec_.trajectory)
         if (step.denoiser != static_cast<int>(i)) levels.push_back(step.level);

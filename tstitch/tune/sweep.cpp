@@ -130,7 +130,7 @@ std::optional<SweptRun> first_pictures(Engine& engine, const RunSpec& spec, cons
 std::string Sweep::title() const {
   const RunSpec& first = specs[0];
   return concat(join(names_of(infos), " then "), ": ", first.options.sampler, ", ", first.trajectory.size(),
-                " steps, cfg ", first.cfg_scale, ", seed ", first.options.seed);
+                " steps, cfg ", *first.options.cfg_scale, ", seed ", first.options.seed);
 }
 
 Shape Sweep::picture() const {
@@ -183,7 +183,7 @@ std::optional<SweepResult> run_sweep(Engine& engine, const Sweep& sweep, const M
                                      SweepObserver& observer) {
   const RunSpec& first = sweep.specs[0];
   SweepResult result{.curve = {.models = names_of(sweep.infos),
-                               .cfg_scale = first.cfg_scale,
+                               .cfg_scale = *first.options.cfg_scale,
                                .measured = measure.description,
                                .timed = describe_timing(sweep, engine.backend()),
                                .points = {}},

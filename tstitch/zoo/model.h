@@ -12,7 +12,7 @@ namespace tstitch {
 
 struct Model {
   ModelInfo info;
-  std::unique_ptr<Backbone> network;
+  std::shared_ptr<const Backbone> network;  // of several models of one file the same
   double load_seconds = 0;
 };
 

@@ -77,7 +77,7 @@ std::optional<ConditionInfo> find_class_tokens(const TensorFile& file, int64_t w
   const auto table = FileWeights(file).shape(kClassTable);
   if (!table) return std::nullopt;
   check(table->rank() == 2 && (*table)[1] == width, ErrorKind::input, file.path(), ": tensor \"", kClassTable,
-        "\" has the shape ", to_string(*table), ", expected (classes, ", width, ")");
+        "\" has the shape ", *table, ", expected (classes, ", width, ")");
   return ConditionInfo{.kind = ConditionKind::class_tokens,
                        .num_classes = (*table)[0],
                        .width = width,

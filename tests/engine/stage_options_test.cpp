@@ -1,0 +1,57 @@
+#include "tstitch/engine/stage_options.h"
+
+#include <gtest/gtest.h>
+
+#include "tstitch/base/error.h"
+
+namespace tstitch {
+namespace {
+
+TEST(StageOptions, ArePrintedAsTheyAreRead) {
+  for (const char* text :
+       {"", "model=a.safetensors", "model=a,share=0.4", "until=12,cfg=3", "cfg=1.5,cfg-interval=0.2:0.8",
+        "share=0.25,negative=blurry", "negative=\"blurry, dark\"", "cfg=2,negative=\"say \"\"no\"\"\""})
+    EXPECT_EQ(to_string(parse_stage(text)), text);
+  const StageOptions stage = parse_stage("cfg=4,model=\"a,b\",share=40%,negative=\"x \"\"y\"\"\"");
+  EXPECT_EQ(stage.model, "a,b");
+  EXPECT_EQ(stage.share, 0.4);
+  EXPECT_EQ(stage.negative_prompt, "x \"y\"");
+  EXPECT_EQ(settings_of(stage), "cfg=4,negative=\"x \"\"y\"\"\"");
+  EXPECT_EQ(parse_stage("negative=").negative_prompt, "");
+}
+
+TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
+  for (const auto& [text, part] : {std::pair{"lora=x", "no key \"lora\", expected one of: model, share"},
+                                   {"shares=0.4", "no key \"shares\""},
+                                   {"share", "expected share=VALUE"},
+                                   {"share,cfg=2", "expected share=VALUE"},
+                                   {"share=1.5", "share= is 1.5, expected 0 ... 1"},
+                                   {"share=", "share= is \"\""},
+                                   {"until=2.5", "until= is \"2.5\", expected a whole number"},
+                                   {"cfg=much", "cfg= is \"much\""},
+                                   {"cfg=1,cfg=2", "cfg= is there twice"},
+                                   {"share=0.4,until=3", "exclude each other"},
+                                   {"cfg-interval=0.4", "expected LOW:HIGH"},
+                                   {"cfg-interval=0.8:0.2", "no step at all"},
+                                   {"negative=\"a", "a quote is not closed"},
+                                   {"negative=\"a\"b", "expected a comma"}})
+    try {
+      parse_stage(text);
+      ADD_FAILURE() << text;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::usage);
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+    }
+}
+
+TEST(GuidanceInterval, HoldsTheStepsWhoseShareLiesInIt) {
+  const GuidanceInterval middle{0.2, 0.8};
+  std::string guided;
+  for (int step = 0; step < 10; ++step) guided += middle.holds(step, 10) ? '1' : '0';
+  EXPECT_EQ(guided, "0011111100");
+  EXPECT_TRUE(GuidanceInterval{}.whole());
+  EXPECT_FALSE(middle.whole());
+}
+
+}  // namespace
+}  // namespace tstitch

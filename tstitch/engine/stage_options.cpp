@@ -1,0 +1,147 @@
+#include "tstitch/engine/stage_options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <vector>
+
+#include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
+
+namespace tstitch {
+namespace {
+
+template <class Number>
+Number number_of(std::string_view key, std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  check(error == std::errc() && end == text.data() + text.size(), ErrorKind::usage, "--stage: ", key,
+        "= is \"", printable(std::string(text)), "\", expected a ",
+        std::is_floating_point_v<Number> ? "" : "whole ", "number");
+  return value;
+}
+
+double share_of(std::string_view key, const std::string& text) {
+  const bool percent = text.ends_with('%');
+  const double share =
+      number_of<double>(key, std::string_view(text).substr(0, text.size() - percent)) / (percent ? 100 : 1);
+  check(0 <= share && share <= 1, ErrorKind::usage, "--stage: ", key, "= is ", printable(text),
+        ", expected 0 ... 1");
+  return share;
+}
+
+GuidanceInterval interval_of(std::string_view key, const std::string& text) {
+  const size_t colon = std::min(text.find(':'), text.size());
+  check(colon < text.size(), ErrorKind::usage, "--stage: ", key, "= is \"", printable(text),
+        "\", expected LOW:HIGH, such as 0.2:0.8");
+  const GuidanceInterval interval{share_of(key, text.substr(0, colon)),
+                                  share_of(key, text.substr(colon + 1))};
+  check(interval.low < interval.high, ErrorKind::usage, "--stage: ", key, "= is \"", printable(text),
+        "\", which is no step at all");
+  return interval;
+}
+
+// How little of a number says it all.
+std::string text_of(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+struct Key {
+  std::string_view name;
+  bool setting;  // how the stage is asked, not who it is and how long
+  void (*parse)(std::string_view key, const std::string& text, StageOptions& stage);
+  std::optional<std::string> (*print)(const StageOptions& stage);
+};
+
+using Text = std::optional<std::string>;
+
+constexpr Key kKeys[] = {
+    {"model", false, [](std::string_view, const std::string& text, StageOptions& s) { s.model = text; },
+     [](const StageOptions& s) { return s.model.empty() ? Text() : s.model; }},
+    {"share", false,
+     [](std::string_view key, const std::string& text, StageOptions& s) { s.share = share_of(key, text); },
+     [](const StageOptions& s) { return s.share ? text_of(*s.share) : Text(); }},
+    {"until", false,
+     [](std::string_view key, const std::string& text, StageOptions& s) {
+       s.until = number_of<int>(key, text);
+     },
+     [](const StageOptions& s) { return s.until ? std::to_string(*s.until) : Text(); }},
+    {"cfg", true,
+     [](std::string_view key, const std::string& text, StageOptions& s) {
+       s.cfg_scale = number_of<double>(key, text);
+     },
+     [](const StageOptions& s) { return s.cfg_scale ? text_of(*s.cfg_scale) : Text(); }},
+    {"cfg-interval", true,
+     [](std::string_view key, const std::string& text, StageOptions& s) {
+       s.cfg_interval = interval_of(key, text);
+     },
+     [](const StageOptions& s) {
+       return s.cfg_interval ? concat(text_of(s.cfg_interval->low), ':', text_of(s.cfg_interval->high))
+                             : Text();
+     }},
+    {"negative", true,
+     [](std::string_view, const std::string& text, StageOptions& s) { s.negative_prompt = text; },
+     [](const StageOptions& s) { return s.negative_prompt; }}};
+
+// From `at` on up to a comma or, in quotes, their end; `at` then stands behind the comma.
+std::string take_value(const std::string& text, size_t& at) {
+  std::string value;
+  if (at < text.size() && text[at] == '"') {
+    for (++at;; ++at) {
+      check(at < text.size(), ErrorKind::usage, "--stage \"", printable(text), "\": a quote is not closed");
+      if (text[at] == '"' && (++at >= text.size() || text[at] != '"')) break;
+      value += text[at];
+    }
+    check(at >= text.size() || text[at] == ',', ErrorKind::usage, "--stage \"", printable(text),
+          "\": expected a comma behind a quoted value");
+  } else {
+    const size_t end = std::min(text.find(',', at), text.size());
+    value = text.substr(at, end - at);
+    at = end;
+  }
+  ++at;
+  return value;
+}
+
+std::string quoted(const std::string& value) {
+  if (value.find_first_of(",\"") == value.npos) return value;
+  std::string text = "\"";
+  for (const char c : value) text += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return text + "\"";
+}
+
+std::string printed(const StageOptions& stage, bool settings_only) {
+  std::string text;
+  for (const Key& key : kKeys)
+    if (const auto value = key.print(stage); value && (key.setting || !settings_only))
+      text += concat(text.empty() ? "" : ",", key.name, '=', quoted(*value));
+  return text;
+}
+
+}  // namespace
+
+StageOptions parse_stage(const std::string& text) {
+  StageOptions stage;
+  std::vector<std::string_view> seen;
+  for (size_t at = 0; at < text.size();) {
+    const size_t equals = text.find('=', at), comma = text.find(',', at);
+    const std::string name = text.substr(at, std::min(equals, comma) - at);
+    const auto key = std::ranges::find(kKeys, name, &Key::name);
+    check(key != std::end(kKeys), ErrorKind::usage, "--stage has no key \"", printable(name),
+          "\", expected one of: ", join(kKeys, ", ", &Key::name));
+    check(equals < comma, ErrorKind::usage, "--stage: expected ", name, "=VALUE");
+    check(!std::ranges::count(seen, key->name), ErrorKind::usage, "--stage: ", name, "= is there twice");
+    seen.push_back(key->name);
+    at = equals + 1;
+    key->parse(key->name, take_value(text, at), stage);
+  }
+  check(!(stage.share && stage.until), ErrorKind::usage, "--stage: share= and until= exclude each other");
+  return stage;
+}
+
+std::string to_string(const StageOptions& stage) { return printed(stage, false); }
+
+std::string settings_of(const StageOptions& stage) { return printed(stage, true); }
+
+}  // namespace tstitch
