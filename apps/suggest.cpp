@@ -80,7 +80,7 @@ std::string unexpected(const CLI::App& program, const CLI::App& command, const s
     return concat("\"", printable(argument), "\" belongs to no option of ", name, help);
   std::string option = argument.substr(0, argument.find('='));
   std::ranges::replace(option, '_', '-');
-  const std::string start = concat(name, " has no option ", printable(option));
+  const std::string start = concat(name, " has no option ", printable(argument.substr(0, option.size())));
   const auto foreign = std::ranges::find(kForeign, option, &Foreign::theirs);
   if (foreign != std::end(kForeign) && has(command, foreign->ours))
     return concat(start, ": it is ", foreign->ours, " here", help);

@@ -270,7 +270,7 @@ TEST_F(Bulk, WhatDoesNotBelongIsRefused) {
   };
   with("\"seed\": 3", "\"seed\": 30");
   expect_resume_refused(2, {"--seed is 3, but the unfinished run has 30"}, "a.npz");
-  with("\"negative_prompt\": \"\"", "\"negative_prompt\": \"" + std::string(100'000, 'x') + "\"");
+  with("\"negative_prompt\": null", "\"negative_prompt\": \"" + std::string(100'000, 'x') + "\"");
   expect_resume_refused(2, {"--negative-prompt"}, "a.npz");
   with("\"images\": 48", "\"images\": -48");
   expect_resume_refused(3, {"manifest.json", "RUN_MANIFEST", "\"images\" is -48"}, "a.npz");

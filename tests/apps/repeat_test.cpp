@@ -103,7 +103,7 @@ TEST_F(Repeat, PlansCarryWhatTheyWereMadeFor) {
   plan.erase("options");
   std::ofstream(path("old.json")) << plan;
   const Arguments old = {"sample", "--plan", "old.json", "-i", "start.png", "--class", "1", "-o", "b.png"};
-  expect_refused(2, {"--scheduler"}, old);
+  expect_refused(2, {"named for 4 steps"}, old);
   Arguments whole = old;
   for (const char* text : {"--scheduler", "karras", "--strength", "0.4", "--cfg-scale", "1.5"})
     whole.push_back(text);

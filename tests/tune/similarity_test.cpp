@@ -105,7 +105,8 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
     std::vector<Tensor> eps;
     for (const Model& model : small.models) {
       const auto denoiser =
-          make_denoiser(*small.backend, model, *small.spec, images, *small.inputs.conditions[0]);
+          make_denoiser(*small.backend, model, *small.spec, small.spec->stages[0].cfg_scale, images,
+                        *small.inputs.conditions[0]);
       const Prediction prediction =
           denoiser->predict(first.x[static_cast<size_t>(batch)], small.spec->trajectory[0].level);
       eps.push_back(small.backend->download(to_channels_first(*small.backend, prediction.eps)));
@@ -123,7 +124,7 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
 // Whoever drives, models of a solver with two evaluations per step are compared once per step.
 TEST(PredictionSimilarity, CountsStepsNotEvaluations) {
   Small small({"one", "one"});
-  small.spec->sampler = "heun";
+  small.spec->options.sampler = "heun";
   RunObserver silent;
   const auto pairs = prediction_similarity(*small.backend, small.models, *small.spec, silent, small.inputs);
   ASSERT_EQ(pairs[0].steps.size(), 6u);

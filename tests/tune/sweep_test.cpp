@@ -5,6 +5,7 @@
 
 #include "tests/io/io_support.h"
 #include "tstitch/io/file_lock.h"
+#include "tstitch/output/run_manifest.h"
 #include "tstitch/tune/choose_trajectory.h"
 #include "tstitch/zoo/assets.h"
 
@@ -68,7 +69,7 @@ TEST_F(SweepTest, PointsAreDecidedBeforeAnythingIsLoaded) {
       make_sweep(infos_, kBase, {.ratios = {0, 0.5, 1}, .step_counts = {"2"}, .repeats = 2}, {});
   EXPECT_EQ(sweep.points.size(), 4u);
   EXPECT_EQ(sweep.specs.size(), 8u);
-  EXPECT_EQ(sweep.specs[1].seed, sweep.specs[0].seed + 1);
+  EXPECT_EQ(sweep.specs[1].options.seed, sweep.specs[0].options.seed + 1);
   EXPECT_EQ(sweep.rows, 2);
   EXPECT_EQ(sweep.picture(), Shape({28, 28, 1}));
   EXPECT_EQ(sweep.title(), "fashion-s then fashion-l: ddim, 3 steps, cfg 1, seed 0");

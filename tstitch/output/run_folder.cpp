@@ -118,6 +118,7 @@ FileLock close_run(const std::string& folder) {
   check_there();
   try {
     WorkFolder work(folder, true);
+    if (work.made) leave_work(folder);
     check_there();
     check_at_work(folder, [](const std::string&) { return true; });
     return std::move(work.lock);

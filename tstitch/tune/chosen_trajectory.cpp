@@ -99,9 +99,12 @@ Said with_choice(const Said& said, const ChosenTrajectory& choice) {
     field.parse(field, texts, options, {});
     return field.print(options);
   };
+  const auto same = [&](const Field& field, const Texts& a, const Texts& b) {
+    return !value(field, a).is_null() && value(field, a) == value(field, b);
+  };
   for (const auto& [name, texts] : choice.options)
     if (const auto found = said.find(name); found != said.end())
-      check(value(field_named(name), found->second) == value(field_named(name), texts), ErrorKind::usage,
+      check(found->second == texts || same(field_named(name), found->second, texts), ErrorKind::usage,
             "the plan is for ", field_named(name).option(), " ", printable(join(texts)), ", not ",
             printable(join(found->second)));
   for (const std::string_view name : {"ratio", "fractions", "switch_step", "switch"})
