@@ -126,6 +126,22 @@ TEST_F(StableDiffusion, AnImageDoesNotDependOnTheOtherPrompts) {
             0);
 }
 
+TEST_F(StableDiffusion, EveryStageHasItsNegativePrompt) {
+  const auto backend = make_backend({.threads = 2});
+  const auto bytes = [&](const std::string& first, const std::string& second, const std::string& of_run) {
+    SampleOptions asked{.stages = {parse_stage(first), parse_stage(second)},
+                        .steps = "4",
+                        .prompts = {kPrompt},
+                        .negative_prompt = of_run};
+    const Tensor latents = latents_of(*backend, infos(), asked);
+    return std::string(reinterpret_cast<const char*>(latents.bytes()),
+                       static_cast<size_t>(latents.elements()) * 4);
+  };
+  EXPECT_EQ(bytes("share=0.5,negative=dark", "negative=dark", "blurry"), bytes("share=0.5", "", "dark"));
+  EXPECT_NE(bytes("share=0.5,negative=dark", "", "blurry"), bytes("share=0.5", "", "blurry"));
+  EXPECT_NE(bytes("share=0.5,negative=dark", "", "blurry"), bytes("share=0.5", "negative=dark", "blurry"));
+}
+
 TEST_F(StableDiffusion, ImagesSwitchByThemselves) {
   const auto backend = make_backend({.threads = 2});
   SampleOptions adaptive{.adaptive = true,

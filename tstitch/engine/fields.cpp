@@ -681,7 +681,8 @@ void settle_models(SampleOptions& options) {
   if (!named) options.models = builtin_names();
   if (options.stages.empty()) return;
   check(options.models.size() <= options.stages.size(), ErrorKind::usage, "there are ", options.models.size(),
-        " models for ", options.stages.size(), " stages: expected a --stage for each");
+        " models for ", options.stages.size(), options.stages.size() == 1 ? " stage" : " stages",
+        ": expected a --stage for each");
   options.models.resize(options.stages.size());
   for (size_t i = 0; i < options.stages.size(); ++i) {
     if (const std::string& model = options.stages[i].model; !model.empty()) options.models[i] = model;

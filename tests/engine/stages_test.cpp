@@ -1,0 +1,95 @@
+// Stages: shares and one guidance for all are their short form, bit for bit.
+#include <gtest/gtest.h>
+
+#include "tstitch/base/error.h"
+#include "tstitch/engine/engine.h"
+#include "tstitch/engine/fields.h"
+
+namespace tstitch {
+namespace {
+
+const Said kBase = {
+    {"steps", {"10"}}, {"class", {"1,5,9"}}, {"batch_size", {"2"}}, {"dtype", {"f32"}}, {"threads", {"1"}}};
+
+std::vector<std::vector<uint8_t>> pictures_of(const Said& said) {
+  const Said all = merged(kBase, said);
+  const std::vector<ModelInfo> models = read_models(parse_models(all));
+  const RunSpec spec = make_run_spec(models, parse_options(all, models));
+  Engine engine(models, spec.options.backend);
+  engine.load(spec);
+  std::vector<std::vector<uint8_t>> pixels;
+  for (const Image& picture : engine.sample(spec)) pixels.push_back(picture.pixels);
+  return pixels;
+}
+
+void expect_refused(const std::string& part, const Said& said) {
+  try {
+    const std::vector<ModelInfo> models = read_models(parse_models(said));
+    make_run_spec(models, parse_options(said, models));
+    ADD_FAILURE() << "accepted; expected: " << part;
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::usage) << e.what();
+    EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+  }
+}
+
+TEST(Stages, SharesAreTheirShortForm) {
+  const auto short_form = pictures_of({{"ratio", {"0.4"}}, {"cfg_scale", {"3"}}});
+  EXPECT_EQ(pictures_of({{"stage", {"share=0.4", "cfg=3"}}, {"cfg_scale", {"3"}}}), short_form);
+  EXPECT_EQ(pictures_of({{"stage", {"model=fashion-s,share=40%,cfg=3", "model=fashion-l,cfg=3"}}}),
+            short_form);
+  EXPECT_EQ(pictures_of({{"stage", {"until=4", ""}}, {"cfg_scale", {"3"}}}), short_form);
+  EXPECT_NE(pictures_of({{"stage", {"share=0.4,cfg=1", "cfg=3"}}}), short_form);
+}
+
+// What a stage does in some steps, stages of the same model do one after the other.
+TEST(Stages, AnIntervalIsStagesOfOneModel) {
+  for (const char* sampler : {"ddim", "dpm++2m", "heun", "ddpm"})
+    EXPECT_EQ(
+        pictures_of(
+            {{"model", {"fashion-s"}}, {"stage", {"cfg=4,cfg-interval=0.3:0.7"}}, {"sampler", {sampler}}}),
+        pictures_of({{"model", {"fashion-s", "fashion-s", "fashion-s"}},
+                     {"stage", {"until=3,cfg=1", "until=7,cfg=4", "cfg=1"}},
+                     {"sampler", {sampler}}}))
+        << sampler;
+}
+
+TEST(Stages, AnyModelInAnyOrderTheSameOneTwice) {
+  EXPECT_EQ(pictures_of({{"stage",
+                          {"model=fashion-l,until=2", "model=fashion-s,until=6", "model=fashion-l,until=6",
+                           "model=fashion-l"}}}),
+            pictures_of({{"model", {"fashion-l", "fashion-s", "fashion-l"}}, {"switch_step", {"2,6"}}}));
+}
+
+TEST(Stages, IntervalsCountTheStepsOfTheWholeTrajectory) {
+  const std::vector<ModelInfo> models = read_models(parse_models({{"model", {"fashion-s"}}}));
+  SampleOptions options = parse_options({{"steps", {"10"}}, {"class", {"1"}}, {"strength", {"0.4"}}}, models);
+  options.init_image = Tensor({1, 28, 28}, DType::f32);
+  options.stages = {parse_stage("cfg=4,cfg-interval=0.7:0.9")};
+  const RunSpec spec = make_run_spec(models, options);
+  ASSERT_EQ(spec.trajectory.size(), 4);  // steps 6 ... 9 of ten
+  std::vector<double> scales;
+  for (const Step& step : spec.trajectory) scales.push_back(spec.cfg_scale_at(step));
+  EXPECT_EQ(scales, (std::vector<double>{1, 4, 4, 1}));
+}
+
+TEST(Stages, WhatDoesNotFitIsRefused) {
+  expect_refused("2 models for 1 stage", {{"stage", {"cfg=1"}}});
+  expect_refused("--stage 2 has no model", {{"model", {"fashion-s"}}, {"stage", {"share=0.4", "cfg=2"}}});
+  expect_refused("exclude each other", {{"stage", {"share=0.4", ""}}, {"ratio", {"0.5"}}});
+  expect_refused("exclude each other", {{"stage", {"share=0.4", ""}}, {"switch", {"auto"}}});
+  expect_refused("share= and until= are not mixed", {{"model", {"fashion-s", "fashion-b", "fashion-l"}},
+                                                     {"stage", {"share=0.4", "until=30", ""}}});
+  expect_refused("--stage 2 has no share=", {{"model", {"fashion-s", "fashion-b", "fashion-l"}},
+                                             {"stage", {"share=0.4", "", "share=0.2"}}});
+  expect_refused("--stage 2 is the last", {{"stage", {"until=10", "until=40"}}});
+  expect_refused("more than 1", {{"model", {"fashion-s", "fashion-b", "fashion-l"}},
+                                 {"stage", {"share=0.7", "share=0.4", ""}}});
+  expect_refused("--stage 1: cfg-interval= has no effect without guidance",
+                 {{"stage", {"cfg=1,cfg-interval=0:0.5", ""}}});
+  expect_refused("--stage 1: negative= is for models of text", {{"stage", {"negative=x", ""}}});
+  expect_refused("--stage 2: cfg= is", {{"stage", {"", "cfg=1e9"}}});
+}
+
+}  // namespace
+}  // namespace tstitch
