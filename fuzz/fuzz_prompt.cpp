@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
     }
   require(bytes <= size);
   const auto tokenize = [&] {
-    const auto chunks = tokenize_prompt(tokenizer(), text, 0);
+    const auto chunks = tokenize_prompt(tokenizer(), text, PromptStyle::webui, 0);
     // A character becomes at most three (normalization), each of at most as many tokens as it has bytes; a
     // BREAK of five bytes begins a chunk.
     require(!chunks.empty() && chunks.size() <= 1 + size);

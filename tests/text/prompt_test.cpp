@@ -102,7 +102,7 @@ TEST(ParsePrompt, Breaks) {
 
 TEST(TokenizePrompt, IdsOfTransformers) {
   for (const auto& [prompt, ids] : token_cases(token_golden("padded.json"))) {
-    const auto chunks = tokenize_prompt(clip(), prompt, kPadding);
+    const auto chunks = tokenize_prompt(clip(), prompt, PromptStyle::webui, kPadding);
     ASSERT_EQ(chunks.size(), 1u) << prompt;
     EXPECT_TRUE(std::ranges::equal(chunks[0].ids, ids)) << prompt;
     for (const float weight : chunks[0].weights) EXPECT_EQ(weight, 1);
@@ -110,7 +110,7 @@ TEST(TokenizePrompt, IdsOfTransformers) {
 }
 
 TEST(TokenizePrompt, WeightsGoWithTheirTokens) {
-  const PromptChunk chunk = tokenize_prompt(clip(), "a (cat:1.5) a", 0).at(0);
+  const PromptChunk chunk = tokenize_prompt(clip(), "a (cat:1.5) a", PromptStyle::webui, 0).at(0);
   const std::vector<int32_t> ids = {ClipTokenizer::kBegin, 320, 2368, 320, ClipTokenizer::kEnd, 0};
   const std::vector<float> weights = {1, 1, 1.5, 1, 1, 1};
   for (size_t i = 0; i < PromptChunk::kLength; ++i) {
@@ -122,7 +122,7 @@ TEST(TokenizePrompt, WeightsGoWithTheirTokens) {
 // How many tokens each chunk has.
 std::vector<size_t> tokens_of(const std::string& prompt) {
   std::vector<size_t> counts;
-  for (const PromptChunk& chunk : tokenize_prompt(clip(), prompt, 0)) {
+  for (const PromptChunk& chunk : tokenize_prompt(clip(), prompt, PromptStyle::webui, 0)) {
     const auto end = std::ranges::find(chunk.ids, ClipTokenizer::kEnd);
     EXPECT_NE(end, chunk.ids.end());
     EXPECT_TRUE(std::all_of(end + 1, chunk.ids.end(), [](int32_t id) { return id == 0; }));
@@ -151,7 +151,7 @@ TEST(TokenizePrompt, Chunks) {
 TEST(TokenizePrompt, PadToLongest) {
   std::vector<std::vector<PromptChunk>> prompts;
   for (const char* prompt : {"a cat BREAK a BREAK b", "", "a cat"})
-    prompts.push_back(tokenize_prompt(clip(), prompt, 0));
+    prompts.push_back(tokenize_prompt(clip(), prompt, PromptStyle::webui, 0));
   const PromptChunk cat = prompts[2][0], nothing = prompts[1][0];
   pad_to_longest(prompts, 0);
   for (const auto& chunks : prompts) ASSERT_EQ(chunks.size(), 3u);
@@ -162,7 +162,7 @@ TEST(TokenizePrompt, PadToLongest) {
 }
 
 TEST(TokenizePrompt, InvalidUtf8SaysWhereInThePrompt) {
-  expect_error([] { tokenize_prompt(clip(), "(a cat:1.2) \xff", 0); }, ErrorKind::usage,
+  expect_error([] { tokenize_prompt(clip(), "(a cat:1.2) \xff", PromptStyle::webui, 0); }, ErrorKind::usage,
                "at byte 12: found \"\\xff\"");
 }
 
@@ -170,8 +170,22 @@ TEST(TokenizePrompt, AMegabyteOfAnything) {
   for (const char* unit : {"(", "(a", "[a", ")", "(a)", "([", ":", "(:1", "(a:1.1", ": ", "\\", "\\(",
                            "BREAK ", "xBREAK", "(BREAK", "1"}) {
     const std::string prompt = repeated(unit, 1'000'000);
-    EXPECT_LT(seconds_of([&] { tokenize_prompt(clip(), prompt, 0); }), 20) << unit;
+    EXPECT_LT(seconds_of([&] { tokenize_prompt(clip(), prompt, PromptStyle::webui, 0); }), 20) << unit;
   }
+}
+
+TEST(Prompt, PlainBracketsStand) {
+  const auto ids = [](std::string_view prompt, PromptStyle style) {
+    return tokenize_prompt(clip(), prompt, style, 0).at(0).ids;
+  };
+  EXPECT_NE(ids("a (red:1.5) car", PromptStyle::plain), ids("a (red:1.5) car", PromptStyle::webui));
+  EXPECT_EQ(ids("a (red:1.5) car", PromptStyle::plain), ids("a \\(red:1.5\\) car", PromptStyle::webui));
+  EXPECT_EQ(ids("a red car", PromptStyle::plain), ids("a red car", PromptStyle::webui));
+  EXPECT_EQ(tokenize_prompt(clip(), "a BREAK b", PromptStyle::plain, 0).size(), 1u);
+  for (const float weight : tokenize_prompt(clip(), "a (red:1.5)", PromptStyle::plain, 0).at(0).weights)
+    EXPECT_EQ(weight, 1);
+  EXPECT_EQ(parse_prompt_style("plain"), PromptStyle::plain);
+  EXPECT_EQ(parse_prompt_style("a1111"), std::nullopt);
 }
 
 }  // namespace

@@ -39,7 +39,9 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
         break;
       case ConditionKind::text:
         if (!contexts)
-          contexts = TextEncoder(backend, model_with_text_encoder(models), options.clip_skip).encode(texts);
+          contexts =
+              TextEncoder(backend, model_with_text_encoder(models), options.clip_skip, options.prompt_style)
+                  .encode(texts);
         makers.push_back(std::make_shared<TextConditions>(
             contexts, std::find(texts.begin() + std::ssize(options.prompts), texts.end(),
                                 options.negative_prompts.at(i)) -

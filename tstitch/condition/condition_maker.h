@@ -8,6 +8,7 @@
 
 #include "tstitch/backend/backend.h"
 #include "tstitch/diffusion/condition.h"
+#include "tstitch/text/prompt.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
@@ -26,7 +27,8 @@ struct ConditionOptions {
   std::vector<std::string> prompts;           // by their numbers; UTF-8
   std::vector<std::string> negative_prompts;  // what guidance leads away from, of every model
   int64_t clip_skip = 0;                      // see TextEncoder
-  Tensor null_token;                          // see ClassTokenConditions
+  PromptStyle prompt_style = PromptStyle::webui;
+  Tensor null_token;  // see ClassTokenConditions
 };
 
 // The maker of every model, by the kind of its condition. Prompts are encoded here, once for all models.

@@ -10,7 +10,6 @@
 #include "tstitch/io/json.h"
 #include "tstitch/models/clip_text_keys.h"
 #include "tstitch/ops/ops.h"
-#include "tstitch/text/prompt.h"
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/config_reader.h"
 #include "tstitch/zoo/file_weights.h"
@@ -73,8 +72,8 @@ const ModelInfo& model_with_text_encoder(const std::vector<ModelInfo>& models) {
        "\" holds no text encoder: expected one in a checkpoint of everything or in diffusers' folder");
 }
 
-TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip)
-    : backend_(backend), tokenizer_(make_tokenizer()) {
+TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip, PromptStyle style)
+    : backend_(backend), tokenizer_(make_tokenizer()), style_(style) {
   const std::string& path = model.files.text_encoder;
   const bool own = path == model.files.weights;
   const ModelFiles files = own ? model.files : find_model_files(path);
@@ -96,7 +95,7 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_
 
 Tensor TextEncoder::encode(const std::vector<std::string>& texts) const {
   std::vector<std::vector<PromptChunk>> chunks;
-  for (const std::string& text : texts) chunks.push_back(tokenize_prompt(tokenizer_, text, padding_));
+  for (const std::string& text : texts) chunks.push_back(tokenize_prompt(tokenizer_, text, style_, padding_));
   pad_to_longest(chunks, padding_);
   const auto P = static_cast<int64_t>(texts.size()), C = static_cast<int64_t>(chunks.at(0).size());
 

@@ -8,6 +8,7 @@
 #include "tstitch/backend/backend.h"
 #include "tstitch/models/clip_text.h"
 #include "tstitch/text/clip_tokenizer.h"
+#include "tstitch/text/prompt.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
@@ -22,7 +23,8 @@ class TextEncoder {
   // model's own checkpoint. clip_skip: 1 takes the last layer's answer, 2 that of the layer before, ...; 0
   // what the model was trained with. Throws Error{input} when it does not suit the model, Error{usage} for a
   // clip_skip beyond its layers.
-  TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip);
+  TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip,
+              PromptStyle style = PromptStyle::webui);
 
   // (texts.size(), S, width) f32 on the host, S = 77 for each chunk of the longest (text/prompt.h). The
   // weights of a prompt's words multiply what their tokens are encoded as; a chunk with weights is then
@@ -34,6 +36,7 @@ class TextEncoder {
   Backend& backend_;
   ClipTokenizer tokenizer_;
   std::unique_ptr<ClipText> clip_;
+  PromptStyle style_;
   int32_t padding_;
 };
 

@@ -55,6 +55,9 @@ void read(const Field& field, const std::string& text, SwitchRule& value) {
 void read(const Field& field, const std::string& text, Spacing& value) {
   read_name(field, text, value, parse_spacing(text), spacing_names());
 }
+void read(const Field& field, const std::string& text, PromptStyle& value) {
+  read_name(field, text, value, parse_prompt_style(text), "webui, plain");
+}
 void read(const Field& field, const std::string& text, SigmaSpacing& value) {
   read_name(field, text, value, parse_sigma_spacing(text), sigma_spacing_names());
 }
@@ -102,6 +105,7 @@ json value_of(Value value) {
 json value_of(SwitchRule rule) { return name_of(rule); }
 json value_of(Spacing spacing) { return name_of(spacing); }
 json value_of(SigmaSpacing spacing) { return name_of(spacing); }
+json value_of(PromptStyle style) { return name_of(style); }
 template <class Value>
 json value_of(const std::optional<Value>& value) {
   return value ? value_of(*value) : json();
@@ -530,6 +534,16 @@ std::vector<Field> make_fields() {
                                                .may_be_empty = true,
                                                .idle = no_negative_prompt,
                                                .identity = as_printed}),
+      member<&SampleOptions::prompt_style>({.name = "prompt_style",
+                                            .flags = "--prompt-style",
+                                            .group = kImages,
+                                            .help = "How brackets in prompts are read: webui, (word:1.2) and "
+                                                    "[word] as weights and BREAK as a break,"
+                                                    " or plain, as they stand. Default: webui",
+                                            .idle = no_text,
+                                            .identity = as_printed,
+                                            .label = "Prompt style",
+                                            .neutral = "\"webui\""}),
       member<&SampleOptions::clip_skip>(
           {.name = "clip_skip",
            .flags = "--clip-skip",

@@ -180,6 +180,7 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                {.prompts = spec.options.prompts,
                                 .negative_prompts = negatives,
                                 .clip_skip = spec.options.clip_skip,
+                                .prompt_style = spec.options.prompt_style,
                                 .null_token = spec.options.null_context});
 }
 

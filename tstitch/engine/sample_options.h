@@ -11,6 +11,7 @@
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/engine/stage_options.h"
+#include "tstitch/text/prompt.h"
 
 namespace tstitch {
 
@@ -44,7 +45,8 @@ struct SampleOptions {
   Tensor null_context;
   // Of models for text, as UTF-8:
   std::vector<std::string> prompts;
-  std::string negative_prompt;           // what guidance leads away from
+  std::string negative_prompt;  // what guidance leads away from
+  PromptStyle prompt_style = PromptStyle::webui;
   int64_t clip_skip = 0;                 // see TextEncoder
   int64_t batch_count = 1;               // images per class or prompt; with random_classes, images
   int64_t batch_size = 8;                // images sampled at once

@@ -196,11 +196,20 @@ PromptChunk PromptChunk::empty(int32_t padding_id) {
   return chunk;
 }
 
+std::string_view name_of(PromptStyle style) { return style == PromptStyle::webui ? "webui" : "plain"; }
+
+std::optional<PromptStyle> parse_prompt_style(std::string_view name) {
+  for (const PromptStyle style : {PromptStyle::webui, PromptStyle::plain})
+    if (name == name_of(style)) return style;
+  return std::nullopt;
+}
+
 std::vector<PromptChunk> tokenize_prompt(const ClipTokenizer& tokenizer, std::string_view prompt,
-                                         int32_t padding_id) {
+                                         PromptStyle style, int32_t padding_id) {
   check_prompt(prompt);
   std::vector<PromptChunk> chunks;
-  const std::vector<PromptSection> sections = parse_prompt(prompt);
+  std::vector<PromptSection> sections = {{{std::string(prompt), 1}}};
+  if (style == PromptStyle::webui) sections = parse_prompt(prompt);
   for (const PromptSection& section : sections) {
     const size_t before = chunks.size();
     size_t used = PromptChunk::kMaxTokens;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,12 @@ struct WeightedText {
 
 // What stands between two BREAKs. No text is empty and no two neighbours weigh the same.
 using PromptSection = std::vector<WeightedText>;
+
+// How brackets are read: as weights, or as they stand.
+enum class PromptStyle { webui, plain };
+
+std::string_view name_of(PromptStyle style);
+std::optional<PromptStyle> parse_prompt_style(std::string_view name);  // the inverse of name_of
 
 // Reads the weights that the stable-diffusion-webui's users write into a prompt; at least one section.
 //   (words)       weigh 1.1 times as much        [words]    weigh 1 / 1.1 as much
@@ -41,7 +48,7 @@ struct PromptChunk {
 // The chunks of a prompt: at least one, one or more for each section. Every weighted text is tokenized on its
 // own. padding_id: kEnd for most encoders, 0 for OpenCLIP's. Throws Error{usage} as check_prompt does.
 std::vector<PromptChunk> tokenize_prompt(const ClipTokenizer& tokenizer, std::string_view prompt,
-                                         int32_t padding_id);
+                                         PromptStyle style, int32_t padding_id);
 
 // Appends empty chunks until all prompts have as many as the longest, as one batch needs.
 void pad_to_longest(std::span<std::vector<PromptChunk>> prompts, int32_t padding_id);
