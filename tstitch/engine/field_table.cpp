@@ -1,0 +1,404 @@
+#include "tstitch/engine/field_table.h"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <utility>
+
+#include "tstitch/base/error.h"
+#include "tstitch/base/hash.h"
+#include "tstitch/base/join.h"
+#include "tstitch/condition/class_names.h"
+#include "tstitch/diffusion/solver.h"
+#include "tstitch/diffusion/trajectory.h"
+#include "tstitch/engine/field_values.h"
+#include "tstitch/engine/idle_options.h"
+#include "tstitch/io/npy.h"
+
+namespace tstitch {
+namespace {
+
+using nlohmann::json;
+using Models = std::span<const ModelInfo>;
+
+constexpr std::string_view kShares = "ratio,fractions,switch_step,switch,assignment,stage";
+
+// The member at the end of a path of members.
+template <auto First, auto... Rest>
+auto& reach(auto& object) {
+  if constexpr (sizeof...(Rest) == 0)
+    return object.*First;
+  else
+    return reach<Rest...>(object.*First);
+}
+
+Field row(std::string_view name, std::string_view flags, std::string_view group, std::string help,
+          Field rest) {
+  rest.name = name;
+  rest.flags = flags;
+  rest.group = group;
+  rest.help = std::move(help);
+  return rest;
+}
+
+// What stands in the options as it is said.
+template <auto... Path>
+Field member(std::string_view name, std::string_view flags, std::string_view group, std::string help,
+             Field rest = {}) {
+  Field field = row(name, flags, group, std::move(help), std::move(rest));
+  field.parse = [](const Field& self, const Texts& texts, SampleOptions& options, Models) {
+    read(self, texts, reach<Path...>(options));
+  };
+  field.print = [](const SampleOptions& options) { return value_of(reach<Path...>(options)); };
+  return field;
+}
+
+// The same of one that may be said several times, a value each.
+template <auto... Path>
+Field members(std::string_view name, std::string_view flags, std::string_view group, std::string help,
+              Field rest = {}) {
+  Field field = row(name, flags, group, std::move(help), std::move(rest));
+  field.form = Field::Form::values;
+  field.parse = [](const Field&, const Texts& texts, SampleOptions& options, Models) {
+    reach<Path...>(options) = texts;
+  };
+  field.print = [](const SampleOptions& options) { return value_of(reach<Path...>(options)); };
+  return field;
+}
+
+// Only another way to say what other fields print.
+json nothing(const SampleOptions&) { return {}; }
+
+json as_printed(const Field& field, const RunSpec& spec) { return field.print(spec.options); }
+
+json hash_of(const Tensor& tensor) {
+  if (!tensor) return {};
+  return hex(fnv1a(tensor.bytes(), static_cast<size_t>(tensor.elements() * size_of(tensor.dtype()))));
+}
+
+// "0.4" or "40%".
+double parse_share(const Field& field, const std::string& text) {
+  const bool percent = text.ends_with('%');
+  double share = 0;
+  read(field, percent ? text.substr(0, text.size() - 1) : text, share);
+  if (percent) share /= 100;
+  check(0 <= share && share <= 1, ErrorKind::usage, field.option(), " is ", printable(text),
+        ", expected 0 ... 1");
+  return share;
+}
+
+void parse_ratio(const Field& field, const Texts& texts, SampleOptions& options, Models models) {
+  const double ratio = parse_share(field, texts.at(0));
+  const size_t count = models.size();
+  check(count == 2, ErrorKind::usage, "--ratio shares a trajectory between two models, but there ",
+        count == 1 ? "is 1" : concat("are ", count), count > 2 ? ": use --fractions" : "");
+  options.fractions = {ratio, 1 - ratio};
+}
+
+// 53 bits, which JSON and every reader of it keep.
+uint64_t drawn_seed() {
+  std::random_device device;
+  return ((uint64_t{device()} << 32) | device()) >> 11;
+}
+
+void parse_seed(const Field& field, const Texts& texts, SampleOptions& options, Models) {
+  if (texts.at(0) == "-1") {
+    options.seed = drawn_seed();
+    return;
+  }
+  const char* last = texts[0].data() + texts[0].size();
+  const auto [end, error] = std::from_chars(texts[0].data(), last, options.seed);
+  check(error == std::errc() && end == last, ErrorKind::usage, field.option(), " is \"", printable(texts[0]),
+        "\", expected 0 ... 18446744073709551615, or -1 for one that is drawn");
+}
+
+// Numbers and names with commas between; no class name holds a comma.
+void parse_classes(const Field& field, const Texts& texts, SampleOptions& options, Models models) {
+  options.random_classes = texts.at(0) == "random";
+  if (options.random_classes) return;
+  const ClassNames names(models.back());
+  for (const std::string& part : split(texts[0])) {
+    const bool number = !part.empty() && part.find_first_not_of("-0123456789") == part.npos;
+    if (number)
+      read(field, part, options.classes.emplace_back());
+    else
+      options.classes.push_back(names.find(part));
+  }
+}
+
+json print_classes(const SampleOptions& options) {
+  return options.random_classes    ? json("random")
+         : options.classes.empty() ? json()
+                                   : json(join(options.classes, ","));
+}
+
+void parse_cfg_channels(const Field& field, const Texts& texts, SampleOptions& options, Models) {
+  options.cfg_channels = 0;
+  if (texts.at(0) != "all") read(field, texts[0], options.cfg_channels);
+}
+
+Tensor read_null_context(const std::string& text) {
+  if (text == "uniform") return {};
+  if (text == "zeros") {
+    Tensor zero({1}, DType::f32);
+    *zero.data<float>() = 0;
+    return zero;
+  }
+  check(text.ends_with(".npy"), ErrorKind::usage, "--uncond is \"", printable(text),
+        "\", expected uniform, zeros or a .npy file");
+  const Tensor token = read_npy(text);
+  return token.reshape({token.elements()});
+}
+
+json stage_texts(const std::vector<StageOptions>& stages, std::string (*text)(const StageOptions&)) {
+  json texts;
+  for (const StageOptions& stage : stages) texts.push_back(text(stage));
+  return texts;
+}
+
+}  // namespace
+
+std::vector<Field> make_fields() {
+  return {
+      members<&SampleOptions::models>(
+          "model", "-m,--model", kModels,
+          "A checkpoint (.safetensors, .pt, .ckpt, .bin), a folder of diffusers, or a demo model"
+          " (fashion-s, fashion-b, fashion-l); repeat it in order of use, small first. Default:"
+          " fashion-s, fashion-l",
+          {.common = true, .replaces = "small,large"}),
+      member<&SampleOptions::small>("small", "--small,--s-ckpt", kModels, "The first of two models",
+                                    {.replaces = "model"}),
+      member<&SampleOptions::large>("large", "--large,--xl-ckpt", kModels, "The second of two models",
+                                    {.replaces = "model"}),
+      member<&SampleOptions::weights>(
+          "weights", "--weights", kModels,
+          "Of training checkpoints: ema (their running average), model (what was trained), or auto:"
+          " ema where there is one. Default: auto",
+          {.neutral = "\"auto\""}),
+      member<&SampleOptions::prediction>(
+          "prediction", "--prediction", kModels,
+          "What the models were trained to predict: eps, v or x0. Default: as their files say; single"
+          " files of Stable Diffusion 2 say nothing and are taken for v"),
+      member<&SampleOptions::vae>(
+          "vae", "--vae", kModels,
+          "The autoencoder that makes pictures of latents: a file (AutoencoderKL or TAESD) or"
+          " diffusers' folder. Default: what comes with the last model"),
+
+      row("stage", "--stage", kModels,
+          "Instead of shares, one for each stage in order of use: model=PATH (else the --model of the same"
+          " number), share=F or until=STEP (the last stage takes the rest), cfg=S, cfg-interval=LOW:HIGH"
+          " (the steps that are guided, as shares of all), negative=TEXT; commas between, a value with a"
+          " comma in double quotes",
+          {.form = Field::Form::values,
+           .replaces = "ratio,fractions,switch_step,switch",
+           .parse =
+               [](const Field&, const Texts& texts, SampleOptions& o, Models) {
+                 for (const std::string& text : texts) o.stages.push_back(parse_stage(text));
+               },
+           .print = [](const SampleOptions& o) { return stage_texts(o.stages, to_string); },
+           .identity = [](const Field&,
+                          const RunSpec& spec) { return stage_texts(spec.options.stages, settings_of); },
+           .label = "Stages"}),
+
+      row("ratio", "--ratio", kTrajectory,
+          "Share of the trajectory given to the first of two models, 0 ... 1 or in percent. Default: 0.4",
+          {.common = true,
+           .replaces = kShares,
+           .parse = parse_ratio,
+           .print =
+               [](const SampleOptions& o) {
+                 return o.stages.empty() && o.fractions.size() == 2 ? json(o.fractions[0]) : json();
+               }}),
+      row("fractions", "--fractions,--three-combo", kTrajectory,
+          "Shares of all the models, sum 1: 0.4,0.2,0.4",
+          {.replaces = kShares,
+           .parse = [](const Field& self, const Texts& texts, SampleOptions& o,
+                       Models) { read(self, texts, o.fractions); },
+           .print =
+               [](const SampleOptions& o) {
+                 return o.stages.empty() && o.fractions.size() != 2 ? value_of(o.fractions) : json();
+               }}),
+      row("switch_step", "--switch-step", kTrajectory,
+          "Instead: the step after which the next model takes over, one for each switch",
+          {.replaces = kShares,
+           .parse = [](const Field& self, const Texts& texts, SampleOptions& o,
+                       Models) { read(self, texts, o.switch_steps); },
+           .print =
+               [](const SampleOptions& o) { return o.stages.empty() ? value_of(o.switch_steps) : json(); }}),
+      row("switch", "--switch", kTrajectory,
+          "share, or auto: every image leaves the first of two models by itself, see docs/adaptive.md."
+          " Default: share",
+          {.replaces = kShares,
+           .parse =
+               [](const Field&, const Texts& texts, SampleOptions& o, Models) {
+                 check(texts.at(0) == "share" || texts[0] == "auto", ErrorKind::usage, "--switch is \"",
+                       printable(texts[0]), "\", expected share or auto");
+                 o.adaptive = texts[0] == "auto";
+               },
+           .print = [](const SampleOptions& o) { return o.adaptive ? json("auto") : json(); },
+           .neutral = "\"share\""}),
+      member<&SampleOptions::switch_threshold>(
+          "switch_threshold", "--switch-threshold", kTrajectory,
+          "How far details of an image stand out of the noise before --switch auto changes its model."
+          " Default: (1 + cfg scale) / 80, 40 % of the steps of the demo family",
+          {.idle = no_adaptive}),
+      row("assignment", "", kTrajectory, "",
+          {.replaces = "ratio,fractions,switch_step,switch",
+           .parse = [](const Field&, const Texts& texts, SampleOptions& o,
+                       Models) { o.assignment = parse_assignment(texts.at(0)); },
+           .print =
+               [](const SampleOptions& o) {
+                 return o.assignment.empty() ? json() : json(format_assignment(o.assignment));
+               }}),
+      member<&SampleOptions::switch_rule>(
+          "switch_rule", "--switch-rule", kTrajectory,
+          "How a share becomes steps: dit, ldm, step, lcm (the reference's own comparisons) or round"
+          " (the paper's text). Default: the model's, dit for a DiT",
+          {.idle = no_shares}),
+      member<&SampleOptions::sampler>("sampler", "--sampler,--sampling-method,--solver", kTrajectory,
+                                      "One of: " + solver_names() + ". Default: the model's, ddim for a DiT",
+                                      {.common = true, .identity = as_printed}),
+      member<&SampleOptions::steps>(
+          "steps", "--steps,--num-sampling-steps", kTrajectory,
+          "Number of steps; with the spacing respaced also per section \"A,B,C\", or \"ddimN\"."
+          " Default: 50",
+          {.common = true}),
+      member<&SampleOptions::spacing, &SpacingOptions::sigmas>(
+          "scheduler", "--scheduler", kTrajectory,
+          "How the noise falls: " + sigma_spacing_names() + ". Default: discrete, as the timesteps say",
+          {.label = "Schedule type", .neutral = "\"discrete\""}),
+      member<&SampleOptions::spacing, &SpacingOptions::spacing>(
+          "spacing", "--spacing", kTrajectory,
+          "Which timesteps: " + spacing_names() + ". Default: the sampler's, see docs/solvers.md",
+          {.label = "Spacing"}),
+      member<&SampleOptions::eta>("eta", "--eta", kTrajectory,
+                                  "Noise of DDIM, 0 ... 1. Default: the model's, 0 for a DiT",
+                                  {.idle = no_eta, .identity = as_printed, .label = "Eta", .neutral = "0.0"}),
+      member<&SampleOptions::solver_reset>(
+          "solver_reset", "--solver-reset", kTrajectory,
+          "Multistep samplers forget the steps of the model before when the next takes over",
+          {.form = Field::Form::flag,
+           .idle = no_multistep,
+           .identity = as_printed,
+           .label = "Solver reset",
+           .neutral = "false"}),
+      member<&SampleOptions::cfg_scale>(
+          "cfg_scale", "--cfg-scale", kTrajectory,
+          "Classifier-free guidance, 1 = none. Default: the model's, 4 for a DiT",
+          {.common = true, .idle = no_stage_takes_it, .identity = as_printed, .label = "CFG scale"}),
+      row("cfg_channels", "--cfg-channels", kTrajectory,
+          "Guided latent channels, from the first: a number or all. Default: 3 of 4, as Meta's DiT code",
+          {.parse = parse_cfg_channels,
+           .print = [](const SampleOptions& o) { return value_of(o.cfg_channels); },
+           .idle = no_guidance,
+           .identity = as_printed,
+           .label = "CFG channels"}),
+
+      row("class", "--class,--classes", kImages,
+          "Class numbers or names, one image each (207,otter), or random. Default: eight of ImageNet, or"
+          " every class of the model",
+          {.common = true, .replaces = "num_fid_samples", .parse = parse_classes, .print = print_classes}),
+      members<&SampleOptions::prompts>(
+          "prompt", "-p,--prompt", kImages,
+          "What to draw, for models of text; repeat it for one image each. (word:1.2) weighs a word",
+          {.common = true, .may_be_empty = true, .identity = as_printed}),
+      member<&SampleOptions::negative_prompt>(
+          "negative_prompt", "-n,--negative-prompt", kImages, "What guidance leads away from",
+          {.common = true, .may_be_empty = true, .idle = no_negative_prompt, .identity = as_printed}),
+      member<&SampleOptions::prompt_style>(
+          "prompt_style", "--prompt-style", kImages,
+          "How brackets in prompts are read: webui, (word:1.2) and "
+          "[word] as weights and BREAK as a break,"
+          " or plain, as they stand. Default: webui",
+          {.idle = no_text, .identity = as_printed, .label = "Prompt style", .neutral = "\"webui\""}),
+      member<&SampleOptions::clip_skip>(
+          "clip_skip", "--clip-skip", kImages,
+          "Which layer of the text encoder answers, counted from the last, 1. Default: as trained",
+          {.idle = no_text, .identity = as_printed, .label = "Clip skip", .neutral = "0"}),
+      row("uncond", "--uncond", kImages,
+          "What stands for no class where the model has no row for it (LDM): uniform, random numbers as in"
+          " the reference, zeros, or a .npy of one token. Default: uniform",
+          {.parse =
+               [](const Field&, const Texts& texts, SampleOptions& o, Models) {
+                 o.files.null_context = texts.at(0);
+                 o.null_context = read_null_context(texts[0]);
+               },
+           .print = [](const SampleOptions& o) { return value_of(o.files.null_context); },
+           .idle = no_context,
+           .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.null_context); },
+           .label = "Uncond"}),
+      member<&SampleOptions::batch_count>("batch_count", "-b,--batch-count", kImages,
+                                          "Images per class or prompt; of --class random, images. Default: 1",
+                                          {.common = true, .replaces = "num_fid_samples"}),
+      row("num_fid_samples", "--num-fid-samples", kImages, "The same as --class random -b N",
+          {.replaces = "class,batch_count",
+           .parse =
+               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
+                 o.random_classes = true;
+                 read(self, texts.at(0), o.batch_count);
+               },
+           .print = nothing}),
+      member<&SampleOptions::batch_size>("batch_size", "--batch-size,--per-proc-batch-size", kImages,
+                                         "Images sampled at once. Default: 8"),
+      row("seed", "-s,--seed,--global-seed", kImages,
+          "Seed of the noise of the first image, from which those of the others follow; -1 draws one."
+          " Default: 0",
+          {.common = true,
+           .parse = parse_seed,
+           .print = [](const SampleOptions& o) { return json(o.seed); },
+           .idle = nothing_drawn,
+           .identity = as_printed,
+           .label = "Seed"}),
+      member<&SampleOptions::rng>(
+          "rng", "--rng", kImages,
+          "Source of the noise: philox, or torch and torch-cuda, which give image i what torch.randn"
+          " gives on that device after manual_seed(seed + i). Default: philox",
+          {.idle = nothing_drawn, .identity = as_printed, .label = "RNG"}),
+      member<&SampleOptions::width>("width", "-W,--width", kImages, "Width in pixels. Default: the model's",
+                                    {.common = true, .replaces = "image_size"}),
+      member<&SampleOptions::height>("height", "-H,--height", kImages,
+                                     "Height in pixels. Default: the model's",
+                                     {.common = true, .replaces = "image_size"}),
+      row("image_size", "--image-size", kImages, "Width and height",
+          {.replaces = "width,height",
+           .parse =
+               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
+                 read(self, texts.at(0), o.width);
+                 o.height = o.width;
+               },
+           .print = nothing}),
+      member<&SampleOptions::files, &SampleOptions::Files::init_image>(
+          "init_image", "-i,--init-image", kImages,
+          "Start from this picture (.png) instead of noise; scaled and cut to --width and --height",
+          {.common = true,
+           .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.init_image); },
+           .label = "Init image"}),
+      row("strength", "--strength", kTrajectory,
+          "How much of the trajectory the initial picture passes, more than 0 ... 1. Default: 0.75",
+          {.parse = [](const Field& self, const Texts& texts, SampleOptions& o,
+                       Models) { read(self, texts.at(0), o.strength); },
+           .print = [](const SampleOptions& o) { return o.init_image ? json(o.strength) : json(); },
+           .idle = no_init_image,
+           .label = "Denoising strength"}),
+      member<&SampleOptions::files, &SampleOptions::Files::init_latent>(
+          "init_latent", "--init-latent", kImages, "Start from these latents: .npy, (N,C,H,W)",
+          {.identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.given.initial); },
+           .label = "Init latent"}),
+      member<&SampleOptions::files, &SampleOptions::Files::noise>(
+          "noise", "--noise", kImages, "Use this noise at the steps: .npy, (steps,N,C,H,W)",
+          {.idle = no_step_noise,
+           .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.given.steps); },
+           .label = "Noise"}),
+
+      member<&SampleOptions::backend, &BackendOptions::device>("device", "--device", kRun,
+                                                               "cpu or reference. Default: cpu"),
+      member<&SampleOptions::backend, &BackendOptions::dtype>(
+          "dtype", "--dtype", kRun,
+          "f32, bf16, or auto: bf16 where the processor computes it. Default: auto"),
+      member<&SampleOptions::backend, &BackendOptions::threads>(
+          "threads", "-t,--threads", kRun,
+          concat("Threads, 1 ... ", kMostThreads, ", 0 = all processors. Default: 0")),
+  };
+}
+
+}  // namespace tstitch

@@ -1,0 +1,108 @@
+// The values of fields as texts and as JSON, by their types.
+#pragma once
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tstitch/base/error.h"
+#include "tstitch/diffusion/switch_rule.h"
+#include "tstitch/diffusion/timesteps.h"
+#include "tstitch/engine/fields.h"
+#include "tstitch/text/prompt.h"
+
+namespace tstitch {
+
+template <class Value>
+concept Number = std::is_arithmetic_v<Value>;
+
+inline void read(const Field&, const std::string& text, std::string& value) { value = text; }
+
+inline void read(const Field&, const std::string& text, bool& value) { value = text == "true"; }
+
+template <Number Value>
+void read(const Field& field, const std::string& text, Value& value) {
+  const char* last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, value);
+  check(error == std::errc() && end == last, ErrorKind::usage, field.option(), " is \"", printable(text),
+        "\", expected ", std::is_floating_point_v<Value> ? "a number" : "a whole number");
+}
+
+template <class Name>
+void read_name(const Field& field, const std::string& text, Name& value, std::optional<Name> parsed,
+               const std::string& names) {
+  check(parsed.has_value(), ErrorKind::usage, field.option(), " \"", printable(text),
+        "\" is not known, expected one of: ", names);
+  value = *parsed;
+}
+inline void read(const Field& field, const std::string& text, SwitchRule& value) {
+  read_name(field, text, value, parse_switch_rule(text), "dit, ldm, step, lcm, round");
+}
+inline void read(const Field& field, const std::string& text, Spacing& value) {
+  read_name(field, text, value, parse_spacing(text), spacing_names());
+}
+inline void read(const Field& field, const std::string& text, PromptStyle& value) {
+  read_name(field, text, value, parse_prompt_style(text), "webui, plain");
+}
+inline void read(const Field& field, const std::string& text, SigmaSpacing& value) {
+  read_name(field, text, value, parse_sigma_spacing(text), sigma_spacing_names());
+}
+
+template <class Value>
+void read(const Field& field, const std::string& text, std::optional<Value>& value) {
+  read(field, text, value.emplace());
+}
+
+inline std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    std::string part = text.substr(begin, end - begin);
+    part.erase(0, part.find_first_not_of(' '));
+    part.erase(part.find_last_not_of(' ') + 1);
+    parts.push_back(part);
+    begin = end + 1;
+  }
+  return parts;
+}
+
+template <class Value>
+void read(const Field& field, const Texts& texts, Value& value) {
+  read(field, texts.at(0), value);
+}
+template <class Value>
+void read(const Field& field, const Texts& texts, std::vector<Value>& values) {
+  values.clear();
+  for (const std::string& text : texts)
+    for (const std::string& part : split(text)) read(field, part, values.emplace_back());
+}
+
+// The shortest that reads back as the same.
+inline std::string number_text(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+inline nlohmann::json value_of(std::string_view value) {
+  return value.empty() ? nlohmann::json() : nlohmann::json(value);
+}
+template <Number Value>
+nlohmann::json value_of(Value value) {
+  return value;
+}
+inline nlohmann::json value_of(SwitchRule rule) { return name_of(rule); }
+inline nlohmann::json value_of(Spacing spacing) { return name_of(spacing); }
+inline nlohmann::json value_of(SigmaSpacing spacing) { return name_of(spacing); }
+inline nlohmann::json value_of(PromptStyle style) { return name_of(style); }
+template <class Value>
+nlohmann::json value_of(const std::optional<Value>& value) {
+  return value ? value_of(*value) : nlohmann::json();
+}
+template <class Value>
+nlohmann::json value_of(const std::vector<Value>& values) {
+  return values.empty() ? nlohmann::json() : nlohmann::json(values);
+}
+
+}  // namespace tstitch

@@ -1,0 +1,87 @@
+#include "tstitch/engine/idle_options.h"
+
+#include <algorithm>
+
+#include "tstitch/base/error.h"
+#include "tstitch/diffusion/solver.h"
+
+namespace tstitch {
+
+using Models = std::span<const ModelInfo>;
+
+namespace {
+
+std::string unless(bool effective, std::string reason) { return effective ? "" : std::move(reason); }
+
+}  // namespace
+
+std::string no_eta(const RunSpec& spec, Models) {
+  return unless(traits_of(spec.options.sampler).eta,
+                concat("it is for ddim, and the sampler is ", spec.options.sampler));
+}
+
+std::string no_multistep(const RunSpec& spec, Models models) {
+  if (models.size() == 1) return "it is for several models, and there is one";
+  return unless(traits_of(spec.options.sampler).multistep,
+                concat("it is for multistep samplers, and ", spec.options.sampler, " is none"));
+}
+
+std::string no_step_noise(const RunSpec& spec, Models) {
+  return unless(spec.draws_noise(),
+                concat("it is the noise of the steps, and ", spec.options.sampler,
+                       spec.options.sampler == "ddim" ? " with --eta 0" : "", " adds none"));
+}
+
+std::string nothing_drawn(const RunSpec& spec, Models models) {
+  const bool drawn = !spec.options.given.initial || (spec.draws_noise() && !spec.options.given.steps) ||
+                     spec.options.random_classes ||
+                     (models.back().condition.kind == ConditionKind::class_tokens && spec.guided() &&
+                      !spec.options.null_context);
+  return unless(drawn, "all noise is given");
+}
+
+std::string no_shares(const RunSpec& spec, Models models) {
+  if (models.size() == 1) return "it is for several models, and there is one";
+  return unless(!spec.options.fractions.empty(), spec.switch_threshold
+                                                     ? "with --switch auto every image decides by itself"
+                                                     : "it makes steps of shares, and the steps are named");
+}
+
+std::string no_guidance(const RunSpec& spec, Models) {
+  return unless(spec.guided(), "it is for guidance, and --cfg-scale is 1");
+}
+
+std::string no_stage_takes_it(const RunSpec& spec, Models) {
+  const auto& stages = spec.options.stages;
+  return unless(stages.empty() || !std::ranges::all_of(
+                                      stages, [](const StageOptions& s) { return s.cfg_scale.has_value(); }),
+                "every --stage says its own cfg=");
+}
+
+std::string no_text(const RunSpec& spec, Models models) {
+  return unless(!spec.options.prompts.empty(),
+                concat("it is for models of text, and ", models.back().name, " draws classes"));
+}
+
+std::string no_negative_prompt(const RunSpec& spec, Models models) {
+  const std::string reason = no_text(spec, models);
+  return reason.empty() ? no_guidance(spec, models) : reason;
+}
+
+std::string no_context(const RunSpec& spec, Models models) {
+  if (models.back().condition.kind == ConditionKind::class_tokens)
+    return spec.guided() ? "" : "it is for guidance, and --cfg-scale is 1";
+  return concat("it is for models whose classes are tokens of context with none for \"no class\" (LDM), and ",
+                models.back().name, " is not one");
+}
+
+std::string no_init_image(const RunSpec& spec, Models) {
+  return unless(static_cast<bool>(spec.options.init_image),
+                "it says how far to leave an initial picture: name one with --init-image");
+}
+
+std::string no_adaptive(const RunSpec& spec, Models) {
+  return unless(spec.switch_threshold.has_value(), "it is for --switch auto, which was not given");
+}
+
+}  // namespace tstitch

@@ -1,0 +1,24 @@
+// Why an option has no effect on a run: "it is for ddim, and the sampler is euler"; "" where it has one.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "tstitch/engine/run_spec.h"
+
+namespace tstitch {
+
+std::string no_eta(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_multistep(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_step_noise(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string nothing_drawn(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_shares(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_guidance(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_stage_takes_it(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_text(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_negative_prompt(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_context(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_init_image(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_adaptive(const RunSpec& spec, std::span<const ModelInfo> models);
+
+}  // namespace tstitch
