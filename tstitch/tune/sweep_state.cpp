@@ -182,12 +182,16 @@ std::string SweepState::kept() const {
 void SweepState::finish(const Curve& curve, const std::string& title, const Image& picture,
                         const PngText& text) {
   const std::string stem = stem_of(output_);
-  write_png(output_, picture, text);
-  write_file(stem + ".json", to_json(curve));
-  write_file(stem + ".csv", to_csv(curve));
+  AtomicFiles files;
+  files.add(output_, encode_png(picture, text));
+  files.add(stem + ".json", to_json(curve));
+  files.add(stem + ".csv", to_csv(curve));
   for (const Metric metric : metrics_)
-    for (const char* ending : {".svg", ".png"})
-      write_chart(concat(stem, '-', name_of(metric), ending), chart_of(curve, metric, title));
+    for (const char* ending : {".svg", ".png"}) {
+      const std::string chart = concat(stem, '-', name_of(metric), ending);
+      files.add(chart, encode_chart(chart, chart_of(curve, metric, title)));
+    }
+  files.commit();
   // The curve last: who is killed before continues a sweep that has nothing left to do. Anything else in the
   // folder is somebody's and stays.
   std::error_code ignored;
