@@ -57,8 +57,8 @@ std::vector<size_t> spread(size_t count, size_t most) {
 }
 
 std::string settings(const RunSpec& spec) {
-  return concat(spec.options.sampler, ", ", spec.trajectory.size(), " steps, cfg ", *spec.options.cfg_scale, ", seed ",
-                spec.options.seed);
+  return concat(spec.options.sampler, ", ", spec.trajectory.size(), " steps, cfg ", *spec.options.cfg_scale,
+                ", seed ", spec.options.seed);
 }
 
 template <class At>  // StepSpectrum, StepSimilarity
@@ -233,6 +233,8 @@ int spectrum_command(const Arguments& a) {
 int similarity_command(const Arguments& a) {
   const Asked asked = read_asked(a.said);
   const std::vector<ModelInfo>& infos = asked.models;
+  check(asked.options.fractions.empty() && asked.options.switch_steps.empty(), ErrorKind::usage,
+        "similarity lets each model take all steps: a --stage with share= or until= has no effect");
   check(infos.size() >= 2, ErrorKind::usage, "similarity is between two models or more, but there is 1");
   const RunSpec spec = make_run_spec(infos, asked.options);
   std::vector<RunSpec> alone;  // each model drives once

@@ -69,9 +69,11 @@ void check_only_process(const std::string& command) {
         " were started (", rank.source, "): start it without the launcher, or unset these");
 }
 
-Asked read_asked(const Said& said) {
-  Asked asked{.models = read_models(parse_models(said)), .options = {}};
-  asked.options = parse_options(said, asked.models);
+Asked read_asked(const Said& said, const Said& before) {
+  check_exclusive(said);
+  const Said all = merged(before, said);
+  Asked asked{.models = read_models(parse_models(all)), .options = {}};
+  asked.options = parse_options(all, asked.models);
   return asked;
 }
 

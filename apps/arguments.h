@@ -24,10 +24,6 @@ struct Arguments {
 // The fields of a run but for these, and what all commands that sample understand beside them.
 void add_run_options(CLI::App& command, Arguments& arguments,
                      std::initializer_list<std::string_view> without);
-// What only some take: who serves which step, and what only single runs have.
-inline constexpr std::string_view kShareFields[] = {"ratio", "fractions", "switch_step", "switch",
-                                                    "switch_threshold"};
-
 // What is measured, of `eval` and `sweep`.
 void add_measure_options(CLI::App& command, MeasureOptions& options);
 
@@ -41,8 +37,9 @@ struct Asked {
   SampleOptions options;
 };
 
-// Throws Error{usage} for values that contradict each other.
-Asked read_asked(const Said& said);
+// before: what a picture or a plan says where the user is silent. Throws Error{usage} for values that
+// contradict each other.
+Asked read_asked(const Said& said, const Said& before = {});
 
 // What the shared options read.
 CommandFiles inputs_of(const Asked& asked);

@@ -29,14 +29,14 @@ struct SampleArguments : Arguments, ChooseArguments {
   bool talks() const { return !json && !quiet; }
 };
 
-// What was said, and what a plan or a picture's own words say where it is silent.
-Said all_said(const SampleArguments& a, const std::optional<ChosenTrajectory>& plan) {
-  Said said = plan ? with_choice(a.said, *plan) : a.said;
-  if (a.like.empty()) return said;
+// What a plan says where the user is silent, and a picture where both are.
+Said said_before(const SampleArguments& a, const std::optional<ChosenTrajectory>& plan) {
+  const Said planned = plan ? with_choice(a.said, *plan) : Said();
+  if (a.like.empty()) return planned;
   Said like = read_png_options(a.like);
   if (!a.budget.empty())
     for (const std::string_view shares : kShareFields) like.erase(std::string(shares));
-  return merged(like, said);
+  return merged(like, planned);
 }
 
 // Decides where pictures go; nowhere when only latents are wanted, or can be had in a dry run.
@@ -68,6 +68,8 @@ void check_company(const SampleArguments& a, const RunSpec& spec, const Rank& ra
          "--save-latent keeps the latents of all images: it goes with neither --resume nor several ranks");
   refuse(a.dry_run && (a.resume || !a.save_latent.empty() || a.no_metadata),
          "--dry-run samples nothing: it goes with neither --resume nor --save-latent nor --no-metadata");
+  refuse(a.no_metadata && (a.output.ends_with(".npz") || (a.output.empty() && !a.save_latent.empty())),
+         "--no-metadata is about .png files, of which this run writes none");
   refuse(a.verbose && !a.talks(), "--verbose prints the steps, which --quiet and --json leave out");
   refuse(a.dry_run && spec.switch_threshold.has_value(),
          "--dry-run: how long --switch auto takes is only known once the images have been sampled");
@@ -126,18 +128,20 @@ int print_estimate(const SampleArguments& a, const RunSpec& spec, Engine& engine
 int sample_command(const SampleArguments& a) {
   std::optional<ChosenTrajectory> choice;
   if (!a.plan.empty()) choice = read_chosen_trajectory(a.plan);
+  const Said before = said_before(a, choice);
   std::optional<Goal> goal;
-  if (!a.budget.empty()) goal = goal_of(a, a.said);
-  const Asked asked = read_asked(all_said(a, choice));
+  if (!a.budget.empty()) goal = goal_of(a, merged(before, a.said));
+  const Asked asked = read_asked(a.said, before);
   const std::vector<ModelInfo>& infos = asked.models;
   if (goal) {
     check(infos.size() >= 2, ErrorKind::usage,
           "--budget chooses among the trajectories of two models or more");
     check_no_shares(asked.options, "--budget");
   }
+  if (choice) check_models(infos, *choice);
   // With a budget it is only known who serves which step once the models have been timed.
   RunSpec spec = goal ? spec_of_all(infos, asked.options) : make_run_spec(infos, asked.options);
-  if (choice) check_chosen(spec, infos, *choice);
+  if (choice) check_chosen(spec, *choice);
   check_effective(a.said, spec, infos);
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
   check_company(a, spec, rank);

@@ -18,6 +18,11 @@ struct Foreign {
   std::string_view theirs, ours;
 };
 constexpr Foreign kForeign[] = {{"--num-inference-steps", "--steps"},
+                                {"--num-steps", "--steps"},
+                                {"--n-steps", "--steps"},
+                                {"--ddim-eta", "--eta"},
+                                {"--model-path", "--model"},
+                                {"--threshold", "--switch-threshold"},
                                 {"--ddim-steps", "--steps"},
                                 {"--sample-steps", "--steps"},
                                 {"--guidance-scale", "--cfg-scale"},
@@ -53,16 +58,12 @@ bool has(const CLI::App& command, std::string_view option) {
   return std::ranges::count(long_names(command), option) > 0;
 }
 
-// The option of the command that is written most alike; "" where none is.
-std::string written_alike(const CLI::App& command, const std::string& option) {
-  constexpr size_t kMostSlips = 2;
-  std::string best;
-  size_t least = kMostSlips + 1;
-  for (const std::string& name : long_names(command)) {
-    const size_t slips = name.starts_with(option) ? 1 : edit_distance(name, option);
-    if (slips < least) best = name, least = slips;
-  }
-  return best;
+// The option of the command that begins so; "" where none does.
+std::string begun_alike(const CLI::App& command, const std::string& option) {
+  const std::vector<std::string> names = long_names(command);
+  const auto name =
+      std::ranges::find_if(names, [&](const std::string& one) { return one.starts_with(option); });
+  return name == names.end() ? "" : *name;
 }
 
 std::vector<std::string> commands_with(const CLI::App& program, const std::string& option) {
@@ -84,11 +85,19 @@ std::string unexpected(const CLI::App& program, const CLI::App& command, const s
   const auto foreign = std::ranges::find(kForeign, option, &Foreign::theirs);
   if (foreign != std::end(kForeign) && has(command, foreign->ours))
     return concat(start, ": it is ", foreign->ours, " here", help);
-  if (const auto commands = commands_with(program, option); !commands.empty())
+  std::string meant = begun_alike(command, option);
+  if (const auto commands = commands_with(program, option); meant.empty() && !commands.empty())
     return concat(start, ": it is one of tstitch ", join(commands), help);
-  if (const std::string alike = written_alike(command, option); !alike.empty())
-    return concat(start, ": did you mean ", alike, "?", help);
-  return start + help;
+  if (meant.empty()) meant = written_alike(option, long_names(command));
+  return concat(start, meant.empty() ? "" : concat(": did you mean ", meant, "?"), help);
+}
+
+std::string written_alike(const std::string& word, const std::vector<std::string>& words) {
+  std::string best;
+  size_t least = (word.size() > 8 ? 2 : 1) + 1;
+  for (const std::string& one : words)
+    if (const size_t slips = edit_distance(one, word); slips < least) best = one, least = slips;
+  return best;
 }
 
 }  // namespace tstitch

@@ -122,6 +122,7 @@ int sweep_command(const SweepArguments& a) {
     if (!result) return report_interrupted(state.kept());
     auto text = png_text(first, infos, -1);
     text.insert(text.begin(), {"Title", sweep.title()});
+    std::erase_if(text, [](const auto& one) { return one.first == kOptionsKeyword; });  // it is of many runs
     state.finish(result->curve, sweep.title(), draw(result->figure), text);
   } catch (const Interrupted&) {
     return report_interrupted(state.kept());

@@ -19,6 +19,7 @@
 #include "apps/printing.h"
 #include "apps/suggest.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/base/version.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/io/truncation_guard.h"
@@ -135,11 +136,12 @@ int run_program(int argc, char** argv) {
       {"convert", add_convert_command(program)}};
   add_help_levels(program);
   if (words.size() > 1 && words[1][0] != '-') {
-    const auto known = [&](const auto& command) { return std::string(words[1]) == command.first; };
-    check(std::ranges::any_of(commands, known), ErrorKind::usage, "there is no command \"",
-          printable(words[1]),
-          "\", expected sample, pack, sweep, plan, chart, eval, analyze, inspect or convert (see tstitch "
-          "--help)");
+    std::vector<std::string> names;
+    for (const auto& [name, command] : commands) names.push_back(name);
+    const std::string alike = written_alike(words[1], names);
+    check(std::ranges::count(names, words[1]) > 0, ErrorKind::usage, "there is no command \"",
+          printable(words[1]), "\", expected ", join(names),
+          alike.empty() ? "" : concat(": did you mean ", alike, "?"), " (see tstitch --help)");
   }
   try {
     program.parse(with_dashes(program, words));

@@ -53,6 +53,53 @@ TEST_F(Repeat, AGridIsMadeAgainAsItWas) {
   EXPECT_NE(pixels("other.png"), pixels("grid.png"));
 }
 
+TEST_F(Repeat, BytesDoNotDependOnBatchesAndThreads) {
+  const Arguments base = {"sample", "--class", "1,2,3", "--steps", "3"};
+  for (const auto& [folder, batch, threads] : {std::tuple{"a/", "1", "1"}, {"b/", "3", "2"}}) {
+    Arguments all = base;
+    for (const char* text : {"--batch-size", batch, "-t", threads, "-o", folder}) all.push_back(text);
+    expect_done(all);
+  }
+  for (const char* name : {"000000.png", "000002.png"})
+    EXPECT_EQ(read(path("a") / name), read(path("b") / name));
+}
+
+TEST_F(Repeat, WhatIsSaidCountsInsteadOfWhatThePictureSays) {
+  const auto made = [&](const std::string& like, Arguments more) {
+    more.insert(more.begin(), {"sample", "--like", like, "-o", "x.png", "--json"});
+    const Outcome outcome = run(more);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return nlohmann::json::parse(outcome.code == 0 ? outcome.out : "{}");
+  };
+  expect_done({"sample", "--small", "fashion-s", "--large", "fashion-b", "--steps", "4", "--class", "1", "-o",
+               "pair.png"});
+  EXPECT_EQ(made("pair.png", {})["models"][1]["name"], "fashion-b");
+  EXPECT_EQ(made("pair.png", {"-m", "fashion-l"})["trajectory"]["assignment"], "0*4");
+  expect_done({"sample", "--switch", "auto", "--steps", "4", "--class", "1", "-o", "auto.png"});
+  EXPECT_EQ(made("auto.png", {"--ratio", "0.5"})["trajectory"]["assignment"], "0*2 1*2");
+  expect_done({"sample", "--steps", "4", "--class", "1", "--stage", "share=0.5,cfg=1", "--stage", "cfg=3",
+               "-o", "stages.png"});
+  EXPECT_EQ(made("stages.png", {})["trajectory"]["assignment"], "0*2 1*2");
+  const auto other = made("stages.png", {"--ratio", "0.25", "-m", "fashion-b", "-m", "fashion-l"});
+  EXPECT_EQ(other["trajectory"]["assignment"], "0*1 1*3");
+  EXPECT_EQ(other["models"][0]["name"], "fashion-b [cfg=1]");
+  EXPECT_EQ(made("stages.png", {"--budget", "1h"})["models"][0]["evaluations"], 0);
+  // Of several given latents none is one picture's.
+  expect_done({"sample", "--class", "1,2", "--steps", "2", "--save-latent", "l.npy"});
+  expect_done({"sample", "--class", "1,2", "--steps", "2", "--init-latent", "l.npy", "-o", "given/"});
+  expect_refused(3, {"does not say how"}, {"sample", "--like", "given/000001.png"});
+}
+
+TEST_F(Repeat, HostileWordsInAPictureAreRefused) {
+  expect_done({"sample", "--class", "1", "--steps", "2", "-o", "a.png"});
+  const Image image = read_png(path("a.png").string());
+  for (const char* text : {"{", "[]", "{\"switch\": []}", "{\"seed\": []}", "{\"steps\": null}",
+                           "{\"odd\": 1}", "{\"stage\": \"cfg=1\"}", "{\"solver_reset\": \"yes\"}"}) {
+    write_png(path("e.png").string(), image, {{"tstitch", text}});
+    expect_refused(3, {"e.png"}, {"sample", "--like", "e.png", "-o", "o.png"});
+  }
+}
+
 TEST_F(Repeat, InitialPicturesAndStrengthsAreSaid) {
   expect_done({"sample", "--class", "5", "--steps", "3", "-o", "start.png"});
   expect_done(
@@ -96,6 +143,22 @@ TEST_F(Repeat, PlansCarryWhatTheyWereMadeFor) {
                  {"sample", "--plan", "p.json", "-i", "start.png", "--strength", "0.5"});
   expect_refused(2, {"--sampler euler, not ddim"},
                  {"sample", "--plan", "p.json", "-i", "start.png", "--sampler", "ddim"});
+
+  // Words in a plan that are none of a trajectory, or that contradict it.
+  auto broken = nlohmann::json::parse(read(path("p.json")));
+  broken["options"]["class"] = "1";
+  std::ofstream(path("q.json")) << broken;
+  expect_refused(3, {"q.json", "\"class\""},
+                 {"sample", "--plan", "q.json", "-i", "start.png", "--class", "2"});
+  broken["options"].erase("class");
+  broken["options"].erase("assignment");
+  std::ofstream(path("q.json")) << broken;
+  expect_refused(2, {"for other steps"}, {"sample", "--plan", "q.json", "-i", "start.png"});
+  // Stages are part of it.
+  expect_done({"plan", "--speedup", "1.1", "--steps", "4", "-b", "1", "--class", "1", "--stage", "cfg=1",
+               "--stage", "cfg=3", "-o", "s.json"});
+  expect_done({"sample", "--plan", "s.json", "--class", "1", "-o", "s.png"});
+  expect_refused(2, {"excludes"}, {"sample", "--plan", "s.json", "--stage", "share=0.5", "--stage", "cfg=3"});
 
   // Plans of the version before said less.
   auto plan = nlohmann::json::parse(read(path("p.json")));

@@ -48,7 +48,10 @@ TEST(Fields, WhatIsPrintedIsReadAgain) {
       {{"switch_step", {"5"}}, {"spacing", {"trailing"}}, {"seed", {"18446744073709551615"}}},
       {{"switch", {"auto"}}, {"switch_threshold", {"0.25"}}, {"class", {"random"}}, {"rng", {"torch"}}},
       {{"assignment", {"0*3 1*2"}}, {"steps", {"5"}}, {"image_size", {"128"}}, {"eta", {"0.3"}}},
-      {{"num_fid_samples", {"5"}}, {"solver_reset", {"true"}}, {"cfg_channels", {"all"}}}};
+      {{"num_fid_samples", {"5"}}, {"solver_reset", {"true"}}, {"cfg_channels", {"all"}}},
+      {{"small", {"a"}}, {"large", {"b"}}, {"cfg_scale", {"0"}}},
+      {{"stage", {"model=a,share=0.3,cfg=1", "cfg=2,cfg-interval=0.2:0.9"}}, {"model", {"", "b"}}},
+      {{"stage", {"until=7", ""}}}};
   for (const Said& said : runs) {
     const RunSpec spec = spec_of(said);
     const auto printed = to_json(spec.options);
@@ -83,11 +86,13 @@ TEST(Fields, ADrawnSeedIsAnotherEachTimeAndFitsJson) {
 
 TEST(Fields, WhatAnswersTheSameQuestionExcludesAndReplaces) {
   expect_refused("--ratio and --switch-step exclude each other", [] {
-    spec_of({{"ratio", {"0.4"}}, {"switch_step", {"3"}}});
+    check_exclusive({{"ratio", {"0.4"}}, {"switch_step", {"3"}}});
   });
-  expect_refused("exclude each other", [] { spec_of({{"class", {"random"}}, {"num_fid_samples", {"3"}}}); });
+  expect_refused("exclude each other", [] {
+    check_exclusive({{"class", {"random"}}, {"num_fid_samples", {"3"}}});
+  });
   expect_refused("and --model exclude each other", [] {
-    parse_models({{"model", {"a"}}, {"small", {"b"}}, {"large", {"c"}}});
+    check_exclusive({{"model", {"a"}}, {"small", {"b"}}, {"large", {"c"}}});
   });
   expect_refused("go together", [] { parse_models({{"small", {"b"}}}); });
   EXPECT_EQ(spec_of({{"ratio", {"0.5"}}, {"switch", {"share"}}}).trajectory.steps_of(0), 25);
@@ -96,6 +101,16 @@ TEST(Fields, WhatAnswersTheSameQuestionExcludesAndReplaces) {
   EXPECT_EQ(merged(before, {{"switch", {"auto"}}, {"image_size", {"16"}}}),
             (Said{{"switch", {"auto"}}, {"steps", {"9"}}, {"image_size", {"16"}}}));
   EXPECT_EQ(merged(before, {{"ratio", {"0.1"}}}).at("ratio"), Texts{"0.1"});
+  // What depends on what was replaced goes with it; how stages are asked stays with other shares.
+  const Said adaptive = {{"switch", {"auto"}}, {"switch_threshold", {"0.2"}}};
+  EXPECT_EQ(merged(adaptive, {{"ratio", {"0.1"}}}), (Said{{"ratio", {"0.1"}}}));
+  const Said stages = {{"model", {"a", "b"}}, {"stage", {"cfg=1", "cfg=4"}}, {"ratio", {"0.3"}}};
+  EXPECT_EQ(merged(stages, {{"ratio", {"0.1"}}}).at("stage"), stages.at("stage"));
+  EXPECT_EQ(merged(stages, {{"stage", {"cfg=2", ""}}}).at("ratio"), Texts{"0.3"});
+  EXPECT_FALSE(merged(stages, {{"stage", {"share=0.2", ""}}}).contains("ratio"));
+  EXPECT_EQ(merged(stages, {{"model", {"c", "d"}}}).at("ratio"), Texts{"0.3"});
+  EXPECT_EQ(merged(stages, {{"model", {"c"}}}), (Said{{"model", {"c"}}}));
+  EXPECT_EQ(merged({{"init_image", {"a"}}}, {{"init_latent", {"b"}}}), (Said{{"init_latent", {"b"}}}));
 }
 
 TEST(Fields, AnOptionWithoutEffectIsRefused) {
@@ -141,9 +156,21 @@ TEST(Fields, NoiseThatNobodyAsksForIsRefused) {
   EXPECT_NO_THROW(check_effective({{"noise", {"n.npy"}}}, make_run_spec(kPair, options), kPair));
 }
 
-TEST(Fields, OthersThanTheKnownAreRefused) {
-  EXPECT_THROW(said_of({{"stepz", 3}}, "x.png"), Error);
-  EXPECT_THROW(said_of({1, 2}, "x.png"), Error);
+TEST(Fields, JsonOfOtherNamesAndTypesIsRefused) {
+  for (const char* text :
+       {R"({"stepz": 3})", "[1, 2]", R"({"steps": []})", R"({"steps": null})", R"({"steps": ""})",
+        R"({"class": ["a", 1]})", R"({"fractions": []})", R"({"fractions": ["a"]})", R"({"prompt": "a"})",
+        R"({"prompt": []})", R"({"prompt": [[1]]})", R"({"solver_reset": "yes"})", R"({"solver_reset": 1})",
+        R"({"seed": true})", R"({"seed": {"a": 1}})", R"({"assignment": ""})", R"({"stage": [null]})"})
+    try {
+      said_of(nlohmann::json::parse(text), "x.png");
+      ADD_FAILURE() << text;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::input);
+      EXPECT_NE(std::string(e.what()).find("x.png: [RUN_OPTIONS]"), std::string::npos) << e.what();
+    }
+  EXPECT_EQ(said_of({{"fractions", {0.5, 0.5}}, {"negative_prompt", ""}}, "x"),
+            (Said{{"fractions", {"0.5", "0.5"}}, {"negative_prompt", {""}}}));
 }
 
 }  // namespace

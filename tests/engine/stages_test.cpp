@@ -74,10 +74,14 @@ TEST(Stages, IntervalsCountTheStepsOfTheWholeTrajectory) {
 }
 
 TEST(Stages, WhatDoesNotFitIsRefused) {
-  expect_refused("2 models for 1 stage", {{"stage", {"cfg=1"}}});
+  expect_refused("the demo family has 2 models for 1 stage", {{"stage", {"cfg=1"}}});
   expect_refused("--stage 2 has no model", {{"model", {"fashion-s"}}, {"stage", {"share=0.4", "cfg=2"}}});
-  expect_refused("exclude each other", {{"stage", {"share=0.4", ""}}, {"ratio", {"0.5"}}});
-  expect_refused("exclude each other", {{"stage", {"share=0.4", ""}}, {"switch", {"auto"}}});
+  expect_refused("excludes --ratio", {{"stage", {"share=0.4", ""}}, {"ratio", {"0.5"}}});
+  expect_refused("excludes --stage", {{"stage", {"share=0.4", ""}}, {"switch", {"auto"}}});
+  expect_refused("model= and the --model of that number exclude",
+                 {{"model", {"fashion-b", "fashion-l"}}, {"stage", {"model=fashion-s", ""}}});
+  expect_refused("cfg= is 0.5, expected more than 1", {{"stage", {"cfg=0.5", ""}}});
+  expect_refused("cfg= is -3", {{"stage", {"cfg=-3", ""}}});
   expect_refused("share= and until= are not mixed", {{"model", {"fashion-s", "fashion-b", "fashion-l"}},
                                                      {"stage", {"share=0.4", "until=30", ""}}});
   expect_refused("--stage 2 has no share=", {{"model", {"fashion-s", "fashion-b", "fashion-l"}},

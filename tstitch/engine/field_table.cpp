@@ -1,5 +1,6 @@
 #include "tstitch/engine/field_table.h"
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -13,7 +14,6 @@
 #include "tstitch/diffusion/trajectory.h"
 #include "tstitch/engine/field_values.h"
 #include "tstitch/engine/idle_options.h"
-#include "tstitch/io/npy.h"
 
 namespace tstitch {
 namespace {
@@ -21,7 +21,7 @@ namespace {
 using nlohmann::json;
 using Models = std::span<const ModelInfo>;
 
-constexpr std::string_view kShares = "ratio,fractions,switch_step,switch,assignment,stage";
+const std::string kShares = join(kShareFields, ",");
 
 // The member at the end of a path of members.
 template <auto First, auto... Rest>
@@ -137,23 +137,23 @@ void parse_cfg_channels(const Field& field, const Texts& texts, SampleOptions& o
   if (texts.at(0) != "all") read(field, texts[0], options.cfg_channels);
 }
 
-Tensor read_null_context(const std::string& text) {
-  if (text == "uniform") return {};
-  if (text == "zeros") {
-    Tensor zero({1}, DType::f32);
-    *zero.data<float>() = 0;
-    return zero;
-  }
-  check(text.ends_with(".npy"), ErrorKind::usage, "--uncond is \"", printable(text),
-        "\", expected uniform, zeros or a .npy file");
-  const Tensor token = read_npy(text);
-  return token.reshape({token.elements()});
+json print_stages(const SampleOptions& options) {
+  json texts;
+  for (const StageOptions& stage : options.stages) texts.push_back(to_string(stage));
+  return texts;
 }
 
-json stage_texts(const std::vector<StageOptions>& stages, std::string (*text)(const StageOptions&)) {
-  json texts;
-  for (const StageOptions& stage : stages) texts.push_back(text(stage));
-  return texts;
+// Of stages that are asked otherwise than the run; null where all are asked alike.
+json guidance_of(const RunSpec& spec) {
+  const SampleOptions& options = spec.options;
+  const Stage of_run{
+      .cfg_scale = *options.cfg_scale, .cfg_interval = {}, .negative_prompt = options.negative_prompt};
+  if (std::ranges::all_of(spec.stages, [&](const Stage& stage) { return stage == of_run; })) return {};
+  json stages;
+  for (const Stage& stage : spec.stages)
+    stages.push_back(
+        {stage.cfg_scale, stage.cfg_interval.low, stage.cfg_interval.high, stage.negative_prompt});
+  return stages;
 }
 
 }  // namespace
@@ -190,14 +190,15 @@ std::vector<Field> make_fields() {
           " (the steps that are guided, as shares of all), negative=TEXT; commas between, a value with a"
           " comma in double quotes",
           {.form = Field::Form::values,
-           .replaces = "ratio,fractions,switch_step,switch",
+           .may_be_empty = true,
+           .replaces = kShares,
            .parse =
                [](const Field&, const Texts& texts, SampleOptions& o, Models) {
                  for (const std::string& text : texts) o.stages.push_back(parse_stage(text));
                },
-           .print = [](const SampleOptions& o) { return stage_texts(o.stages, to_string); },
-           .identity = [](const Field&,
-                          const RunSpec& spec) { return stage_texts(spec.options.stages, settings_of); },
+           .print = print_stages,
+           .idle = guides_nothing,
+           .identity = [](const Field&, const RunSpec& spec) { return guidance_of(spec); },
            .label = "Stages"}),
 
       row("ratio", "--ratio", kTrajectory,
@@ -207,7 +208,7 @@ std::vector<Field> make_fields() {
            .parse = parse_ratio,
            .print =
                [](const SampleOptions& o) {
-                 return o.stages.empty() && o.fractions.size() == 2 ? json(o.fractions[0]) : json();
+                 return o.fractions.size() == 2 ? json(o.fractions[0]) : json();
                }}),
       row("fractions", "--fractions,--three-combo", kTrajectory,
           "Shares of all the models, sum 1: 0.4,0.2,0.4",
@@ -216,15 +217,12 @@ std::vector<Field> make_fields() {
                        Models) { read(self, texts, o.fractions); },
            .print =
                [](const SampleOptions& o) {
-                 return o.stages.empty() && o.fractions.size() != 2 ? value_of(o.fractions) : json();
+                 return o.fractions.size() == 2 ? json() : value_of(o.fractions);
                }}),
-      row("switch_step", "--switch-step", kTrajectory,
+      member<&SampleOptions::switch_steps>(
+          "switch_step", "--switch-step", kTrajectory,
           "Instead: the step after which the next model takes over, one for each switch",
-          {.replaces = kShares,
-           .parse = [](const Field& self, const Texts& texts, SampleOptions& o,
-                       Models) { read(self, texts, o.switch_steps); },
-           .print =
-               [](const SampleOptions& o) { return o.stages.empty() ? value_of(o.switch_steps) : json(); }}),
+          {.replaces = kShares}),
       row("switch", "--switch", kTrajectory,
           "share, or auto: every image leaves the first of two models by itself, see docs/adaptive.md."
           " Default: share",
@@ -240,10 +238,9 @@ std::vector<Field> make_fields() {
       member<&SampleOptions::switch_threshold>(
           "switch_threshold", "--switch-threshold", kTrajectory,
           "How far details of an image stand out of the noise before --switch auto changes its model."
-          " Default: (1 + cfg scale) / 80, 40 % of the steps of the demo family",
-          {.idle = no_adaptive}),
+          " Default: (1 + cfg scale) / 80, 40 % of the steps of the demo family"),
       row("assignment", "", kTrajectory, "",
-          {.replaces = "ratio,fractions,switch_step,switch",
+          {.replaces = kShares,
            .parse = [](const Field&, const Texts& texts, SampleOptions& o,
                        Models) { o.assignment = parse_assignment(texts.at(0)); },
            .print =
@@ -315,16 +312,11 @@ std::vector<Field> make_fields() {
           "clip_skip", "--clip-skip", kImages,
           "Which layer of the text encoder answers, counted from the last, 1. Default: as trained",
           {.idle = no_text, .identity = as_printed, .label = "Clip skip", .neutral = "0"}),
-      row("uncond", "--uncond", kImages,
+      member<&SampleOptions::files, &SampleOptions::Files::null_context>(
+          "uncond", "--uncond", kImages,
           "What stands for no class where the model has no row for it (LDM): uniform, random numbers as in"
           " the reference, zeros, or a .npy of one token. Default: uniform",
-          {.parse =
-               [](const Field&, const Texts& texts, SampleOptions& o, Models) {
-                 o.files.null_context = texts.at(0);
-                 o.null_context = read_null_context(texts[0]);
-               },
-           .print = [](const SampleOptions& o) { return value_of(o.files.null_context); },
-           .idle = no_context,
+          {.idle = no_context,
            .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.null_context); },
            .label = "Uncond"}),
       member<&SampleOptions::batch_count>("batch_count", "-b,--batch-count", kImages,
@@ -339,7 +331,7 @@ std::vector<Field> make_fields() {
                },
            .print = nothing}),
       member<&SampleOptions::batch_size>("batch_size", "--batch-size,--per-proc-batch-size", kImages,
-                                         "Images sampled at once. Default: 8"),
+                                         "Images sampled at once. Default: 8", {.passing = true}),
       row("seed", "-s,--seed,--global-seed", kImages,
           "Seed of the noise of the first image, from which those of the others follow; -1 draws one."
           " Default: 0",
@@ -371,6 +363,7 @@ std::vector<Field> make_fields() {
           "init_image", "-i,--init-image", kImages,
           "Start from this picture (.png) instead of noise; scaled and cut to --width and --height",
           {.common = true,
+           .replaces = "init_latent",
            .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.init_image); },
            .label = "Init image"}),
       row("strength", "--strength", kTrajectory,
@@ -382,7 +375,8 @@ std::vector<Field> make_fields() {
            .label = "Denoising strength"}),
       member<&SampleOptions::files, &SampleOptions::Files::init_latent>(
           "init_latent", "--init-latent", kImages, "Start from these latents: .npy, (N,C,H,W)",
-          {.identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.given.initial); },
+          {.replaces = "init_image,strength",
+           .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.given.initial); },
            .label = "Init latent"}),
       member<&SampleOptions::files, &SampleOptions::Files::noise>(
           "noise", "--noise", kImages, "Use this noise at the steps: .npy, (steps,N,C,H,W)",
@@ -397,7 +391,7 @@ std::vector<Field> make_fields() {
           "f32, bf16, or auto: bf16 where the processor computes it. Default: auto"),
       member<&SampleOptions::backend, &BackendOptions::threads>(
           "threads", "-t,--threads", kRun,
-          concat("Threads, 1 ... ", kMostThreads, ", 0 = all processors. Default: 0")),
+          concat("Threads, 1 ... ", kMostThreads, ", 0 = all processors. Default: 0"), {.passing = true}),
   };
 }
 

@@ -30,29 +30,47 @@ void settle_models(SampleOptions& options) {
       std::ranges::any_of(options.stages, [](const StageOptions& s) { return !s.model.empty(); });
   if (!named) options.models = builtin_names();
   if (options.stages.empty()) return;
-  check(options.models.size() <= options.stages.size(), ErrorKind::usage, "there are ", options.models.size(),
-        " models for ", options.stages.size(), options.stages.size() == 1 ? " stage" : " stages",
-        ": expected a --stage for each");
+  check(options.models.size() <= options.stages.size(), ErrorKind::usage, named ? "" : "the demo family has ",
+        named ? "there are " : "", options.models.size(), " models for ", options.stages.size(),
+        options.stages.size() == 1 ? " stage" : " stages", ": expected a --stage for each");
   options.models.resize(options.stages.size());
   for (size_t i = 0; i < options.stages.size(); ++i) {
-    if (const std::string& model = options.stages[i].model; !model.empty()) options.models[i] = model;
+    std::string& model = options.stages[i].model;
+    check(model.empty() || options.models[i].empty() || options.models[i] == model, ErrorKind::usage,
+          "--stage ", i + 1, ": model= and the --model of that number exclude each other");
+    if (!model.empty()) options.models[i] = model;
+    model.clear();
     check(!options.models[i].empty(), ErrorKind::usage, "--stage ", i + 1,
           " has no model: expected model=PATH, or a --model of that number");
   }
 }
 
-void check_no_rivals(const Said& said) {
+bool says_shares(const Texts& stages) {
+  return std::ranges::any_of(stages, [](const std::string& text) {
+    const StageOptions stage = parse_stage(text);
+    return stage.share || stage.until;
+  });
+}
+
+// How many models are said; nothing where none is.
+std::optional<size_t> models_said(const Said& said) {
+  if (said.contains("small") || said.contains("large")) return 2;
+  const auto models = said.find("model");
+  return models == said.end() ? std::nullopt : std::optional(models->second.size());
+}
+
+}  // namespace
+
+void check_exclusive(const Said& said) {
   for (const auto& [name, texts] : said) {
     const Field& field = field_named(name);
     if (goes_without_saying(field, texts)) continue;
-    for (const std::string& other : split(std::string(field.replaces)))
+    for (const std::string& other : split(field.replaces))
       if (const auto rival = said.find(other);
           other != name && rival != said.end() && !goes_without_saying(field_named(other), rival->second))
         fail(ErrorKind::usage, field.option(), " and ", field_named(other).option(), " exclude each other");
   }
 }
-
-}  // namespace
 
 std::string Field::option() const {
   for (const std::string& flag : split(std::string(flags)))
@@ -81,7 +99,6 @@ const Field& field_named(std::string_view name) {
 }
 
 SampleOptions parse_models(const Said& said) {
-  check_no_rivals(said);
   SampleOptions options;
   for (const Field& field : fields())
     if (const auto found = said.find(field.name); found != said.end() && is_model_field(field))
@@ -90,6 +107,8 @@ SampleOptions parse_models(const Said& said) {
         "--small and --large go together, but only ", options.small.empty() ? "--large" : "--small",
         " is there");
   if (!options.small.empty()) options.models = {options.small, options.large};
+  options.small.clear();
+  options.large.clear();
   settle_models(options);
   return options;
 }
@@ -99,6 +118,8 @@ SampleOptions parse_options(const Said& said, Models models) {
   for (const Field& field : fields())
     if (const auto found = said.find(field.name); found != said.end() && !is_model_field(field))
       field.parse(field, found->second, options, models);
+  settle_stages(options, models.size());
+  read_files(options, models);
   return options;
 }
 
@@ -122,10 +143,11 @@ void check_effective(const Said& said, const RunSpec& spec, Models models) {
   }
 }
 
-nlohmann::ordered_json to_json(const SampleOptions& options) {
+nlohmann::ordered_json to_json(const SampleOptions& options, bool passing) {
   nlohmann::ordered_json object = nlohmann::ordered_json::object();
   for (const Field& field : fields())
-    if (json value = field.print(options); !value.is_null()) object[std::string(field.name)] = value;
+    if (json value = field.print(options); !value.is_null() && (passing || !field.passing))
+      object[std::string(field.name)] = value;
   return object;
 }
 
@@ -141,20 +163,48 @@ Texts texts_of(const json& value) {
   return texts;
 }
 
+// The texts of a value of the field's form. Throws Error{input} for another.
+Texts texts_of(const Field& field, const json& value, const std::string& where) {
+  const auto is_scalar = [&](const json& one) {
+    return one.is_number() || (one.is_string() && (field.may_be_empty || one != ""));
+  };
+  bool fits = field.form == Field::Form::flag ? value.is_boolean() : is_scalar(value);
+  if (field.form == Field::Form::values)
+    fits = value.is_array() && !value.empty() && std::ranges::all_of(value, is_scalar);
+  // Lists of numbers.
+  if (field.form == Field::Form::value && value.is_array() && !value.empty())
+    fits = std::ranges::all_of(value, [](const json& one) { return one.is_number(); });
+  if (!fits)
+    refuse(where, "RUN_OPTIONS", "\"", field.name, "\" is ",
+           printable(value.dump(-1, ' ', true, json::error_handler_t::replace), 80), ", expected ",
+           field.form == Field::Form::flag     ? "true or false"
+           : field.form == Field::Form::values ? "a list of texts"
+                                               : "a text or a number");
+  return texts_of(value);
+}
+
 Said said_of(const json& object, const std::string& where) {
   if (!object.is_object()) refuse(where, "RUN_OPTIONS", "not a JSON object");
   Said said;
   for (const auto& [name, value] : object.items()) {
-    if (!find_field(name)) refuse(where, "RUN_OPTIONS", "unknown option \"", printable(name), "\"");
-    said[name] = texts_of(value);
+    const Field* field = find_field(name);
+    if (!field) refuse(where, "RUN_OPTIONS", "unknown option \"", printable(name), "\"");
+    said[name] = texts_of(*field, value, where);
   }
   return said;
 }
 
 Said merged(const Said& before, const Said& said) {
   Said all = before;
+  const auto models = models_said(said), models_before = models_said(before);
+  if (models && models_before && *models != *models_before) {  // shares and stages of others
+    for (const std::string_view name : kShareFields) all.erase(std::string(name));
+    all.erase("stage");
+    all.erase("switch_rule");
+  }
   for (const auto& [name, texts] : said) {
-    for (const std::string& other : split(std::string(field_named(name).replaces))) all.erase(other);
+    if (name != "stage" || says_shares(texts))
+      for (const std::string& other : split(field_named(name).replaces)) all.erase(other);
     all[name] = texts;
   }
   return all;

@@ -22,6 +22,10 @@ using Texts = std::vector<std::string>;
 inline constexpr std::string_view kModels = "Models", kTrajectory = "Trajectory", kImages = "Images",
                                   kRun = "Run";
 
+// Those that say who serves which step.
+inline constexpr std::string_view kShareFields[] = {"ratio",  "fractions",        "switch_step",
+                                                    "switch", "switch_threshold", "assignment"};
+
 struct Field {
   enum class Form {
     value,
@@ -36,7 +40,8 @@ struct Field {
   bool common = false;  // whether the short help shows it
   Form form = Form::value;
   bool may_be_empty = false;
-  std::string_view replaces;  // names, with commas between: what answers the same question
+  bool passing = false;  // says how fast, not what: a picture does not keep it
+  std::string replaces;  // names, with commas between: what answers the same question
 
   // The option's value from its texts, one unless the form says otherwise. Throws Error{usage} that names the
   // option. models: in order of use; none for fields that say which.
@@ -44,7 +49,8 @@ struct Field {
   // Its value, which `parse` reads again; null where it has none.
   nlohmann::json (*print)(const SampleOptions&) = nullptr;
 
-  // Why it has no effect on such a run: "it is for ddim, and the sampler is euler"; "" where it has one.
+  // Why it has no effect on such a run: "it is for ddim, and the sampler is euler"; "", or nobody to ask,
+  // where it has one.
   std::string (*idle)(const RunSpec&, std::span<const ModelInfo>) = nullptr;
   // What of it determines the bytes of the pictures; null where that is said by the trajectory or the files.
   nlohmann::json (*identity)(const Field&, const RunSpec&) = nullptr;
@@ -62,8 +68,11 @@ const Field& field_named(std::string_view name);  // Error{internal} for an unkn
 // What was said, by the names of the fields.
 using Said = std::map<std::string, Texts, std::less<>>;
 
-// The options that say which models (SampleOptions::models and below), in order to read them; then all.
-// Throws Error{usage} for what is wrong, and where two fields that replace each other are said.
+// Throws Error{usage} where two fields that replace each other are said.
+void check_exclusive(const Said& said);
+
+// The options that say which models (SampleOptions::models and below); and, once these have been read, all,
+// with the files that they name. Throws Error{usage} for what is wrong.
 SampleOptions parse_models(const Said& said);
 SampleOptions parse_options(const Said& said, std::span<const ModelInfo> models);
 
@@ -75,12 +84,13 @@ std::vector<std::pair<std::string, std::string>> labelled(const SampleOptions& o
 // Throws Error{usage} for a field that was said and has no effect on this run, with the reason.
 void check_effective(const Said& said, const RunSpec& spec, std::span<const ModelInfo> models);
 
-// An object with all fields that have a value: said again they give the same run.
-nlohmann::ordered_json to_json(const SampleOptions& options);
+// An object with all fields that have a value, or those that a picture keeps: said again they give the same
+// run.
+nlohmann::ordered_json to_json(const SampleOptions& options, bool passing = true);
 // The inverse. Throws Error{input} naming `where` for what is no object of known fields.
 Said said_of(const nlohmann::json& object, const std::string& where);
 Texts texts_of(const nlohmann::json& value);  // of one field
-// `said` over `before`.
+// `said` over `before`: of what it replaces nothing is left.
 Said merged(const Said& before, const Said& said);
 
 }  // namespace tstitch

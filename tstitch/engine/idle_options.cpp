@@ -15,6 +15,20 @@ std::string unless(bool effective, std::string reason) { return effective ? "" :
 
 }  // namespace
 
+std::string guides_nothing(const RunSpec& spec, Models) {
+  for (size_t i = 0; i < spec.stages.size(); ++i) {
+    if (spec.stages[i].cfg_interval.whole()) continue;
+    bool any = false, guided = false;
+    for (const Step& step : spec.trajectory)
+      if (static_cast<size_t>(step.denoiser) == i) {
+        any = true;
+        guided |= spec.cfg_scale_at(step) != 1;
+      }
+    if (any && !guided) return concat("cfg-interval= of stage ", i + 1, " holds none of its steps");
+  }
+  return "";
+}
+
 std::string no_eta(const RunSpec& spec, Models) {
   return unless(traits_of(spec.options.sampler).eta,
                 concat("it is for ddim, and the sampler is ", spec.options.sampler));
@@ -64,8 +78,13 @@ std::string no_text(const RunSpec& spec, Models models) {
 }
 
 std::string no_negative_prompt(const RunSpec& spec, Models models) {
-  const std::string reason = no_text(spec, models);
-  return reason.empty() ? no_guidance(spec, models) : reason;
+  if (const std::string reason = no_text(spec, models); !reason.empty()) return reason;
+  const auto& stages = spec.options.stages;
+  bool taken = false;
+  for (size_t i = 0; i < spec.stages.size(); ++i)
+    taken |= spec.stages[i].guided() && (i >= stages.size() || !stages[i].negative_prompt);
+  return unless(taken,
+                spec.guided() ? "every guided --stage says its own negative=" : no_guidance(spec, models));
 }
 
 std::string no_context(const RunSpec& spec, Models models) {
@@ -78,10 +97,6 @@ std::string no_context(const RunSpec& spec, Models models) {
 std::string no_init_image(const RunSpec& spec, Models) {
   return unless(static_cast<bool>(spec.options.init_image),
                 "it says how far to leave an initial picture: name one with --init-image");
-}
-
-std::string no_adaptive(const RunSpec& spec, Models) {
-  return unless(spec.switch_threshold.has_value(), "it is for --switch auto, which was not given");
 }
 
 }  // namespace tstitch

@@ -8,6 +8,7 @@
 
 namespace tstitch {
 
+std::string guides_nothing(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_eta(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_multistep(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_step_noise(const RunSpec& spec, std::span<const ModelInfo> models);
@@ -19,6 +20,5 @@ std::string no_text(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_negative_prompt(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_context(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_init_image(const RunSpec& spec, std::span<const ModelInfo> models);
-std::string no_adaptive(const RunSpec& spec, std::span<const ModelInfo> models);
 
 }  // namespace tstitch

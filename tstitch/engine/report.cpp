@@ -87,15 +87,14 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
 
 // What the images show, or one of them.
 std::vector<std::string> subjects(const RunSpec& spec, const ModelInfo& model, int64_t image) {
+  const auto subject = [&](int64_t i) { return spec.subjects[static_cast<size_t>(i)]; };
   if (!spec.options.prompts.empty())
-    return image < 0
-               ? spec.options.prompts
-               : std::vector{
-                     spec.options.prompts[static_cast<size_t>(spec.subjects[static_cast<size_t>(image)])]};
+    return image < 0 ? spec.options.prompts
+                     : std::vector{spec.options.prompts[static_cast<size_t>(subject(image))]};
   const ClassNames names(model);
+  if (image >= 0) return {names.numbered(subject(image))};
   std::vector<std::string> texts;
-  for (size_t i = 0; i < spec.subjects.size(); ++i)
-    if (image < 0 || i == static_cast<size_t>(image)) texts.push_back(names.numbered(spec.subjects[i]));
+  for (int64_t i = 0; i < spec.images(); ++i) texts.push_back(names.numbered(subject(i)));
   return texts;
 }
 
@@ -111,6 +110,13 @@ std::string stitched_text(const RunSpec& spec, std::span<const ModelInfo> models
     if (first > 0) switches += concat(switches.empty() ? ", Switch after step: " : "/", first);
   }
   return used + switches;
+}
+
+// As A1111's web UI writes values that its separators are in.
+std::string quoted(const std::string& value) {
+  return value.find_first_of(",:\n") == value.npos
+             ? value
+             : ordered_json(value).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 // What makes one image of the run alone.
@@ -193,20 +199,27 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
   const int64_t unit = models.back().pixels_per_latent;
   std::string parameters = concat(subject, "\nSteps: ", options.steps, ", Sampler: ", sampler);
   for (const auto& [label, value] : labelled(options, spec, models))
-    parameters += concat(", ", label, ": ", value);
+    parameters += concat(", ", label, ": ", quoted(value));
   parameters +=
       concat(", Size: ", spec.width * unit, "x", spec.height * unit, ", ", stitched_text(spec, models));
   if (image >= 0) parameters += concat(", Image: ", image);
   parameters += concat(", Version: tstitch ", kVersion);
-  return {{"parameters", parameters},
-          {kOptionsKeyword, to_json(options).dump(-1, ' ', true, ordered_json::error_handler_t::replace)},
-          {"Software", concat("tstitch ", kVersion)}};
+  std::vector<std::pair<std::string, std::string>> texts = {{"parameters", parameters}};
+  const bool of_several =
+      spec.options.given.initial || spec.options.given.steps;  // of whose files one is a part
+  if (image < 0 || spec.images() == 1 || !of_several)
+    texts.emplace_back(kOptionsKeyword,
+                       to_json(options, false).dump(-1, ' ', true, ordered_json::error_handler_t::replace));
+  texts.emplace_back("Software", concat("tstitch ", kVersion));
+  return texts;
 }
 
 Said read_png_options(const std::string& path) {
   const auto text = read_png_text(path, kOptionsKeyword);
   check(text.has_value(), ErrorKind::input, "\"", printable(path),
-        "\" does not say how it was made: expected a .png of tstitch, made without --no-metadata");
+        "\" does not say how it was made: expected a .png of tstitch, made without --no-metadata, and not "
+        "one of"
+        " several with --init-latent or --noise");
   return said_of(parse_json(*text, path), path);
 }
 

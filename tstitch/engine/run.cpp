@@ -11,6 +11,7 @@
 #include "tstitch/diffusion/guidance.h"
 #include "tstitch/diffusion/sample.h"
 #include "tstitch/engine/adaptive_batch.h"
+#include "tstitch/engine/stage_denoiser.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
@@ -57,33 +58,6 @@ Tensor start_of(Backend& backend, const RunSpec& spec, const EncodedInputs& inpu
   return combine(backend, {{level.alpha, &clean}, {level.sigma, &x}});
 }
 
-// A model bound to a batch: with guidance, or in steps out of its interval without.
-class StageDenoiser final : public Denoiser {
- public:
-  StageDenoiser(Backend& backend, const Model& model, const RunSpec& spec, size_t stage, IndexRange images,
-                const ConditionMaker& conditions) {
-    for (const Step& step : spec.trajectory) {
-      if (static_cast<size_t>(step.denoiser) != stage) continue;
-      const double scale = spec.cfg_scale_at(step);
-      auto& bound = scale == 1 ? plain_ : guided_;
-      if (!bound) bound = make_denoiser(backend, model, spec, scale, images, conditions);
-    }
-  }
-
-  void enter(double cfg_scale) { serving_ = cfg_scale == 1 ? plain_.get() : guided_.get(); }
-  Prediction predict(const Tensor& x, const NoiseLevel& level) const override {
-    return serving_->predict(x, level);
-  }
-  void prepare(std::span<const NoiseLevel> levels) override {
-    for (const auto& bound : {plain_.get(), guided_.get()})
-      if (bound) bound->prepare(levels);
-  }
-
- private:
-  std::unique_ptr<Denoiser> plain_, guided_;
-  Denoiser* serving_ = nullptr;
-};
-
 // Times the steps and passes them on, and what is predicted in them.
 class BatchObserver final : public Observer {
  public:
@@ -100,7 +74,7 @@ class BatchObserver final : public Observer {
         progress_(progress) {}
 
   void before(const Step& step) override {
-    if (!adaptive_) stages_[static_cast<size_t>(step.denoiser)]->enter(spec_.cfg_scale_at(step));
+    if (!adaptive_) stages_[static_cast<size_t>(step.denoiser)]->enter(step);
     if (adaptive_) adaptive_->begin_step();
     progress_.step = step.index;
     progress_.model = adaptive_ ? adaptive_->serving() : step.denoiser;
@@ -222,8 +196,8 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
     for (size_t i = 0; i < models.size(); ++i) {
       if (spec.trajectory.steps_of(static_cast<int>(i)) == 0) continue;
       if (!adaptive)
-        stages[i] = std::make_unique<StageDenoiser>(backend, models[i], spec, i, batches[batch],
-                                                    *inputs.conditions[i]);
+        stages[i] = std::make_unique<StageDenoiser>(backend, models[i], spec, static_cast<int>(i),
+                                                    batches[batch], *inputs.conditions[i]);
       observed[i] = std::make_unique<ObservedDenoiser>(adaptive ? adaptive->denoiser() : *stages[i], steps);
       pointers[i] = observed[i].get();
     }

@@ -9,6 +9,7 @@
 #include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/io/npy.h"
+#include "tstitch/text/clip_words.h"
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/model.h"
 
@@ -41,6 +42,13 @@ void settle_shares(SampleOptions& options, size_t models) {
                                     : std::vector<double>(models, 1.0 / static_cast<double>(models));
 }
 
+// 1 for no guidance, which 0 means too.
+double checked_scale(const std::string& option, double scale) {
+  check(scale == 0 || (1 <= scale && scale <= 1000), ErrorKind::usage, option, scale,
+        ", expected more than 1, or 1 or 0 for none");
+  return scale == 0 ? 1 : scale;
+}
+
 std::vector<Stage> stages_of(const SampleOptions& options, const ModelInfo& model, size_t models) {
   std::vector<Stage> stages(
       models,
@@ -49,48 +57,16 @@ std::vector<Stage> stages_of(const SampleOptions& options, const ModelInfo& mode
     const StageOptions& said = options.stages[i];
     const std::string option = concat("--stage ", i + 1, ": ");
     Stage& stage = stages[i];
-    stage.cfg_scale = said.cfg_scale.value_or(stage.cfg_scale);
-    check(std::isfinite(stage.cfg_scale) && std::abs(stage.cfg_scale) <= 1000, ErrorKind::usage, option,
-          "cfg= is ", stage.cfg_scale, ", expected a number up to 1000");
+    if (said.cfg_scale) stage.cfg_scale = checked_scale(concat(option, "cfg= is "), *said.cfg_scale);
     check(stage.guided() || !(said.cfg_interval || said.negative_prompt), ErrorKind::usage, option,
           said.cfg_interval ? "cfg-interval=" : "negative=", " has no effect without guidance");
     check(!said.negative_prompt || model.condition.kind == ConditionKind::text, ErrorKind::usage, option,
           "negative= is for models of text, and ", model.name, " draws classes");
     stage.cfg_interval = said.cfg_interval.value_or(stage.cfg_interval);
     stage.negative_prompt = said.negative_prompt.value_or(stage.negative_prompt);
+    check_prompt(stage.negative_prompt);
   }
   return stages;
-}
-
-// What the stages say of shares, as the options of the run say it; and where nobody says anything, the shares
-// that are taken, as the stages say it.
-void settle_stage_shares(SampleOptions& options, size_t models) {
-  std::vector<StageOptions>& stages = options.stages;
-  if (stages.empty()) return;
-  check(stages.size() == models, ErrorKind::usage, "--stage describes ", stages.size(), " stages, but there ",
-        models == 1 ? "is 1 model" : concat("are ", models, " models"));
-  check(!options.adaptive, ErrorKind::usage, "--switch auto excludes --stage");
-  const auto say = [&](auto member) {
-    return std::ranges::count_if(stages, [&](const StageOptions& s) { return (s.*member).has_value(); });
-  };
-  const auto shares = say(&StageOptions::share), ends = say(&StageOptions::until);
-  check(!shares || !ends, ErrorKind::usage, "--stage: share= and until= are not mixed");
-  if (shares || ends)
-    for (size_t i = 0; i + 1 < models; ++i)
-      check(stages[i].share || stages[i].until, ErrorKind::usage, "--stage ", i + 1, " has no ",
-            shares ? "share=" : "until=", ": only the last stage takes the rest");
-  check(!stages.back().until, ErrorKind::usage, "--stage ", models,
-        " is the last and ends with the trajectory: until= is for those before");
-  if (ends)
-    for (size_t i = 0; i + 1 < models; ++i) options.switch_steps.push_back(*stages[i].until);
-  if (!shares) return;
-  double rest = 1;
-  for (size_t i = 0; i + 1 < models; ++i) {
-    options.fractions.push_back(*stages[i].share);
-    rest -= *stages[i].share;
-  }
-  check(rest > -1e-9, ErrorKind::usage, "--stage: the shares add up to more than 1");
-  options.fractions.push_back(stages.back().share.value_or(std::max(0.0, rest)));
 }
 
 void check_adaptive(const SampleOptions& options, size_t models) {
@@ -148,6 +124,8 @@ std::vector<int64_t> image_prompts(const SampleOptions& options, const ModelInfo
         options.clip_skip, ", expected 1 ... the layers of the text encoder");
   check(!options.prompts.empty(), ErrorKind::usage, model.name,
         " draws what a text says: name it with --prompt");
+  for (const std::string& prompt : options.prompts) check_prompt(prompt);
+  check_prompt(options.negative_prompt);
   std::vector<int64_t> asked(options.prompts.size());
   std::iota(asked.begin(), asked.end(), int64_t{0});
   return repeated(options, asked);
@@ -229,14 +207,17 @@ std::optional<double> switch_threshold_of(const SampleOptions& options) {
   return threshold;
 }
 
-// What is named but not in memory yet.
-void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
-  const auto& files = options.files;
-  if (!options.init_image && !files.init_image.empty())
-    options.init_image = read_init_image(files.init_image, models.back(), options.width, options.height);
-  if (!options.given.initial && !files.init_latent.empty())
-    options.given.initial = read_npy(files.init_latent);
-  if (!options.given.steps && !files.noise.empty()) options.given.steps = read_npy(files.noise);
+Tensor read_null_context(const std::string& text) {
+  if (text == "uniform") return {};
+  if (text == "zeros") {
+    Tensor zero({1}, DType::f32);
+    *zero.data<float>() = 0;
+    return zero;
+  }
+  check(text.ends_with(".npy"), ErrorKind::usage, "--uncond is \"", printable(text),
+        "\", expected uniform, zeros or a .npy file");
+  const Tensor token = read_npy(text);
+  return token.reshape({token.elements()});
 }
 
 void check_null_context(const Tensor& token, const ModelInfo& model) {
@@ -275,6 +256,46 @@ void check_init_image(const RunSpec& spec, const ModelInfo& model) {
 
 }  // namespace
 
+void settle_stages(SampleOptions& options, size_t models) {
+  std::vector<StageOptions>& stages = options.stages;
+  if (stages.empty()) return;
+  check(stages.size() == models, ErrorKind::usage, "--stage describes ", stages.size(), " stages, but there ",
+        models == 1 ? "is 1 model" : concat("are ", models, " models"));
+  check(!options.adaptive, ErrorKind::usage, "--switch auto excludes --stage");
+  const bool shares = std::ranges::any_of(stages, [](const StageOptions&s) { return s.share.has_value(); }),
+             ends = std::ranges::any_of(stages, [](const StageOptions&s) { return s.until.has_value(); });
+  if (!shares && !ends) return;
+  check(!shares || !ends, ErrorKind::usage, "--stage: share= and until= are not mixed");
+  check(options.fractions.empty() && options.switch_steps.empty() && options.assignment.empty(),
+        ErrorKind::usage,
+        "a --stage with share= or until= excludes --ratio, --fractions, --switch-step and plans");
+  check(!stages.back().until, ErrorKind::usage, "--stage ", models,
+        " is the last and ends with the trajectory: until= is for those before");
+  double rest = 1;
+  for (size_t i = 0; i < models; ++i) {
+    StageOptions& stage = stages[i];
+    const bool last = i + 1 == models;
+    check(last || stage.share || stage.until, ErrorKind::usage, "--stage ", i + 1, " has no ",
+          shares ? "share=" : "until=", ": only the last stage takes the rest");
+    check(!last || !shares || stage.share || rest > -1e-9, ErrorKind::usage,
+          "--stage: the shares add up to more than 1");
+    if (shares) options.fractions.push_back(stage.share.value_or(std::max(0.0, rest)));
+    if (ends && !last) options.switch_steps.push_back(*stage.until);
+    rest -= stage.share.value_or(0);
+    stage.share.reset();
+    stage.until.reset();
+  }
+}
+
+void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
+  const SampleOptions::Files& files = options.files;
+  if (!files.init_image.empty())
+    options.init_image = read_init_image(files.init_image, models.back(), options.width, options.height);
+  if (!files.init_latent.empty()) options.given.initial = read_npy(files.init_latent);
+  if (!files.noise.empty()) options.given.steps = read_npy(files.noise);
+  if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
+}
+
 bool RunSpec::guided() const { return std::ranges::any_of(stages, &Stage::guided); }
 
 double RunSpec::cfg_scale_at(const Step& step) const {
@@ -285,6 +306,11 @@ double RunSpec::cfg_scale_at(const Step& step) const {
 bool RunSpec::draws_noise() const {
   const SolverTraits traits = traits_of(options.sampler);
   return traits.noise || (traits.eta && solver.eta > 0);
+}
+
+uint64_t seed_of_repeat(const SampleOptions& options, int64_t repeat, int64_t images) {
+  // PyTorch's images have S, S + 1, ...; with philox runs of neighbouring seeds share nothing.
+  return options.seed + static_cast<uint64_t>(options.rng == "philox" ? repeat : repeat * images);
 }
 
 std::vector<ModelInfo> read_models(const SampleOptions& options) {
@@ -302,7 +328,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
     const auto path = std::ranges::find(paths, resolve_model(options.models[i]));
     models.push_back(infos[static_cast<size_t>(path - paths.begin())]);
     const std::string settings = i < options.stages.size() ? settings_of(options.stages[i]) : "";
-    if (!settings.empty()) models.back().name += concat(" [", settings, "]");
+    if (!settings.empty()) models.back().name += concat(" [", printable(settings, 60), "]");
   }
   return models;
 }
@@ -323,7 +349,6 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check_stitchable(models);
   const ModelInfo& model = models.back();
   SampleOptions options = asked;
-  read_files(options, models);
   if (options.sampler.empty()) options.sampler = model.defaults.sampler;
   check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
         "\" is not known, expected one of: ", solver_names());
@@ -332,8 +357,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check(0 <= *options.eta && *options.eta <= 1, ErrorKind::usage, "--eta is ", *options.eta,
         ", expected 0 ... 1");
   if (!options.cfg_scale) options.cfg_scale = model.defaults.cfg_scale;
-  check(std::isfinite(*options.cfg_scale) && std::abs(*options.cfg_scale) <= 1000, ErrorKind::usage,
-        "--cfg-scale is ", *options.cfg_scale, ", expected a number up to 1000");
+  options.cfg_scale = checked_scale("--cfg-scale is ", *options.cfg_scale);
   options.cfg_channels = guided_channels(options, model);
   check(is_noise(options.rng), ErrorKind::usage, "--rng \"", printable(options.rng),
         "\" is not known, expected one of: ", noise_names());
@@ -344,7 +368,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check(0 <= options.backend.threads && options.backend.threads <= kMostThreads, ErrorKind::usage,
         "--threads is ", options.backend.threads, ", expected 0 (all processors) to ", kMostThreads);
   options.backend.dtype = name_of(compute_dtype(options.backend));
-  settle_stage_shares(options, models.size());
+  settle_stages(options, models.size());
   settle_shares(options, models.size());
   options.switch_threshold = switch_threshold_of(options);
   const int64_t height = latent_side("--height", pixels_of(options.height, options.init_image, 1), models),

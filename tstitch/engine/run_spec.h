@@ -53,9 +53,20 @@ struct RunSpec {
 // too large.
 int64_t latent_side(const char* option, std::optional<int64_t> pixels, std::span<const ModelInfo> models);
 
+// The seed of a run's repetition number `repeat`, from 0, none of whose images share their noise with
+// another's.
+uint64_t seed_of_repeat(const SampleOptions& options, int64_t repeat, int64_t images);
+
 // The information of the models that the options name, in order of use. Throws Error{usage} for choices that
 // are not known, and what read_model_infos throws.
 std::vector<ModelInfo> read_models(const SampleOptions& options);
+
+// Shares that the stages say become those of the options; afterwards stages only say how models are asked.
+// models: how many there are.
+void settle_stages(SampleOptions& options, size_t models);
+
+// Reads the files that the options name into their tensors.
+void read_files(SampleOptions& options, std::span<const ModelInfo> models);
 
 // Throws Error{input} when the models cannot be stitched, with the reason and both names; Error{usage} for
 // options out of range or at odds with the models.

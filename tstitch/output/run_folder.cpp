@@ -47,7 +47,8 @@ RunFolder::RunFolder(const std::string& path, const RunManifest& manifest, const
     join(manifest, rank);
   } catch (const Error&) {
     at_work_.reset();  // its descriptor may be the one that was lacking
-    if (folder.made) remove_run(path_);
+    // Between the two another process may have begun its run there.
+    if (folder.made && !continued_) remove_run(path_);
     throw;
   }
 }

@@ -1,5 +1,6 @@
 #include "tstitch/output/run_manifest.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/crc32.h"
@@ -37,6 +38,7 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"picture", "the picture's [height, width, channels]"},
                            {"steps", "--steps"},
                            {"levels", "--spacing, --scheduler or --strength"},
+                           {"initial_scale", "--spacing"},
                            {"trajectory", "the trajectory (--ratio, --switch)"},
                            {"arithmetic", "the device's arithmetic (--device, --dtype)"}};
 
@@ -83,7 +85,13 @@ RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string&
                          const std::function<void()>& between)
     : vae(vae_path.empty() ? "" : content_of(find_decoder(vae_path), WeightChoice::automatic, between)),
       text_encoder(text_encoder_of(infos, between)) {
-  for (const ModelInfo& info : infos) models.push_back(content_of(info.files, info.weights, between));
+  for (size_t i = 0; i < infos.size(); ++i) {
+    const auto same = std::ranges::find_if(infos, [&](const ModelInfo& other) {  // stages of one model
+      return other.files.path == infos[i].files.path && other.weights == infos[i].weights;
+    });
+    const auto first = static_cast<size_t>(same - infos.begin());
+    models.push_back(first < i ? models[first] : content_of(infos[i].files, infos[i].weights, between));
+  }
 }
 
 RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& models,
@@ -105,6 +113,7 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"picture", {spec.height * unit, spec.width * unit, last.pixels ? spec.channels : 3}},
       {"steps", spec.trajectory.size()},
       {"levels", hash_of_levels(spec.trajectory)},
+      {"initial_scale", spec.initial_scale},
       {"trajectory", spec.switch_threshold ? json{{"switch_threshold", *spec.switch_threshold}}
                                            : json(format_assignment(spec.trajectory.assignment()))},
       {"arithmetic", backend.arithmetic()}};

@@ -43,7 +43,7 @@ std::pair<FileLock, bool> open_folder(const std::string& path, bool patient) {
     } catch (const Error&) {
       std::error_code ignored;
       if (made)
-        leave_work(path);
+        fs::remove(path, ignored);  // where another has not put its lock meanwhile
       else if (!fs::exists(path, ignored) && tries < kTries)
         continue;
       throw;

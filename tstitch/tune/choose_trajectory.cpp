@@ -64,7 +64,7 @@ std::optional<std::array<std::vector<std::vector<double>>, 2>> probe(Engine& eng
     RunSpec few = spec;
     few.options.given = {};
     few.options.seed =
-        spec.options.seed + static_cast<uint64_t>(side);  // other noise, also where there is one image only
+        seed_of_repeat(spec.options, side, half);  // other noise, also where there is one image only
     const int64_t first = std::min(side * half, spec.images() - half);
     few.subjects = {spec.subjects.begin() + first, spec.subjects.begin() + first + half};
     Cancellable observer(cancelled);
@@ -137,8 +137,8 @@ std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& in
   const Curve& curve = goal.curve.value();
   const std::vector<std::string> names = names_of(infos);
   check(curve.models == names, ErrorKind::usage, goal.curve_file, ": a curve of other models than these");
-  check(curve.cfg_scale == *spec.options.cfg_scale, ErrorKind::usage, goal.curve_file, ": measured with --cfg-scale ",
-        curve.cfg_scale, ", but this run has ", *spec.options.cfg_scale);
+  check(curve.cfg_scale == *spec.options.cfg_scale, ErrorKind::usage, goal.curve_file,
+        ": measured with --cfg-scale ", curve.cfg_scale, ", but this run has ", *spec.options.cfg_scale);
   const Metric metric = goal.metric;
   std::vector<Candidate> all = candidates(curve, metric);
   std::erase_if(all, [&](const Candidate& c) {
@@ -193,6 +193,9 @@ std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& in
 }  // namespace
 
 RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) {
+  for (const StageOptions& stage : options.stages)
+    check(!stage.cfg_interval, ErrorKind::usage,
+          "a --stage with cfg-interval= has steps of unequal cost, among which nothing is chosen yet");
   options.fractions.assign(infos.size(), 0);
   options.fractions.back() = 1;
   options.switch_steps.clear();
@@ -224,7 +227,7 @@ std::optional<ChosenTrajectory> choose_trajectory(Engine& engine, const SampleOp
   const RunSpec chosen = chosen_run(infos, options, *choice);
   const nlohmann::ordered_json all = to_json(chosen.options);
   for (const auto& [name, value] : all.items())
-    if (field_named(name).group == kTrajectory) choice->options[name] = texts_of(value);
+    if (is_planned(field_named(name))) choice->options[name] = texts_of(value);
   choice->seconds_spread = costs.spread(evaluations_of(engine, chosen, infos.size()));
   return choice;
 }

@@ -23,21 +23,41 @@ std::vector<int> assignment_of(const ChosenTrajectory& choice, const std::string
   }
 }
 
+// Those that determine a trajectory.
+Said planned_options(const nlohmann::json& object, const std::string& where) {
+  Said said = said_of(object, where);
+  for (const auto& [name, texts] : said)
+    check(is_planned(field_named(name)), ErrorKind::input, where, ": an option \"", name,
+          "\", which is none of a trajectory");
+  return said;
+}
+
 }  // namespace
+
+bool is_planned(const Field& field) { return field.group == kTrajectory || field.name == "stage"; }
 
 std::string describe(const std::vector<int>& assignment, const std::vector<std::string>& models) {
   return Trajectory(std::vector<NoiseLevel>(assignment.size() + 1), assignment).describe(models);
 }
 
 void check_no_shares(const SampleOptions& options, const std::string& what) {
-  check(options.fractions.empty() && options.switch_steps.empty() && !options.adaptive, ErrorKind::usage,
-        what,
+  check(options.fractions.empty() && options.switch_steps.empty() && options.assignment.empty() &&
+            !options.adaptive,
+        ErrorKind::usage, what,
         " says who serves which step: it excludes --ratio, --fractions, --switch-step and --switch auto");
 }
 
 std::string to_json(const ChosenTrajectory& p) {
   nlohmann::ordered_json options = nlohmann::ordered_json::object();
-  for (const auto& [name, texts] : p.options) options[name] = join(texts);
+  for (const auto& [name, texts] : p.options) {
+    const Field& field = field_named(name);
+    if (field.form == Field::Form::values)
+      options[name] = texts;
+    else if (field.form == Field::Form::flag)
+      options[name] = texts == Texts{"true"};
+    else
+      options[name] = join(texts, ",");
+  }
   nlohmann::ordered_json json = {
       {"format", kFormat},        {"models", p.models},
       {"sampler", p.sampler},     {"steps_option", p.steps_option},
@@ -66,10 +86,11 @@ ChosenTrajectory read_chosen_trajectory(const std::string& path) {
     check(before || format == kFormat, ErrorKind::input, where,
           ": not a plan of `tstitch plan`: \"format\" is not \"", kFormat, "\"");
     ChosenTrajectory choice;
-    if (!before) choice.options = said_of(json.at("options"), path);
+    if (!before) choice.options = planned_options(json.at("options"), where);
     choice.models = json.at("models").get<std::vector<std::string>>();
     choice.sampler = json.at("sampler");
     choice.steps_option = json.at("steps_option");
+    check(json.at("steps").is_number_integer(), ErrorKind::input, where, ": \"steps\" is no whole number");
     choice.steps = json.at("steps");
     choice.assignment = json.at("assignment");
     choice.levels = json.at("levels");
@@ -107,15 +128,20 @@ Said with_choice(const Said& said, const ChosenTrajectory& choice) {
       check(found->second == texts || same(field_named(name), found->second, texts), ErrorKind::usage,
             "the plan is for ", field_named(name).option(), " ", printable(join(texts)), ", not ",
             printable(join(found->second)));
-  for (const std::string_view name : {"ratio", "fractions", "switch_step", "switch"})
+  for (const std::string_view name : kShareFields)
     check(!said.contains(name), ErrorKind::usage, "a plan says who serves which step: it excludes ",
           field_named(name).option());
   return merged(choice.options, said);
 }
 
-void check_chosen(const RunSpec& spec, const std::vector<ModelInfo>& models, const ChosenTrajectory& choice) {
+void check_models(const std::vector<ModelInfo>& models, const ChosenTrajectory& choice) {
   check(choice.models == names_of(models), ErrorKind::usage,
         "the plan is for other models: ", printable(join(choice.models)));
+}
+
+void check_chosen(const RunSpec& spec, const ChosenTrajectory& choice) {
+  check(format_assignment(spec.trajectory.assignment()) == choice.assignment, ErrorKind::usage,
+        "the plan is for other steps: expected ", printable(choice.assignment));
   check(hash_of_levels(spec.trajectory) == choice.levels, ErrorKind::usage,
         "the plan is for other noise levels: expected the --spacing, --scheduler and --strength it was made "
         "with");
@@ -130,8 +156,9 @@ RunSpec chosen_run(const std::vector<ModelInfo>& models, SampleOptions options,
   options.sampler = choice.sampler;
   options.steps = choice.steps_option;
   options.assignment = parse_assignment(choice.assignment, choice.steps);
+  check_models(models, choice);
   const RunSpec spec = make_run_spec(models, options);
-  check_chosen(spec, models, choice);
+  check_chosen(spec, choice);
   return spec;
 }
 

@@ -31,6 +31,9 @@ struct ChosenTrajectory {
   double change = 0, change_spread = 0, largest_change = 0;
 };
 
+// Whether a plan says it.
+bool is_planned(const Field& field);
+
 // "fashion-s: steps 1-20, fashion-l: 21-50".
 std::string describe(const std::vector<int>& assignment, const std::vector<std::string>& models);
 
@@ -41,8 +44,10 @@ ChosenTrajectory read_chosen_trajectory(const std::string& path);
 // What was said, and the rest as the choice says. Throws Error{usage} where the two differ.
 Said with_choice(const Said& said, const ChosenTrajectory& choice);
 
-// Throws Error{usage} where a run with_choice is not what was chosen: its models or their schedulers differ.
-void check_chosen(const RunSpec& spec, const std::vector<ModelInfo>& models, const ChosenTrajectory& choice);
+// Throws Error{usage} where a run with_choice is not what was chosen: for other models, or models whose
+// schedulers have changed.
+void check_models(const std::vector<ModelInfo>& models, const ChosenTrajectory& choice);
+void check_chosen(const RunSpec& spec, const ChosenTrajectory& choice);
 
 // The run with the trajectory, for the models it was chosen for.
 RunSpec chosen_run(const std::vector<ModelInfo>& models, SampleOptions options,

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/engine/stage_denoiser.h"
 #include "tstitch/ops/ops.h"
 #include "tstitch/tune/forwarding_observer.h"
 
@@ -74,6 +75,7 @@ class Predictions final : public ForwardingObserver {
   void predicted(IndexRange images, const Step& step, const Tensor& x,
                  const Prediction& prediction) override {
     if (step.index == 0) bind(images);
+    for (const auto& other : others_) other->enter(step);
     std::vector<Tensor> eps, x0;
     for (int i = 0; i < std::ssize(models_); ++i) {
       const Prediction of_model =
@@ -98,7 +100,8 @@ class Predictions final : public ForwardingObserver {
   void bind(IndexRange images) {
     others_.clear();
     for (size_t i = 0; i < models_.size(); ++i) {
-      others_.push_back(make_denoiser(backend_, models_[i], spec_, spec_.stages[i].cfg_scale, images, *inputs_.conditions[i]));
+      others_.push_back(std::make_unique<StageDenoiser>(backend_, models_[i], spec_, static_cast<int>(i),
+                                                        images, *inputs_.conditions[i]));
       std::vector<NoiseLevel> levels;
       for (const Step& step : spec_.trajectory)
         if (step.denoiser != static_cast<int>(i)) levels.push_back(step.level);
@@ -110,7 +113,7 @@ class Predictions final : public ForwardingObserver {
   std::span<const Model> models_;
   const RunSpec& spec_;
   const EncodedInputs& inputs_;
-  std::vector<std::unique_ptr<Denoiser>> others_;  // each model, for the steps that others serve
+  std::vector<std::unique_ptr<StageDenoiser>> others_;  // each model, for the steps that others serve
   Pairs eps_, x0_;
 };
 

@@ -150,14 +150,17 @@ Sweep make_sweep(const std::vector<ModelInfo>& infos, const SampleOptions& base,
               .repeats = static_cast<size_t>(options.repeats),
               .metrics = metrics,
               .rows = 0};
+  for (const StageOptions& stage : base.stages)
+    check(!stage.cfg_interval, ErrorKind::usage,
+          "a --stage with cfg-interval= has steps of unequal cost, which a curve does not know yet");
+  const int64_t images = make_run_spec(infos, sweep.points[0].options).images();
   for (const SweepPoint& point : sweep.points)
     for (int repeat = 0; repeat < options.repeats; ++repeat) {
       SampleOptions one = point.options;
-      one.seed += static_cast<uint64_t>(repeat);
+      one.seed = seed_of_repeat(one, repeat, images);
       sweep.specs.push_back(make_run_spec(infos, one));
     }
   constexpr int64_t kAllRows = 10, kSomeRows = 8;
-  const int64_t images = sweep.specs[0].images();
   sweep.rows = std::min<int64_t>(images, options.rows.value_or(images <= kAllRows ? kAllRows : kSomeRows));
   check(sweep.rows >= 1, ErrorKind::usage, "--rows is ", sweep.rows, ", expected at least 1");
   return sweep;

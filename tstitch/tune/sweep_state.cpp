@@ -114,6 +114,12 @@ void SweepState::join(bool resume, const std::vector<std::string>& fingerprints)
       take_over(finished, fingerprints);
     else
       check_is_curve(finished);
+  } else {
+    for (const std::string& path : files_of(output_, metrics_))
+      check(
+          path == output_ || !exists(path), ErrorKind::usage, "\"", printable(path),
+          "\" would be replaced and is not of a sweep, whose curve would lie beside it: move it away, or name"
+          " another --output");
   }
 }
 
