@@ -226,7 +226,7 @@ std::vector<Field> make_fields() {
       row("switch", "--switch", kTrajectory,
           "share, or auto: every image leaves the first of two models by itself, see docs/adaptive.md."
           " Default: share",
-          {.replaces = kShares,
+          {.replaces = "ratio,fractions,switch_step,assignment",
            .parse =
                [](const Field&, const Texts& texts, SampleOptions& o, Models) {
                  check(texts.at(0) == "share" || texts[0] == "auto", ErrorKind::usage, "--switch is \"",

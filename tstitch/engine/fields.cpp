@@ -207,6 +207,8 @@ Said merged(const Said& before, const Said& said) {
       for (const std::string& other : split(field_named(name).replaces)) all.erase(other);
     all[name] = texts;
   }
+  if (const auto found = all.find("switch"); found == all.end() || found->second != Texts{"auto"})
+    if (!said.contains("switch_threshold")) all.erase("switch_threshold");
   return all;
 }
 

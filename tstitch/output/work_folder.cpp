@@ -7,7 +7,6 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/atomic_file.h"
-#include "tstitch/io/file.h"
 
 namespace tstitch {
 namespace {
@@ -60,9 +59,9 @@ WorkFolder::WorkFolder(const std::string& path, bool patient) : WorkFolder(open_
 
 void clear_work(const std::string& path, const IsOfWork& is_of_work) {
   std::error_code ignored;
-  for (const std::string& file : list_folder(path)) {
-    const std::string name = fs::path(file).filename().string();
-    if (is_temporary(name) || is_of_work(name)) fs::remove(file, ignored);
+  for (const auto& entry : fs::directory_iterator(path, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (is_temporary(name) || is_of_work(name)) fs::remove(entry.path(), ignored);
   }
 }
 
