@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/number_text.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/engine/fields.h"
@@ -77,12 +78,6 @@ void read(const Field& field, const Texts& texts, std::vector<Value>& values) {
   values.clear();
   for (const std::string& text : texts)
     for (const std::string& part : split(text)) read(field, part, values.emplace_back());
-}
-
-// The shortest that reads back as the same.
-inline std::string number_text(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
 inline nlohmann::json value_of(std::string_view value) {

@@ -7,6 +7,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/base/number_text.h"
 
 namespace tstitch {
 namespace {
@@ -41,12 +42,6 @@ GuidanceInterval interval_of(std::string_view key, const std::string& text) {
   return interval;
 }
 
-// How little of a number says it all.
-std::string text_of(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
-}
-
 struct Key {
   std::string_view name;
   bool setting;  // how the stage is asked, not who it is and how long
@@ -61,7 +56,7 @@ constexpr Key kKeys[] = {
      [](const StageOptions& s) { return s.model.empty() ? Text() : s.model; }},
     {"share", false,
      [](std::string_view key, const std::string& text, StageOptions& s) { s.share = share_of(key, text); },
-     [](const StageOptions& s) { return s.share ? text_of(*s.share) : Text(); }},
+     [](const StageOptions& s) { return s.share ? number_text(*s.share) : Text(); }},
     {"until", false,
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.until = number_of<int>(key, text);
@@ -71,14 +66,15 @@ constexpr Key kKeys[] = {
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.cfg_scale = number_of<double>(key, text);
      },
-     [](const StageOptions& s) { return s.cfg_scale ? text_of(*s.cfg_scale) : Text(); }},
+     [](const StageOptions& s) { return s.cfg_scale ? number_text(*s.cfg_scale) : Text(); }},
     {"cfg-interval", true,
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.cfg_interval = interval_of(key, text);
      },
      [](const StageOptions& s) {
-       return s.cfg_interval ? concat(text_of(s.cfg_interval->low), ':', text_of(s.cfg_interval->high))
-                             : Text();
+       return s.cfg_interval
+                  ? concat(number_text(s.cfg_interval->low), ':', number_text(s.cfg_interval->high))
+                  : Text();
      }},
     {"negative", true,
      [](std::string_view, const std::string& text, StageOptions& s) { s.negative_prompt = text; },
