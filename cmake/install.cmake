@@ -15,7 +15,8 @@ target_compile_definitions(tstitch INTERFACE TSTITCH_VERSION="${PROJECT_VERSION}
 install(TARGETS tstitch EXPORT tstitch ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS tstitch_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY tstitch DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-install(DIRECTORY assets/ DESTINATION ${CMAKE_INSTALL_DATADIR}/tstitch)
+# The words family is not whole yet.
+install(DIRECTORY assets/ DESTINATION ${CMAKE_INSTALL_DATADIR}/tstitch PATTERN words EXCLUDE)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/tstitch)
 install(EXPORT tstitch NAMESPACE tstitch:: FILE tstitch-targets.cmake DESTINATION ${package_dir})

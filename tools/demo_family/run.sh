@@ -1,5 +1,6 @@
 #!/bin/sh
-# Trains the words family from nothing to exported weights; what is done already is not done again.
+# Trains the words family from nothing to exported weights; what is done already is not done again, be it in WORK or in
+# assets/words (the autoencoder).
 #
 #   export PYTHON=~/tstitch-venv/bin/python WORK=~/words
 #   setsid nohup nice -n 19 taskset -c 1 tools/demo_family/run.sh >>words.log 2>&1 &
@@ -16,6 +17,7 @@ exec 9>"$WORK/lock"
 flock -n 9 || { echo "already running in $WORK"; exit 1; }
 date
 [ -e "$WORK/held_out.json" ] || "$PYTHON" data.py --out "$WORK" || exit 1
+[ -d "$WORK/autoencoder" ] || [ ! -d ../../assets/words/vae ] || cp -r ../../assets/words/vae "$WORK/autoencoder"
 [ -d "$WORK/autoencoder" ] || "$PYTHON" train_autoencoder.py --work "$WORK" --device "$DEVICE" || exit 1
 for model in l s; do
   "$PYTHON" train_words.py --model "$model" --work "$WORK" --pictures "$PICTURES" --device "$DEVICE" || exit 1
