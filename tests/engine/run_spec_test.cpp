@@ -64,6 +64,16 @@ TEST(RunSpec, OtherSizesAreInPixels) {
   EXPECT_EQ(spec.height, 16);
 }
 
+// 272 pixels are 34 latents: patches of 2 fit, those of 8 do not, whoever comes last.
+TEST(RunSpec, SizesFitEveryModel) {
+  const ModelInfo fine = model("fine"), coarse = dit_info({.patch_size = 8}, "coarse");
+  EXPECT_EQ(make_run_spec({fine}, {.width = 272}).width, 34);
+  expect_refused(ErrorKind::usage, "--width is 272, expected a multiple of 64", {coarse, fine},
+                 {.width = 272});
+  expect_refused(ErrorKind::usage, "--width is 272, expected a multiple of 64", {fine, coarse},
+                 {.width = 272});
+}
+
 TEST(RunSpec, AdaptiveSwitchingNeedsTwoModelsAndNoOtherWord) {
   EXPECT_EQ(make_run_spec(kPair, {}).switch_threshold, std::nullopt);
   EXPECT_EQ(make_run_spec(kPair, {.adaptive = true}).switch_threshold, 5.0 / 80);  // guidance 4

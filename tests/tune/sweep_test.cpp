@@ -119,6 +119,11 @@ TEST_F(SweepTest, WhatWasRefusedLeavesNothing) {
   const Sweep other =
       make_sweep(infos_, {.steps = "2", .cfg_scale = 1, .classes = {1}}, {.ratios = {0, 1}}, {});
   expect_usage("has a run that this sweep has not", [&] { swept(other, "s.png", true, counting); });
+  // The pictures would be the same, the times of two clocks would not compare.
+  SampleOptions slower = kBase;
+  slower.batch_size = 1;
+  const Sweep timed = make_sweep(infos_, slower, {.ratios = {0, 1}}, {});
+  expect_usage("times of both do not compare", [&] { swept(timed, "s.png", true, counting); });
   EXPECT_EQ(files(), before);
 
   write("plan.json", "{\"format\": \"tstitch-plan-1\"}");
