@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "tests/diffusion/exact_denoisers.h"
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/diffusion/respacing.h"
 #include "tstitch/diffusion/routed_denoiser.h"

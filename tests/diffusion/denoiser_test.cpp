@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "tests/diffusion/exact_denoisers.h"
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/diffusion/guidance.h"
 
 namespace tstitch {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 
 namespace tstitch {
 namespace {

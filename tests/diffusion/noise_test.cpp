@@ -5,7 +5,7 @@
 #include <set>
 
 #include "tests/diffusion/exact_denoisers.h"
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/base/philox.h"
 #include "tstitch/ops/ops.h"
 

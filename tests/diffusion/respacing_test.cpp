@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <string>
 
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/base/hash.h"
 
 namespace tstitch {

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "tests/diffusion/exact_denoisers.h"
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/diffusion/ddim.h"
 #include "tstitch/diffusion/respacing.h"
 #include "tstitch/diffusion/switch_rule.h"

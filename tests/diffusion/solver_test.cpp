@@ -7,7 +7,7 @@
 #include <numbers>
 
 #include "tests/diffusion/exact_denoisers.h"
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/diffusion/ddim.h"
 #include "tstitch/diffusion/ddpm.h"
 #include "tstitch/diffusion/respacing.h"

@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/diffusion/respacing.h"
 

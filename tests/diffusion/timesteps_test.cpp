@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/diffusion/flow_schedule.h"
 #include "tstitch/diffusion/solver.h"
 

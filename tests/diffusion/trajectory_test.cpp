@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/diffusion/expect_error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/diffusion/switch_rule.h"
 
 namespace tstitch {

@@ -4,11 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "tstitch/base/error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/zoo/families/dit.h"
 
 namespace tstitch {
@@ -18,14 +17,9 @@ ModelInfo model(const std::string& name) { return dit_info({.patch_size = 2}, na
 
 const std::vector<ModelInfo> kPair = {model("small"), model("large")};
 
-void expect_refused(const std::string& part, const std::function<void()>& action) {
-  try {
-    action();
-    ADD_FAILURE() << "accepted; expected: " << part;
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::usage) << e.what();
-    EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
-  }
+template <class F>
+void expect_refused(const std::string& part, const F& f) {
+  testing::expect_error(ErrorKind::usage, part, f);
 }
 
 RunSpec spec_of(const Said& said, const std::vector<ModelInfo>& models = kPair) {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tstitch/base/error.h"
+#include "tests/support/expect_error.h"
 
 namespace tstitch {
 namespace {
@@ -35,13 +35,7 @@ TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
                                    {"cfg-interval=0.8:0.2", "no step at all"},
                                    {"negative=\"a", "a quote is not closed"},
                                    {"negative=\"a\"b", "expected a comma"}})
-    try {
-      parse_stage(text);
-      ADD_FAILURE() << text;
-    } catch (const Error& e) {
-      EXPECT_EQ(e.kind(), ErrorKind::usage);
-      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
-    }
+    testing::expect_error(ErrorKind::usage, part, [&, text = text] { parse_stage(text); });
 }
 
 TEST(GuidanceInterval, HoldsTheStepsWhoseShareLiesInIt) {

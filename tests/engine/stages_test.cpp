@@ -1,7 +1,7 @@
 // Stages: shares and one guidance for all are their short form, bit for bit.
 #include <gtest/gtest.h>
 
-#include "tstitch/base/error.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
 
@@ -23,14 +23,10 @@ std::vector<std::vector<uint8_t>> pictures_of(const Said& said) {
 }
 
 void expect_refused(const std::string& part, const Said& said) {
-  try {
+  testing::expect_error(ErrorKind::usage, part, [&] {
     const std::vector<ModelInfo> models = read_models(parse_models(said));
     make_run_spec(models, parse_options(said, models));
-    ADD_FAILURE() << "accepted; expected: " << part;
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::usage) << e.what();
-    EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
-  }
+  });
 }
 
 TEST(Stages, SharesAreTheirShortForm) {

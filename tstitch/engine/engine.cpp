@@ -90,12 +90,8 @@ double Engine::timed(const RunSpec& spec, size_t i) {
   const auto seconds = [&](double cfg_scale) {
     return time_evaluation(*backend_, models_[i], spec, cfg_scale, 1, *inputs_.conditions[i]);
   };
-  int steps = 0, guided = 0;
-  for (const Step& step : spec.trajectory) {
-    if (static_cast<size_t>(step.denoiser) != i) continue;
-    ++steps;
-    guided += spec.cfg_scale_at(step) != 1;
-  }
+  const int steps = spec.trajectory.steps_of(static_cast<int>(i)),
+            guided = spec.guided_steps_of(static_cast<int>(i));
   if (guided == steps) return seconds(stage.cfg_scale);
   const double share = static_cast<double>(guided) / steps;
   return (share > 0 ? share * seconds(stage.cfg_scale) : 0) + (1 - share) * seconds(1);

@@ -76,19 +76,8 @@ json hash_of(const Tensor& tensor) {
   return hex(fnv1a(tensor.bytes(), static_cast<size_t>(tensor.elements() * size_of(tensor.dtype()))));
 }
 
-// "0.4" or "40%".
-double parse_share(const Field& field, const std::string& text) {
-  const bool percent = text.ends_with('%');
-  double share = 0;
-  read(field, percent ? text.substr(0, text.size() - 1) : text, share);
-  if (percent) share /= 100;
-  check(0 <= share && share <= 1, ErrorKind::usage, field.option(), " is ", printable(text),
-        ", expected 0 ... 1");
-  return share;
-}
-
 void parse_ratio(const Field& field, const Texts& texts, SampleOptions& options, Models models) {
-  const double ratio = parse_share(field, texts.at(0));
+  const double ratio = read_share(field.option(), texts.at(0));
   const size_t count = models.size();
   check(count == 2, ErrorKind::usage, "--ratio shares a trajectory between two models, but there ",
         count == 1 ? "is 1" : concat("are ", count), count > 2 ? ": use --fractions" : "");
@@ -174,7 +163,7 @@ std::vector<Field> make_fields() {
           "weights", "--weights", kModels,
           "Of training checkpoints: ema (their running average), model (what was trained), or auto:"
           " ema where there is one. Default: auto",
-          {.neutral = "\"auto\""}),
+          {.neutral = "auto"}),
       member<&SampleOptions::prediction>(
           "prediction", "--prediction", kModels,
           "What the models were trained to predict: eps, v or x0. Default: as their files say; single"
@@ -226,7 +215,7 @@ std::vector<Field> make_fields() {
       row("switch", "--switch", kTrajectory,
           "share, or auto: every image leaves the first of two models by itself, see docs/adaptive.md."
           " Default: share",
-          {.replaces = "ratio,fractions,switch_step,assignment",
+          {.replaces = kShares,
            .parse =
                [](const Field&, const Texts& texts, SampleOptions& o, Models) {
                  check(texts.at(0) == "share" || texts[0] == "auto", ErrorKind::usage, "--switch is \"",
@@ -234,7 +223,7 @@ std::vector<Field> make_fields() {
                  o.adaptive = texts[0] == "auto";
                },
            .print = [](const SampleOptions& o) { return o.adaptive ? json("auto") : json(); },
-           .neutral = "\"share\""}),
+           .neutral = "share"}),
       member<&SampleOptions::switch_threshold>(
           "switch_threshold", "--switch-threshold", kTrajectory,
           "How far details of an image stand out of the noise before --switch auto changes its model."
@@ -263,14 +252,14 @@ std::vector<Field> make_fields() {
       member<&SampleOptions::spacing, &SpacingOptions::sigmas>(
           "scheduler", "--scheduler", kTrajectory,
           "How the noise falls: " + sigma_spacing_names() + ". Default: discrete, as the timesteps say",
-          {.label = "Schedule type", .neutral = "\"discrete\""}),
+          {.label = "Schedule type", .neutral = "discrete"}),
       member<&SampleOptions::spacing, &SpacingOptions::spacing>(
           "spacing", "--spacing", kTrajectory,
           "Which timesteps: " + spacing_names() + ". Default: the sampler's, see docs/solvers.md",
           {.label = "Spacing"}),
       member<&SampleOptions::eta>("eta", "--eta", kTrajectory,
                                   "Noise of DDIM, 0 ... 1. Default: the model's, 0 for a DiT",
-                                  {.idle = no_eta, .identity = as_printed, .label = "Eta", .neutral = "0.0"}),
+                                  {.idle = no_eta, .identity = as_printed, .label = "Eta", .neutral = "0"}),
       member<&SampleOptions::solver_reset>(
           "solver_reset", "--solver-reset", kTrajectory,
           "Multistep samplers forget the steps of the model before when the next takes over",
@@ -307,7 +296,7 @@ std::vector<Field> make_fields() {
           "How brackets in prompts are read: webui, (word:1.2) and "
           "[word] as weights and BREAK as a break,"
           " or plain, as they stand. Default: webui",
-          {.idle = no_text, .identity = as_printed, .label = "Prompt style", .neutral = "\"webui\""}),
+          {.idle = no_text, .identity = as_printed, .label = "Prompt style", .neutral = "webui"}),
       member<&SampleOptions::clip_skip>(
           "clip_skip", "--clip-skip", kImages,
           "Which layer of the text encoder answers, counted from the last, 1. Default: as trained",

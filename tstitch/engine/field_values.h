@@ -1,14 +1,13 @@
 // The values of fields as texts and as JSON, by their types.
 #pragma once
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tstitch/base/error.h"
-#include "tstitch/base/number_text.h"
+#include "tstitch/base/numbers.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/engine/fields.h"
@@ -16,19 +15,13 @@
 
 namespace tstitch {
 
-template <class Value>
-concept Number = std::is_arithmetic_v<Value>;
-
 inline void read(const Field&, const std::string& text, std::string& value) { value = text; }
 
 inline void read(const Field&, const std::string& text, bool& value) { value = text == "true"; }
 
 template <Number Value>
 void read(const Field& field, const std::string& text, Value& value) {
-  const char* last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, value);
-  check(error == std::errc() && end == last, ErrorKind::usage, field.option(), " is \"", printable(text),
-        "\", expected ", std::is_floating_point_v<Value> ? "a number" : "a whole number");
+  value = read_number<Value>(field.option(), text);
 }
 
 template <class Name>

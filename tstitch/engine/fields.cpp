@@ -19,10 +19,6 @@ namespace {
 
 bool is_model_field(const Field& field) { return field.group == kModels; }
 
-bool goes_without_saying(const Field& field, const Texts& texts) {
-  return !field.neutral.empty() && texts == texts_of(json::parse(field.neutral));
-}
-
 // Every stage's model, where there are stages; the demo family where nobody names one.
 void settle_models(SampleOptions& options) {
   const bool named =
@@ -64,10 +60,10 @@ std::optional<size_t> models_said(const Said& said) {
 void check_exclusive(const Said& said) {
   for (const auto& [name, texts] : said) {
     const Field& field = field_named(name);
-    if (goes_without_saying(field, texts)) continue;
+    if (field.goes_without_saying(texts)) continue;
     for (const std::string& other : split(field.replaces))
       if (const auto rival = said.find(other);
-          other != name && rival != said.end() && !goes_without_saying(field_named(other), rival->second))
+          other != name && rival != said.end() && !field_named(other).goes_without_saying(rival->second))
         fail(ErrorKind::usage, field.option(), " and ", field_named(other).option(), " exclude each other");
   }
 }
@@ -78,8 +74,8 @@ std::string Field::option() const {
   return std::string(name);
 }
 
-bool Field::goes_without_saying(const json& value) const {
-  return value.is_null() || (!neutral.empty() && value == json::parse(neutral));
+bool Field::goes_without_saying(const Texts& texts) const {
+  return !neutral.empty() && texts == Texts{std::string(neutral)};
 }
 
 std::span<const Field> fields() {
@@ -129,7 +125,8 @@ std::vector<std::pair<std::string, std::string>> labelled(const SampleOptions& o
   for (const Field& field : fields()) {
     if (field.label.empty()) continue;
     const json value = field.print(options);
-    if (!field.goes_without_saying(value) && (!field.idle || field.idle(spec, models).empty()))
+    if (value.is_null() || field.goes_without_saying(texts_of(value))) continue;
+    if (!field.idle || field.idle(spec, models).empty())
       texts.emplace_back(field.label, join(texts_of(value)));
   }
   return texts;
@@ -207,6 +204,7 @@ Said merged(const Said& before, const Said& said) {
       for (const std::string& other : split(field_named(name).replaces)) all.erase(other);
     all[name] = texts;
   }
+  // A threshold stays with --switch auto only.
   if (const auto found = all.find("switch"); found == all.end() || found->second != Texts{"auto"})
     if (!said.contains("switch_threshold")) all.erase("switch_threshold");
   return all;

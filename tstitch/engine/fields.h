@@ -23,8 +23,8 @@ inline constexpr std::string_view kModels = "Models", kTrajectory = "Trajectory"
                                   kRun = "Run";
 
 // Those that say who serves which step.
-inline constexpr std::string_view kShareFields[] = {"ratio",  "fractions",        "switch_step",
-                                                    "switch", "switch_threshold", "assignment"};
+inline constexpr std::string_view kShareFields[] = {"ratio", "fractions", "switch_step", "switch",
+                                                    "assignment"};
 
 struct Field {
   enum class Form {
@@ -55,10 +55,10 @@ struct Field {
   // What of it determines the bytes of the pictures; null where that is said by the trajectory or the files.
   nlohmann::json (*identity)(const Field&, const RunSpec&) = nullptr;
   std::string_view label;    // in the parameters of a PNG file, or none
-  std::string_view neutral;  // the value that goes without saying, as JSON
+  std::string_view neutral;  // the value that goes without saying
 
-  std::string option() const;                                   // "--cfg-scale"
-  bool goes_without_saying(const nlohmann::json& value) const;  // null or neutral
+  std::string option() const;  // "--cfg-scale"
+  bool goes_without_saying(const Texts& texts) const;
 };
 
 std::span<const Field> fields();

@@ -15,17 +15,11 @@ std::string unless(bool effective, std::string reason) { return effective ? "" :
 
 }  // namespace
 
-std::string guides_nothing(const RunSpec& spec, Models) {
-  for (size_t i = 0; i < spec.stages.size(); ++i) {
-    if (spec.stages[i].cfg_interval.whole()) continue;
-    bool any = false, guided = false;
-    for (const Step& step : spec.trajectory)
-      if (static_cast<size_t>(step.denoiser) == i) {
-        any = true;
-        guided |= spec.cfg_scale_at(step) != 1;
-      }
-    if (any && !guided) return concat("cfg-interval= of stage ", i + 1, " holds none of its steps");
-  }
+std::string guides_nothing(const RunSpec& spec, Models models) {
+  for (int i = 0; i < std::ssize(models); ++i)
+    if (!spec.stages[static_cast<size_t>(i)].cfg_interval.whole() && spec.trajectory.steps_of(i) > 0 &&
+        spec.guided_steps_of(i) == 0)
+      return concat("cfg-interval= of stage ", i + 1, " holds none of its steps");
   return "";
 }
 
@@ -88,8 +82,7 @@ std::string no_negative_prompt(const RunSpec& spec, Models models) {
 }
 
 std::string no_context(const RunSpec& spec, Models models) {
-  if (models.back().condition.kind == ConditionKind::class_tokens)
-    return spec.guided() ? "" : "it is for guidance, and --cfg-scale is 1";
+  if (models.back().condition.kind == ConditionKind::class_tokens) return no_guidance(spec, models);
   return concat("it is for models whose classes are tokens of context with none for \"no class\" (LDM), and ",
                 models.back().name, " is not one");
 }

@@ -217,9 +217,8 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
 Said read_png_options(const std::string& path) {
   const auto text = read_png_text(path, kOptionsKeyword);
   check(text.has_value(), ErrorKind::input, "\"", printable(path),
-        "\" does not say how it was made: expected a .png of tstitch, made without --no-metadata, and not "
-        "one of"
-        " several with --init-latent or --noise");
+        "\" does not say how it was made: expected a .png of tstitch, made without --no-metadata, and not one"
+        " of several with --init-latent or --noise");
   return said_of(parse_json(*text, path), path);
 }
 

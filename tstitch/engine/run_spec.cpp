@@ -303,6 +303,11 @@ double RunSpec::cfg_scale_at(const Step& step) const {
   return stage.cfg_interval.holds(left_out + step.index, left_out + trajectory.size()) ? stage.cfg_scale : 1;
 }
 
+int RunSpec::guided_steps_of(int model) const {
+  return static_cast<int>(std::ranges::count_if(
+      trajectory, [&](const Step& step) { return step.denoiser == model && cfg_scale_at(step) != 1; }));
+}
+
 bool RunSpec::draws_noise() const {
   const SolverTraits traits = traits_of(options.sampler);
   return traits.noise || (traits.eta && solver.eta > 0);

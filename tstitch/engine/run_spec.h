@@ -41,6 +41,7 @@ struct RunSpec {
   bool guided() const;  // in any of its stages
   // Of the model that serves the step.
   double cfg_scale_at(const Step& step) const;
+  int guided_steps_of(int model) const;
   bool draws_noise() const;  // in its steps, beside that at the start
   // Whether that model may be asked.
   bool uses(int model) const { return switch_threshold || trajectory.steps_of(model) > 0; }

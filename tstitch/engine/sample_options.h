@@ -21,8 +21,8 @@ struct SampleOptions {
   std::vector<double> fractions;
   std::vector<int> switch_steps;
   std::vector<int> assignment;
-  // One for each model, where they differ in more than who they are; their shares, if they say some, are
-  // meant.
+  // One for each model, where they are asked differently; or none. Shares said there are the run's
+  // (settle_stages).
   std::vector<StageOptions> stages;
   std::optional<SwitchRule> switch_rule;  // default: the last model's, like the three below
   // Instead: each image switches from the first of two models to the second by itself (adaptive_switch.h).
@@ -62,7 +62,7 @@ struct SampleOptions {
   Tensor init_image;
   double strength = 0.75;
 
-  // The files that the four tensors are read from where they are empty, and what metadata say of them.
+  // The files that read_files reads the four tensors from, and what metadata say of them.
   struct Files {
     std::string init_image, init_latent, noise;
     std::string null_context;  // or "uniform" or "zeros"

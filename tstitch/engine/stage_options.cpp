@@ -1,43 +1,24 @@
 #include "tstitch/engine/stage_options.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <vector>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
-#include "tstitch/base/number_text.h"
+#include "tstitch/base/numbers.h"
 
 namespace tstitch {
 namespace {
 
-template <class Number>
-Number number_of(std::string_view key, std::string_view text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  check(error == std::errc() && end == text.data() + text.size(), ErrorKind::usage, "--stage: ", key,
-        "= is \"", printable(std::string(text)), "\", expected a ",
-        std::is_floating_point_v<Number> ? "" : "whole ", "number");
-  return value;
-}
-
-double share_of(std::string_view key, const std::string& text) {
-  const bool percent = text.ends_with('%');
-  const double share =
-      number_of<double>(key, std::string_view(text).substr(0, text.size() - percent)) / (percent ? 100 : 1);
-  check(0 <= share && share <= 1, ErrorKind::usage, "--stage: ", key, "= is ", printable(text),
-        ", expected 0 ... 1");
-  return share;
-}
+std::string named(std::string_view key) { return concat("--stage: ", key, '='); }
 
 GuidanceInterval interval_of(std::string_view key, const std::string& text) {
   const size_t colon = std::min(text.find(':'), text.size());
-  check(colon < text.size(), ErrorKind::usage, "--stage: ", key, "= is \"", printable(text),
+  check(colon < text.size(), ErrorKind::usage, named(key), " is \"", printable(text),
         "\", expected LOW:HIGH, such as 0.2:0.8");
-  const GuidanceInterval interval{share_of(key, text.substr(0, colon)),
-                                  share_of(key, text.substr(colon + 1))};
-  check(interval.low < interval.high, ErrorKind::usage, "--stage: ", key, "= is \"", printable(text),
+  const GuidanceInterval interval{read_share(named(key), text.substr(0, colon)),
+                                  read_share(named(key), text.substr(colon + 1))};
+  check(interval.low < interval.high, ErrorKind::usage, named(key), " is \"", printable(text),
         "\", which is no step at all");
   return interval;
 }
@@ -55,16 +36,18 @@ constexpr Key kKeys[] = {
     {"model", false, [](std::string_view, const std::string& text, StageOptions& s) { s.model = text; },
      [](const StageOptions& s) { return s.model.empty() ? Text() : s.model; }},
     {"share", false,
-     [](std::string_view key, const std::string& text, StageOptions& s) { s.share = share_of(key, text); },
+     [](std::string_view key, const std::string& text, StageOptions& s) {
+       s.share = read_share(named(key), text);
+     },
      [](const StageOptions& s) { return s.share ? number_text(*s.share) : Text(); }},
     {"until", false,
      [](std::string_view key, const std::string& text, StageOptions& s) {
-       s.until = number_of<int>(key, text);
+       s.until = read_number<int>(named(key), text);
      },
      [](const StageOptions& s) { return s.until ? std::to_string(*s.until) : Text(); }},
     {"cfg", true,
      [](std::string_view key, const std::string& text, StageOptions& s) {
-       s.cfg_scale = number_of<double>(key, text);
+       s.cfg_scale = read_number<double>(named(key), text);
      },
      [](const StageOptions& s) { return s.cfg_scale ? number_text(*s.cfg_scale) : Text(); }},
     {"cfg-interval", true,
