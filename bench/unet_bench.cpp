@@ -13,7 +13,9 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "bench/run_bench.h"
 #include "tstitch/base/clock.h"
@@ -55,22 +57,29 @@ int measure(int argc, char** argv) {
   const auto backend = make_backend(options);
   const UNetConfig config = unet_preset(name);
   const RandomWeights weights(name, kSeed);
-  const UNet unet(config, Weights(*backend, weights));
+  const UNetNetwork network(UNet(config, Weights(*backend, weights)));
   const auto uniform = [&](const char* what, const Shape& shape) {
-    return backend->upload(random_uniform(what, shape, std::sqrt(3.0), kSeed));
+    return random_uniform(what, shape, std::sqrt(3.0), kSeed);
   };
-  UNetCondition condition{.context = uniform("context", {batch, tokens, config.context_width}), .added = {}};
-  if (config.added_width > 0) condition.added = uniform("added", {batch, config.added_width});
-  UNetNetwork network(*backend, unet, condition);
-  network.prepare(std::vector<double>{kTimestep});
-  const Tensor x = to_channels_last(*backend, uniform("x", {batch, config.in_channels, size, size}));
+  const Tensor contexts = uniform("context", {batch, tokens, config.context_width});
+  const Tensor added = config.added_width > 0 ? uniform("added", {batch, config.added_width}) : Tensor();
+  std::vector<std::unique_ptr<const BoundCondition>> conditions;
+  std::vector<Row> rows;
+  for (int64_t n = 0; n < batch; ++n) {
+    const Condition condition = {
+        .context = contexts.slice(n, n + 1).reshape({tokens, config.context_width}),
+        .added = added ? added.slice(n, n + 1).reshape({config.added_width}) : Tensor()};
+    conditions.push_back(network.bind(condition, size, size));
+    rows.push_back({.t = kTimestep, .condition = conditions.back().get()});
+  }
+  const Tensor x = to_channels_last(*backend, backend->upload(uniform("x", {batch, config.in_channels, size, size})));
 
-  Tensor y = network(x, kTimestep);  // once to warm up
+  Tensor y = network.evaluate(x, rows);  // once to warm up
   std::vector<double> seconds;
   const double cpu_begin = processor_seconds();
   for (int i = 0; i < repeats; ++i) {
     const Stopwatch stopwatch;
-    y = network(x, kTimestep);
+    y = network.evaluate(x, rows);
     seconds.push_back(stopwatch.seconds());
   }
   const double cpu_seconds = (processor_seconds() - cpu_begin) / repeats;

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "tests/diffusion/exact_denoisers.h"
+#include "tests/diffusion/unbound_network.h"
 #include "tests/support/expect_error.h"
 #include "tstitch/diffusion/guidance.h"
 
@@ -12,6 +12,7 @@ namespace tstitch {
 namespace {
 
 using testing::backend;
+using testing::denoiser_of;
 using testing::expect_error;
 using testing::scramble;
 using testing::tensor_of;
@@ -21,30 +22,33 @@ constexpr NoiseLevel kLevel = {.t = 417, .alpha = 0.6, .sigma = 0.8};
 
 // Output column j of image n, row r: f(n, j, t) x[j mod C]. Enough to see which image and column came from
 // where.
-class ColumnNetwork final : public Network {
+class ColumnNetwork final : public testing::UnboundNetwork {
  public:
-  ColumnNetwork(int64_t columns, std::vector<double>* prepared = nullptr)
-      : columns_(columns), prepared_(prepared) {}
+  explicit ColumnNetwork(int64_t columns) : columns_(columns) {}
 
   static double factor(int64_t n, int64_t j, double t) {
     return 0.5 + 0.25 * static_cast<double>(n) + 0.125 * static_cast<double>(j) + t / 1000;
   }
+  // What was told with the last rows, the same with each.
+  mutable std::vector<double> ahead;
+  mutable std::vector<EvaluationContext> contexts;
 
-  Tensor operator()(const Tensor& x, double t) const override {
+ private:
+  Tensor answer(const Tensor& x, std::span<const Row> rows) const override {
+    contexts.clear();
+    for (const Row& row : rows) {
+      ahead.assign(row.ahead.begin(), row.ahead.end());
+      contexts.push_back(row.context);
+    }
     const int64_t rows_per_image = x.rows() / x.extent(0);
     return tensor_of(x.shape().with(-1, columns_), [&](int64_t i) {
       const int64_t row = i / columns_, j = i % columns_;
-      return factor(row / rows_per_image, j, t) * x.data<float>()[row * x.columns() + j % x.columns()];
+      return factor(row / rows_per_image, j, rows[0].t) *
+             x.data<float>()[row * x.columns() + j % x.columns()];
     });
   }
 
-  void prepare(std::span<const double> timesteps) override {
-    if (prepared_) prepared_->assign(timesteps.begin(), timesteps.end());
-  }
-
- private:
   int64_t columns_;
-  std::vector<double>* prepared_;
 };
 
 Tensor some_x(int64_t n, int64_t channels) {
@@ -52,7 +56,8 @@ Tensor some_x(int64_t n, int64_t channels) {
 }
 
 TEST(NetworkDenoiser, GivesEpsAndX0) {
-  const NetworkDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(4));
+  const ColumnNetwork network(4);
+  const NetworkDenoiser denoiser = denoiser_of(network, 2);
   const Tensor x = some_x(2, 4);
   const Prediction at = denoiser.predict(x, kLevel);
   EXPECT_FALSE(at.variance);
@@ -67,9 +72,9 @@ TEST(NetworkDenoiser, GivesEpsAndX0) {
 
 // One state of knowledge, four ways to say it.
 TEST(NetworkDenoiser, EveryParameterizationMeansTheSame) {
-  struct Saying final : Network {
+  struct Saying final : testing::UnboundNetwork {
     explicit Saying(Tensor what) : said(std::move(what)) {}
-    Tensor operator()(const Tensor&, double) const override { return said; }
+    Tensor answer(const Tensor&, std::span<const Row>) const override { return said; }
     Tensor said;
   };
   const Tensor x0 = tensor_of({2, 2, 2, 3}, [](int64_t i) { return scramble(i, 1); });
@@ -81,7 +86,8 @@ TEST(NetworkDenoiser, EveryParameterizationMeansTheSame) {
   constexpr NoiseLevel kFlow = {.t = 800, .alpha = 0.2, .sigma = 0.8};
   constexpr NoiseLevel kPureNoise = {.t = 1000, .alpha = 0, .sigma = 1};
   const auto check_means = [&](Parameterization kind, const Tensor& said, const NoiseLevel& level) {
-    const NetworkDenoiser denoiser(backend(), std::make_unique<Saying>(said), kind);
+    const Saying network(said);
+    const NetworkDenoiser denoiser = denoiser_of(network, 2, kind);
     const Prediction at = denoiser.predict(mix(level.alpha, level.sigma), level);
     for (int64_t i = 0; i < x0.elements(); ++i) {
       EXPECT_NEAR(values_of(at.x0)[i], x0.data<float>()[i], 2e-6);
@@ -98,7 +104,8 @@ TEST(NetworkDenoiser, EveryParameterizationMeansTheSame) {
 }
 
 TEST(NetworkDenoiser, TwiceTheChannelsAreEpsThenV) {
-  const NetworkDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(8));
+  const ColumnNetwork network(8), plain(4);
+  const NetworkDenoiser denoiser = denoiser_of(network, 2);
   const Tensor x = some_x(2, 4);
   const Prediction at = denoiser.predict(x, kLevel);
   EXPECT_EQ(at.eps.shape(), x.shape());
@@ -109,35 +116,68 @@ TEST(NetworkDenoiser, TwiceTheChannelsAreEpsThenV) {
     EXPECT_FLOAT_EQ(v[i], static_cast<float>(ColumnNetwork::factor(i / 16, 4 + i % 4, 417) * x_values[i]));
   }
   EXPECT_EQ(values_of(at.x0),
-            values_of(NetworkDenoiser(backend(), std::make_unique<ColumnNetwork>(4)).predict(x, kLevel).x0));
+            values_of(denoiser_of(plain, 2).predict(x, kLevel).x0));
 }
 
 TEST(NetworkDenoiser, RefusesOtherChannels) {
-  const NetworkDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(6));
+  const ColumnNetwork network(6);
+  const NetworkDenoiser denoiser = denoiser_of(network, 2);
   expect_error(ErrorKind::internal, "returned [2, 2, 2, 6] for x [2, 2, 2, 4]",
                [&] { denoiser.predict(some_x(2, 4), kLevel); });
 }
 
-TEST(NetworkDenoiser, TellsTheNetworkItsTimesteps) {
-  std::vector<double> prepared;
-  NetworkDenoiser denoiser(backend(), std::make_unique<ColumnNetwork>(4, &prepared));
-  denoiser.prepare(std::vector<NoiseLevel>{{999, 0.1, 0.9}, {500, 0.5, 0.8}});
-  EXPECT_EQ(prepared, (std::vector<double>{999, 500}));
+constexpr NoiseLevel kAhead[] = {{999, 0.1, 0.9}, {500, 0.5, 0.8}, {500, 0.5, 0.8}, {1, 0.9, 0.1}};
+
+TEST(NetworkDenoiser, TellsWhatLiesAhead) {
+  const ColumnNetwork network(4);
+  NetworkDenoiser denoiser = denoiser_of(network, 2);
+  const Tensor x = some_x(2, 4);
+  denoiser.prepare(kAhead);
+  denoiser.predict(x, kAhead[0]);
+  EXPECT_EQ(network.ahead, (std::vector<double>{999, 500, 500, 1}));
+  denoiser.predict(x, kAhead[1]);
+  EXPECT_EQ(network.ahead, (std::vector<double>{500, 500, 1}));
+  denoiser.predict(x, kAhead[2]);
+  EXPECT_EQ(network.ahead, (std::vector<double>{500, 1}));
+  denoiser.predict(x, kLevel);  // announced by nobody
+  EXPECT_TRUE(network.ahead.empty());
+  denoiser.predict(x, kAhead[3]);
+  EXPECT_EQ(network.ahead, (std::vector<double>{1}));
 }
 
-std::unique_ptr<GuidedDenoiser> guided(double scale, int64_t channels,
-                                       std::vector<double>* prepared = nullptr) {
+// Rows that another denoiser asks about go on counting, and keep what a form has cached.
+TEST(NetworkDenoiser, RowsKeepTheirContext) {
+  struct Cache final : RowCache {};
+  const ColumnNetwork network(4);
+  DirectEvaluator evaluator;
+  BoundRows rows = testing::unbound_rows(2);
+  rows[1]->seed = 7, rows[1]->image = 3;
+  const Tensor x = some_x(2, 4);
+  NetworkDenoiser(backend(), evaluator, network, rows).predict(x, kLevel);
+  EXPECT_EQ(network.contexts[1].seed, 7u);
+  EXPECT_EQ(network.contexts[1].image, 3);
+  EXPECT_EQ(network.contexts[1].evaluation, 0);
+  EXPECT_FALSE(*network.contexts[1].cache);
+  *network.contexts[1].cache = std::make_unique<Cache>();
+  NetworkDenoiser(backend(), evaluator, network, {rows[1]}).predict(x.slice(1, 2), kLevel);
+  EXPECT_EQ(network.contexts[0].evaluation, 1);
+  EXPECT_TRUE(*network.contexts[0].cache);
+  EXPECT_EQ(rows[0]->evaluations, 1);
+}
+
+std::unique_ptr<GuidedDenoiser> guided(const Network& network, double scale, int64_t channels,
+                                       int64_t images) {
   return std::make_unique<GuidedDenoiser>(
-      backend(), std::make_unique<NetworkDenoiser>(backend(), std::make_unique<ColumnNetwork>(8, prepared)),
-      scale, channels);
+      backend(), std::make_unique<NetworkDenoiser>(denoiser_of(network, 2 * images)), scale, channels);
 }
 
 // Images 0, 1 of the network's batch are conditional, 2 and 3 the same x without condition.
 TEST(GuidedDenoiser, GuidesTheFirstChannelsOnly) {
   const Tensor x = some_x(2, 4);
   const std::vector<float> x_values = values_of(x);
+  const ColumnNetwork network(8);
   for (const int64_t channels : {3, 4, 0}) {
-    const Prediction at = guided(4.0, channels)->predict(x, kLevel);
+    const Prediction at = guided(network, 4.0, channels, 2)->predict(x, kLevel);
     ASSERT_EQ(at.eps.shape(), x.shape());
     ASSERT_EQ(at.x0.shape(), x.shape());
     ASSERT_EQ(at.variance.shape(), x.shape());
@@ -156,23 +196,25 @@ TEST(GuidedDenoiser, GuidesTheFirstChannelsOnly) {
 
 TEST(GuidedDenoiser, ScaleOneIsConditional) {
   const Tensor x = some_x(3, 4);
-  const Prediction at = guided(1.0, 4)->predict(x, kLevel);
-  const Prediction cond = NetworkDenoiser(backend(), std::make_unique<ColumnNetwork>(8)).predict(x, kLevel);
+  const ColumnNetwork network(8);
+  const Prediction at = guided(network, 1.0, 4, 3)->predict(x, kLevel);
+  const Prediction cond = denoiser_of(network, 3).predict(x, kLevel);
   const std::vector<float> eps = values_of(at.eps), eps_cond = values_of(cond.eps);
   for (size_t i = 0; i < eps.size(); ++i) EXPECT_NEAR(eps[i], eps_cond[i], 1e-6);  // u + (c - u) rounds twice
   EXPECT_EQ(values_of(at.variance), values_of(cond.variance));
 }
 
 TEST(GuidedDenoiser, WithoutLearnedVarianceHasNone) {
-  const GuidedDenoiser denoiser(
-      backend(), std::make_unique<NetworkDenoiser>(backend(), std::make_unique<ColumnNetwork>(4)), 2, 4);
-  EXPECT_FALSE(denoiser.predict(some_x(2, 4), kLevel).variance);
+  const ColumnNetwork network(4);
+  EXPECT_FALSE(guided(network, 2, 4, 2)->predict(some_x(2, 4), kLevel).variance);
 }
 
 TEST(GuidedDenoiser, PassesOnWhatIsAhead) {
-  std::vector<double> prepared;
-  guided(4.0, 3, &prepared)->prepare(std::vector<NoiseLevel>{{999, 0.1, 0.9}});
-  EXPECT_EQ(prepared, std::vector<double>{999});
+  const ColumnNetwork network(8);
+  const auto denoiser = guided(network, 4.0, 3, 1);
+  denoiser->prepare(kAhead);
+  denoiser->predict(some_x(1, 4), kAhead[0]);
+  EXPECT_EQ(network.ahead, (std::vector<double>{999, 500, 500, 1}));
 }
 
 }  // namespace

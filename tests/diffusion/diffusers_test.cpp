@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "tests/diffusion/exact_denoisers.h"
+#include "tests/diffusion/unbound_network.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/base/philox.h"
 #include "tstitch/diffusion/flow_schedule.h"
@@ -81,12 +81,13 @@ TEST(Diffusers, Levels) {
 
 // Two layers on the channels of every pixel, x0 = w2 tanh(w1 x + b1 + wt t / 1000), answered as the
 // parameterization asks.
-class Mlp final : public Network {
+class Mlp final : public testing::UnboundNetwork {
  public:
   using LevelAt = std::function<NoiseLevel(double t)>;
   Mlp(Parameterization kind, LevelAt level_at) : kind_(kind), level_at_(std::move(level_at)) {}
 
-  Tensor operator()(const Tensor& x, double t) const override {
+  Tensor answer(const Tensor& x, std::span<const Row> rows) const override {
+    const double t = rows[0].t;
     Tensor out(x.shape(), DType::f32);
     for (int64_t row = 0; row < x.rows(); ++row) {
       const float* x_row = x.data<float>() + row * kChannels;
@@ -119,13 +120,22 @@ class Mlp final : public Network {
   Tensor wt_ = uniform("solver/wt", {kHidden}, 1), w2_ = uniform("solver/w2", {kChannels, kHidden}, 0.5);
 };
 
-std::unique_ptr<Denoiser> denoiser_of(const json& golden, Parameterization kind) {
-  if (golden.at("denoiser") == "gaussian") return std::make_unique<testing::GaussianDenoiser>(0.3, 0.5);
+// With what it asks.
+struct Asked {
+  std::unique_ptr<Network> network;
+  std::unique_ptr<Denoiser> denoiser;
+};
+
+Asked denoiser_of(const json& golden, Parameterization kind) {
+  if (golden.at("denoiser") == "gaussian")
+    return {nullptr, std::make_unique<testing::GaussianDenoiser>(0.3, 0.5)};
   const auto level_at = [=, schedule = schedule_of(golden)](double t) {
     if (kind == Parameterization::flow) return NoiseLevel{t, 1 - t / 1000, t / 1000};
     return schedule.level_between(t);
   };
-  return std::make_unique<NetworkDenoiser>(backend(), std::make_unique<Mlp>(kind, level_at), kind);
+  auto network = std::make_unique<Mlp>(kind, level_at);
+  auto denoiser = std::make_unique<NetworkDenoiser>(testing::denoiser_of(*network, 2, kind));
+  return {std::move(network), std::move(denoiser)};
 }
 
 constexpr double kSqrt3 = 1.7320508075688772;
@@ -139,8 +149,8 @@ double difference(const json& golden, Parameterization kind) {
                    {.initial = uniform("solver/x_T", nchw, kSqrt3),
                     .steps = uniform("solver/noise", {64, 2, 3, 2, 2}, kSqrt3)},
                    0, nchw);
-  const auto denoiser = denoiser_of(golden, kind);
-  Denoiser* const denoisers[] = {denoiser.get()};
+  const Asked asked = denoiser_of(golden, kind);
+  Denoiser* const denoisers[] = {asked.denoiser.get()};
   const auto rule = make_solver(backend(), solver, {});
   const Tensor x = sample(trajectory, denoisers, *rule, noise, noise.initial()).x;
   const std::vector<float> found = values_of(to_channels_first(backend(), x));

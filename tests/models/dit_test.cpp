@@ -71,7 +71,7 @@ TEST_P(DiTGolden, EveryStageAgreesWithDiffusers) {
                            golden("dit/" + c.file + "_condition.npy")),
             tolerance.relative);
   Tensor tokens = dit.embed_patches(x, positions);
-  dit.blocks()[0](tokens, gather(*backend, conditioning.blocks[0], rows));
+  dit.blocks()[0](tokens, gather(*backend, conditioning[0], rows));
   EXPECT_LE(relative_error(backend->download(tokens), golden("dit/" + c.file + "_block0.npy")),
             tolerance.relative);
 

@@ -13,40 +13,41 @@ namespace tstitch {
 namespace {
 
 TEST(CachingMemory, AlignsToCacheLines) {
-  CachingMemory memory;
+  HostMemory memory;
   for (const size_t bytes : {size_t{0}, size_t{1}, size_t{64}, size_t{65}, size_t{100'000}}) {
-    void* block = memory.allocate(bytes);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % 64, 0u);
-    std::memset(block, 0xab, bytes);
-    memory.deallocate(block, bytes);
+    Block& block = memory.allocate(bytes);
+    EXPECT_EQ(block.address % 64, 0u);
+    EXPECT_GE(block.bytes, bytes);
+    std::memset(reinterpret_cast<void*>(block.address), 0xab, bytes);
+    memory.deallocate(block);
   }
 }
 
 TEST(CachingMemory, ServesTheSameSizeFromTheCache) {
-  CachingMemory memory;
-  void* first = memory.allocate(1000);
-  memory.deallocate(first, 1000);
-  EXPECT_EQ(memory.allocate(1024), first);  // the same after rounding up to 64
+  HostMemory memory;
+  Block& first = memory.allocate(1000);
+  memory.deallocate(first);
+  EXPECT_EQ(&memory.allocate(1024), &first);  // the same after rounding up to 64
   EXPECT_EQ(memory.statistics().system_allocations, 1);
-  void* second = memory.allocate(1000);  // the first is in use
-  EXPECT_NE(second, first);
+  Block& second = memory.allocate(1000);  // the first is in use
+  EXPECT_NE(second.address, first.address);
   EXPECT_EQ(memory.statistics().system_allocations, 2);
-  memory.deallocate(first, 1024);
-  memory.deallocate(second, 1000);
+  memory.deallocate(first);
+  memory.deallocate(second);
 }
 
 TEST(CachingMemory, CountsBytes) {
-  CachingMemory memory;
-  void* a = memory.allocate(64);
-  void* b = memory.allocate(100);  // takes 128
+  HostMemory memory;
+  Block& a = memory.allocate(64);
+  Block& b = memory.allocate(100);  // takes 128
   EXPECT_EQ(memory.statistics().bytes_in_use, 192);
-  memory.deallocate(a, 64);
+  memory.deallocate(a);
   EXPECT_EQ(memory.statistics().bytes_in_use, 128);
   EXPECT_EQ(memory.statistics().bytes_reserved, 192);
   EXPECT_EQ(memory.statistics().peak_bytes_in_use, 192);
   memory.trim();
   EXPECT_EQ(memory.statistics().bytes_reserved, 128);
-  memory.deallocate(b, 100);
+  memory.deallocate(b);
   memory.trim();
   EXPECT_EQ(memory.statistics().bytes_reserved, 0);
   EXPECT_EQ(memory.statistics().peak_bytes_in_use, 192);
@@ -60,7 +61,7 @@ TEST(CachingMemory, SaysWhenThereIsNoneLeft) {
   GTEST_SKIP() << "the address sanitizer aborts on such a request";
 #endif
 #endif
-  CachingMemory memory;
+  HostMemory memory;
   try {
     memory.allocate(size_t{1} << 60);
     FAIL() << "an exbibyte was allocated";
@@ -69,11 +70,11 @@ TEST(CachingMemory, SaysWhenThereIsNoneLeft) {
   }
   EXPECT_EQ(memory.statistics().bytes_in_use, 0);
   EXPECT_EQ(memory.statistics().bytes_reserved, 0);
-  memory.deallocate(memory.allocate(64), 64);  // still usable
+  memory.deallocate(memory.allocate(64));  // still usable
 }
 
 TEST(CachingMemory, MayBeUsedFromManyThreads) {
-  CachingMemory memory;
+  HostMemory memory;
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 4; ++thread)
     threads.emplace_back([&memory] {

@@ -58,7 +58,7 @@ TEST(Tensor, AssignsFromItselfAndItsViews) {
 }
 
 TEST(Tensor, GivesItsMemoryBackWithTheLastView) {
-  CachingMemory memory;
+  HostMemory memory;
   {
     Tensor view;
     {
@@ -75,7 +75,7 @@ TEST(Tensor, ElementsAreAligned) {
 }
 
 TEST(Tensor, ViewsAllocateNothing) {
-  CachingMemory memory;
+  HostMemory memory;
   const Tensor x({4, 6, 8}, DType::f32, memory);
   const auto before = memory.statistics().system_allocations;
   const Tensor a = x.slice(0, 2), b = a.slice_columns(2, 4), c = x.reshape({24, 8}), d = c;

@@ -148,19 +148,6 @@ TEST(TokenizePrompt, Chunks) {
   EXPECT_EQ(tokens_of("BREAK"), Counts{0});
 }
 
-TEST(TokenizePrompt, PadToLongest) {
-  std::vector<std::vector<PromptChunk>> prompts;
-  for (const char* prompt : {"a cat BREAK a BREAK b", "", "a cat"})
-    prompts.push_back(tokenize_prompt(clip(), prompt, PromptStyle::webui, 0));
-  const PromptChunk cat = prompts[2][0], nothing = prompts[1][0];
-  pad_to_longest(prompts, 0);
-  for (const auto& chunks : prompts) ASSERT_EQ(chunks.size(), 3u);
-  EXPECT_EQ(prompts[2][0].ids, cat.ids);
-  EXPECT_EQ(prompts[2][1].ids, nothing.ids);
-  EXPECT_EQ(prompts[1][2].weights, nothing.weights);
-  EXPECT_NE(prompts[0][2].ids, nothing.ids);
-}
-
 TEST(TokenizePrompt, InvalidUtf8SaysWhereInThePrompt) {
   expect_error([] { tokenize_prompt(clip(), "(a cat:1.2) \xff", PromptStyle::webui, 0); }, ErrorKind::usage,
                "at byte 12: found \"\\xff\"");

@@ -103,10 +103,13 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
   for (int64_t batch = 0; batch < 3; ++batch) {
     const IndexRange images = {2 * batch, batch < 2 ? 2 : 1};
     std::vector<Tensor> eps;
+    ConditionBinder binder(small.spec->height, small.spec->width);
+    DirectEvaluator evaluator;
     for (const Model& model : small.models) {
-      const auto denoiser =
-          make_denoiser(*small.backend, model, *small.spec, small.spec->stages[0].cfg_scale, images,
-                        *small.inputs.conditions[0]);
+      const StageRows rows =
+          bind_rows(binder, *model.network, *small.spec, 0, *small.inputs.conditions[0], images);
+      const auto denoiser = make_denoiser(*small.backend, evaluator, model, *small.spec,
+                                          small.spec->stages[0].cfg_scale, rows);
       const Prediction prediction =
           denoiser->predict(first.x[static_cast<size_t>(batch)], small.spec->trajectory[0].level);
       eps.push_back(small.backend->download(to_channels_first(*small.backend, prediction.eps)));

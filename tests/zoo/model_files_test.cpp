@@ -65,10 +65,11 @@ TEST_F(ModelFilesTest, AFolderOfDiffusersAnswersAsDiffusers) {
   const auto backend = make_backend({.dtype = "f32"});
   for (const fs::path& path : {folder_, folder_ / "transformer"}) {
     const Model model = load_model(read_model_info(path.string()), *backend);
-    const auto network =
-        model.network->bind(std::array{Condition{.class_number = 2}, Condition{.class_number = 3}}, 8, 8);
+    const auto two = model.network->bind({.class_number = 2}, 8, 8),
+               three = model.network->bind({.class_number = 3}, 8, 8);
+    const Row rows[] = {{.t = 501, .condition = two.get()}, {.t = 501, .condition = three.get()}};
     const Tensor x = to_channels_last(*backend, backend->upload(golden("dit_pipeline/x.npy")));
-    const Tensor out = backend->download(to_channels_first(*backend, (*network)(x, 501)));
+    const Tensor out = backend->download(to_channels_first(*backend, model.network->evaluate(x, rows)));
     EXPECT_LE(relative_error(out, golden("dit_pipeline/forward.npy")), 1e-5);
   }
 }

@@ -12,20 +12,20 @@
 namespace tstitch {
 
 struct ToyNetwork final : Network {
-  ToyNetwork(Backend& on, const Tensor& of_rows) : backend(on), slopes(of_rows) {}
-  Tensor operator()(const Tensor& x, double) const override { return scale_shift(backend, x, slopes); }
-  Backend& backend;
-  Tensor slopes;  // (N, 2, 1), with a shift
-};
+  struct Slope final : BoundCondition {
+    explicit Slope(int64_t c) : class_number(c) {}
+    int64_t class_number;
+  };
 
-struct ToyBackbone final : Backbone {
-  explicit ToyBackbone(const Weights& w)
+  explicit ToyNetwork(const Weights& w)
       : backend(w.backend()), table(backend.upload(w.load("toy", {4, 2}))) {}
-  std::unique_ptr<Network> bind(std::span<const Condition> rows, int64_t, int64_t) const override {
+  std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t, int64_t) const override {
+    return std::make_unique<Slope>(condition.class_number.value());
+  }
+  Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override {
     std::vector<int64_t> classes;
-    for (const Condition& row : rows) classes.push_back(row.class_number.value());
-    return std::make_unique<ToyNetwork>(backend,
-                                        gather(backend, table, classes).reshape({std::ssize(rows), 2, 1}));
+    for (const Row& row : rows) classes.push_back(static_cast<const Slope&>(*row.condition).class_number);
+    return scale_shift(backend, x, gather(backend, table, classes).reshape({std::ssize(rows), 2, 1}));
   }
   Backend& backend;
   Tensor table;  // of three classes, and of none of them
@@ -40,8 +40,8 @@ struct ToyArchitecture final : Architecture {
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override {
     return std::make_unique<FileWeights>(file);
   }
-  std::unique_ptr<Backbone> load(Backend& backend, const WeightSource& weights) const override {
-    return std::make_unique<ToyBackbone>(Weights(backend, weights));
+  std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override {
+    return std::make_unique<ToyNetwork>(Weights(backend, weights));
   }
 };
 

@@ -43,17 +43,50 @@ Tensor uniform(const char* name, const Shape& shape) {
 
 int64_t tokens_of(const std::string& name) { return name == "ldm" ? 1 : 7; }
 
-// Of images begin ... end of the golden's two.
-UNetCondition condition_of(Backend& backend, const std::string& name, const UNetConfig& config,
-                           int64_t begin = 0, int64_t end = 2) {
+std::vector<Condition> conditions_of(Backend& backend, const std::string& name, const UNetConfig& config) {
   constexpr double kSizes[] = {64, 128, 0, 0, 64, 128, 100, 90, 5, 7, 64, 128};
-  UNetCondition condition;
-  condition.context = uniform("context", {2, tokens_of(name), config.context_width}).slice(begin, end);
+  const int64_t S = tokens_of(name), W = config.context_width;
+  const Tensor context = uniform("context", {2, S, W});
+  Tensor added;
   if (config.added_width > 0)
-    condition.added =
-        text_time_condition(backend, uniform("pooled", {2, config.added_width - 6 * 8}), kSizes, 8)
-            .slice(begin, end);
-  return condition;
+    added = backend.download(
+        text_time_condition(backend, uniform("pooled", {2, config.added_width - 6 * 8}), kSizes, 8));
+  std::vector<Condition> conditions;
+  for (const int64_t n : {0, 1})
+    conditions.push_back(
+        {.context = context.slice(n, n + 1).reshape({S, W}),
+         .added = added ? added.slice(n, n + 1).reshape({config.added_width}) : Tensor()});
+  return conditions;
+}
+
+// A U-Net whose rows show the golden's two images.
+class Bound {
+ public:
+  Bound(Backend& backend, const std::string& name, const UNetConfig& config, UNet unet)
+      : network_(std::move(unet)) {
+    for (const Condition& condition : conditions_of(backend, name, config))
+      bound_.push_back(network_.bind(condition, 8, 16));
+  }
+
+  // x: of these images.
+  Tensor operator()(const Tensor& x, double t, std::vector<size_t> images = {0, 1},
+                    std::span<const double> ahead = {}) const {
+    std::vector<Row> rows;
+    for (const size_t image : images)
+      rows.push_back({.t = t, .condition = bound_[image].get(), .ahead = ahead});
+    return network_.evaluate(x, rows);
+  }
+  const UNetNetwork& network() const { return network_; }
+  const BoundCondition& condition(size_t image) const { return *bound_[image]; }
+
+ private:
+  UNetNetwork network_;
+  std::vector<std::unique_ptr<const BoundCondition>> bound_;
+};
+
+Bound bound(Backend& backend, const std::string& name) {
+  const UNetConfig config = tiny_config(name);
+  return Bound(backend, name, config, UNet(config, Weights(backend, RandomWeights(name, kSeed))));
 }
 
 Tensor input(Backend& backend) {
@@ -66,10 +99,7 @@ TEST(UNet, AgreesWithDiffusers) {
     for (const std::string name : kTiny) {
       if (std::string(device) == "reference" && name != "bk_tiny") continue;  // plain loops take their time
       SCOPED_TRACE(testing::Message() << device << " " << dtype << " " << name);
-      const UNetConfig config = tiny_config(name);
-      const UNet unet(config, Weights(*backend, RandomWeights(name, kSeed)));
-      UNetNetwork network(*backend, unet, condition_of(*backend, name, config));
-      const Tensor y = network(input(*backend), kTimestep);
+      const Tensor y = bound(*backend, name)(input(*backend), kTimestep);
       EXPECT_LE(
           relative_error(backend->download(to_channels_first(*backend, y)), golden("unet/" + name + ".npy")),
           tolerance);
@@ -83,37 +113,54 @@ std::vector<std::byte> bytes_of(const Tensor& x) {
 
 // An image depends neither on its company nor on which steps were announced.
 TEST(UNet, IsTheSameAloneAndAnnounced) {
+  constexpr double kAhead[] = {981, kTimestep, 1};
   for (const char* dtype : {"f32", "bf16"}) {
     const auto backend = make_backend({.dtype = dtype, .threads = 2});
     for (const std::string name : {"sd1", "ldm", "ssd1b"}) {
       SCOPED_TRACE(testing::Message() << dtype << " " << name);
-      const UNetConfig config = tiny_config(name);
-      const UNet unet(config, Weights(*backend, RandomWeights(name, kSeed)));
-      UNetNetwork together(*backend, unet, condition_of(*backend, name, config));
-      const Tensor x = input(*backend), y = together(x, kTimestep);
-      together.prepare(std::vector<double>{981, kTimestep, 1});
-      EXPECT_EQ(bytes_of(together(x, 981)) == bytes_of(y), false);
-      EXPECT_EQ(bytes_of(together(x, kTimestep)), bytes_of(y));
-      for (const int64_t n : {0, 1}) {
-        UNetNetwork alone(*backend, unet, condition_of(*backend, name, config, n, n + 1));
-        EXPECT_EQ(bytes_of(alone(x.slice(n, n + 1), kTimestep)), bytes_of(y.slice(n, n + 1)));
-      }
+      const Bound fresh = bound(*backend, name), announced = bound(*backend, name);
+      const Tensor x = input(*backend), y = fresh(x, kTimestep);
+      EXPECT_NE(bytes_of(announced(x, 981, {0, 1}, kAhead)), bytes_of(y));
+      EXPECT_EQ(bytes_of(announced(x, kTimestep)), bytes_of(y));
+      for (const int64_t n : {0, 1})
+        EXPECT_EQ(bytes_of(fresh(x.slice(n, n + 1), kTimestep, {static_cast<size_t>(n)})),
+                  bytes_of(y.slice(n, n + 1)));
+    }
+  }
+}
+
+// Rows at other steps, with contexts of other lengths, share an evaluation.
+TEST(UNet, RowsShareAnEvaluationWhateverTheyShow) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto backend = make_backend({.dtype = dtype, .threads = 2});
+    for (const std::string name : {"sd1", "ssd1b"}) {
+      const Bound unet = bound(*backend, name);
+      Condition longer = conditions_of(*backend, name, tiny_config(name))[1];
+      longer.context = uniform("longer", {14, longer.context.columns()});
+      const auto other = unet.network().bind(longer, 8, 16);
+      const Row rows[] = {{.t = 981, .condition = other.get()},
+                          {.t = 1, .condition = &unet.condition(0)},
+                          {.t = kTimestep, .condition = other.get()}};
+      const Tensor two = input(*backend), x = stack(*backend, std::array{two, two.slice(0, 1)});
+      const Tensor y = unet.network().evaluate(x, rows);
+      for (int64_t n = 0; n < 3; ++n)
+        EXPECT_EQ(bytes_of(unet.network().evaluate(x.slice(n, n + 1), {&rows[n], 1})),
+                  bytes_of(y.slice(n, n + 1)))
+            << n;
     }
   }
 }
 
 // The second evaluation finds the memory of the first.
 TEST(UNet, AllocatesNothingTheSecondTime) {
+  constexpr double kAhead[] = {981, kTimestep};
   for (const char* dtype : {"f32", "bf16"}) {
     const auto backend = make_backend({.dtype = dtype, .threads = 2});
-    const UNetConfig config = tiny_config("bk_tiny");
-    const UNet unet(config, Weights(*backend, RandomWeights("bk_tiny", kSeed)));
-    UNetNetwork network(*backend, unet, condition_of(*backend, "bk_tiny", config));
-    network.prepare(std::vector<double>{981, kTimestep});
+    const Bound unet = bound(*backend, "bk_tiny");
     const Tensor x = input(*backend);
-    network(x, 981);
+    unet(x, 981, {0, 1}, kAhead);
     const int64_t system = host_memory().statistics().system_allocations;
-    network(x, kTimestep);
+    unet(x, kTimestep);
     EXPECT_EQ(host_memory().statistics().system_allocations, system);
   }
 }
@@ -192,11 +239,11 @@ TEST(UNet, IsReadFromBothLayouts) {
   for (const std::string name : kTiny) {
     const UNetConfig config = tiny_config(name);
     const Recorder recorder(name);
-    const UNet first(config, Weights(*backend, recorder));
     const Tensor x = input(*backend);
-    const auto run = [&](const UNet& unet) {
-      return bytes_of(UNetNetwork(*backend, unet, condition_of(*backend, name, config))(x, kTimestep));
+    const auto run = [&](UNet unet) {
+      return bytes_of(Bound(*backend, name, config, std::move(unet))(x, kTimestep));
     };
+    const auto first = run(UNet(config, Weights(*backend, recorder)));
     int64_t parameters = 0;
     for (const auto& [key, shape] : recorder.shapes) parameters += shape.elements();
     EXPECT_EQ(unet_parameters(config), parameters);
@@ -212,7 +259,7 @@ TEST(UNet, IsReadFromBothLayouts) {
           const UNetConfig inferred = infer_unet_config(keys);
           EXPECT_EQ(inferred, config);
           if (convolutions) {
-            EXPECT_EQ(run(UNet(inferred, Weights(*backend, keys))), run(first));
+            EXPECT_EQ(run(UNet(inferred, Weights(*backend, keys))), first);
           }
         }
   }
@@ -234,7 +281,7 @@ TEST(UNet, NamesWhatIsMissingOrMisshapen) {
   const std::string name = "bk_tiny";
   const UNetConfig config = tiny_config(name);
   const Recorder recorder(name);
-  const UNet first(config, Weights(*backend, recorder));
+  UNet first(config, Weights(*backend, recorder));
   const Stored whole = stored_as(name, recorder.shapes, name + "_sparse_names.json", "", true);
   const auto load = [&](const Stored& stored) {
     const UNetKeys keys(stored);
@@ -270,9 +317,9 @@ TEST(UNet, NamesWhatIsMissingOrMisshapen) {
   expect_error(ErrorKind::input, "not a U-Net", [&] { load(nothing); });
 
   // Latents that cannot be halved twice.
-  const Tensor odd({1, 6, 8, 4}, DType::f32);
-  expect_error(ErrorKind::usage, "expected multiples of 4",
-               [&] { UNetNetwork(*backend, first, condition_of(*backend, name, config, 0, 1))(odd, 1); });
+  expect_error(ErrorKind::usage, "expected multiples of 4", [&] {
+    UNetNetwork(std::move(first)).bind(conditions_of(*backend, name, config)[0], 6, 8);
+  });
 }
 
 TEST(DiffusersUNet, RefusesWhatItDoesNotKnow) {

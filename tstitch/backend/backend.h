@@ -161,6 +161,11 @@ class Backend {
   // owns columns h d .. (h + 1) d. Never stores the (T, S) scores of a head at once. Returns (N, T, D).
   virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) = 0;
 
+  // The same with keys and values of its own for every n: N tensors [k | v] (S_n, 2 D), S_n >= 1; rows may be
+  // strided, and the same tensor may stand for several n.
+  virtual Tensor cross_attention(const Tensor& q, std::span<const Tensor* const> keys_values,
+                                 int64_t heads) = 0;
+
   // The same where row t sees the keys 0 ... t only; S = T.
   virtual Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) = 0;
 
@@ -182,6 +187,9 @@ class Backend {
 
   // Rows `indices[i]` of the table (R, D) f32. Returns (indices.size(), D) f32.
   virtual Tensor gather(const Tensor& table, std::span<const int64_t> indices) = 0;
+
+  // The inverse: row i of `rows`, (indices.size(), D) f32, becomes row `indices[i]` of the table (R, D) f32.
+  virtual void scatter(Tensor& table, std::span<const int64_t> indices, const Tensor& rows) = 0;
 
   // The row of the table (R, C) f32 nearest to each row of x, (..., C) f32, by squared distance, the first of
   // equals. Returns (..., C) f32.
@@ -220,6 +228,9 @@ class Backend {
 
   // x: (N, ...), repeated: (times N, ...).
   virtual Tensor repeat(const Tensor& x, int64_t times) = 0;
+
+  // Tensors (N_i, ...) of one type one after the other: (sum of N_i, ...). Rows may be strided.
+  virtual Tensor stack(std::span<const Tensor> parts) = 0;
 
   // Rows [a | b]. a: (..., A), b: (..., B), both f32 or both bf16. Returns (..., A + B) of the same type.
   virtual Tensor concat_columns(const Tensor& a, const Tensor& b) = 0;

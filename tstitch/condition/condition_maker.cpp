@@ -25,7 +25,7 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                                                          const ConditionOptions& options) {
   std::vector<std::shared_ptr<const ConditionMaker>> makers;
   const std::vector<std::string> texts = texts_of(options);
-  Tensor contexts;
+  std::vector<Tensor> contexts;
   for (size_t i = 0; i < models.size(); ++i) {
     const ModelInfo& model = models[i];
     const ConditionInfo& condition = model.condition;
@@ -38,7 +38,7 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
             std::make_shared<ClassTokenConditions>(load_class_tokens(model), options.null_token));
         break;
       case ConditionKind::text:
-        if (!contexts)
+        if (contexts.empty())
           contexts =
               TextEncoder(backend, model_with_text_encoder(models), options.clip_skip, options.prompt_style)
                   .encode(texts);

@@ -4,12 +4,11 @@
 
 namespace tstitch {
 
-TextConditions::TextConditions(Tensor contexts, int64_t negative)
+TextConditions::TextConditions(std::vector<Tensor> contexts, int64_t negative)
     : contexts_(std::move(contexts)), negative_(negative) {}
 
 Condition TextConditions::condition(int64_t subject) const {
-  return {.context =
-              contexts_.slice(subject, subject + 1).reshape({contexts_.extent(1), contexts_.extent(2)})};
+  return {.context = contexts_.at(static_cast<size_t>(subject))};
 }
 
 Condition TextConditions::null(uint64_t) const { return condition(negative_); }

@@ -93,23 +93,30 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_
   padding_ = config.width == kOpenClipWidth ? 0 : ClipTokenizer::kEnd;
 }
 
-Tensor TextEncoder::encode(const std::vector<std::string>& texts) const {
-  std::vector<std::vector<PromptChunk>> chunks;
-  for (const std::string& text : texts) chunks.push_back(tokenize_prompt(tokenizer_, text, style_, padding_));
-  pad_to_longest(chunks, padding_);
-  const auto P = static_cast<int64_t>(texts.size()), C = static_cast<int64_t>(chunks.at(0).size());
-
+std::vector<Tensor> TextEncoder::encode(const std::vector<std::string>& texts) const {
+  std::vector<std::vector<PromptChunk>> prompts;
   std::vector<int32_t> ids;
-  for (const auto& prompt : chunks)
-    for (const PromptChunk& chunk : prompt) ids.insert(ids.end(), chunk.ids.begin(), chunk.ids.end());
-  const Tensor encoded = backend_.download((*clip_)(ids, P * C));  // (P C, 77, width)
-  for (int64_t p = 0; p < P; ++p)
-    for (int64_t c = 0; c < C; ++c) {
-      const auto& weights = chunks[static_cast<size_t>(p)][static_cast<size_t>(c)].weights;
-      Tensor chunk = encoded.slice(p * C + c, p * C + c + 1).reshape({encoded.extent(1), encoded.extent(2)});
+  for (const std::string& text : texts) {
+    prompts.push_back(tokenize_prompt(tokenizer_, text, style_, padding_));
+    for (const PromptChunk& chunk : prompts.back()) ids.insert(ids.end(), chunk.ids.begin(), chunk.ids.end());
+  }
+  const int64_t chunks = std::ssize(ids) / static_cast<int64_t>(PromptChunk::kLength);
+  const Tensor encoded = backend_.download((*clip_)(ids, chunks));  // (chunks, 77, width)
+  const int64_t tokens = encoded.extent(1), width = encoded.extent(2);
+
+  std::vector<Tensor> contexts;
+  int64_t first = 0;
+  for (const auto& prompt : prompts) {
+    const int64_t count = std::ssize(prompt);
+    for (int64_t c = 0; c < count; ++c) {
+      const auto& weights = prompt[static_cast<size_t>(c)].weights;
+      Tensor chunk = encoded.slice(first + c, first + c + 1).reshape({tokens, width});
       if (std::ranges::any_of(weights, [](float weight) { return weight != 1; })) weigh(chunk, weights);
     }
-  return encoded.reshape({P, C * encoded.extent(1), encoded.extent(2)});
+    contexts.push_back(encoded.slice(first, first + count).reshape({count * tokens, width}));
+    first += count;
+  }
+  return contexts;
 }
 
 }  // namespace tstitch

@@ -26,11 +26,11 @@ class TextEncoder {
   TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip,
               PromptStyle style = PromptStyle::webui);
 
-  // (texts.size(), S, width) f32 on the host, S = 77 for each chunk of the longest (text/prompt.h). The
+  // Of each text (S, width) f32 on the host, S = 77 for each of its chunks (text/prompt.h). The
   // weights of a prompt's words multiply what their tokens are encoded as; a chunk with weights is then
   // scaled so that its mean is what it was, as in the web UI that made them popular. Throws Error{usage} for
   // what is no UTF-8.
-  Tensor encode(const std::vector<std::string>& texts) const;
+  std::vector<Tensor> encode(const std::vector<std::string>& texts) const;
 
  private:
   Backend& backend_;

@@ -9,11 +9,15 @@ namespace tstitch {
 
 // What one row of a batch shows: what the encoders made and the network's family reads, empty where it reads
 // none. The null row of guidance is a condition like any other. A value: copies share the tensors, and rows
-// that show the same hold the same tensor.
+// that show the same hold the same tensors.
 struct Condition {
   // Of networks that embed classes themselves; the number after their last class stands for none of them.
   std::optional<int64_t> class_number = {};
-  Tensor context = {};  // (S, W) f32 on the host: S tokens, the same number in every row of a batch
+  Tensor context = {};  // (S, W) f32 on the host: S tokens
+  Tensor added = {};    // (A) f32 on the host: of networks with an added condition (zoo/unet_network.h)
 };
+
+// Whether they hold the same tensors.
+bool is_same(const Condition& a, const Condition& b);
 
 }  // namespace tstitch

@@ -1,7 +1,7 @@
 #include "tstitch/diffusion/denoiser.h"
 
+#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "tstitch/base/error.h"
 #include "tstitch/ops/ops.h"
@@ -17,12 +17,26 @@ Tensor x0_from_eps(Backend& backend, const Tensor& x, const Tensor& eps, const N
   return combine(backend, {{1 / level.alpha, &x}, {-level.sigma / level.alpha, &eps}});
 }
 
-NetworkDenoiser::NetworkDenoiser(Backend& backend, std::unique_ptr<Network> network,
-                                 Parameterization parameterization)
-    : backend_(backend), network_(std::move(network)), parameterization_(parameterization) {}
+NetworkDenoiser::NetworkDenoiser(Backend& backend, Evaluator& evaluator, const Network& network,
+                                 BoundRows rows, Parameterization parameterization)
+    : backend_(backend),
+      evaluator_(evaluator),
+      network_(network),
+      rows_(std::move(rows)),
+      parameterization_(parameterization),
+      asked_(rows_.size()) {}
 
 Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {
-  const Tensor raw = (*network_)(x, level.t);  // (N, H, W, C) or (N, H, W, 2C)
+  check_internal(x.extent(0) == std::ssize(rows_), "x ", x.shape(), " for ", rows_.size(), " rows");
+  const std::span<const double> ahead = ahead_of(level.t);
+  for (size_t n = 0; n < rows_.size(); ++n) {
+    BoundRow& row = *rows_[n];
+    asked_[n] = {.t = level.t,
+                 .condition = row.condition.get(),
+                 .ahead = ahead,
+                 .context = {row.seed, row.image, row.evaluations++, &row.cache}};
+  }
+  const Tensor raw = evaluator_.evaluate(network_, x, asked_);  // (N, H, W, C) or (N, H, W, 2C)
   const int64_t channels = x.columns();
   check_internal(raw.columns() == channels || raw.columns() == 2 * channels, "the network returned ",
                  raw.shape(), " for x ", x.shape(), ", expected as many channels or twice as many");
@@ -52,10 +66,19 @@ Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) co
 }
 
 void NetworkDenoiser::prepare(std::span<const NoiseLevel> levels) {
-  std::vector<double> timesteps;
-  timesteps.reserve(levels.size());
-  for (const NoiseLevel& level : levels) timesteps.push_back(level.t);
-  network_->prepare(timesteps);
+  timesteps_.clear();
+  for (const NoiseLevel& level : levels) timesteps_.push_back(level.t);
+  next_ = 0;
+}
+
+std::span<const double> NetworkDenoiser::ahead_of(double t) const {
+  const std::span<const double> ahead = std::span(timesteps_).subspan(next_);
+  const auto found = std::ranges::find(ahead, t);
+  if (found == ahead.end()) return {};
+  next_ += static_cast<size_t>(found - ahead.begin());
+  const auto from_here = std::span(timesteps_).subspan(next_);
+  ++next_;
+  return from_here;
 }
 
 }  // namespace tstitch

@@ -7,8 +7,10 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/diffusion/network.h"
 #include "tstitch/diffusion/noise_schedule.h"
 #include "tstitch/tensor/tensor.h"
 
@@ -22,16 +24,6 @@ struct Prediction {
   // (Nichol & Dhariwal 2021, eq. 15, where it is 2 v - 1); empty when the network does not predict one. Not
   // the v of v-prediction, which no solver sees.
   Tensor variance;
-};
-
-// F(x, t): an architecture with its weights, its condition already bound.
-class Network {
- public:
-  virtual ~Network() = default;
-  // x: (N, H, W, C) f32, t: the timestep of training. Returns the raw output, f32, (N, H, W, C) or (.., 2C).
-  virtual Tensor operator()(const Tensor& x, double t) const = 0;
-  // The timesteps that will be asked for, so that what depends on t alone can be computed once. Only a hint.
-  virtual void prepare(std::span<const double> /*timesteps*/) {}
 };
 
 class Denoiser {
@@ -56,19 +48,38 @@ enum class Parameterization {
 
 std::string_view name_of(Parameterization parameterization);  // "eps", "v", "x0", "flow"
 
+// A condition bound to one row of whoever asks, and what belongs to that row along its trajectory.
+struct BoundRow {
+  std::shared_ptr<const BoundCondition> condition;
+  uint64_t seed = 0;  // see EvaluationContext
+  int64_t image = 0;
+  int64_t evaluations = 0;  // so far
+  std::unique_ptr<RowCache> cache = {};
+};
+using BoundRows = std::vector<std::shared_ptr<BoundRow>>;
+
 // A network's output as a prediction. When it has 2C columns, the second half is the learned variance.
 class NetworkDenoiser final : public Denoiser {
  public:
-  NetworkDenoiser(Backend& backend, std::unique_ptr<Network> network,
+  // rows: of every x that will be asked about, their conditions bound by the network; which must outlive this,
+  // as must the evaluator.
+  NetworkDenoiser(Backend& backend, Evaluator& evaluator, const Network& network, BoundRows rows,
                   Parameterization parameterization = Parameterization::eps);
 
   Prediction predict(const Tensor& x, const NoiseLevel& level) const override;
   void prepare(std::span<const NoiseLevel> levels) override;
 
  private:
+  std::span<const double> ahead_of(double t) const;
+
   Backend& backend_;
-  std::unique_ptr<Network> network_;
+  Evaluator& evaluator_;
+  const Network& network_;
+  BoundRows rows_;
   Parameterization parameterization_;
+  std::vector<double> timesteps_;  // that were announced
+  mutable size_t next_ = 0;        // of them
+  mutable std::vector<Row> asked_;
 };
 
 }  // namespace tstitch

@@ -11,6 +11,14 @@
 
 namespace tstitch {
 
+// Who answers what a solver asks in a step of a trajectory.
+class Router {
+ public:
+  virtual ~Router() = default;
+  // x: (N, H, W, C) f32 at that level.
+  virtual Prediction predict(const Step& step, const Tensor& x, const NoiseLevel& level) = 0;
+};
+
 // Told about every step, from the thread that samples: for progress, timing, and cancelling.
 class Observer {
  public:
@@ -29,8 +37,12 @@ struct Sampled {
 };
 
 // Walks x, (N, H, W, C) f32 at the trajectory's first level, to its last; from pure noise, x =
-// noise.initial(). denoisers: indexed by Step::denoiser; each is first told the levels it will serve. Throws
-// Error{usage} when the trajectory names a denoiser that does not exist.
+// noise.initial().
+Sampled sample(const Trajectory& trajectory, Router& router, Solver& solver, NoiseSource& noise, Tensor x,
+               Observer* observer = nullptr);
+
+// The same where every step is answered by denoisers[Step::denoiser]; each is first told the levels it will
+// serve. Throws Error{usage} when the trajectory names a denoiser that does not exist.
 Sampled sample(const Trajectory& trajectory, std::span<Denoiser* const> denoisers, Solver& solver,
                NoiseSource& noise, Tensor x, Observer* observer = nullptr);
 

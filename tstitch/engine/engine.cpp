@@ -48,6 +48,12 @@ void Engine::warm_up(const RunSpec& spec) {
 
 RunResult Engine::sample(const RunSpec& spec, std::span<const IndexRange> images, RunObserver& observer,
                          PictureSink* pictures, BatchSink* latents) {
+  DirectEvaluator evaluator;
+  return sample(evaluator, spec, images, observer, pictures, latents);
+}
+
+RunResult Engine::sample(Evaluator& evaluator, const RunSpec& spec, std::span<const IndexRange> images,
+                         RunObserver& observer, PictureSink* pictures, BatchSink* latents) {
   struct Sink final : BatchSink {
     Sink(Engine& e, PictureSink* p, BatchSink* l) : engine(e), pictures(p), keep(l) {}
     void take(IndexRange range, const Tensor& batch) override {
@@ -59,7 +65,7 @@ RunResult Engine::sample(const RunSpec& spec, std::span<const IndexRange> images
     BatchSink* keep;
     double decode_seconds = 0;
   } sink(*this, pictures, latents);
-  RunResult result = run(*backend_, models_, spec, images, observer, sink, inputs_);
+  RunResult result = run(*backend_, evaluator, models_, spec, images, observer, sink, inputs_);
   result.decode_seconds = sink.decode_seconds;
   return result;
 }
@@ -88,7 +94,7 @@ Model Engine::loaded(size_t i) const {
 double Engine::timed(const RunSpec& spec, size_t i) {
   const Stage& stage = spec.stages[i];
   const auto seconds = [&](double cfg_scale) {
-    return time_evaluation(*backend_, models_[i], spec, cfg_scale, 1, *inputs_.conditions[i]);
+    return time_evaluation(*backend_, models_[i], spec, static_cast<int>(i), cfg_scale, 1, *inputs_.conditions[i]);
   };
   const int steps = spec.trajectory.steps_of(static_cast<int>(i)),
             guided = spec.guided_steps_of(static_cast<int>(i));

@@ -53,6 +53,9 @@ class Engine {
   // where they are wanted; either may be null.
   RunResult sample(const RunSpec& spec, std::span<const IndexRange> images, RunObserver& observer,
                    PictureSink* pictures, BatchSink* latents = nullptr);
+  // The same, with the networks asked through that evaluator.
+  RunResult sample(Evaluator& evaluator, const RunSpec& spec, std::span<const IndexRange> images,
+                   RunObserver& observer, PictureSink* pictures, BatchSink* latents = nullptr);
   // All images at once, in memory.
   std::vector<Image> sample(const RunSpec& spec);
 

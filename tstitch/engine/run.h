@@ -58,7 +58,7 @@ class KeepLatents final : public BatchSink {
 
 struct ModelTime {
   int64_t evaluations = 0;  // calls of the network, each for a whole batch
-  double seconds = 0;       // wall time of the steps it served; with adaptive switching, of the calls
+  double seconds = 0;       // wall time of the calls
 };
 
 struct RunResult {
@@ -91,26 +91,21 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
 RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec, RunObserver& observer);
 
 // Only these images of the spec, in batches that do not reach from one range into the next; `sink` takes what
-// is finished. An image does not depend on which others are sampled.
+// is finished. An image does not depend on which others are sampled, nor on who else asks the evaluator.
+RunResult run(Backend& backend, Evaluator& evaluator, std::span<const Model> models, const RunSpec& spec,
+              std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
+              const EncodedInputs& inputs);
+// With evaluations of its own.
 RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& spec,
               std::span<const IndexRange> images, RunObserver& observer, BatchSink& sink,
               const EncodedInputs& inputs);
 
-// The model as a run asks it about these images of the spec: bound to what they show, with guidance of that
-// scale. The model must outlive it.
-std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        double cfg_scale, std::span<const int64_t> images,
-                                        const ConditionMaker& conditions);
-std::unique_ptr<Denoiser> make_denoiser(Backend& backend, const Model& model, const RunSpec& spec,
-                                        double cfg_scale, IndexRange images,
-                                        const ConditionMaker& conditions);
-
 // How often `model` is evaluated for one batch of the spec.
 int64_t evaluations(Backend& backend, const RunSpec& spec, int model);
 
-// Seconds of one evaluation of `model` on a batch of the spec, guidance included: the median of `repeats`,
-// after one that pays for fresh memory.
-double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
+// Seconds of one evaluation of a stage's model on a batch of the spec, with guidance of that scale (1: none):
+// the median of `repeats`, after one that pays for fresh memory.
+double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int stage, double cfg_scale,
                        int repeats, const ConditionMaker& conditions);
 
 }  // namespace tstitch

@@ -1,25 +1,79 @@
 #include "tstitch/engine/stage_denoiser.h"
 
-namespace tstitch {
+#include <algorithm>
+#include <numeric>
+#include <utility>
 
-StageDenoiser::StageDenoiser(Backend& backend, const Model& model, const RunSpec& spec, int stage,
-                             IndexRange images, const ConditionMaker& conditions)
+#include "tstitch/diffusion/guidance.h"
+
+namespace tstitch {
+namespace {
+
+double cfg_scale_at(const RunSpec& spec, int stage, const Step& step) {
+  Step own = step;
+  own.denoiser = stage;
+  return spec.cfg_scale_at(own);
+}
+
+}  // namespace
+
+StageRows StageRows::of(std::span<const int64_t> images) const {
+  StageRows some;
+  for (const int64_t image : images) {
+    const auto n = static_cast<size_t>(image);
+    some.conditions.push_back(conditions[n]);
+    if (!nulls.empty()) some.nulls.push_back(nulls[n]);
+  }
+  return some;
+}
+
+StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, int stage,
+                    const ConditionMaker& conditions, std::span<const int64_t> images) {
+  const bool guided = std::ranges::any_of(
+      spec.trajectory, [&](const Step& step) { return cfg_scale_at(spec, stage, step) != 1; });
+  StageRows rows;
+  for (const int64_t image : images) {
+    const uint64_t seed = spec.seed_of(image);
+    const auto row_of = [&](const Condition& condition) {
+      return std::make_shared<BoundRow>(
+          BoundRow{.condition = binder.bind(network, condition), .seed = seed, .image = image});
+    };
+    rows.conditions.push_back(row_of(conditions.condition(spec.subjects[static_cast<size_t>(image)])));
+    if (guided) rows.nulls.push_back(row_of(conditions.null(seed)));
+  }
+  return rows;
+}
+
+StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, int stage,
+                    const ConditionMaker& conditions, IndexRange images) {
+  std::vector<int64_t> indices(static_cast<size_t>(images.count));
+  std::iota(indices.begin(), indices.end(), images.first);
+  return bind_rows(binder, network, spec, stage, conditions, indices);
+}
+
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, Evaluator& evaluator, const Model& model,
+                                        const RunSpec& spec, double cfg_scale, const StageRows& rows) {
+  const bool guided = cfg_scale != 1;
+  BoundRows all = rows.conditions;
+  if (guided) all.insert(all.end(), rows.nulls.begin(), rows.nulls.end());
+  auto denoiser = std::make_unique<NetworkDenoiser>(backend, evaluator, *model.network, std::move(all),
+                                                    model.info.prediction);
+  if (!guided) return denoiser;
+  return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), cfg_scale, spec.cfg_channels);
+}
+
+StageDenoiser::StageDenoiser(Backend& backend, Evaluator& evaluator, const Model& model, const RunSpec& spec,
+                             int stage, const StageRows& rows)
     : spec_(spec), stage_(stage) {
   for (const Step& step : spec.trajectory) {
-    const double scale = cfg_scale_at(step);
+    const double scale = cfg_scale_at(spec, stage, step);
     auto& bound = scale == 1 ? plain_ : guided_;
-    if (!bound) bound = make_denoiser(backend, model, spec, scale, images, conditions);
+    if (!bound) bound = make_denoiser(backend, evaluator, model, spec, scale, rows);
   }
 }
 
-double StageDenoiser::cfg_scale_at(const Step& step) const {
-  Step own = step;
-  own.denoiser = stage_;
-  return spec_.cfg_scale_at(own);
-}
-
 void StageDenoiser::enter(const Step& step) {
-  serving_ = cfg_scale_at(step) == 1 ? plain_.get() : guided_.get();
+  serving_ = cfg_scale_at(spec_, stage_, step) == 1 ? plain_.get() : guided_.get();
 }
 
 void StageDenoiser::prepare(std::span<const NoiseLevel> levels) {

@@ -1,19 +1,42 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
-#include "tstitch/engine/run.h"
+#include "tstitch/base/index_range.h"
+#include "tstitch/condition/condition_maker.h"
+#include "tstitch/diffusion/denoiser.h"
+#include "tstitch/engine/condition_binder.h"
+#include "tstitch/engine/run_spec.h"
+#include "tstitch/zoo/model.h"
 
 namespace tstitch {
 
-// A stage's model bound to a batch: guided in some steps and not in others (Stage::cfg_interval).
+// The rows of some images in a stage: what they show and, where the stage guides, what they are led away from.
+struct StageRows {
+  BoundRows conditions, nulls;
+
+  StageRows of(std::span<const int64_t> images) const;  // those of them, by their numbers here
+};
+
+// Of these images of the spec, in a stage that its model serves.
+StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, int stage,
+                    const ConditionMaker& conditions, std::span<const int64_t> images);
+StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, int stage,
+                    const ConditionMaker& conditions, IndexRange images);
+
+// The model as a run asks it about these rows with guidance of that scale.
+std::unique_ptr<Denoiser> make_denoiser(Backend& backend, Evaluator& evaluator, const Model& model,
+                                        const RunSpec& spec, double cfg_scale, const StageRows& rows);
+
+// A stage's model asked about these rows: guided in some steps and not in others (Stage::cfg_interval).
 class StageDenoiser final : public Denoiser {
  public:
-  // stage: its number, also the model's. The model must outlive it.
-  StageDenoiser(Backend& backend, const Model& model, const RunSpec& spec, int stage, IndexRange images,
-                const ConditionMaker& conditions);
+  // stage: its number. Evaluator, model and spec must outlive it.
+  StageDenoiser(Backend& backend, Evaluator& evaluator, const Model& model, const RunSpec& spec, int stage,
+                const StageRows& rows);
 
-  // Before anything is predicted in a step, whoever serves it.
+  // Before anything is predicted in a step, whoever the trajectory says serves it.
   void enter(const Step& step);
   Prediction predict(const Tensor& x, const NoiseLevel& level) const override {
     return serving_->predict(x, level);
@@ -21,8 +44,6 @@ class StageDenoiser final : public Denoiser {
   void prepare(std::span<const NoiseLevel> levels) override;
 
  private:
-  double cfg_scale_at(const Step& step) const;
-
   const RunSpec& spec_;
   int stage_;
   std::unique_ptr<Denoiser> guided_, plain_;  // those of the two that a step may need

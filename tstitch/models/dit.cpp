@@ -160,10 +160,10 @@ Tensor DiT::embed_condition(std::span<const double> t, std::span<const int64_t> 
 DiT::Conditioning DiT::condition(std::span<const double> t, std::span<const int64_t> classes) const {
   const Tensor c = silu(*backend_, embed_condition(t, classes));  // (R, D)
   Conditioning conditioning;
-  conditioning.blocks.reserve(blocks_.size());
+  conditioning.reserve(blocks_.size() + 1);
   for (const DiTBlock& block : blocks_)
-    conditioning.blocks.push_back(block.adaLN_modulation(c, Activation::none, DType::f32));
-  conditioning.final_layer = final_adaLN_modulation_(c, Activation::none, DType::f32);
+    conditioning.push_back(block.adaLN_modulation(c, Activation::none, DType::f32));
+  conditioning.push_back(final_adaLN_modulation_(c, Activation::none, DType::f32));
   return conditioning;
 }
 
@@ -179,9 +179,9 @@ Tensor DiT::operator()(const Tensor& x, const Tensor& positions, const Condition
 
   Tensor tokens = embed_patches(x, positions);  // (N, T, D)
   for (size_t i = 0; i < blocks_.size(); ++i)
-    blocks_[i](tokens, gather(*backend_, conditioning.blocks[i], rows));
+    blocks_[i](tokens, gather(*backend_, conditioning[i], rows));
 
-  const auto [shift, scale] = chunk<2>(gather(*backend_, conditioning.final_layer, rows));  // 2 x (N, D)
+  const auto [shift, scale] = chunk<2>(gather(*backend_, conditioning.back(), rows));  // 2 x (N, D)
   const Tensor out =
       final_linear_(modulated_norm(*backend_, tokens, shift, scale), Activation::none, DType::f32);
   return unpatchify(*backend_, out, config_.patch_size, H, W);  // (N, H, W, out_channels)
@@ -193,13 +193,19 @@ Tensor DiT::embed_patches(const Tensor& x, const Tensor& positions) const {
   return tokens;
 }
 
-Tensor DiT::positions(int64_t height, int64_t width) const {
+void DiT::check_extent(int64_t height, int64_t width) const {
   const int64_t p = config_.patch_size;
   check(height % p == 0 && width % p == 0, ErrorKind::usage, "latents of ", width, " x ", height,
         " do not divide into patches of ", p);
-  if (height == config_.input_size && width == config_.input_size) return pos_embed_;
-  check(pos_embed_is_sine_cosine_, ErrorKind::usage, "this checkpoint has a trained position table for ",
+  check(pos_embed_is_sine_cosine_ || (height == config_.input_size && width == config_.input_size),
+        ErrorKind::usage, "this checkpoint has a trained position table for ",
         config_.input_size, " x ", config_.input_size, " latents and cannot sample another size");
+}
+
+Tensor DiT::positions(int64_t height, int64_t width) const {
+  check_extent(height, width);
+  if (height == config_.input_size && width == config_.input_size) return pos_embed_;
+  const int64_t p = config_.patch_size;
   return backend_->upload(sine_cosine_embedding(height / p, width / p, config_.hidden_size));
 }
 

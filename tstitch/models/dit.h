@@ -74,16 +74,16 @@ class DiT {
 
   // The adaLN modulations of R pairs (t, class). They do not depend on x, so that those of many steps are
   // computed together, in products of R rows instead of one per image and step: a third of DiT-XL's weights
-  // is then read once per table.
-  struct Conditioning {
-    std::vector<Tensor> blocks;  // depth x (R, 6 D) f32
-    Tensor final_layer;          // (R, 2 D) f32
-  };
+  // is then read once per table. One table for each block, (R, 6 D) f32, and one for the final layer, (R, 2 D)
+  // f32.
+  using Conditioning = std::vector<Tensor>;
   Conditioning condition(std::span<const double> t, std::span<const int64_t> classes) const;
   int64_t conditioning_bytes_per_row() const;
 
-  // The position table (T, D) of latents of height x width. Throws Error{usage} when these are not multiples
-  // of the patch size, or not the training size of a checkpoint whose table was trained.
+  // Throws Error{usage} when height and width of latents are not multiples of the patch size, or not the
+  // training size of a checkpoint whose position table was trained.
+  void check_extent(int64_t height, int64_t width) const;
+  // The position table (T, D) of latents of height x width. Throws as check_extent.
   Tensor positions(int64_t height, int64_t width) const;
 
   // x: (N, H, W, C) f32; positions: those of (H, W); rows: N rows of the conditioning, one per image.
@@ -97,6 +97,7 @@ class DiT {
   const std::vector<DiTBlock>& blocks() const { return blocks_; }
 
   const DiTConfig& config() const { return config_; }
+  Backend& backend() const { return *backend_; }
 
  private:
   DiTConfig config_;

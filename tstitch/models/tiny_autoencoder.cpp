@@ -16,32 +16,32 @@ constexpr double kLatentLimit = 3;
 
 // Where a file has a half: its layers behind a prefix, counted from `shift`. diffusers does not count the
 // decoder's clamp.
-struct Place {
+struct KeyPlace {
   std::string_view prefix;
   int64_t shift;
 };
-constexpr Place kDecoderPlaces[] = {{"taesd_decoder.", 0}, {"decoder.layers.", -1}, {"decoder.", 0}, {"", 0}};
-constexpr Place kEncoderPlaces[] = {{"taesd_encoder.", 0}, {"encoder.layers.", 0}, {"encoder.", 0}, {"", 0}};
+constexpr KeyPlace kDecoderPlaces[] = {{"taesd_decoder.", 0}, {"decoder.layers.", -1}, {"decoder.", 0}, {"", 0}};
+constexpr KeyPlace kEncoderPlaces[] = {{"taesd_encoder.", 0}, {"encoder.layers.", 0}, {"encoder.", 0}, {"", 0}};
 constexpr const char* kKind = "a tiny autoencoder";  // in messages
 constexpr int64_t kDecoderFirst = 1, kDecoderLast = 19, kEncoderFirst = 0, kEncoderLast = 14;
 
-std::string layer_name(const Place& place, int64_t layer) {
+std::string layer_name(const KeyPlace& place, int64_t layer) {
   return concat(place.prefix, layer + place.shift);
 }
 
 // The half's place in the source, known by its first and last convolution.
 template <size_t count>
-const Place* find(const WeightSource& source, const Place (&places)[count], int64_t first, int64_t last) {
-  for (const Place& place : places)
+const KeyPlace* find(const WeightSource& source, const KeyPlace (&places)[count], int64_t first, int64_t last) {
+  for (const KeyPlace& place : places)
     if (source.shape(layer_name(place, first) + ".weight") && source.shape(layer_name(place, last) + ".bias"))
       return &place;
   return nullptr;
 }
 
-const Place* decoder_place(const WeightSource& source) {
+const KeyPlace* decoder_place(const WeightSource& source) {
   return find(source, kDecoderPlaces, kDecoderFirst, kDecoderLast);
 }
-const Place* encoder_place(const WeightSource& source) {
+const KeyPlace* encoder_place(const WeightSource& source) {
   return find(source, kEncoderPlaces, kEncoderFirst, kEncoderLast);
 }
 
@@ -62,7 +62,7 @@ bool TinyAutoencoder::has_decoder(const WeightSource& source) { return decoder_p
 bool TinyAutoencoder::has_encoder(const WeightSource& source) { return encoder_place(source) != nullptr; }
 
 TinyAutoencoder::Layers TinyAutoencoder::decoder_of(Backend& backend, const WeightSource& source) {
-  const Place& place = *decoder_place(source);
+  const KeyPlace& place = *decoder_place(source);
   const auto at = [&](int64_t layer) { return Weights(backend, source) / layer_name(place, layer); };
   const std::string first = layer_name(place, kDecoderFirst) + ".weight";
   const int64_t width = extent_of(source, kKind, first, 4, 0), C = extent_of(source, kKind, first, 4, 1);
@@ -84,7 +84,7 @@ TinyAutoencoder::Layers TinyAutoencoder::decoder_of(Backend& backend, const Weig
 }
 
 TinyAutoencoder::Layers TinyAutoencoder::encoder_of(Backend& backend, const WeightSource& source) {
-  const Place& place = *encoder_place(source);
+  const KeyPlace& place = *encoder_place(source);
   const auto at = [&](int64_t layer) { return Weights(backend, source) / layer_name(place, layer); };
   const int64_t width = extent_of(source, kKind, layer_name(place, kEncoderFirst) + ".weight", 4, 0);
   const std::string last = layer_name(place, kEncoderLast) + ".weight";

@@ -108,12 +108,11 @@ UNetTransformerBlock::UNetTransformerBlock(const Weights& weights, int64_t chann
 
 Tensor UNetTransformerBlock::condition(const Tensor& context) const {
   const Tensor keys_values = kv_(context);
-  if (context.extent(1) > 1) return keys_values;
-  const auto [k, v] = chunk<2>(keys_values);
-  return out2_(v, Activation::none, DType::f32).reshape({context.extent(0), v.columns()});
+  if (context.extent(0) > 1) return keys_values;
+  return out2_(chunk<2>(keys_values)[1], Activation::none, DType::f32);
 }
 
-void UNetTransformerBlock::operator()(Tensor& x, const Tensor& context) const {
+void UNetTransformerBlock::operator()(Tensor& x, std::span<const Tensor* const> contexts) const {
   const int64_t N = x.extent(0), T = x.extent(1), C = x.extent(2);
   const auto norm = [&](const Norm& n) {
     return layer_norm(*backend_, x, n.gamma, n.beta, kLayerNormEps);  // (N, T, C)
@@ -121,14 +120,13 @@ void UNetTransformerBlock::operator()(Tensor& x, const Tensor& context) const {
   const auto [q, k, v] = chunk<3>(qkv_(norm(norm1_)));  // 3 x (N, T, C)
   out1_.add_to(x, attention(*backend_, q, k, v, heads_));
 
-  if (context.shape().rank() == 2) {  // of one token
+  if (contexts[0]->columns() == C) {  // of one token
     for (int64_t n = 0; n < N; ++n) {
       Tensor tokens = x.slice(n, n + 1).reshape({T, 1, C});
-      add_rows(*backend_, tokens, context.slice(n, n + 1));
+      add_rows(*backend_, tokens, *contexts[static_cast<size_t>(n)]);
     }
   } else {
-    const auto [context_k, context_v] = chunk<2>(context);  // 2 x (N, S, C)
-    out2_.add_to(x, attention(*backend_, q_(norm(norm2_)), context_k, context_v, heads_));
+    out2_.add_to(x, cross_attention(*backend_, q_(norm(norm2_)), contexts, heads_));
   }
   ff_out_.add_to(x, geglu(*backend_, ff_in_(norm(norm3_))));
 }
@@ -142,11 +140,12 @@ UNetTransformer::UNetTransformer(const Weights& weights, const UNetConfig& confi
                          config.context_width);
 }
 
-void UNetTransformer::operator()(Tensor& x, std::span<const Tensor> contexts) const {
+void UNetTransformer::operator()(Tensor& x, std::span<const Tensor* const> contexts) const {
   const Tensor norm = norm_(x);
   Tensor tokens = proj_in_(x, {.norm = &norm}, Activation::none, DType::f32)
                       .reshape({x.extent(0), x.extent(1) * x.extent(2), x.extent(3)});  // (N, T, C)
-  for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i](tokens, contexts[i]);
+  const auto N = static_cast<size_t>(x.extent(0));
+  for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i](tokens, contexts.subspan(i * N, N));
   proj_out_.add_to(x, tokens.reshape(x.shape()), {});
 }
 
@@ -185,7 +184,7 @@ UNet::UNet(const UNetConfig& config, const Weights& weights)
 }
 
 UNet::Context UNet::condition(const Tensor& context) const {
-  check_internal(context.shape().rank() == 3 && context.columns() == config_.context_width, "a context ",
+  check_internal(context.shape().rank() == 2 && context.columns() == config_.context_width, "a context ",
                  context.shape(), " for a U-Net of width ", config_.context_width);
   Context contexts;
   for (const Layer& layer : layers_)
@@ -209,10 +208,16 @@ Tensor UNet::time_table(std::span<const double> t, const Tensor& added) const {
   return time_projections_(silu(*backend_, emb), Activation::none, DType::f32);
 }
 
-Tensor UNet::operator()(const Tensor& image, const Tensor& time, const Context& context) const {
-  const int64_t H = image.extent(1), W = image.extent(2), factor = config_.factor();
-  check(H % factor == 0 && W % factor == 0, ErrorKind::usage, "latents of ", W, " x ", H,
+void UNet::check_extent(int64_t height, int64_t width) const {
+  const int64_t factor = config_.factor();
+  check(height % factor == 0 && width % factor == 0, ErrorKind::usage, "latents of ", width, " x ", height,
         " cannot be halved ", config_.levels() - 1, " times: expected multiples of ", factor);
+}
+
+Tensor UNet::operator()(const Tensor& image, const Tensor& time,
+                        std::span<const Tensor* const> contexts) const {
+  check_extent(image.extent(1), image.extent(2));
+  const auto N = static_cast<size_t>(image.extent(0));
   std::array<Tensor, kMostSkips> skips;
   size_t kept = 0;
   Tensor x = skips[kept++] = conv_in_(image, same());
@@ -224,8 +229,8 @@ Tensor UNet::operator()(const Tensor& image, const Tensor& time, const Context& 
         break;
       }
       case Kind::transformer: {
-        const auto blocks = static_cast<size_t>(what.depth);
-        std::get<UNetTransformer>(part)(x, std::span(context).subspan(static_cast<size_t>(first), blocks));
+        const auto block = static_cast<size_t>(first), blocks = static_cast<size_t>(what.depth);
+        std::get<UNetTransformer>(part)(x, contexts.subspan(block * N, blocks * N));
         break;
       }
       case Kind::downsample: {

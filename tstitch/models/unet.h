@@ -39,13 +39,13 @@ class UNetTransformerBlock {
  public:
   UNetTransformerBlock(const Weights& weights, int64_t channels, int64_t heads, int64_t context_width);
 
-  // What the context is to this block, (N, S, context_width) f32: keys and values side by side, (N, S, 2 C)
-  // of the compute type. The softmax over one key is 1 for every query: of one token of context it is what
-  // is added to each token of the picture, (N, C) f32.
+  // What a context, (S, context_width) f32, is to this block: keys and values side by side, (S, 2 C) of the
+  // compute type. The softmax over one key is 1 for every query: of one token of context it is what is added
+  // to each token of the picture, (1, C) f32.
   Tensor condition(const Tensor& context) const;
 
-  // x: (N, T, C) f32, in place. context: what `condition` gave.
-  void operator()(Tensor& x, const Tensor& context) const;
+  // x: (N, T, C) f32, in place. contexts: N of what `condition` gave, all of them of one token or none.
+  void operator()(Tensor& x, std::span<const Tensor* const> contexts) const;
 
  private:
   // The affine weights of a layer norm.
@@ -67,8 +67,8 @@ class UNetTransformer {
  public:
   UNetTransformer(const Weights& weights, const UNetConfig& config, const UNetLayer& layer);
 
-  // x: (N, H, W, C) of the compute type, in place; contexts: of each block.
-  void operator()(Tensor& x, std::span<const Tensor> contexts) const;
+  // x: (N, H, W, C) of the compute type, in place; contexts: N for each block.
+  void operator()(Tensor& x, std::span<const Tensor* const> contexts) const;
 
   const std::vector<UNetTransformerBlock>& blocks() const { return blocks_; }
 
@@ -84,8 +84,8 @@ class UNet {
   // or misshapen.
   UNet(const UNetConfig& config, const Weights& weights);
 
-  // What the context, (N, S, context_width) f32, is to every transformer block, in order of use. It does not
-  // change along the trajectory.
+  // What a context, (S, context_width) f32, is to every transformer block, in order of use. It does not change
+  // along the trajectory.
   using Context = std::vector<Tensor>;
   Context condition(const Tensor& context) const;
 
@@ -94,11 +94,15 @@ class UNet {
   Tensor time_table(std::span<const double> t, const Tensor& added = {}) const;
   int64_t time_columns() const { return time_columns_; }
 
-  // x: (N, H, W, in_channels) f32, H and W multiples of the configuration's factor (Error{usage}); time: a
-  // row of a time table for each image. Returns (N, H, W, out_channels) f32.
-  Tensor operator()(const Tensor& x, const Tensor& time, const Context& context) const;
+  // Throws Error{usage} when height and width of latents are not multiples of the configuration's factor.
+  void check_extent(int64_t height, int64_t width) const;
+
+  // x: (N, H, W, in_channels) f32; time: a row of a time table for each image; contexts: of every block, in
+  // order of use, those of the N images. Returns (N, H, W, out_channels) f32. Throws as check_extent.
+  Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts) const;
 
   const UNetConfig& config() const { return config_; }
+  Backend& backend() const { return *backend_; }
 
  private:
   struct Layer {

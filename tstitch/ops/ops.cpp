@@ -83,6 +83,13 @@ void expect_attention(const char* op, const Backend& backend, const Tensor& q, c
   for (const Tensor* x : {&q, &k, &v}) expect_type(op, "q, k or v", *x, backend.compute_dtype());
 }
 
+void expect_table(const char* op, const Tensor& table, std::span<const int64_t> indices) {
+  expect_rank(op, "table", table, 2);
+  expect_type(op, "table", table, DType::f32);
+  for (const int64_t i : indices)
+    check_internal(0 <= i && i < table.extent(0), "[", op, "] row ", i, " of a table of ", table.extent(0));
+}
+
 // The activations that convolutions know.
 void expect_convolution_activation(const char* op, Activation act) {
   check_internal(act != Activation::gelu && act != Activation::quick_gelu, "[", op, "] activation ",
@@ -204,6 +211,23 @@ Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tenso
   return backend.attention(q, k, v, heads);
 }
 
+Tensor cross_attention(Backend& backend, const Tensor& q, std::span<const Tensor* const> keys_values,
+                       int64_t heads) {
+  constexpr char kOp[] = "cross_attention";
+  expect_rank(kOp, "q", q, 3);
+  expect_type(kOp, "q", q, backend.compute_dtype());
+  check_internal(heads > 0 && q.columns() % heads == 0, "[", kOp, "] ", q.columns(),
+                 " columns do not divide into ", heads, " heads");
+  check_internal(std::ssize(keys_values) == q.extent(0), "[", kOp, "] keys and values of ", keys_values.size(),
+                 " for q ", q.shape());
+  for (const Tensor* kv : keys_values) {
+    expect_type(kOp, "keys_values", *kv, backend.compute_dtype());
+    check_internal(kv->rows() > 0, "[", kOp, "] no keys");
+    expect_shape(kOp, "keys_values", *kv, {kv->rows(), 2 * q.columns()});
+  }
+  return backend.cross_attention(q, keys_values, heads);
+}
+
 Tensor causal_attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
   expect_attention("causal_attention", backend, q, k, v, heads);
   expect_shape("causal_attention", "k", k, q.shape());
@@ -242,11 +266,14 @@ void add_rows(Backend& backend, Tensor& x, const Tensor& y) {
 }
 
 Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> indices) {
-  expect_rank("gather", "table", table, 2);
-  expect_type("gather", "table", table, DType::f32);
-  for (const int64_t i : indices)
-    check_internal(0 <= i && i < table.extent(0), "[gather] row ", i, " of a table of ", table.extent(0));
+  expect_table("gather", table, indices);
   return backend.gather(table, indices);
+}
+
+void scatter(Backend& backend, Tensor& table, std::span<const int64_t> indices, const Tensor& rows) {
+  expect_table("scatter", table, indices);
+  expect_f32("scatter", "rows", rows, {std::ssize(indices), table.columns()});
+  backend.scatter(table, indices, rows);
 }
 
 Tensor nearest_rows(Backend& backend, const Tensor& x, const Tensor& table) {
@@ -324,6 +351,16 @@ Tensor to_channels_first(Backend& backend, const Tensor& x) {
 Tensor repeat(Backend& backend, const Tensor& x, int64_t times) {
   check_internal(times > 0, "[repeat] ", times, " times");
   return backend.repeat(x, times);
+}
+
+Tensor stack(Backend& backend, std::span<const Tensor> parts) {
+  check_internal(!parts.empty() && parts[0].shape().rank() > 0, "[stack] nothing to stack");
+  for (const Tensor& part : parts) {
+    expect_type("stack", "a part", part, parts[0].dtype());
+    expect_rank("stack", "a part", part, parts[0].shape().rank());
+    expect_shape("stack", "a part", part, parts[0].shape().with(0, part.extent(0)));
+  }
+  return backend.stack(parts);
 }
 
 Tensor concat_columns(Backend& backend, const Tensor& a, const Tensor& b) {

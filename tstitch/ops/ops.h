@@ -31,6 +31,8 @@ Tensor scale_shift(Backend& backend, const Tensor& x, const Tensor& norm, Activa
 Tensor clamp(Backend& backend, const Tensor& x, double low, double high);
 Tensor soft_clamp(Backend& backend, const Tensor& x, double limit);
 Tensor attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads);
+Tensor cross_attention(Backend& backend, const Tensor& q, std::span<const Tensor* const> keys_values,
+                       int64_t heads);
 Tensor causal_attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads);
 Tensor modulated_norm(Backend& backend, const Tensor& x, const Tensor& shift, const Tensor& scale,
                       double eps = 1e-6);
@@ -39,6 +41,7 @@ Tensor layer_norm(Backend& backend, const Tensor& x, const Tensor& gamma, const 
 Tensor geglu(Backend& backend, const Tensor& x);
 void add_rows(Backend& backend, Tensor& x, const Tensor& y);
 Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> indices);
+void scatter(Backend& backend, Tensor& table, std::span<const int64_t> indices, const Tensor& rows);
 Tensor nearest_rows(Backend& backend, const Tensor& x, const Tensor& table);
 Tensor timestep_embedding(Backend& backend, std::span<const double> t, int64_t width);
 Tensor silu(Backend& backend, const Tensor& x);
@@ -51,6 +54,7 @@ Tensor unpatchify(Backend& backend, const Tensor& tokens, int64_t p, int64_t hei
 Tensor to_channels_last(Backend& backend, const Tensor& x);
 Tensor to_channels_first(Backend& backend, const Tensor& x);
 Tensor repeat(Backend& backend, const Tensor& x, int64_t times);
+Tensor stack(Backend& backend, std::span<const Tensor> parts);
 Tensor concat_columns(Backend& backend, const Tensor& a, const Tensor& b);
 
 // The columns of x in `count` equal parts, as views.

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
-#include <new>
 
 #include "tstitch/base/error.h"
 
@@ -18,52 +17,48 @@ size_t rounded(size_t bytes) {
   return std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
 }
 
-// Large blocks in pages of 2 MiB where the system has them: weights are touched in a fraction of the time, and
-// products over them miss fewer translations. Only a hint, so nobody asks whether it was taken.
-void* system_allocate(size_t size) {
-  constexpr size_t kHugePage = size_t{2} << 20;
-  if (size < 2 * kHugePage) return std::aligned_alloc(kAlignment, size);
-  void* block = nullptr;  // aligned_alloc takes multiples of the alignment only
-  if (posix_memalign(&block, kHugePage, size) != 0) return nullptr;
-  madvise(block, size / kHugePage * kHugePage, MADV_HUGEPAGE);
-  return block;
-}
-
 }  // namespace
 
-CachingMemory::~CachingMemory() { trim(); }
-
-void* CachingMemory::allocate(size_t bytes) {
+Block& CachingMemory::allocate(size_t bytes) {
   const size_t size = rounded(bytes);
   const std::lock_guard lock(mutex_);
-  void* block = nullptr;
-  Bin& bin = bins_[size];
-  if (!bin.free.empty()) {
-    block = bin.free.back();
-    bin.free.pop_back();
-  } else {
+  Block* block = take_cached(size);
+  if (block == nullptr) {
+    Bin& bin = bins_[size];
     bin.free.reserve(std::bit_ceil(bin.blocks + 1));
-    block = system_allocate(size);
-    if (block == nullptr) {
+    uintptr_t address = acquire(size);
+    if (address == 0) {
       release_cached();
-      block = system_allocate(size);
+      address = acquire(size);
     }
-    check(block != nullptr, ErrorKind::device, "out of memory: ", size >> 20,
-          " MiB could not be had beside the ", statistics_.bytes_reserved >> 20, " MiB already in use");
+    check(address != 0, ErrorKind::device, "out of memory: ", size >> 20, " MiB could not be had beside the ",
+          statistics_.bytes_reserved >> 20, " MiB already in use");
+    block = new Block{.memory = *this, .address = address, .bytes = size};
     ++bin.blocks;
     ++statistics_.system_allocations;
     statistics_.bytes_reserved += static_cast<int64_t>(size);
   }
-  statistics_.bytes_in_use += static_cast<int64_t>(size);
+  block->references.store(1, std::memory_order_relaxed);
+  statistics_.bytes_in_use += static_cast<int64_t>(block->bytes);
   statistics_.peak_bytes_in_use = std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
-  return block;
+  return *block;
 }
 
-void CachingMemory::deallocate(void* block, size_t bytes) noexcept {
-  const size_t size = rounded(bytes);
+// Of that size, or of up to twice that: evaluations of many different batches would else keep memory for each.
+Block* CachingMemory::take_cached(size_t size) {
+  for (auto bin = bins_.lower_bound(size); bin != bins_.end() && bin->first <= 2 * size; ++bin)
+    if (std::vector<Block*>& free = bin->second.free; !free.empty()) {
+      Block* block = free.back();
+      free.pop_back();
+      return block;
+    }
+  return nullptr;
+}
+
+void CachingMemory::deallocate(Block& block) noexcept {
   const std::lock_guard lock(mutex_);
-  statistics_.bytes_in_use -= static_cast<int64_t>(size);
-  bins_.find(size)->second.free.push_back(block);
+  statistics_.bytes_in_use -= static_cast<int64_t>(block.bytes);
+  bins_.find(block.bytes)->second.free.push_back(&block);
 }
 
 CachingMemory::Statistics CachingMemory::statistics() const {
@@ -78,15 +73,31 @@ void CachingMemory::trim() {
 
 void CachingMemory::release_cached() {
   for (auto& [size, bin] : bins_) {
-    for (void* block : bin.free) std::free(block);
+    for (Block* block : bin.free) {
+      give_back(block->address, size);
+      delete block;
+    }
     statistics_.bytes_reserved -= static_cast<int64_t>(size * bin.free.size());
     bin.blocks -= bin.free.size();
     bin.free.clear();
   }
 }
 
-CachingMemory& host_memory() {
-  static CachingMemory* memory = new CachingMemory;  // outlives every static tensor
+// Large blocks in pages of 2 MiB where the system has them: weights are touched in a fraction of the time, and
+// products over them miss fewer translations. Only a hint, so nobody asks whether it was taken.
+uintptr_t HostMemory::acquire(size_t size) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  if (size < 2 * kHugePage) return reinterpret_cast<uintptr_t>(std::aligned_alloc(kAlignment, size));
+  void* block = nullptr;  // aligned_alloc takes multiples of the alignment only
+  if (posix_memalign(&block, kHugePage, size) != 0) return 0;
+  madvise(block, size / kHugePage * kHugePage, MADV_HUGEPAGE);
+  return reinterpret_cast<uintptr_t>(block);
+}
+
+void HostMemory::give_back(uintptr_t address, size_t) noexcept { std::free(reinterpret_cast<void*>(address)); }
+
+HostMemory& host_memory() {
+  static HostMemory* memory = new HostMemory;  // outlives every static tensor
   return *memory;
 }
 

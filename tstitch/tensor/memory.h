@@ -1,25 +1,41 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <vector>
 
+#include "tstitch/tensor/place.h"
+
 namespace tstitch {
+
+class Memory;
+
+// A piece of memory, and how many tensors share it. The bookkeeping lies on the host whatever the memory, and
+// apart from it.
+struct Block {
+  Memory& memory;
+  const uintptr_t address;
+  const size_t bytes;
+  std::atomic<int> references = 0;
+};
 
 // Where tensors live. Blocks are aligned to 64 bytes.
 class Memory {
  public:
   virtual ~Memory() = default;
-  virtual void* allocate(size_t bytes) = 0;  // throws Error{device} when there is none left
-  virtual void deallocate(void* block, size_t bytes) noexcept = 0;  // bytes as given to allocate
+  virtual Place place() const = 0;
+  // A block of at least so many bytes with one reference. Throws Error{device} when there is none left.
+  virtual Block& allocate(size_t bytes) = 0;
+  virtual void deallocate(Block& block) noexcept = 0;  // once nobody refers to it
   virtual void trim() {}  // gives blocks that are cached and not in use back to the system
 };
 
-// Host memory that keeps freed blocks for the next request of the same size, so that the steady state
-// of a sampling loop, which asks for the same sizes at every step, never reaches the system.
-class CachingMemory final : public Memory {
+// Keeps freed blocks for the next request of the same size or a little less, so that the steady state of a
+// sampling loop, which asks for the same sizes at every step, never reaches the system.
+class CachingMemory : public Memory {
  public:
   struct Statistics {
     int64_t system_allocations = 0;  // requests that the cache could not serve
@@ -28,20 +44,25 @@ class CachingMemory final : public Memory {
     int64_t peak_bytes_in_use = 0;
   };
 
-  ~CachingMemory() override;
-  void* allocate(size_t bytes) override;
-  void deallocate(void* block, size_t bytes) noexcept override;
+  Block& allocate(size_t bytes) final;
+  void deallocate(Block& block) noexcept final;
 
   Statistics statistics() const;
-  void trim() override;
+  void trim() final;
+
+ protected:
+  // From the system and back; 0 when it has none. Aligned to 64 bytes.
+  virtual uintptr_t acquire(size_t bytes) = 0;
+  virtual void give_back(uintptr_t address, size_t bytes) noexcept = 0;
 
  private:
   // Blocks of one size.
   struct Bin {
-    std::vector<void*> free;  // capacity for all blocks, so that giving one back never allocates
-    size_t blocks = 0;        // free or in use
+    std::vector<Block*> free;  // capacity for all blocks, so that giving one back never allocates
+    size_t blocks = 0;         // free or in use
   };
 
+  Block* take_cached(size_t size);
   void release_cached();
 
   mutable std::mutex mutex_;
@@ -49,7 +70,17 @@ class CachingMemory final : public Memory {
   Statistics statistics_;
 };
 
+class HostMemory final : public CachingMemory {
+ public:
+  ~HostMemory() override { trim(); }
+  Place place() const override { return {}; }
+
+ private:
+  uintptr_t acquire(size_t bytes) override;
+  void give_back(uintptr_t address, size_t bytes) noexcept override;
+};
+
 // The memory of everything that lives on the host: one for the process, so that the backends share it.
-CachingMemory& host_memory();
+HostMemory& host_memory();
 
 }  // namespace tstitch

@@ -1,56 +1,51 @@
 #include "tstitch/tensor/tensor.h"
 
 #include <algorithm>
-#include <new>
 #include <utility>
 
 #include "tstitch/base/error.h"
 
 namespace tstitch {
 
-// Lies in the first cache line of the block, so that a tensor is one allocation.
-struct alignas(64) Tensor::Storage {
-  std::atomic<int> references;
-  Memory* memory;
-  size_t bytes;  // of the whole block
-};
-
 Tensor::Tensor(const Shape& shape, DType dtype, Memory& memory)
-    : shape_(shape), row_stride_(columns()), dtype_(dtype) {
-  const size_t bytes = sizeof(Storage) + static_cast<size_t>(shape.elements() * size_of(dtype));
-  void* block = memory.allocate(bytes);
-  storage_ = new (block) Storage{{1}, &memory, bytes};
-  address_ = static_cast<std::byte*>(block) + sizeof(Storage);
-}
+    : block_(&memory.allocate(static_cast<size_t>(shape.elements() * size_of(dtype)))),
+      address_(block_->address),
+      shape_(shape),
+      row_stride_(columns()),
+      place_(memory.place()),
+      dtype_(dtype) {}
 
 Tensor::Tensor(const Tensor& other) noexcept
-    : storage_(other.storage_),
+    : block_(other.block_),
       address_(other.address_),
       shape_(other.shape_),
       row_stride_(other.row_stride_),
+      place_(other.place_),
       dtype_(other.dtype_) {
-  if (storage_) storage_->references.fetch_add(1, std::memory_order_relaxed);
+  if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
 }
 
 Tensor::Tensor(Tensor&& other) noexcept
-    : storage_(std::exchange(other.storage_, nullptr)),
-      address_(std::exchange(other.address_, nullptr)),
+    : block_(std::exchange(other.block_, nullptr)),
+      address_(std::exchange(other.address_, 0)),
       shape_(std::exchange(other.shape_, {})),
       row_stride_(std::exchange(other.row_stride_, 0)),
+      place_(std::exchange(other.place_, {})),
       dtype_(other.dtype_) {}
 
 Tensor& Tensor::operator=(Tensor other) noexcept {
-  std::swap(storage_, other.storage_);
+  std::swap(block_, other.block_);
   std::swap(address_, other.address_);
   std::swap(shape_, other.shape_);
   std::swap(row_stride_, other.row_stride_);
+  std::swap(place_, other.place_);
   std::swap(dtype_, other.dtype_);
   return *this;
 }
 
 Tensor::~Tensor() {
-  if (storage_ && storage_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
-    storage_->memory->deallocate(storage_, storage_->bytes);
+  if (block_ && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    block_->memory.deallocate(*block_);
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
@@ -69,7 +64,8 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
   const int64_t inner_rows = shape_.rank() > 1 && shape_[0] ? rows() / shape_[0] : 0;
   Tensor view = *this;
   view.shape_ = shape_.with(0, end - begin);
-  view.address_ += begin * size_of(dtype_) * (shape_.rank() > 1 ? inner_rows * row_stride_ : 1);
+  view.address_ += static_cast<uintptr_t>(begin * size_of(dtype_) *
+                                          (shape_.rank() > 1 ? inner_rows * row_stride_ : 1));
   if (shape_.rank() == 1) view.row_stride_ = end - begin;
   return view;
 }
@@ -79,13 +75,23 @@ Tensor Tensor::slice_columns(int64_t begin, int64_t end) const {
                  "..", end, " of ", shape_);
   Tensor view = *this;
   view.shape_ = shape_.with(-1, end - begin);
-  view.address_ += begin * size_of(dtype_);
+  view.address_ += static_cast<uintptr_t>(begin * size_of(dtype_));
   return view;
 }
 
 void Tensor::refuse(DType dtype) const {
   fail(ErrorKind::internal, "internal error: elements of type ", name_of(dtype_), " used as ",
        name_of(dtype));
+}
+
+void Tensor::refuse_host() const {
+  fail(ErrorKind::internal, "internal error: a tensor ", shape_, " of device ", place_.device,
+       " is read on the host");
+}
+
+DeviceAddress Tensor::device_address() const {
+  check_internal(!place_.on_host(), "a tensor ", shape_, " of the host is handed to a device");
+  return DeviceAddress{address_};
 }
 
 template <class T>

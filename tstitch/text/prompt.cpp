@@ -233,10 +233,4 @@ std::vector<PromptChunk> tokenize_prompt(const ClipTokenizer& tokenizer, std::st
   return chunks;
 }
 
-void pad_to_longest(std::span<std::vector<PromptChunk>> prompts, int32_t padding_id) {
-  size_t longest = 0;
-  for (const auto& chunks : prompts) longest = std::max(longest, chunks.size());
-  for (auto& chunks : prompts) chunks.resize(longest, PromptChunk::empty(padding_id));
-}
-
 }  // namespace tstitch

@@ -50,7 +50,4 @@ struct PromptChunk {
 std::vector<PromptChunk> tokenize_prompt(const ClipTokenizer& tokenizer, std::string_view prompt,
                                          PromptStyle style, int32_t padding_id);
 
-// Appends empty chunks until all prompts have as many as the longest, as one batch needs.
-void pad_to_longest(std::span<std::vector<PromptChunk>> prompts, int32_t padding_id);
-
 }  // namespace tstitch

@@ -69,6 +69,7 @@ class Predictions final : public ForwardingObserver {
         models_(models),
         spec_(spec),
         inputs_(inputs),
+        binder_(spec.height, spec.width),
         eps_(static_cast<int>(models.size()), spec.trajectory.size()),
         x0_(eps_) {}
 
@@ -99,9 +100,13 @@ class Predictions final : public ForwardingObserver {
  private:
   void bind(IndexRange images) {
     others_.clear();
+    binder_.next_batch();
     for (size_t i = 0; i < models_.size(); ++i) {
-      others_.push_back(std::make_unique<StageDenoiser>(backend_, models_[i], spec_, static_cast<int>(i),
-                                                        images, *inputs_.conditions[i]));
+      const int stage = static_cast<int>(i);
+      const StageRows rows =
+          bind_rows(binder_, *models_[i].network, spec_, stage, *inputs_.conditions[i], images);
+      others_.push_back(
+          std::make_unique<StageDenoiser>(backend_, evaluator_, models_[i], spec_, stage, rows));
       std::vector<NoiseLevel> levels;
       for (const Step& step : spec_.trajectory)
         if (step.denoiser != static_cast<int>(i)) levels.push_back(step.level);
@@ -113,6 +118,8 @@ class Predictions final : public ForwardingObserver {
   std::span<const Model> models_;
   const RunSpec& spec_;
   const EncodedInputs& inputs_;
+  DirectEvaluator evaluator_;
+  ConditionBinder binder_;
   std::vector<std::unique_ptr<StageDenoiser>> others_;  // each model, for the steps that others serve
   Pairs eps_, x0_;
 };

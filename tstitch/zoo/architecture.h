@@ -8,22 +8,11 @@
 #include <string>
 
 #include "tstitch/backend/backend.h"
-#include "tstitch/diffusion/condition.h"
-#include "tstitch/diffusion/denoiser.h"
+#include "tstitch/diffusion/network.h"
 #include "tstitch/io/tensor_file.h"
 #include "tstitch/nn/weights.h"
 
 namespace tstitch {
-
-// A network with its weights on a device.
-class Backbone {
- public:
-  virtual ~Backbone() = default;
-  // F(x, t) for a batch of latents of height x width that show these, row by row; must not outlive this.
-  // Throws Error{usage} for sizes the network cannot take.
-  virtual std::unique_ptr<Network> bind(std::span<const Condition> rows, int64_t height,
-                                        int64_t width) const = 0;
-};
 
 // A kind of network and its sizes.
 class Architecture {
@@ -37,7 +26,7 @@ class Architecture {
   // The file's tensors under the names that `load` asks for; `file` must outlive them.
   virtual std::unique_ptr<WeightSource> weights(const TensorFile& file) const = 0;
   // Throws Error{input} naming the tensor when a weight is missing, misshapen or not finite.
-  virtual std::unique_ptr<Backbone> load(Backend& backend, const WeightSource& weights) const = 0;
+  virtual std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const = 0;
 };
 
 }  // namespace tstitch

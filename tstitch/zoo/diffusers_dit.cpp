@@ -33,7 +33,7 @@ constexpr std::string_view kQkv = "attn.qkv.";
 constexpr std::array<std::string_view, 3> kThirds = {"attn1.to_q.", "attn1.to_k.", "attn1.to_v."};
 
 // Where a tensor lies: one name, three to be joined, or copies; none for a name that diffusers has not.
-struct Place {
+struct KeyPlace {
   std::vector<std::string> names;
   enum class Kind { one, joined, copies } kind = Kind::one;
 };
@@ -47,10 +47,10 @@ std::optional<std::string> renamed(const std::array<Renaming, n>& table, std::st
   return std::nullopt;
 }
 
-Place place_of(const TensorFile& file, const std::string& name) {
+KeyPlace place_of(const TensorFile& file, const std::string& name) {
   if (const auto end = renamed(kEnds, name)) return {{*end}};
   if (const auto embedder = renamed(kEmbedders, name)) {
-    Place place{.names = {}, .kind = Place::Kind::copies};
+    KeyPlace place{.names = {}, .kind = KeyPlace::Kind::copies};
     for (int64_t i = 0; file.tensors().contains(block_prefix(i) + *embedder); ++i)
       place.names.push_back(block_prefix(i) + *embedder);
     if (place.names.empty()) place.names.push_back(block_prefix(0) + *embedder);  // to be missed by its name
@@ -63,7 +63,7 @@ Place place_of(const TensorFile& file, const std::string& name) {
   const std::string_view rest = std::string_view(name).substr(dot + 1);
   if (const auto inner = renamed(kBlocks, rest)) return {{prefix + *inner}};
   if (!rest.starts_with(kQkv)) return {};
-  Place place{.names = {}, .kind = Place::Kind::joined};
+  KeyPlace place{.names = {}, .kind = KeyPlace::Kind::joined};
   for (const std::string_view third : kThirds)
     place.names.push_back(concat(prefix, third, rest.substr(kQkv.size())));
   return place;
@@ -103,19 +103,19 @@ DiTConfig read_diffusers_dit_config(const nlohmann::json& object, const std::str
 }
 
 std::optional<Shape> DiffusersDiTWeights::shape(const std::string& name) const {
-  const Place place = place_of(*file_, name);
+  const KeyPlace place = place_of(*file_, name);
   if (place.names.empty()) return std::nullopt;
   const auto found = file_->tensors().find(place.names[0]);
   if (found == file_->tensors().end() || found->second.shape.size() > Shape::kMaxRank) return std::nullopt;
   std::vector<int64_t> extents = found->second.shape;
-  if (place.kind == Place::Kind::joined && !extents.empty()) extents[0] *= 3;
+  if (place.kind == KeyPlace::Kind::joined && !extents.empty()) extents[0] *= 3;
   return Shape(extents);
 }
 
 Tensor DiffusersDiTWeights::load(const std::string& name, const Shape& expected, DType dtype) const {
-  const Place place = place_of(*file_, name);
+  const KeyPlace place = place_of(*file_, name);
   check(!place.names.empty(), ErrorKind::input, file_->path(), ": no tensor for \"", name, "\"");
-  if (place.kind != Place::Kind::joined) {
+  if (place.kind != KeyPlace::Kind::joined) {
     const auto& tensors = file_->tensors();
     for (const std::string& copy : place.names) {
       if (copy == place.names[0]) continue;

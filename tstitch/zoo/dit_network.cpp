@@ -3,34 +3,53 @@
 #include <algorithm>
 #include <utility>
 
+#include "tstitch/base/error.h"
+
 namespace tstitch {
+namespace {
 
-DiTNetwork::DiTNetwork(const DiT& dit, std::vector<int64_t> classes, int64_t height, int64_t width)
-    : dit_(&dit), positions_(dit.positions(height, width)), unique_classes_(classes), rows_(classes.size()) {
-  std::ranges::sort(unique_classes_);
-  unique_classes_.erase(std::unique(unique_classes_.begin(), unique_classes_.end()), unique_classes_.end());
-  for (const int64_t c : classes)
-    class_of_image_.push_back(std::ranges::lower_bound(unique_classes_, c) - unique_classes_.begin());
+constexpr size_t kMostExtents = 8;
+
+struct BoundClass final : BoundCondition {
+  explicit BoundClass(int64_t c) : class_number(c) {}
+  int64_t class_number;
+};
+
+}  // namespace
+
+DiTNetwork::DiTNetwork(DiT dit)
+    : dit_(std::move(dit)), modulations_(dit_.backend(), dit_.conditioning_bytes_per_row()) {}
+
+std::unique_ptr<const BoundCondition> DiTNetwork::bind(const Condition& condition, int64_t height,
+                                                       int64_t width) const {
+  check_internal(condition.class_number.has_value(), "a DiT bound without a class");
+  dit_.check_extent(height, width);
+  return std::make_unique<BoundClass>(*condition.class_number);
 }
 
-Tensor DiTNetwork::operator()(const Tensor& x, double t) const {
-  const auto U = static_cast<int64_t>(unique_classes_.size());
-  if (window_.open(t, kWindowBytes / (U * dit_->conditioning_bytes_per_row()))) make_table();
-  const int64_t first_row = window_.index_of(t) * U;
-  std::ranges::transform(class_of_image_, rows_.begin(), [&](int64_t u) { return first_row + u; });
-  return (*dit_)(x, positions_, table_, rows_);
+Tensor DiTNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
+  classes_.clear();
+  for (const Row& row : rows)
+    classes_.push_back(static_cast<const BoundClass&>(*row.condition).class_number);
+  const std::span<const int64_t> found =
+      modulations_.find(rows, classes_, [&](std::span<const TimestepTable::Pair> pairs) {
+        std::vector<double> t;
+        std::vector<int64_t> classes;
+        for (const auto& pair : pairs) {
+          t.push_back(pair.t);
+          classes.push_back(classes_[pair.row]);
+        }
+        return dit_.condition(t, classes);
+      });
+  return dit_(x, positions_of(x.extent(1), x.extent(2)), modulations_.tables(), found);
 }
 
-void DiTNetwork::make_table() const {
-  std::vector<double> row_timesteps;
-  std::vector<int64_t> row_classes;
-  for (const double step : window_.timesteps())
-    for (const int64_t c : unique_classes_) {
-      row_timesteps.push_back(step);
-      row_classes.push_back(c);
-    }
-  table_ = {};  // its memory serves the new one
-  table_ = dit_->condition(row_timesteps, row_classes);
+const Tensor& DiTNetwork::positions_of(int64_t height, int64_t width) const {
+  const auto known = std::ranges::find_if(
+      positions_, [&](const Positions& p) { return p.height == height && p.width == width; });
+  if (known != positions_.end()) return known->table;
+  if (positions_.size() == kMostExtents) positions_.erase(positions_.begin());
+  return positions_.emplace_back(height, width, dit_.positions(height, width)).table;
 }
 
 }  // namespace tstitch

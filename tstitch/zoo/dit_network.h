@@ -1,39 +1,35 @@
 #pragma once
 
-#include <cstdint>
+#include <memory>
 #include <vector>
 
-#include "tstitch/diffusion/denoiser.h"
+#include "tstitch/diffusion/network.h"
 #include "tstitch/models/dit.h"
-#include "tstitch/zoo/timestep_window.h"
+#include "tstitch/zoo/timestep_table.h"
 
 namespace tstitch {
 
-// A DiT with its classes bound: F(x, t) for a batch whose image n has class classes[n].
-//
-// The adaLN modulations of announced timesteps are computed a window of steps at a time (timestep_window.h),
-// as many as fit into kWindowBytes.
+// A DiT whose rows show classes. The adaLN modulations of the pairs (t, class) that rows ask for are kept
+// (timestep_table.h), and the position tables of the extents.
 class DiTNetwork final : public Network {
  public:
-  static constexpr int64_t kWindowBytes = int64_t{64} << 20;
+  explicit DiTNetwork(DiT dit);
 
-  DiTNetwork(const DiT& dit, std::vector<int64_t> classes, int64_t height, int64_t width);
-
-  Tensor operator()(const Tensor& x, double t) const override;
-  void prepare(std::span<const double> timesteps) override { window_.announce(timesteps); }
+  std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t height,
+                                             int64_t width) const override;
+  Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override;
 
  private:
-  void make_table() const;  // of the window
+  const Tensor& positions_of(int64_t height, int64_t width) const;
 
-  const DiT* dit_;
-  Tensor positions_;
-  std::vector<int64_t> unique_classes_;  // U of them
-
-  // Row i U + u of the table belongs to step i of the window and unique class u.
-  mutable TimestepWindow window_;
-  mutable DiT::Conditioning table_;
-  mutable std::vector<int64_t> rows_;    // of this step, one per image
-  std::vector<int64_t> class_of_image_;  // index into unique_classes_
+  DiT dit_;
+  mutable TimestepTable modulations_;
+  mutable std::vector<int64_t> classes_;  // of the rows
+  struct Positions {
+    int64_t height, width;
+    Tensor table;
+  };
+  mutable std::vector<Positions> positions_;  // of the extents asked for last, the newest at the end
 };
 
 }  // namespace tstitch

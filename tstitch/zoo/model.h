@@ -12,7 +12,7 @@ namespace tstitch {
 
 struct Model {
   ModelInfo info;
-  std::shared_ptr<const Backbone> network;  // of several models of one file the same
+  std::shared_ptr<const Network> network;  // of several models of one file the same
   double load_seconds = 0;
 };
 

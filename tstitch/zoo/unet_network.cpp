@@ -1,10 +1,24 @@
 #include "tstitch/zoo/unet_network.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "tstitch/base/error.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
+namespace {
+
+struct BoundContext final : BoundCondition {
+  UNet::Context context;
+  // The timesteps are the same to all rows, but for those with an added condition: 0, or a number of its own.
+  int64_t number = 0;
+  Tensor added;  // (1, A)
+};
+
+const BoundContext& bound_context(const Row& row) { return static_cast<const BoundContext&>(*row.condition); }
+
+}  // namespace
 
 Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<const double> sizes,
                            int64_t width) {
@@ -13,30 +27,42 @@ Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<con
   return concat_columns(backend, pooled, sinusoids.reshape({N, sinusoids.elements() / N}));
 }
 
-UNetNetwork::UNetNetwork(Backend& backend, const UNet& unet, const UNetCondition& condition)
-    : backend_(backend),
-      unet_(&unet),
-      context_(unet.condition(condition.context)),
-      added_(condition.added),
-      rows_per_step_(added_ ? added_.extent(0) : 1),
-      rows_(static_cast<size_t>(condition.context.extent(0))) {}
+UNetNetwork::UNetNetwork(UNet unet)
+    : unet_(std::move(unet)), times_(unet_.backend(), unet_.time_columns() * size_of(DType::f32)) {}
 
-Tensor UNetNetwork::operator()(const Tensor& x, double t) const {
-  const int64_t bytes_per_step = rows_per_step_ * unet_->time_columns() * size_of(DType::f32);
-  if (window_.open(t, kWindowBytes / bytes_per_step)) make_table();
-  const int64_t first_row = window_.index_of(t) * rows_per_step_;
-  for (size_t n = 0; n < rows_.size(); ++n)
-    rows_[n] = first_row + (rows_per_step_ > 1 ? static_cast<int64_t>(n) : 0);
-  return (*unet_)(x, gather(backend_, table_, rows_), context_);
+std::unique_ptr<const BoundCondition> UNetNetwork::bind(const Condition& condition, int64_t height,
+                                                        int64_t width) const {
+  const Tensor& context = condition.context;
+  check_internal(context && context.shape().rank() == 2 && context.extent(0) > 0, "a U-Net bound without a context");
+  unet_.check_extent(height, width);
+  auto bound = std::make_unique<BoundContext>();
+  bound->context = unet_.condition(unet_.backend().upload(context));
+  if (condition.added) {
+    bound->number = ++bound_;
+    bound->added = unet_.backend().upload(condition.added).reshape({1, condition.added.elements()});
+  }
+  return bound;
 }
 
-void UNetNetwork::make_table() const {
-  std::vector<double> row_timesteps;
-  for (const double step : window_.timesteps())
-    row_timesteps.insert(row_timesteps.end(), static_cast<size_t>(rows_per_step_), step);
-  table_ = {};  // its memory serves the new one
-  const auto steps = static_cast<int64_t>(window_.timesteps().size());
-  table_ = unet_->time_table(row_timesteps, added_ ? repeat(backend_, added_, steps) : Tensor());
+Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
+  numbers_.clear();
+  for (const Row& row : rows) numbers_.push_back(bound_context(row).number);
+  const std::span<const int64_t> found = times_.find(
+      rows, numbers_, [&](std::span<const TimestepTable::Pair> pairs) { return std::vector{time_table(rows, pairs)}; });
+  contexts_.clear();
+  for (size_t block = 0; block < bound_context(rows[0]).context.size(); ++block)
+    for (const Row& row : rows) contexts_.push_back(&bound_context(row).context[block]);
+  return unet_(x, gather(unet_.backend(), times_.tables()[0], found), contexts_);
+}
+
+Tensor UNetNetwork::time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const {
+  std::vector<double> t;
+  std::vector<Tensor> added;
+  for (const auto& pair : pairs) {
+    t.push_back(pair.t);
+    if (const Tensor& own = bound_context(rows[pair.row]).added) added.push_back(own);
+  }
+  return unet_.time_table(t, added.empty() ? Tensor() : stack(unet_.backend(), added));
 }
 
 }  // namespace tstitch

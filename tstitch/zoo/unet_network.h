@@ -1,19 +1,15 @@
 #pragma once
 
-#include <cstdint>
+#include <atomic>
+#include <memory>
+#include <span>
 #include <vector>
 
-#include "tstitch/diffusion/denoiser.h"
+#include "tstitch/diffusion/network.h"
 #include "tstitch/models/unet.h"
-#include "tstitch/zoo/timestep_window.h"
+#include "tstitch/zoo/timestep_table.h"
 
 namespace tstitch {
-
-// What a U-Net is given besides the picture and the timestep, for a batch of N images.
-struct UNetCondition {
-  Tensor context;  // (N, S, context_width) f32
-  Tensor added;    // (N, added_width) f32 for networks with an added condition, else empty
-};
 
 // The added condition of SDXL (arXiv 2307.01952, section 2.2): [pooled | sinusoids of six sizes].
 // pooled: (N, P) f32; sizes: of each image height, width, crop top, crop left, target height, target width in
@@ -21,33 +17,25 @@ struct UNetCondition {
 Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<const double> sizes,
                            int64_t width = 256);
 
-// A U-Net with its condition bound: F(x, t) for a batch of N images. The context's keys and values are
-// computed once, here.
-//
-// What announced timesteps are to the resnets is computed a window of steps at a time (timestep_window.h), as
-// many as fit into kWindowBytes.
+// A U-Net whose rows show contexts. The keys and values of a context belong to whoever bound it; what the
+// timesteps are to the resnets is kept (timestep_table.h).
 class UNetNetwork final : public Network {
  public:
-  static constexpr int64_t kWindowBytes = int64_t{64} << 20;
+  explicit UNetNetwork(UNet unet);
 
-  UNetNetwork(Backend& backend, const UNet& unet, const UNetCondition& condition);
-
-  Tensor operator()(const Tensor& x, double t) const override;
-  void prepare(std::span<const double> timesteps) override { window_.announce(timesteps); }
+  std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t height,
+                                             int64_t width) const override;
+  // Contexts may differ in length, but those of one token share no evaluation with others.
+  Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override;
 
  private:
-  void make_table() const;  // of the window
+  Tensor time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const;
 
-  Backend& backend_;
-  const UNet* unet_;
-  UNet::Context context_;
-  Tensor added_;
-  int64_t rows_per_step_;  // of the time table: one, or one for each image when they have an added condition
-
-  // Row i rows_per_step_ + n of the table belongs to step i of the window and image n.
-  mutable TimestepWindow window_;
-  mutable Tensor table_;
-  mutable std::vector<int64_t> rows_;  // of this step, one per image
+  UNet unet_;
+  mutable std::atomic<int64_t> bound_ = 0;  // how many conditions were
+  mutable TimestepTable times_;
+  mutable std::vector<int64_t> numbers_;
+  mutable std::vector<const Tensor*> contexts_;  // block by block those of the rows
 };
 
 }  // namespace tstitch

@@ -33,14 +33,14 @@ struct Scratch {
 };
 
 template <class Tiles>
-void attention(const Kernels& kernels, const AttentionJob& job, int64_t n, int64_t head, int64_t begin,
+void attention(const Kernels& kernels, const AttentionJob& job, int64_t head, int64_t begin,
                int64_t end, char* scratch) {
   const Scratch at(job.d);
   const int64_t d = job.d, width = at.width, steps = width / kAmxStep;
-  const auto* q = static_cast<const uint16_t*>(job.q) + n * job.T * job.q_stride + head * d;
-  const auto* k = static_cast<const uint16_t*>(job.k) + n * job.S * job.k_stride + head * d;
-  const auto* v = static_cast<const uint16_t*>(job.v) + n * job.S * job.v_stride + head * d;
-  auto* result = static_cast<uint16_t*>(job.out) + n * job.T * job.out_stride + head * d;
+  const auto* q = static_cast<const uint16_t*>(job.q) + head * d;
+  const auto* k = static_cast<const uint16_t*>(job.k) + head * d;
+  const auto* v = static_cast<const uint16_t*>(job.v) + head * d;
+  auto* result = static_cast<uint16_t*>(job.out) + head * d;
 
   auto* key_panels = reinterpret_cast<uint16_t*>(scratch + at.keys);      // [keys / 32] panels
   auto* value_panels = reinterpret_cast<uint16_t*>(scratch + at.values);  // [width / 32] panels
@@ -100,12 +100,12 @@ void attention(const Kernels& kernels, const AttentionJob& job, int64_t n, int64
 
 int64_t amx_attention_scratch_bytes(int64_t d) { return Scratch(d).end; }
 
-void amx_attention(bool emulated, const Kernels& kernels, const AttentionJob& job, int64_t n, int64_t head,
+void amx_attention(bool emulated, const Kernels& kernels, const AttentionJob& job, int64_t head,
                    int64_t begin, int64_t end, void* scratch) {
   if (emulated)
-    attention<EmulatedTiles>(kernels, job, n, head, begin, end, static_cast<char*>(scratch));
+    attention<EmulatedTiles>(kernels, job, head, begin, end, static_cast<char*>(scratch));
   else
-    attention<HardwareTiles>(kernels, job, n, head, begin, end, static_cast<char*>(scratch));
+    attention<HardwareTiles>(kernels, job, head, begin, end, static_cast<char*>(scratch));
 }
 
 }  // namespace tstitch::cpu

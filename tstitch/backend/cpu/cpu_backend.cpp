@@ -238,44 +238,65 @@ Tensor CpuBackend::scale_shift(const Tensor& x, const Tensor& norm, Activation a
 // ---- attention
 
 Tensor CpuBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  const int64_t S = k.extent(1);
+  return attend(q, heads, [&](int64_t n) {
+    return cpu::AttentionJob{.k = raw_row(k, n * S),
+                             .v = raw_row(v, n * S),
+                             .k_stride = k.row_stride(),
+                             .v_stride = v.row_stride(),
+                             .S = S};
+  });
+}
+
+Tensor CpuBackend::cross_attention(const Tensor& q, std::span<const Tensor* const> keys_values,
+                                   int64_t heads) {
+  return attend(q, heads, [&](int64_t n) {
+    const Tensor& kv = *keys_values[static_cast<size_t>(n)];
+    return cpu::AttentionJob{.k = kv.bytes(),
+                             .v = kv.bytes() + q.extent(2) * size_of(compute_dtype_),
+                             .k_stride = kv.row_stride(),
+                             .v_stride = kv.row_stride(),
+                             .S = kv.rows()};
+  });
+}
+
+Tensor CpuBackend::attend(const Tensor& q, int64_t heads,
+                          FunctionRef<cpu::AttentionJob(int64_t n)> job_of) const {
   Tensor out(q.shape(), compute_dtype_);
-  const cpu::AttentionJob job = {.bf16 = compute_dtype_ == DType::bf16,
-                                 .q = q.bytes(),
-                                 .k = k.bytes(),
-                                 .v = v.bytes(),
-                                 .q_stride = q.row_stride(),
-                                 .k_stride = k.row_stride(),
-                                 .v_stride = v.row_stride(),
-                                 .out = out.bytes(),
-                                 .out_stride = out.row_stride(),
-                                 .T = q.extent(1),
-                                 .S = k.extent(1),
-                                 .d = q.extent(2) / heads};
+  const int64_t T = q.extent(1), d = q.extent(2) / heads;
   using cpu::Multiplier;
+  const bool bf16 = compute_dtype_ == DType::bf16;
   const bool emulated = isa_.multiplier == Multiplier::amx_emulated;
-  const bool tiles = job.bf16 && (emulated || isa_.multiplier == Multiplier::amx);
+  const bool tiles = bf16 && (emulated || isa_.multiplier == Multiplier::amx);
   const int64_t most_rows = tiles ? cpu::kAmxQueries : kernels_.attention_rows;
-  const int64_t block = tiles ? cpu::kAmxRows : kernels_.block_rows(job.bf16);
+  const int64_t block = tiles ? cpu::kAmxRows : kernels_.block_rows(bf16);
   const int64_t bytes =
-      tiles ? cpu::amx_attention_scratch_bytes(job.d) : kernels_.attention_scratch_bytes(job.bf16, job.d);
+      tiles ? cpu::amx_attention_scratch_bytes(d) : kernels_.attention_scratch_bytes(bf16, d);
   const int64_t scratch_bytes = divide_up(bytes, kCacheLine) * kCacheLine;
   Tensor scratch({threads_, scratch_bytes}, DType::u8);
 
   // Every range packs all the keys of its head: few ranges, but enough of them for all threads.
   const int64_t images_heads = q.extent(0) * heads;
   const int64_t wanted =
-      std::max<int64_t>(divide_up(4 * threads_, images_heads), divide_up(job.T, most_rows));
+      std::max<int64_t>(divide_up(4 * threads_, images_heads), divide_up(T, most_rows));
   const int64_t rows =
-      std::min(most_rows, std::max(divide_up(divide_up(job.T, wanted), block) * block, 4 * block));
-  const int64_t ranges = divide_up(job.T, rows);
+      std::min(most_rows, std::max(divide_up(divide_up(T, wanted), block) * block, 4 * block));
+  const int64_t ranges = divide_up(T, rows);
   parallel_for(threads_, images_heads * ranges, [&](int64_t item, int thread) {
     const int64_t range = item % ranges, head = item / ranges % heads, n = item / ranges / heads;
-    const int64_t begin = range * rows, end = std::min(job.T, begin + rows);
+    const int64_t begin = range * rows, end = std::min(T, begin + rows);
+    cpu::AttentionJob job = job_of(n);
+    job.bf16 = bf16;
+    job.q = raw_row(q, n * T);
+    job.q_stride = q.row_stride();
+    job.out = raw_row(out, n * T);
+    job.out_stride = out.row_stride();
+    job.d = d;
     std::byte* mine = scratch.bytes() + thread * scratch_bytes;
     if (tiles)
-      cpu::amx_attention(emulated, kernels_, job, n, head, begin, end, mine);
+      cpu::amx_attention(emulated, kernels_, job, head, begin, end, mine);
     else
-      kernels_.attention(job, n, head, begin, end, mine);
+      kernels_.attention(job, head, begin, end, mine);
   });
   return out;
 }
@@ -300,11 +321,10 @@ Tensor CpuBackend::causal_attention(const Tensor& q, const Tensor& k, const Tens
                                    .v_stride = v.row_stride(),
                                    .out = raw_row(out, n * T),
                                    .out_stride = out.row_stride(),
-                                   .T = T,
                                    .S = t + 1,
                                    .d = d};
     for (int64_t head = 0; head < heads; ++head)
-      kernels_.attention(job, 0, head, t, t + 1, scratch.bytes() + thread * scratch_bytes);
+      kernels_.attention(job, head, t, t + 1, scratch.bytes() + thread * scratch_bytes);
   });
   return out;
 }
@@ -379,6 +399,11 @@ Tensor CpuBackend::gather(const Tensor& table, std::span<const int64_t> indices)
   for (size_t i = 0; i < indices.size(); ++i)
     std::copy_n(row_of(table, indices[i]), table.columns(), row_of(out, static_cast<int64_t>(i)));
   return out;
+}
+
+void CpuBackend::scatter(Tensor& table, std::span<const int64_t> indices, const Tensor& rows) {
+  for (size_t i = 0; i < indices.size(); ++i)
+    std::copy_n(row_of(rows, static_cast<int64_t>(i)), table.columns(), row_of(table, indices[i]));
 }
 
 Tensor CpuBackend::nearest_rows(const Tensor& x, const Tensor& table) {
@@ -556,6 +581,23 @@ Tensor CpuBackend::repeat(const Tensor& x, int64_t times) {
     for (int64_t row = begin; row < end; ++row)
       std::memcpy(raw_row(out, row), raw_row(x, row % x.rows()), static_cast<size_t>(row_bytes));
   });
+  return out;
+}
+
+Tensor CpuBackend::stack(std::span<const Tensor> parts) {
+  int64_t N = 0;
+  for (const Tensor& part : parts) N += part.extent(0);
+  Tensor out(parts[0].shape().with(0, N), parts[0].dtype());
+  const auto row_bytes = static_cast<size_t>(out.columns() * size_of(out.dtype()));
+  int64_t row = 0;
+  for (const Tensor& part : parts) {
+    if (part.is_contiguous())
+      std::memcpy(raw_row(out, row), part.bytes(), static_cast<size_t>(part.rows()) * row_bytes);
+    else
+      for (int64_t i = 0; i < part.rows(); ++i)
+        std::memcpy(raw_row(out, row + i), raw_row(part, i), row_bytes);
+    row += part.rows();
+  }
   return out;
 }
 

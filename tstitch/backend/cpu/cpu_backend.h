@@ -5,6 +5,8 @@
 
 #include "tstitch/backend/backend.h"
 #include "tstitch/backend/cpu/isa.h"
+#include "tstitch/backend/cpu/kernels.h"
+#include "tstitch/base/function_ref.h"
 
 namespace tstitch {
 
@@ -36,12 +38,14 @@ class CpuBackend final : public Backend {
                                 double eps) override;
   Tensor scale_shift(const Tensor& x, const Tensor& norm, Activation act) override;
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
+  Tensor cross_attention(const Tensor& q, std::span<const Tensor* const> keys_values, int64_t heads) override;
   Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
   Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
   Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) override;
   Tensor geglu(const Tensor& x) override;
   void add_rows(Tensor& x, const Tensor& y) override;
   Tensor gather(const Tensor& table, std::span<const int64_t> indices) override;
+  void scatter(Tensor& table, std::span<const int64_t> indices, const Tensor& rows) override;
   Tensor nearest_rows(const Tensor& x, const Tensor& table) override;
   Tensor timestep_embedding(std::span<const double> t, int64_t width) override;
   Tensor silu(const Tensor& x) override;
@@ -56,12 +60,15 @@ class CpuBackend final : public Backend {
   Tensor to_channels_last(const Tensor& x) override;
   Tensor to_channels_first(const Tensor& x) override;
   Tensor repeat(const Tensor& x, int64_t times) override;
+  Tensor stack(std::span<const Tensor> parts) override;
   Tensor concat_columns(const Tensor& a, const Tensor& b) override;
 
  private:
   // x of the compute type, its rows filled with zeros up to a multiple of `row_multiple` and at a distance
   // that suits the caches; x itself when it is so.
   Tensor operand(const Tensor& x, int64_t row_multiple) const;
+  // Attention of q, (N, T, D), to the keys and values of the job of every n.
+  Tensor attend(const Tensor& q, int64_t heads, FunctionRef<cpu::AttentionJob(int64_t n)> job_of) const;
   // The part of both linear maps that is the same.
   void run_linear(cpu::LinearJob job, const Tensor& x, const PackedLinear& w) const;
 

@@ -33,14 +33,14 @@ struct LinearJob {
   int64_t rows_per_gate = 1;
 };
 
-// softmax(q k^T / sqrt(d)) v: q and out (N, T, heads d), k and v (N, S, heads d).
+// softmax(q k^T / sqrt(d)) v of one image: q and out (T, heads d), k and v (S, heads d).
 struct AttentionJob {
   bool bf16 = false;  // all four
   const void *q = nullptr, *k = nullptr, *v = nullptr;
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;
   void* out = nullptr;
   int64_t out_stride = 0;
-  int64_t T = 0, S = 0, d = 0;
+  int64_t S = 0, d = 0;
 };
 
 // One block of keys of an online softmax: p = 2^(factor (score - largest)) with the largest score so far.
@@ -121,7 +121,7 @@ struct Kernels {
   // At most attention_rows queries at once; scratch is aligned to 64 bytes.
   int64_t attention_rows;
   int64_t (*attention_scratch_bytes)(bool bf16, int64_t d);
-  void (*attention)(const AttentionJob&, int64_t n, int64_t head, int64_t begin, int64_t end, void* scratch);
+  void (*attention)(const AttentionJob&, int64_t head, int64_t begin, int64_t end, void* scratch);
   // Its parts without the products, in bf16. normalize: to (rows, d) = out / sum.
   void (*softmax_block)(const SoftmaxBlock&);
   void (*normalize)(const float* out, int64_t out_stride, const float* sum, int64_t rows, int64_t d, void* to,

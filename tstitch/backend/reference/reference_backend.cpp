@@ -245,6 +245,19 @@ Tensor ReferenceBackend::attention(const Tensor& q, const Tensor& k, const Tenso
   return attention_to(q, k, v, heads, [&](int64_t) { return k.extent(1); });
 }
 
+Tensor ReferenceBackend::cross_attention(const Tensor& q, std::span<const Tensor* const> keys_values,
+                                         int64_t heads) {
+  const int64_t D = q.extent(2);
+  std::vector<Tensor> images;
+  for (int64_t n = 0; n < q.extent(0); ++n) {
+    const Tensor& kv = *keys_values[static_cast<size_t>(n)];
+    const Tensor image = kv.reshape({1, kv.extent(0), 2 * D});
+    images.push_back(
+        attention(q.slice(n, n + 1), image.slice_columns(0, D), image.slice_columns(D, 2 * D), heads));
+  }
+  return stack(images);
+}
+
 Tensor ReferenceBackend::causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
   return attention_to(q, k, v, heads, [](int64_t t) { return t + 1; });
 }
@@ -326,6 +339,12 @@ void ReferenceBackend::add_rows(Tensor& x, const Tensor& y) {
 Tensor ReferenceBackend::gather(const Tensor& table, std::span<const int64_t> indices) {
   return generate({static_cast<int64_t>(indices.size()), table.columns()}, DType::f32,
                   [&](int64_t row, int64_t j) { return get(table, indices[row], j); });
+}
+
+void ReferenceBackend::scatter(Tensor& table, std::span<const int64_t> indices, const Tensor& rows) {
+  for (size_t i = 0; i < indices.size(); ++i)
+    for (int64_t j = 0; j < table.columns(); ++j)
+      set(table, indices[i], j, get(rows, static_cast<int64_t>(i), j));
 }
 
 Tensor ReferenceBackend::nearest_rows(const Tensor& x, const Tensor& table) {
@@ -435,6 +454,17 @@ Tensor ReferenceBackend::repeat(const Tensor& x, int64_t times) {
   const auto stride_bytes = static_cast<size_t>(x.row_stride() * size_of(x.dtype()));
   for (int64_t row = 0; row < out.rows(); ++row)
     std::memcpy(out.bytes() + row * row_bytes, x.bytes() + (row % x.rows()) * stride_bytes, row_bytes);
+  return out;
+}
+
+Tensor ReferenceBackend::stack(std::span<const Tensor> parts) {
+  int64_t N = 0;
+  for (const Tensor& part : parts) N += part.extent(0);
+  Tensor out(parts[0].shape().with(0, N), parts[0].dtype());
+  int64_t row = 0;
+  for (const Tensor& part : parts)
+    for (int64_t i = 0; i < part.rows(); ++i, ++row)
+      for (int64_t j = 0; j < part.columns(); ++j) set(out, row, j, get(part, i, j));
   return out;
 }
 

@@ -36,12 +36,14 @@ class ReferenceBackend final : public Backend {
                                 double eps) override;
   Tensor scale_shift(const Tensor& x, const Tensor& norm, Activation act) override;
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
+  Tensor cross_attention(const Tensor& q, std::span<const Tensor* const> keys_values, int64_t heads) override;
   Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override;
   Tensor modulated_norm(const Tensor& x, const Tensor& shift, const Tensor& scale, double eps) override;
   Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) override;
   Tensor geglu(const Tensor& x) override;
   void add_rows(Tensor& x, const Tensor& y) override;
   Tensor gather(const Tensor& table, std::span<const int64_t> indices) override;
+  void scatter(Tensor& table, std::span<const int64_t> indices, const Tensor& rows) override;
   Tensor nearest_rows(const Tensor& x, const Tensor& table) override;
   Tensor timestep_embedding(std::span<const double> t, int64_t width) override;
   Tensor silu(const Tensor& x) override;
@@ -56,6 +58,7 @@ class ReferenceBackend final : public Backend {
   Tensor to_channels_last(const Tensor& x) override;
   Tensor to_channels_first(const Tensor& x) override;
   Tensor repeat(const Tensor& x, int64_t times) override;
+  Tensor stack(std::span<const Tensor> parts) override;
   Tensor concat_columns(const Tensor& a, const Tensor& b) override;
 
  private:

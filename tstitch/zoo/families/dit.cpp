@@ -13,24 +13,6 @@
 namespace tstitch {
 namespace {
 
-class DiTBackbone final : public Backbone {
- public:
-  DiTBackbone(const DiTConfig& config, const Weights& weights) : dit_(config, weights) {}
-
-  std::unique_ptr<Network> bind(std::span<const Condition> rows, int64_t height,
-                                int64_t width) const override {
-    std::vector<int64_t> classes;
-    for (const Condition& row : rows) {
-      check_internal(row.class_number.has_value(), "a DiT bound without a class");
-      classes.push_back(*row.class_number);
-    }
-    return std::make_unique<DiTNetwork>(dit_, std::move(classes), height, width);
-  }
-
- private:
-  DiT dit_;
-};
-
 void check_sizes(const DiTConfig& c, const std::string& where) {
   check(c.input_size % c.patch_size == 0, ErrorKind::input, where, ": latents of ", c.input_size,
         " do not divide into patches of ", c.patch_size);
@@ -71,8 +53,8 @@ std::unique_ptr<WeightSource> DiTArchitecture::weights(const TensorFile& file) c
   return std::make_unique<FileWeights>(file);
 }
 
-std::unique_ptr<Backbone> DiTArchitecture::load(Backend& backend, const WeightSource& weights) const {
-  return std::make_unique<DiTBackbone>(config_, Weights(backend, weights));
+std::unique_ptr<Network> DiTArchitecture::load(Backend& backend, const WeightSource& weights) const {
+  return std::make_unique<DiTNetwork>(DiT(config_, Weights(backend, weights)));
 }
 
 bool is_dit(const ModelSource& source) {

@@ -22,7 +22,7 @@ class DiTArchitecture final : public Architecture {
   double flops(int64_t height, int64_t width) const override { return dit_flops(config_, height, width); }
   int64_t unit() const override { return config_.patch_size; }
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
-  std::unique_ptr<Backbone> load(Backend& backend, const WeightSource& weights) const override;
+  std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override;
 
   const DiTConfig& config() const { return config_; }
 

@@ -36,34 +36,6 @@ constexpr std::array<Known, 12> kKnown = {{{"sd1", "Stable Diffusion 1"},
                                            {"sdxl", "Stable Diffusion XL"},
                                            {"ssd1b", "SSD-1B"}}};
 
-// (N, S, width): the contexts of the rows, one under the other.
-Tensor contexts_of(std::span<const Condition> rows, int64_t width) {
-  const int64_t N = std::ssize(rows), S = rows[0].context ? rows[0].context.extent(0) : 0;
-  Tensor all({N, S, width}, DType::f32);
-  for (int64_t n = 0; n < N; ++n) {
-    const Tensor& context = rows[static_cast<size_t>(n)].context;
-    check_internal(context && context.shape() == Shape({S, width}), "a U-Net bound without contexts of ", S,
-                   " tokens of ", width);
-    std::copy_n(context.data<float>(), S * width, all.data<float>() + n * S * width);
-  }
-  return all;
-}
-
-class UNetBackbone final : public Backbone {
- public:
-  UNetBackbone(const UNetConfig& config, const Weights& weights)
-      : backend_(weights.backend()), unet_(config, weights) {}
-
-  std::unique_ptr<Network> bind(std::span<const Condition> rows, int64_t, int64_t) const override {
-    const Tensor context = backend_.upload(contexts_of(rows, unet_.config().context_width));
-    return std::make_unique<UNetNetwork>(backend_, unet_, UNetCondition{.context = context, .added = {}});
-  }
-
- private:
-  Backend& backend_;
-  UNet unet_;
-};
-
 // Of the names of its tensors; nothing where there is no U-Net.
 std::optional<std::string> find_prefix(const TensorFile& file) {
   const FileWeights weights(file);
@@ -141,8 +113,8 @@ std::unique_ptr<WeightSource> UNetArchitecture::weights(const TensorFile& file) 
   return std::make_unique<UNetWeights>(file, prefix_, choice_);
 }
 
-std::unique_ptr<Backbone> UNetArchitecture::load(Backend& backend, const WeightSource& weights) const {
-  return std::make_unique<UNetBackbone>(config_, Weights(backend, weights));
+std::unique_ptr<Network> UNetArchitecture::load(Backend& backend, const WeightSource& weights) const {
+  return std::make_unique<UNetNetwork>(UNet(config_, Weights(backend, weights)));
 }
 
 bool is_unet(const ModelSource& source) { return find_prefix(source.tensors).has_value(); }

@@ -24,7 +24,7 @@ class UNetArchitecture final : public Architecture {
   double flops(int64_t height, int64_t width) const override;
   int64_t unit() const override { return config_.factor(); }
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
-  std::unique_ptr<Backbone> load(Backend& backend, const WeightSource& weights) const override;
+  std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override;
 
   const UNetConfig& config() const { return config_; }
 

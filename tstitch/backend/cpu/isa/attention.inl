@@ -119,14 +119,14 @@ void normalize_rows(const float* out, int64_t out_stride, const float* sum, int6
 }
 
 template <class T>
-void attention(const AttentionJob& job, int64_t n, int64_t head, int64_t begin, int64_t end, float* scratch) {
+void attention(const AttentionJob& job, int64_t head, int64_t begin, int64_t end, float* scratch) {
   const AttentionScratch<T> at(job.d);
   const int64_t d = job.d, d_units = units<T>(d);
   const float factor = 1.44269504f / __builtin_sqrtf(static_cast<float>(d));
-  const T* q = static_cast<const T*>(job.q) + n * job.T * job.q_stride + head * d;
-  const T* k = static_cast<const T*>(job.k) + n * job.S * job.k_stride + head * d;
-  const T* v = static_cast<const T*>(job.v) + n * job.S * job.v_stride + head * d;
-  T* result = static_cast<T*>(job.out) + n * job.T * job.out_stride + head * d;
+  const T* q = static_cast<const T*>(job.q) + head * d;
+  const T* k = static_cast<const T*>(job.k) + head * d;
+  const T* v = static_cast<const T*>(job.v) + head * d;
+  T* result = static_cast<T*>(job.out) + head * d;
 
   float *scores = scratch + at.scores, *out = scratch + at.out;
   float *largest = scratch + at.largest, *sum = scratch + at.sum;

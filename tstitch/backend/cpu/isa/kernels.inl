@@ -35,11 +35,11 @@ constexpr Kernels make_kernels(const char* name) {
             return 4 * (b ? AttentionScratch<bf16>(d).end : AttentionScratch<f32>(d).end);
           },
       .attention =
-          [](const AttentionJob& job, int64_t n, int64_t head, int64_t begin, int64_t end, void* scratch) {
+          [](const AttentionJob& job, int64_t head, int64_t begin, int64_t end, void* scratch) {
             if (job.bf16)
-              attention<bf16>(job, n, head, begin, end, static_cast<float*>(scratch));
+              attention<bf16>(job, head, begin, end, static_cast<float*>(scratch));
             else
-              attention<f32>(job, n, head, begin, end, static_cast<float*>(scratch));
+              attention<f32>(job, head, begin, end, static_cast<float*>(scratch));
           },
       .softmax_block = softmax_block<bf16>,
       .normalize =

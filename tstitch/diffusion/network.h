@@ -1,0 +1,77 @@
+// What diffusion knows of a network: it evaluates rows, each with its picture, its timestep and its condition.
+// Rows of different requests, at different steps of different trajectories, share an evaluation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "tstitch/diffusion/condition.h"
+#include "tstitch/tensor/tensor.h"
+
+namespace tstitch {
+
+// What a condition is to a network, for pictures of one extent: what it costs once (the keys and values of a
+// prompt) is paid here and belongs to whoever asks. Many rows may show it at a time. Networks derive theirs.
+class BoundCondition {
+ public:
+  virtual ~BoundCondition() = default;
+};
+
+// What cheaper forms of an evaluation keep between two evaluations of a row, see EvaluationContext.
+class RowCache {
+ public:
+  virtual ~RowCache() = default;
+};
+
+// All that forms of an evaluation which cache or draw may know of the trajectory.
+struct EvaluationContext {
+  uint64_t seed = 0;       // of the picture
+  int64_t image = 0;       // its number in its run
+  int64_t evaluation = 0;  // how many there were before, of this row
+  std::unique_ptr<RowCache>* cache = nullptr;  // of this row: empty at the first
+};
+
+// One row of an evaluation; its picture is the row of that number of the evaluation's x.
+struct Row {
+  double t;                         // timestep of training
+  const BoundCondition* condition;  // made by the network that is asked
+  // The timesteps at which this condition will be asked for, this one first, so that what depends on them alone
+  // can be computed for many at once. Only a hint; may be empty.
+  std::span<const double> ahead = {};
+  EvaluationContext context = {};
+};
+
+// F(x, t): an architecture with its weights on a device.
+class Network {
+ public:
+  virtual ~Network() = default;
+
+  // The condition for latents of height x width; must not outlive the network. Throws Error{usage} for sizes
+  // the network cannot take. Any number of threads may bind at a time, also while rows are evaluated.
+  virtual std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t height,
+                                                     int64_t width) const = 0;
+
+  // x: (N, H, W, C) f32; rows: N of them, their conditions bound for H x W. Returns the raw output, f32,
+  // (N, H, W, C) or (.., 2C). A row's answer does not depend on the others. One thread at a time: what the
+  // network remembers of timesteps is not guarded.
+  virtual Tensor evaluate(const Tensor& x, std::span<const Row> rows) const = 0;
+};
+
+// Who answers what is asked of networks: at once, or together with what others ask (step_batcher.h).
+class Evaluator {
+ public:
+  virtual ~Evaluator() = default;
+  // As Network::evaluate.
+  virtual Tensor evaluate(const Network& network, const Tensor& x, std::span<const Row> rows) = 0;
+};
+
+// At once.
+class DirectEvaluator final : public Evaluator {
+ public:
+  Tensor evaluate(const Network& network, const Tensor& x, std::span<const Row> rows) override {
+    return network.evaluate(x, rows);
+  }
+};
+
+}  // namespace tstitch

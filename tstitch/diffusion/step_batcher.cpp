@@ -1,0 +1,261 @@
+#include "tstitch/diffusion/step_batcher.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "tstitch/base/error.h"
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Cancelled {};  // what a cancelled job's question throws
+
+class BatchedJob;
+
+// What jobs and the loop share, under the mutex.
+struct Desk {
+  std::mutex mutex;
+  std::condition_variable changed;   // what the loop waits for: a question, the last of those due, the end
+  std::vector<BatchedJob*> waiting;  // with a question, the oldest first
+  int due = 0;                       // jobs that were answered last and have neither asked again nor ended
+  uint64_t round = 0;                // which of them those are: what was answered in another is due no more
+  bool closed = false;
+};
+
+class BatchedJob final : public StepBatcher::Job, public Evaluator {
+ public:
+  BatchedJob(std::shared_ptr<Desk> desk, std::function<void(Evaluator&)> work)
+      : desk_(std::move(desk)), work_(std::move(work)) {}
+
+  // On the job's thread, for its life.
+  void run() {
+    std::exception_ptr error;
+    bool cancelled = false;
+    try {
+      work_(*this);
+    } catch (const Cancelled&) {
+      cancelled = true;
+    } catch (...) {
+      error = std::current_exception();
+    }
+    work_ = nullptr;  // and what it holds
+    const std::lock_guard lock(desk_->mutex);
+    error_ = error;
+    was_cancelled_ = cancelled;
+    ended_ = true;
+    arrive();
+    changed_.notify_all();
+  }
+
+  Tensor evaluate(const Network& network, const Tensor& x, std::span<const Row> rows) override {
+    std::unique_lock lock(desk_->mutex);
+    arrive();
+    if (cancel_) throw Cancelled();
+    network_ = &network, x_ = &x, rows_ = rows;
+    answered_ = false;
+    desk_->waiting.push_back(this);
+    desk_->changed.notify_one();
+    changed_.wait(lock, [&] { return answered_; });
+    if (cancel_) throw Cancelled();
+    if (evaluation_error_) std::rethrow_exception(std::exchange(evaluation_error_, nullptr));
+    return std::exchange(answer_, {});
+  }
+
+  void cancel() override {
+    const std::lock_guard lock(desk_->mutex);
+    cancel_ = true;
+    if (std::erase(desk_->waiting, this) == 0) return;
+    answered_ = true;
+    changed_.notify_all();
+  }
+  bool has_ended() const override {
+    const std::lock_guard lock(desk_->mutex);
+    return ended_;
+  }
+  StepBatcher::Outcome wait() const override {
+    std::unique_lock lock(desk_->mutex);
+    changed_.wait(lock, [&] { return ended_; });
+    if (error_) std::rethrow_exception(error_);
+    return was_cancelled_ ? StepBatcher::Outcome::cancelled : StepBatcher::Outcome::done;
+  }
+
+  // ---- for the loop, while the question is taken up
+  bool may_share(const BatchedJob& other) const {
+    return network_ == other.network_ && x_->shape().with(0, 0) == other.x_->shape().with(0, 0);
+  }
+  const Network& network() const { return *network_; }
+  const Tensor& x() const { return *x_; }
+  std::span<const Row> rows() const { return rows_; }
+  void answer(Tensor y) { answer_ = std::move(y); }
+  void evaluate_alone() try {
+    answer_ = network_->evaluate(*x_, rows_);
+  } catch (...) {
+    evaluation_error_ = std::current_exception();
+  }
+  // Under the desk's mutex.
+  void go_on() {
+    answered_ = true;
+    due_in_ = desk_->round;
+    ++desk_->due;
+    changed_.notify_all();
+  }
+
+ private:
+  // It was due, or is late.
+  void arrive() {
+    if (std::exchange(due_in_, 0) == desk_->round && --desk_->due == 0) desk_->changed.notify_one();
+  }
+
+  const std::shared_ptr<Desk> desk_;
+  std::function<void(Evaluator&)> work_;
+  mutable std::condition_variable changed_;  // answered, or ended
+  bool cancel_ = false;
+  uint64_t due_in_ = 0;
+
+  const Network* network_ = nullptr;
+  const Tensor* x_ = nullptr;
+  std::span<const Row> rows_;
+  bool answered_ = false;
+  Tensor answer_;
+  std::exception_ptr evaluation_error_;
+
+  bool ended_ = false, was_cancelled_ = false;
+  std::exception_ptr error_;
+};
+
+}  // namespace
+
+class StepBatcher::Loop {
+ public:
+  Loop(Backend& backend, int64_t most_rows)
+      : backend_(backend), most_rows_(most_rows), thread_([this] { run(); }) {}
+
+  ~Loop() {
+    for (const Running& running : jobs_) running.job->cancel();
+    for (Running& running : jobs_) running.thread.join();
+    {
+      const std::lock_guard lock(desk_->mutex);
+      desk_->closed = true;
+      desk_->changed.notify_one();
+    }
+    thread_.join();
+  }
+
+  std::shared_ptr<Job> start(std::function<void(Evaluator&)> work) try {
+    const std::lock_guard lock(jobs_mutex_);
+    std::erase_if(jobs_, [](Running& running) {
+      if (!running.job->has_ended()) return false;
+      running.thread.join();
+      return true;
+    });
+    auto job = std::make_shared<BatchedJob>(desk_, std::move(work));
+    jobs_.push_back({job, {}});
+    jobs_.back().thread = std::thread([job] { job->run(); });
+    return job;
+  } catch (const std::system_error& error) {
+    jobs_.pop_back();
+    fail(ErrorKind::device, "[RES_THREADS] the system starts no thread beside ", jobs_.size(),
+         " jobs: ", error.code().message());
+  }
+
+ private:
+  struct Running {
+    std::shared_ptr<BatchedJob> job;
+    std::thread thread;
+  };
+
+  void run() {
+    Clock::duration patience{};
+    std::unique_lock lock(desk_->mutex);
+    while (true) {
+      desk_->changed.wait(lock, [&] { return desk_->closed || !desk_->waiting.empty(); });
+      if (desk_->closed) return;
+      // Those that were answered ask again within moments, and then share the next evaluation. One that takes
+      // longer (it ends, and makes a picture of its latent) is not waited for.
+      desk_->changed.wait_for(lock, patience, [&] { return desk_->due == 0; });
+      if (desk_->waiting.empty()) continue;
+      ++desk_->round;
+      desk_->due = 0;
+      take_group();
+      lock.unlock();
+      const Clock::time_point begin = Clock::now();
+      evaluate_group();
+      patience = std::clamp<Clock::duration>((Clock::now() - begin) / 2, std::chrono::milliseconds(1),
+                                             std::chrono::milliseconds(50));
+      lock.lock();
+      for (BatchedJob* job : group_) job->go_on();
+    }
+  }
+
+  void take_group() {
+    std::vector<BatchedJob*>& waiting = desk_->waiting;
+    group_.clear();
+    int64_t rows = 0;
+    for (BatchedJob* job : waiting) {
+      if (!group_.empty() && !job->may_share(*group_[0])) continue;
+      rows += std::ssize(job->rows());
+      if (!group_.empty() && rows > most_rows_) break;
+      group_.push_back(job);
+    }
+    std::erase_if(waiting, [&](BatchedJob* job) { return std::ranges::find(group_, job) != group_.end(); });
+  }
+
+  // One evaluation; where that fails, one for each, so that only those see the error whose rows cause it.
+  void evaluate_group() {
+    if (group_.size() > 1) try {
+        evaluate_together();
+        return;
+      } catch (...) {
+      }
+    for (BatchedJob* job : group_) job->evaluate_alone();
+  }
+
+  void evaluate_together() {
+    pictures_.clear(), rows_.clear();
+    for (const BatchedJob* job : group_) {
+      pictures_.push_back(job->x());
+      rows_.insert(rows_.end(), job->rows().begin(), job->rows().end());
+    }
+    const Tensor x = stack(backend_, pictures_);
+    pictures_.clear();
+    const Tensor y = group_[0]->network().evaluate(x, rows_);
+    int64_t first = 0;
+    for (BatchedJob* job : group_) {
+      const int64_t count = std::ssize(job->rows());
+      job->answer(y.slice(first, first + count));
+      first += count;
+    }
+  }
+
+  Backend& backend_;
+  const int64_t most_rows_;
+  const std::shared_ptr<Desk> desk_ = std::make_shared<Desk>();
+  std::mutex jobs_mutex_;
+  std::vector<Running> jobs_;
+  // Of the evaluation in progress.
+  std::vector<BatchedJob*> group_;
+  std::vector<Tensor> pictures_;
+  std::vector<Row> rows_;
+  std::thread thread_;
+};
+
+StepBatcher::StepBatcher(Backend& backend, int64_t most_rows)
+    : loop_(std::make_unique<Loop>(backend, most_rows)) {}
+
+StepBatcher::~StepBatcher() = default;
+
+std::shared_ptr<StepBatcher::Job> StepBatcher::start(std::function<void(Evaluator&)> work) {
+  return loop_->start(std::move(work));
+}
+
+}  // namespace tstitch

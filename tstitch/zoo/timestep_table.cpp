@@ -1,0 +1,98 @@
+#include "tstitch/zoo/timestep_table.h"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include "tstitch/ops/ops.h"
+
+namespace tstitch {
+namespace {
+
+// Few different sizes, so that what is computed finds the memory of something before it.
+size_t rounded(size_t pairs) { return pairs <= 64 ? std::bit_ceil(pairs) : (pairs + 63) / 64 * 64; }
+
+}  // namespace
+
+TimestepTable::TimestepTable(Backend& backend, int64_t bytes_per_pair)
+    : backend_(backend),
+      slots_(static_cast<size_t>(std::clamp<int64_t>(kMostBytes / bytes_per_pair, 1, kMostPairs))) {}
+
+std::span<const int64_t> TimestepTable::find(std::span<const Row> rows, std::span<const int64_t> numbers,
+                                             Compute compute) {
+  ++calls_;
+  if (find_all(rows, numbers)) return found_;
+  if (rows.size() > slots_.size()) {
+    slots_.assign(std::bit_ceil(rows.size()), {});
+    tables_.clear();
+    find_all(rows, numbers);
+  }
+  choose_pairs(rows, numbers);
+  fill(numbers, compute);
+  find_all(rows, numbers);
+  return found_;
+}
+
+int64_t TimestepTable::slot_of(double t, int64_t number) const {
+  const auto slot = std::ranges::find_if(
+      slots_, [&](const Slot& s) { return s.used > 0 && s.t == t && s.number == number; });
+  return slot == slots_.end() ? -1 : slot - slots_.begin();
+}
+
+// Whether all are there; those that are count as used.
+bool TimestepTable::find_all(std::span<const Row> rows, std::span<const int64_t> numbers) {
+  found_.resize(rows.size());
+  for (size_t n = 0; n < rows.size(); ++n) {
+    const bool as_before = n > 0 && rows[n].t == rows[n - 1].t && numbers[n] == numbers[n - 1];
+    found_[n] = as_before ? found_[n - 1] : slot_of(rows[n].t, numbers[n]);
+    if (found_[n] >= 0) slots_[static_cast<size_t>(found_[n])].used = calls_;
+  }
+  return std::ranges::find(found_, -1) == found_.end();
+}
+
+// What is missing, and of what lies ahead of it as much as every row of such an evaluation can have; but no
+// more than a quarter of the slots, for evaluations of another extent may take turns with this one.
+void TimestepTable::choose_pairs(std::span<const Row> rows, std::span<const int64_t> numbers) {
+  pairs_.clear();
+  for (size_t n = 0; n < rows.size(); ++n)
+    if (found_[n] < 0) add_pair(rows[n].t, n, numbers);
+  const size_t missing = pairs_.size();
+  const auto there = static_cast<size_t>(std::ranges::count(slots_, calls_, &Slot::used));
+  const size_t share = slots_.size() / std::max<size_t>(4, there + missing);
+  for (size_t i = 0; i < missing; ++i) {
+    const auto [t, row] = pairs_[i];
+    const size_t most = pairs_.size() + share;
+    for (const double later : rows[row].ahead) {
+      if (pairs_.size() + 1 >= most) break;
+      if (slot_of(later, numbers[row]) < 0) add_pair(later, row, numbers);
+    }
+  }
+}
+
+void TimestepTable::add_pair(double t, size_t row, std::span<const int64_t> numbers) {
+  const bool there = std::ranges::any_of(
+      pairs_, [&](const Pair& pair) { return pair.t == t && numbers[pair.row] == numbers[row]; });
+  if (!there) pairs_.push_back({t, row});
+}
+
+void TimestepTable::fill(std::span<const int64_t> numbers, Compute compute) {
+  oldest_.resize(slots_.size());
+  std::iota(oldest_.begin(), oldest_.end(), 0);
+  const auto used = [&](int64_t slot) { return slots_[static_cast<size_t>(slot)].used; };
+  std::ranges::stable_sort(oldest_, {}, used);
+
+  const size_t count = pairs_.size(), padded = std::min(rounded(count), slots_.size());
+  pairs_.resize(padded, pairs_.back());
+  std::fill(oldest_.begin() + static_cast<std::ptrdiff_t>(count),
+            oldest_.begin() + static_cast<std::ptrdiff_t>(padded), oldest_[count - 1]);
+  const std::span<const int64_t> places(oldest_.data(), padded);
+  const std::vector<Tensor> parts = compute(pairs_);
+  if (tables_.empty())
+    for (const Tensor& part : parts)
+      tables_.emplace_back(Shape({std::ssize(slots_), part.columns()}), DType::f32, backend_.memory());
+  for (size_t i = 0; i < parts.size(); ++i) scatter(backend_, tables_[i], places, parts[i]);
+  for (size_t i = 0; i < count; ++i)
+    slots_[static_cast<size_t>(places[i])] = {pairs_[i].t, numbers[pairs_[i].row], calls_};
+}
+
+}  // namespace tstitch
