@@ -72,7 +72,8 @@ int measure(int argc, char** argv) {
     conditions.push_back(network.bind(condition, size, size));
     rows.push_back({.t = kTimestep, .condition = conditions.back().get()});
   }
-  const Tensor x = to_channels_last(*backend, backend->upload(uniform("x", {batch, config.in_channels, size, size})));
+  const Tensor x =
+      to_channels_last(*backend, backend->upload(uniform("x", {batch, config.in_channels, size, size})));
 
   Tensor y = network.evaluate(x, rows);  // once to warm up
   std::vector<double> seconds;

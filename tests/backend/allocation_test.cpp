@@ -38,6 +38,9 @@ TEST(Allocation, ABlockAllocatesNothingTheSecondTime) {
       const std::vector<int64_t> rows = {1, 0, 1};
       const std::vector<double> t = {3, 4};
 
+      const Tensor kv = random_tensor({5, 2 * D}, 11, dtype), parts[] = {image, image.slice(0, 1)};
+      const Tensor* const keys_values[] = {&kv, &kv};
+
       const auto step = [&] {
         const auto [q, k, v] = chunk<3>(linear(b, modulated_norm(b, x, m, m), *qkv, Activation::none, dtype));
         add_gated_linear(b, x, m, attention(b, q, k, v, 4), *proj);
@@ -57,7 +60,10 @@ TEST(Allocation, ABlockAllocatesNothingTheSecondTime) {
         add_conv2d(b, sum, conv2d(b, image, *conv, same, Activation::none, dtype), *conv, same);
         pool(b, image, {.of = PoolPath::Of::mean, .window = 3, .pad = 1});
         clamp(b, soft_clamp(b, image, 3), -1, 1);
-        gather(b, m, rows);
+        Tensor table = gather(b, m, rows);
+        scatter(b, table, rows, gather(b, m, rows));
+        stack(b, parts);
+        cross_attention(b, q, keys_values, 4);
         timestep_embedding(b, t, 16);
         add_rows(b, x, x.slice(0, 1).reshape({T, D}));
       };

@@ -147,6 +147,18 @@ TEST_P(Identities, CompanyDoesNotChangeAttention) {
   }
 }
 
+// Nor does it matter whether keys and values lie together.
+TEST_P(Identities, CrossAttentionIsAttention) {
+  const Tensor q = random_tensor({3, 49, 48}, 1, dtype()),
+               keys_values = random_tensor({3, 20, 96}, 2, dtype());
+  const auto [k, v] = chunk<2>(keys_values);
+  std::vector<Tensor> of_images;
+  for (int64_t n = 0; n < 3; ++n) of_images.push_back(keys_values.slice(n, n + 1).reshape({20, 96}));
+  const Tensor* const pointers[] = {&of_images[0], &of_images[1], &of_images[2]};
+  for (const auto& backend : cpu_backends(dtype()))
+    expect_equal(cross_attention(*backend, q, pointers, 3), attention(*backend, q, k, v, 3));
+}
+
 TEST_P(Identities, CompanyDoesNotChangeGatedMapsAndNorms) {
   const Tensor x = random_tensor({8, 20, 72}, 1), m = random_tensor({8, 72}, 2),
                w = random_tensor({72, 72}, 3, dtype());

@@ -304,6 +304,21 @@ TEST_P(Conformance, Attention) {
   }
 }
 
+// Keys and values of every image's own, of different lengths, one of them shared.
+TEST_P(Conformance, CrossAttention) {
+  for (const auto& [H, d] : {std::pair<int64_t, int64_t>{1, 4}, {5, 16}, {2, 72}}) {
+    const int64_t heads = H, D = heads * d;
+    const Tensor q = with_strided_rows(random_tensor({4, 33, D}, 1, dtype(), 2), D);
+    const Tensor a = with_strided_rows(random_tensor({77, 2 * D}, 2, dtype(), 2), 16),
+                 b = random_tensor({1, 2 * D}, 3, dtype()), c = random_tensor({300, 2 * D}, 4, dtype());
+    const Tensor* const keys_values[] = {&a, &b, &a, &c};
+    const Tolerance tolerance =
+        dtype() == DType::bf16 ? Tolerance{1. / 200, kRounding} : Tolerance{1e-5, 1e-5};
+    expect_conforms(tolerance,
+                    [&](Backend& backend) { return cross_attention(backend, q, keys_values, heads); });
+  }
+}
+
 TEST_P(Conformance, CausalAttention) {
   uint32_t seed = 1;
   for (const auto& [N, T, H, d] :
@@ -379,6 +394,11 @@ TEST_P(Conformance, Gather) {
   const Tensor table = with_strided_rows(random_tensor({11, 19}, 1), 3);
   const std::vector<int64_t> rows = {10, 0, 3, 3};
   expect_conforms({1e-300, 0}, [&](Backend& backend) { return gather(backend, table, rows); });
+  expect_conforms({1e-300, 0}, [&](Backend& backend) {
+    Tensor other = repeat(backend, table, 1);
+    scatter(backend, other, rows, gather(backend, random_tensor(table.shape(), 9), rows));
+    return other;
+  });
 }
 
 TEST_P(Conformance, NearestRows) {
@@ -464,6 +484,8 @@ TEST_P(Conformance, Layout) {
   expect_conforms(exact, [&](Backend& backend) { return to_channels_last(backend, strided); });
   expect_conforms(exact, [&](Backend& backend) { return to_channels_first(backend, strided); });
   expect_conforms(exact, [&](Backend& backend) { return repeat(backend, strided, 3); });
+  const Tensor parts[] = {strided, strided.slice(0, 1), repeat(*cpu_backends(DType::f32)[0], strided, 2)};
+  expect_conforms(exact, [&](Backend& backend) { return stack(backend, parts); });
   expect_conforms(exact, [&](Backend& backend) {
     return concat_columns(backend, strided, random_tensor({2, 12, 8, 5}, 3));
   });

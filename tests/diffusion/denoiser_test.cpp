@@ -115,8 +115,7 @@ TEST(NetworkDenoiser, TwiceTheChannelsAreEpsThenV) {
     EXPECT_FLOAT_EQ(eps[i], static_cast<float>(ColumnNetwork::factor(i / 16, i % 4, 417) * x_values[i]));
     EXPECT_FLOAT_EQ(v[i], static_cast<float>(ColumnNetwork::factor(i / 16, 4 + i % 4, 417) * x_values[i]));
   }
-  EXPECT_EQ(values_of(at.x0),
-            values_of(denoiser_of(plain, 2).predict(x, kLevel).x0));
+  EXPECT_EQ(values_of(at.x0), values_of(denoiser_of(plain, 2).predict(x, kLevel).x0));
 }
 
 TEST(NetworkDenoiser, RefusesOtherChannels) {

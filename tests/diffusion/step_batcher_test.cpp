@@ -38,9 +38,8 @@ class AddingNetwork final : public Network {
     if (gate) gate->wait();
     for (const Row& row : rows) check(row.t >= 0, ErrorKind::input, "t is ", row.t);
     const int64_t size = x.elements() / x.extent(0);
-    return tensor_of(x.shape(), [&](int64_t i) {
-      return x.data<float>()[i] + rows[static_cast<size_t>(i / size)].t;
-    });
+    return tensor_of(x.shape(),
+                     [&](int64_t i) { return x.data<float>()[i] + rows[static_cast<size_t>(i / size)].t; });
   }
   std::vector<int64_t> take_sizes() const {
     const std::lock_guard lock(mutex);
@@ -107,8 +106,7 @@ TEST(StepBatcher, QuestionsThatWaitAreAnsweredTogether) {
   gated.open.set_value();
   for (const Job& job : jobs) EXPECT_EQ(job->wait(), Outcome::done);
   for (size_t i = 0; i < x.size(); ++i)
-    for (int64_t j = 0; j < 8; ++j)
-      EXPECT_EQ(x[i].data<float>()[j], j < 4 ? 3 * static_cast<float>(i) : 30);
+    for (int64_t j = 0; j < 8; ++j) EXPECT_EQ(x[i].data<float>()[j], j < 4 ? 3 * static_cast<float>(i) : 30);
   const std::vector<int64_t> sizes = gated.network.take_sizes();
   EXPECT_EQ(sizes[0], 2);
   EXPECT_EQ(std::ranges::max(sizes), 10);
@@ -266,7 +264,8 @@ TEST(StepBatcher, IsFairToThoseWhoCannotShare) {
   const Job a = start(one, 'a'), b = start(other, 'b');
   go.set_value();
   a->wait(), b->wait();
-  // While both were there: no three of one in a row (the one may have been answered before the other's first).
+  // While both were there: no three of one in a row (the one may have been answered before the other's
+  // first).
   const std::string both = order.substr(0, std::min(order.find_last_of('a'), order.find_last_of('b')));
   const size_t from = std::max(both.find('a'), both.find('b'));
   EXPECT_EQ(both.find("aaa", from), std::string::npos) << order;

@@ -53,6 +53,14 @@ TEST(CachingMemory, CountsBytes) {
   EXPECT_EQ(memory.statistics().peak_bytes_in_use, 192);
 }
 
+// Not a block for every size there ever was.
+TEST(CachingMemory, KeepsNoMoreThanAFewTimesWhatWasInUse) {
+  HostMemory memory;
+  for (size_t bytes = 64; bytes <= 64'000; bytes += 64) memory.deallocate(memory.allocate(bytes));
+  EXPECT_LE(memory.statistics().bytes_reserved, 4 * 64'000);
+  EXPECT_EQ(memory.statistics().peak_bytes_in_use, 64'000);
+}
+
 TEST(CachingMemory, SaysWhenThereIsNoneLeft) {
 #if defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "the address sanitizer aborts on such a request";

@@ -6,6 +6,7 @@
 
 #include "analyses.h"
 #include "tstitch/base/error.h"
+#include "tstitch/engine/stage_denoiser.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
@@ -108,8 +109,8 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
     for (const Model& model : small.models) {
       const StageRows rows =
           bind_rows(binder, *model.network, *small.spec, 0, *small.inputs.conditions[0], images);
-      const auto denoiser = make_denoiser(*small.backend, evaluator, model, *small.spec,
-                                          small.spec->stages[0].cfg_scale, rows);
+      const auto denoiser =
+          make_denoiser(*small.backend, evaluator, model, *small.spec, small.spec->stages[0].cfg_scale, rows);
       const Prediction prediction =
           denoiser->predict(first.x[static_cast<size_t>(batch)], small.spec->trajectory[0].level);
       eps.push_back(small.backend->download(to_channels_first(*small.backend, prediction.eps)));

@@ -53,9 +53,8 @@ std::vector<Condition> conditions_of(Backend& backend, const std::string& name, 
         text_time_condition(backend, uniform("pooled", {2, config.added_width - 6 * 8}), kSizes, 8));
   std::vector<Condition> conditions;
   for (const int64_t n : {0, 1})
-    conditions.push_back(
-        {.context = context.slice(n, n + 1).reshape({S, W}),
-         .added = added ? added.slice(n, n + 1).reshape({config.added_width}) : Tensor()});
+    conditions.push_back({.context = context.slice(n, n + 1).reshape({S, W}),
+                          .added = added ? added.slice(n, n + 1).reshape({config.added_width}) : Tensor()});
   return conditions;
 }
 
@@ -317,9 +316,8 @@ TEST(UNet, NamesWhatIsMissingOrMisshapen) {
   expect_error(ErrorKind::input, "not a U-Net", [&] { load(nothing); });
 
   // Latents that cannot be halved twice.
-  expect_error(ErrorKind::usage, "expected multiples of 4", [&] {
-    UNetNetwork(std::move(first)).bind(conditions_of(*backend, name, config)[0], 6, 8);
-  });
+  expect_error(ErrorKind::usage, "expected multiples of 4",
+               [&] { UNetNetwork(std::move(first)).bind(conditions_of(*backend, name, config)[0], 6, 8); });
 }
 
 TEST(DiffusersUNet, RefusesWhatItDoesNotKnow) {

@@ -61,8 +61,8 @@ using BoundRows = std::vector<std::shared_ptr<BoundRow>>;
 // A network's output as a prediction. When it has 2C columns, the second half is the learned variance.
 class NetworkDenoiser final : public Denoiser {
  public:
-  // rows: of every x that will be asked about, their conditions bound by the network; which must outlive this,
-  // as must the evaluator.
+  // rows: of every x that will be asked about, their conditions bound by the network; which must outlive
+  // this, as must the evaluator.
   NetworkDenoiser(Backend& backend, Evaluator& evaluator, const Network& network, BoundRows rows,
                   Parameterization parameterization = Parameterization::eps);
 

@@ -1,5 +1,5 @@
-// What diffusion knows of a network: it evaluates rows, each with its picture, its timestep and its condition.
-// Rows of different requests, at different steps of different trajectories, share an evaluation.
+// What diffusion knows of a network: it evaluates rows, each with its picture, its timestep and its
+// condition. Rows of different requests, at different steps of different trajectories, share an evaluation.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,9 @@ class RowCache {
 
 // All that forms of an evaluation which cache or draw may know of the trajectory.
 struct EvaluationContext {
-  uint64_t seed = 0;       // of the picture
-  int64_t image = 0;       // its number in its run
-  int64_t evaluation = 0;  // how many there were before, of this row
+  uint64_t seed = 0;                           // of the picture
+  int64_t image = 0;                           // its number in its run
+  int64_t evaluation = 0;                      // how many there were before, of this row
   std::unique_ptr<RowCache>* cache = nullptr;  // of this row: empty at the first
 };
 
@@ -36,8 +36,8 @@ struct EvaluationContext {
 struct Row {
   double t;                         // timestep of training
   const BoundCondition* condition;  // made by the network that is asked
-  // The timesteps at which this condition will be asked for, this one first, so that what depends on them alone
-  // can be computed for many at once. Only a hint; may be empty.
+  // The timesteps at which this condition will be asked for, this one first, so that what depends on them
+  // alone can be computed for many at once. Only a hint; may be empty.
   std::span<const double> ahead = {};
   EvaluationContext context = {};
 };
@@ -48,13 +48,13 @@ class Network {
   virtual ~Network() = default;
 
   // The condition for latents of height x width; must not outlive the network. Throws Error{usage} for sizes
-  // the network cannot take. Any number of threads may bind at a time, also while rows are evaluated.
+  // the network cannot take. Threads may bind while others evaluate.
   virtual std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t height,
                                                      int64_t width) const = 0;
 
   // x: (N, H, W, C) f32; rows: N of them, their conditions bound for H x W. Returns the raw output, f32,
-  // (N, H, W, C) or (.., 2C). A row's answer does not depend on the others. One thread at a time: what the
-  // network remembers of timesteps is not guarded.
+  // (N, H, W, C) or (.., 2C). A row's answer does not depend on the others. Threads that evaluate one network
+  // take turns.
   virtual Tensor evaluate(const Tensor& x, std::span<const Row> rows) const = 0;
 };
 

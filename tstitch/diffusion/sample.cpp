@@ -38,8 +38,8 @@ Sampled sample(const Trajectory& trajectory, Router& router, Solver& solver, Noi
   for (const Step& step : trajectory) {
     if (observer) observer->before(step);
     x = solver.step(
-        [&](const Tensor& x_at, const NoiseLevel& level) { return router.predict(step, x_at, level); }, x, step,
-        [&] { return noise.step(step.index); });
+        [&](const Tensor& x_at, const NoiseLevel& level) { return router.predict(step, x_at, level); }, x,
+        step, [&] { return noise.step(step.index); });
     if (observer && !observer->after(step, x)) return {std::move(x), true};
   }
   return {std::move(x), false};
@@ -51,7 +51,8 @@ Sampled sample(const Trajectory& trajectory, std::span<Denoiser* const> denoiser
     check(step.denoiser < std::ssize(denoisers), ErrorKind::usage, "step ", step.index + 1,
           " of the trajectory is for model ", step.denoiser + 1, ", but there are ", denoisers.size());
   for (int i = 0; i < std::ssize(denoisers); ++i)
-    if (trajectory.steps_of(i) > 0) denoisers[static_cast<size_t>(i)]->prepare(levels_asked(trajectory, solver, i));
+    if (trajectory.steps_of(i) > 0)
+      denoisers[static_cast<size_t>(i)]->prepare(levels_asked(trajectory, solver, i));
   FixedRouter router(denoisers);
   return sample(trajectory, router, solver, noise, std::move(x), observer);
 }

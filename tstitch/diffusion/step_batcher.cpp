@@ -28,7 +28,7 @@ struct Desk {
   std::condition_variable changed;   // what the loop waits for: a question, the last of those due, the end
   std::vector<BatchedJob*> waiting;  // with a question, the oldest first
   int due = 0;                       // jobs that were answered last and have neither asked again nor ended
-  uint64_t round = 0;                // which of them those are: what was answered in another is due no more
+  uint64_t round = 1;                // which of them those are: what was answered in another is due no more
   bool closed = false;
 };
 
@@ -97,9 +97,7 @@ class BatchedJob final : public StepBatcher::Job, public Evaluator {
   const Tensor& x() const { return *x_; }
   std::span<const Row> rows() const { return rows_; }
   void answer(Tensor y) { answer_ = std::move(y); }
-  void evaluate_alone() try {
-    answer_ = network_->evaluate(*x_, rows_);
-  } catch (...) {
+  void evaluate_alone() try { answer_ = network_->evaluate(*x_, rows_); } catch (...) {
     evaluation_error_ = std::current_exception();
   }
   // Under the desk's mutex.
@@ -151,7 +149,7 @@ class StepBatcher::Loop {
     thread_.join();
   }
 
-  std::shared_ptr<Job> start(std::function<void(Evaluator&)> work) try {
+  std::shared_ptr<Job> start(std::function<void(Evaluator&)> work) {
     const std::lock_guard lock(jobs_mutex_);
     std::erase_if(jobs_, [](Running& running) {
       if (!running.job->has_ended()) return false;
@@ -159,13 +157,14 @@ class StepBatcher::Loop {
       return true;
     });
     auto job = std::make_shared<BatchedJob>(desk_, std::move(work));
-    jobs_.push_back({job, {}});
-    jobs_.back().thread = std::thread([job] { job->run(); });
+    jobs_.reserve(jobs_.size() + 1);  // a thread that runs must find its place
+    try {
+      jobs_.push_back({job, std::thread([job] { job->run(); })});
+    } catch (const std::system_error& error) {
+      fail(ErrorKind::device, "[RES_THREADS] the system starts no thread beside ", jobs_.size(),
+           " jobs: ", error.code().message());
+    }
     return job;
-  } catch (const std::system_error& error) {
-    jobs_.pop_back();
-    fail(ErrorKind::device, "[RES_THREADS] the system starts no thread beside ", jobs_.size(),
-         " jobs: ", error.code().message());
   }
 
  private:

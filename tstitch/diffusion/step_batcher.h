@@ -26,8 +26,8 @@ class StepBatcher {
     // evaluation. One that asks nothing more goes on to its end.
     virtual void cancel() = 0;
     virtual bool has_ended() const = 0;
-    // Returns when the job has ended. Throws what its work threw; what an evaluation throws reaches only those
-    // whose rows are to blame.
+    // Returns when the job has ended. Throws what its work threw; what an evaluation throws reaches only
+    // those whose rows are to blame.
     virtual Outcome wait() const = 0;
   };
 

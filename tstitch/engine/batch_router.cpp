@@ -105,8 +105,8 @@ void BatchRouter::regroup() {
     if (images.empty()) continue;
     const auto i = static_cast<size_t>(stage);
     const StageRows rows = rows_[i].of(images);
-    groups_.push_back({stage, std::move(images),
-                       StageDenoiser(backend_, evaluator_, models_[i], spec_, stage, rows)});
+    groups_.push_back(
+        {stage, std::move(images), StageDenoiser(backend_, evaluator_, models_[i], spec_, stage, rows)});
     groups_.back().denoiser.prepare(levels_[i]);
   }
 }

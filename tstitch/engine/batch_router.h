@@ -53,8 +53,8 @@ class BatchRouter final : public Router {
   std::vector<StageRows> rows_;                  // of every stage
   std::vector<std::vector<NoiseLevel>> levels_;  // that every stage may be asked about
   std::optional<AdaptiveSwitch> rule_;
-  int step_ = -1;               // that is being answered
-  std::vector<int> stage_of_;   // every image in it
+  int step_ = -1;              // that is being answered
+  std::vector<int> stage_of_;  // every image in it
   std::vector<Group> groups_;
 };
 

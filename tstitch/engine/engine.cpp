@@ -94,7 +94,8 @@ Model Engine::loaded(size_t i) const {
 double Engine::timed(const RunSpec& spec, size_t i) {
   const Stage& stage = spec.stages[i];
   const auto seconds = [&](double cfg_scale) {
-    return time_evaluation(*backend_, models_[i], spec, static_cast<int>(i), cfg_scale, 1, *inputs_.conditions[i]);
+    return time_evaluation(*backend_, models_[i], spec, static_cast<int>(i), cfg_scale, 1,
+                           *inputs_.conditions[i]);
   };
   const int steps = spec.trajectory.steps_of(static_cast<int>(i)),
             guided = spec.guided_steps_of(static_cast<int>(i));

@@ -12,7 +12,8 @@
 
 namespace tstitch {
 
-// The rows of some images in a stage: what they show and, where the stage guides, what they are led away from.
+// The rows of some images in a stage: what they show and, where the stage guides, what they are led away
+// from.
 struct StageRows {
   BoundRows conditions, nulls;
 

@@ -178,8 +178,7 @@ Tensor DiT::operator()(const Tensor& x, const Tensor& positions, const Condition
                  " images");
 
   Tensor tokens = embed_patches(x, positions);  // (N, T, D)
-  for (size_t i = 0; i < blocks_.size(); ++i)
-    blocks_[i](tokens, gather(*backend_, conditioning[i], rows));
+  for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i](tokens, gather(*backend_, conditioning[i], rows));
 
   const auto [shift, scale] = chunk<2>(gather(*backend_, conditioning.back(), rows));  // 2 x (N, D)
   const Tensor out =
@@ -198,8 +197,8 @@ void DiT::check_extent(int64_t height, int64_t width) const {
   check(height % p == 0 && width % p == 0, ErrorKind::usage, "latents of ", width, " x ", height,
         " do not divide into patches of ", p);
   check(pos_embed_is_sine_cosine_ || (height == config_.input_size && width == config_.input_size),
-        ErrorKind::usage, "this checkpoint has a trained position table for ",
-        config_.input_size, " x ", config_.input_size, " latents and cannot sample another size");
+        ErrorKind::usage, "this checkpoint has a trained position table for ", config_.input_size, " x ",
+        config_.input_size, " latents and cannot sample another size");
 }
 
 Tensor DiT::positions(int64_t height, int64_t width) const {

@@ -74,8 +74,8 @@ class DiT {
 
   // The adaLN modulations of R pairs (t, class). They do not depend on x, so that those of many steps are
   // computed together, in products of R rows instead of one per image and step: a third of DiT-XL's weights
-  // is then read once per table. One table for each block, (R, 6 D) f32, and one for the final layer, (R, 2 D)
-  // f32.
+  // is then read once per table. One table for each block, (R, 6 D) f32, and one for the final layer, (R, 2
+  // D) f32.
   using Conditioning = std::vector<Tensor>;
   Conditioning condition(std::span<const double> t, std::span<const int64_t> classes) const;
   int64_t conditioning_bytes_per_row() const;

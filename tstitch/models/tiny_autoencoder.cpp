@@ -20,8 +20,10 @@ struct KeyPlace {
   std::string_view prefix;
   int64_t shift;
 };
-constexpr KeyPlace kDecoderPlaces[] = {{"taesd_decoder.", 0}, {"decoder.layers.", -1}, {"decoder.", 0}, {"", 0}};
-constexpr KeyPlace kEncoderPlaces[] = {{"taesd_encoder.", 0}, {"encoder.layers.", 0}, {"encoder.", 0}, {"", 0}};
+constexpr KeyPlace kDecoderPlaces[] = {
+    {"taesd_decoder.", 0}, {"decoder.layers.", -1}, {"decoder.", 0}, {"", 0}};
+constexpr KeyPlace kEncoderPlaces[] = {
+    {"taesd_encoder.", 0}, {"encoder.layers.", 0}, {"encoder.", 0}, {"", 0}};
 constexpr const char* kKind = "a tiny autoencoder";  // in messages
 constexpr int64_t kDecoderFirst = 1, kDecoderLast = 19, kEncoderFirst = 0, kEncoderLast = 14;
 
@@ -31,7 +33,8 @@ std::string layer_name(const KeyPlace& place, int64_t layer) {
 
 // The half's place in the source, known by its first and last convolution.
 template <size_t count>
-const KeyPlace* find(const WeightSource& source, const KeyPlace (&places)[count], int64_t first, int64_t last) {
+const KeyPlace* find(const WeightSource& source, const KeyPlace (&places)[count], int64_t first,
+                     int64_t last) {
   for (const KeyPlace& place : places)
     if (source.shape(layer_name(place, first) + ".weight") && source.shape(layer_name(place, last) + ".bias"))
       return &place;

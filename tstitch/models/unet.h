@@ -84,8 +84,8 @@ class UNet {
   // or misshapen.
   UNet(const UNetConfig& config, const Weights& weights);
 
-  // What a context, (S, context_width) f32, is to every transformer block, in order of use. It does not change
-  // along the trajectory.
+  // What a context, (S, context_width) f32, is to every transformer block, in order of use. It does not
+  // change along the trajectory.
   using Context = std::vector<Tensor>;
   Context condition(const Tensor& context) const;
 

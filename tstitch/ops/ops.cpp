@@ -218,8 +218,8 @@ Tensor cross_attention(Backend& backend, const Tensor& q, std::span<const Tensor
   expect_type(kOp, "q", q, backend.compute_dtype());
   check_internal(heads > 0 && q.columns() % heads == 0, "[", kOp, "] ", q.columns(),
                  " columns do not divide into ", heads, " heads");
-  check_internal(std::ssize(keys_values) == q.extent(0), "[", kOp, "] keys and values of ", keys_values.size(),
-                 " for q ", q.shape());
+  check_internal(std::ssize(keys_values) == q.extent(0), "[", kOp, "] keys and values of ",
+                 keys_values.size(), " for q ", q.shape());
   for (const Tensor* kv : keys_values) {
     expect_type(kOp, "keys_values", *kv, backend.compute_dtype());
     check_internal(kv->rows() > 0, "[", kOp, "] no keys");

@@ -12,6 +12,7 @@ namespace tstitch {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr int64_t kMostCached = 3;  // times what has been in use at most
 
 size_t rounded(size_t bytes) {
   return std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
@@ -22,9 +23,16 @@ size_t rounded(size_t bytes) {
 Block& CachingMemory::allocate(size_t bytes) {
   const size_t size = rounded(bytes);
   const std::lock_guard lock(mutex_);
-  Block* block = take_cached(size);
-  if (block == nullptr) {
-    Bin& bin = bins_[size];
+  Block* block = nullptr;
+  Bin& bin = bins_[size];
+  if (!bin.free.empty()) {
+    block = bin.free.back();
+    bin.free.pop_back();
+  } else {
+    // Batches of many sizes would else leave blocks for each of them. One size needs less: what it frees on the
+    // way is, by and large, what it uses.
+    if (statistics_.bytes_reserved - statistics_.bytes_in_use > kMostCached * statistics_.peak_bytes_in_use)
+      release_cached();
     bin.free.reserve(std::bit_ceil(bin.blocks + 1));
     uintptr_t address = acquire(size);
     if (address == 0) {
@@ -39,20 +47,9 @@ Block& CachingMemory::allocate(size_t bytes) {
     statistics_.bytes_reserved += static_cast<int64_t>(size);
   }
   block->references.store(1, std::memory_order_relaxed);
-  statistics_.bytes_in_use += static_cast<int64_t>(block->bytes);
+  statistics_.bytes_in_use += static_cast<int64_t>(size);
   statistics_.peak_bytes_in_use = std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
   return *block;
-}
-
-// Of that size, or of up to twice that: evaluations of many different batches would else keep memory for each.
-Block* CachingMemory::take_cached(size_t size) {
-  for (auto bin = bins_.lower_bound(size); bin != bins_.end() && bin->first <= 2 * size; ++bin)
-    if (std::vector<Block*>& free = bin->second.free; !free.empty()) {
-      Block* block = free.back();
-      free.pop_back();
-      return block;
-    }
-  return nullptr;
 }
 
 void CachingMemory::deallocate(Block& block) noexcept {
@@ -83,8 +80,8 @@ void CachingMemory::release_cached() {
   }
 }
 
-// Large blocks in pages of 2 MiB where the system has them: weights are touched in a fraction of the time, and
-// products over them miss fewer translations. Only a hint, so nobody asks whether it was taken.
+// Large blocks in pages of 2 MiB where the system has them: weights are touched in a fraction of the time,
+// and products over them miss fewer translations. Only a hint, so nobody asks whether it was taken.
 uintptr_t HostMemory::acquire(size_t size) {
   constexpr size_t kHugePage = size_t{2} << 20;
   if (size < 2 * kHugePage) return reinterpret_cast<uintptr_t>(std::aligned_alloc(kAlignment, size));
@@ -94,7 +91,9 @@ uintptr_t HostMemory::acquire(size_t size) {
   return reinterpret_cast<uintptr_t>(block);
 }
 
-void HostMemory::give_back(uintptr_t address, size_t) noexcept { std::free(reinterpret_cast<void*>(address)); }
+void HostMemory::give_back(uintptr_t address, size_t) noexcept {
+  std::free(reinterpret_cast<void*>(address));
+}
 
 HostMemory& host_memory() {
   static HostMemory* memory = new HostMemory;  // outlives every static tensor

@@ -33,8 +33,8 @@ class Memory {
   virtual void trim() {}  // gives blocks that are cached and not in use back to the system
 };
 
-// Keeps freed blocks for the next request of the same size or a little less, so that the steady state of a
-// sampling loop, which asks for the same sizes at every step, never reaches the system.
+// Keeps freed blocks for the next request of the same size, so that the steady state of a sampling loop,
+// which asks for the same sizes at every step, never reaches the system.
 class CachingMemory : public Memory {
  public:
   struct Statistics {
@@ -62,7 +62,6 @@ class CachingMemory : public Memory {
     size_t blocks = 0;         // free or in use
   };
 
-  Block* take_cached(size_t size);
   void release_cached();
 
   mutable std::mutex mutex_;

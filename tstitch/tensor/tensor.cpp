@@ -64,8 +64,8 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
   const int64_t inner_rows = shape_.rank() > 1 && shape_[0] ? rows() / shape_[0] : 0;
   Tensor view = *this;
   view.shape_ = shape_.with(0, end - begin);
-  view.address_ += static_cast<uintptr_t>(begin * size_of(dtype_) *
-                                          (shape_.rank() > 1 ? inner_rows * row_stride_ : 1));
+  view.address_ +=
+      static_cast<uintptr_t>(begin * size_of(dtype_) * (shape_.rank() > 1 ? inner_rows * row_stride_ : 1));
   if (shape_.rank() == 1) view.row_stride_ = end - begin;
   return view;
 }

@@ -28,9 +28,9 @@ std::unique_ptr<const BoundCondition> DiTNetwork::bind(const Condition& conditio
 }
 
 Tensor DiTNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
+  const std::lock_guard lock(turn_);
   classes_.clear();
-  for (const Row& row : rows)
-    classes_.push_back(static_cast<const BoundClass&>(*row.condition).class_number);
+  for (const Row& row : rows) classes_.push_back(static_cast<const BoundClass&>(*row.condition).class_number);
   const std::span<const int64_t> found =
       modulations_.find(rows, classes_, [&](std::span<const TimestepTable::Pair> pairs) {
         std::vector<double> t;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <span>
 #include <vector>
 
 #include "tstitch/diffusion/network.h"
@@ -23,6 +25,7 @@ class DiTNetwork final : public Network {
   const Tensor& positions_of(int64_t height, int64_t width) const;
 
   DiT dit_;
+  mutable std::mutex turn_;  // of all that follows
   mutable TimestepTable modulations_;
   mutable std::vector<int64_t> classes_;  // of the rows
   struct Positions {

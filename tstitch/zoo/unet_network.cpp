@@ -33,7 +33,8 @@ UNetNetwork::UNetNetwork(UNet unet)
 std::unique_ptr<const BoundCondition> UNetNetwork::bind(const Condition& condition, int64_t height,
                                                         int64_t width) const {
   const Tensor& context = condition.context;
-  check_internal(context && context.shape().rank() == 2 && context.extent(0) > 0, "a U-Net bound without a context");
+  check_internal(context && context.shape().rank() == 2 && context.extent(0) > 0,
+                 "a U-Net bound without a context");
   unet_.check_extent(height, width);
   auto bound = std::make_unique<BoundContext>();
   bound->context = unet_.condition(unet_.backend().upload(context));
@@ -45,10 +46,12 @@ std::unique_ptr<const BoundCondition> UNetNetwork::bind(const Condition& conditi
 }
 
 Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
+  const std::lock_guard lock(turn_);
   numbers_.clear();
   for (const Row& row : rows) numbers_.push_back(bound_context(row).number);
   const std::span<const int64_t> found = times_.find(
-      rows, numbers_, [&](std::span<const TimestepTable::Pair> pairs) { return std::vector{time_table(rows, pairs)}; });
+      rows, numbers_,
+      [&](std::span<const TimestepTable::Pair> pairs) { return std::vector{time_table(rows, pairs)}; });
   contexts_.clear();
   for (size_t block = 0; block < bound_context(rows[0]).context.size(); ++block)
     for (const Row& row : rows) contexts_.push_back(&bound_context(row).context[block]);

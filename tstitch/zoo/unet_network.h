@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -33,6 +34,7 @@ class UNetNetwork final : public Network {
 
   UNet unet_;
   mutable std::atomic<int64_t> bound_ = 0;  // how many conditions were
+  mutable std::mutex turn_;  // of all that follows
   mutable TimestepTable times_;
   mutable std::vector<int64_t> numbers_;
   mutable std::vector<const Tensor*> contexts_;  // block by block those of the rows

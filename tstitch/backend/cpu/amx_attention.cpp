@@ -33,8 +33,8 @@ struct Scratch {
 };
 
 template <class Tiles>
-void attention(const Kernels& kernels, const AttentionJob& job, int64_t head, int64_t begin,
-               int64_t end, char* scratch) {
+void attention(const Kernels& kernels, const AttentionJob& job, int64_t head, int64_t begin, int64_t end,
+               char* scratch) {
   const Scratch at(job.d);
   const int64_t d = job.d, width = at.width, steps = width / kAmxStep;
   const auto* q = static_cast<const uint16_t*>(job.q) + head * d;

@@ -277,8 +277,7 @@ Tensor CpuBackend::attend(const Tensor& q, int64_t heads,
 
   // Every range packs all the keys of its head: few ranges, but enough of them for all threads.
   const int64_t images_heads = q.extent(0) * heads;
-  const int64_t wanted =
-      std::max<int64_t>(divide_up(4 * threads_, images_heads), divide_up(T, most_rows));
+  const int64_t wanted = std::max<int64_t>(divide_up(4 * threads_, images_heads), divide_up(T, most_rows));
   const int64_t rows =
       std::min(most_rows, std::max(divide_up(divide_up(T, wanted), block) * block, 4 * block));
   const int64_t ranges = divide_up(T, rows);

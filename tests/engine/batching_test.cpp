@@ -1,0 +1,278 @@
+// Requests of all kinds through the step batcher: every picture bit for bit what it is alone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+
+#include "tests/support/golden.h"
+#include "tstitch/condition/class_conditions.h"
+#include "tstitch/condition/text_conditions.h"
+#include "tstitch/diffusion/step_batcher.h"
+#include "tstitch/engine/run.h"
+#include "tstitch/io/json.h"
+#include "tstitch/nn/random_weights.h"
+#include "tstitch/zoo/diffusers_unet.h"
+#include "tstitch/zoo/families/dit.h"
+#include "tstitch/zoo/families/unet.h"
+
+namespace tstitch {
+namespace {
+
+constexpr int kMixes = 100;
+
+// A pair of models and what they are asked for.
+struct Pair {
+  std::vector<ModelInfo> infos;
+  std::vector<std::shared_ptr<const ConditionMaker>> conditions;
+  std::vector<std::string> prompts;  // whose contexts differ in length; none for models of classes
+};
+
+Pair dit_pair() {
+  const DiTConfig small = {.input_size = 8,
+                           .patch_size = 2,
+                           .in_channels = 2,
+                           .hidden_size = 32,
+                           .depth = 2,
+                           .num_heads = 2,
+                           .num_classes = 6};
+  DiTConfig large = small;
+  large.hidden_size = 64;
+  large.num_heads = 4;
+  Pair pair{.infos = {dit_info(small, "small"), dit_info(large, "large")}, .conditions = {}, .prompts = {}};
+  for (int i = 0; i < 2; ++i) pair.conditions.push_back(std::make_shared<ClassConditions>(6));
+  return pair;
+}
+
+// The tiny U-Nets of tests/golden/unet.
+ModelInfo unet_info(const std::string& name, const std::string& layout, const ConditionInfo& condition,
+                    int64_t tokens) {
+  UNetConfig config =
+      read_diffusers_unet_config(parse_json_file(golden_path("unet/" + layout + ".json")), layout);
+  ModelInfo info;
+  info.name = name;
+  info.condition = condition;
+  info.condition.width = config.context_width;
+  info.architecture = std::make_shared<UNetArchitecture>(config, "", tokens, WeightChoice::automatic);
+  info.channels = config.in_channels;
+  info.side = 8;
+  info.any_size = true;
+  info.defaults.sampler = "pndm";
+  return info;
+}
+
+Pair text_pair() {
+  Pair pair{.infos = {unet_info("small", "bk_tiny", {.kind = ConditionKind::text}, 77),
+                      unet_info("large", "sd1", {.kind = ConditionKind::text}, 77)},
+            .conditions = {},
+            .prompts = {"a", "b", "c", "d"}};
+  const int64_t width = pair.infos[0].condition.width;
+  std::vector<Tensor> contexts;
+  for (const int64_t tokens : {3, 9, 3, 6, 5})
+    contexts.push_back(random_uniform("context", {tokens, width}, 1, static_cast<uint64_t>(contexts.size())));
+  for (int i = 0; i < 2; ++i) pair.conditions.push_back(std::make_shared<TextConditions>(contexts, 4));
+  return pair;
+}
+
+// No class is random tokens of every picture's own.
+Pair token_pair() {
+  const ConditionInfo tokens = {.kind = ConditionKind::class_tokens, .num_classes = 6};
+  Pair pair{.infos = {unet_info("small", "ldm", tokens, 1), unet_info("large", "ldm", tokens, 1)},
+            .conditions = {},
+            .prompts = {}};
+  const Tensor table = random_uniform("table", {6, pair.infos[0].condition.width}, 1, 3);
+  for (int i = 0; i < 2; ++i)
+    pair.conditions.push_back(std::make_shared<ClassTokenConditions>(table, Tensor()));
+  return pair;
+}
+
+class Dice {
+ public:
+  explicit Dice(uint32_t seed) : engine_(seed) {}
+  int below(int n) { return static_cast<int>(engine_() % static_cast<uint32_t>(n)); }
+  template <class T>
+  T one_of(std::initializer_list<T> choices) {
+    return choices.begin()[below(static_cast<int>(choices.size()))];
+  }
+
+ private:
+  std::mt19937 engine_;
+};
+
+SampleOptions random_request(Dice& dice, const Pair& pair) {
+  SampleOptions options;
+  options.sampler = dice.one_of<const char*>(
+      {"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"});
+  if (options.sampler == "ddim") options.eta = dice.one_of({0.0, 0.5});
+  options.steps = std::to_string(2 + dice.below(5));
+  options.seed = static_cast<uint64_t>(dice.below(1000));
+  options.batch_count = 1 + dice.below(2);
+  options.batch_size = 1 + dice.below(3);
+  options.cfg_scale = dice.one_of({1.0, 1.5, 4.0});
+  switch (dice.below(4)) {
+    case 0:
+      options.fractions = dice.one_of<std::vector<double>>({{0, 1}, {0.5, 0.5}, {1, 0}});
+      break;
+    case 1:
+      options.switch_steps = {dice.below(std::stoi(options.steps) + 1)};
+      break;
+    case 2:
+      options.adaptive = true;
+      options.switch_threshold = dice.one_of({0.1, 1.0, 5.0});
+      break;
+    default:
+      options.stages = {parse_stage("share=0.5,cfg=3,cfg-interval=0.2:0.7"),
+                        parse_stage(dice.one_of<const char*>({"cfg=1", "cfg=2", ""}))};
+  }
+  if (pair.prompts.empty())
+    options.classes = {dice.below(6), dice.below(6)};
+  else
+    options.prompts = {pair.prompts[static_cast<size_t>(dice.below(4))],
+                       pair.prompts[static_cast<size_t>(dice.below(4))]};
+  if (pair.infos[0].any_size && dice.below(3) == 0) options.width = 16 * pair.infos[0].pixels_per_latent;
+  if (dice.below(3) == 0) {
+    const int64_t side = 8 * pair.infos[0].pixels_per_latent;
+    options.init_image = Tensor({3, side, side}, DType::f32);
+    std::fill_n(options.init_image.data<float>(), options.init_image.elements(), 0.0f);
+    options.width.reset();
+    options.strength = dice.one_of({0.6, 0.8, 1.0});
+  }
+  return options;
+}
+
+using Models = std::pair<const char*, Pair (*)()>;
+
+class Batching : public testing::TestWithParam<Models> {
+ protected:
+  void load(const std::string& dtype) {
+    backend = make_backend({.dtype = dtype, .threads = 2});
+    models.clear();
+    for (size_t i = 0; i < 2; ++i) models.push_back(random_model(pair.infos[i], 3 + i, *backend));
+  }
+
+  Tensor latents_of(Evaluator& evaluator, const RunSpec& spec) const {
+    EncodedInputs inputs{.conditions = pair.conditions};
+    if (spec.options.init_image)
+      inputs.init_latent = random_uniform("init", {1, spec.channels, spec.height, spec.width}, 1, 5);
+    RunObserver silent;
+    KeepLatents keep(spec);
+    const IndexRange all = {0, spec.images()};
+    run(*backend, evaluator, models, spec, {&all, 1}, silent, keep, inputs);
+    return keep.latents();
+  }
+
+  // A mix of requests that come one after the other, one of which is cancelled.
+  void expect_as_alone(uint32_t seed) {
+    Dice dice(seed);
+    std::vector<RunSpec> specs;
+    std::vector<std::chrono::microseconds> delays;
+    for (int i = 0, count = 2 + dice.below(4); i < count; ++i) {
+      specs.push_back(make_run_spec(pair.infos, random_request(dice, pair)));
+      delays.emplace_back(dice.below(2000));
+    }
+    std::vector<Tensor> together(specs.size());
+    {
+      StepBatcher batcher(*backend, dice.one_of<int64_t>({1, 3, 64}));
+      const auto start = [&](const RunSpec& spec, Tensor& latents) {
+        return batcher.start([&](Evaluator& evaluator) { latents = latents_of(evaluator, spec); });
+      };
+      Tensor never;
+      const auto cancelled = start(specs[0], never);
+      std::vector<std::shared_ptr<StepBatcher::Job>> jobs;
+      for (size_t i = 0; i < specs.size(); ++i) {
+        jobs.push_back(start(specs[i], together[i]));
+        std::this_thread::sleep_for(delays[i]);
+      }
+      cancelled->cancel();
+      for (const auto& job : jobs) ASSERT_EQ(job->wait(), StepBatcher::Outcome::done);
+    }
+    DirectEvaluator evaluator;
+    for (size_t i = 0; i < specs.size(); ++i) {
+      const Tensor alone = latents_of(evaluator, specs[i]);
+      ASSERT_EQ(together[i].shape(), alone.shape());
+      EXPECT_EQ(std::memcmp(together[i].bytes(), alone.bytes(), static_cast<size_t>(alone.elements()) * 4), 0)
+          << "mix " << seed << ", request " << i << ": " << specs[i].options.sampler << " "
+          << specs[i].options.steps;
+    }
+  }
+
+  Pair pair = GetParam().second();
+  std::unique_ptr<Backend> backend;
+  std::vector<Model> models;
+};
+
+TEST_P(Batching, EveryPictureIsWhatItIsAlone) {
+  for (const auto& [dtype, first] : {std::pair{"f32", 0u}, {"bf16", 80u}}) {
+    load(dtype);
+    for (uint32_t seed = first; seed < (first == 0 ? 80u : kMixes); ++seed) {
+      expect_as_alone(seed);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// The pictures of one run, too, are what they are with their own seed in a run of one.
+TEST_P(Batching, APictureNeedsNothingButItsRequestAndSeed) {
+  load("f32");
+  DirectEvaluator evaluator;
+  for (uint32_t seed = 0; seed < 10; ++seed) {
+    Dice dice(seed);
+    SampleOptions request = random_request(dice, pair);
+    const RunSpec spec = make_run_spec(pair.infos, request);
+    const Tensor all = latents_of(evaluator, spec);
+    for (int64_t image = 0; image < spec.images(); ++image) {
+      RunSpec alone = spec;
+      alone.subjects = {spec.subjects[static_cast<size_t>(image)]};
+      alone.options.seed = spec.seed_of(image);
+      const Tensor one = latents_of(evaluator, alone);
+      EXPECT_EQ(std::memcmp(one.bytes(), all.slice(image, image + 1).bytes(),
+                            static_cast<size_t>(one.elements()) * 4),
+                0)
+          << "request " << seed << ", image " << image;
+    }
+  }
+}
+
+// Once every request is at its second steps of a model.
+TEST_P(Batching, TheSteadyStateAllocatesNothing) {
+  load("f32");
+  SampleOptions options{.fractions = {0, 1}, .sampler = "ddim", .steps = "30"};
+  if (pair.prompts.empty())
+    options.classes = {1};
+  else
+    options.prompts = {pair.prompts[0]};
+  const RunSpec spec = make_run_spec(pair.infos, options);
+  // The first waits for the others at its first step, so that they go on side by side.
+  struct Steps final : RunObserver {
+    void progress(const Progress& progress) override {
+      if (progress.step == 0 && ++waiting < 3)
+        while (waiting < 3) std::this_thread::yield();
+      if (progress.step == 10) allocations[0] = host_memory().statistics().system_allocations;
+      if (progress.step == 28) allocations[1] = host_memory().statistics().system_allocations;
+    }
+    std::atomic<int> waiting = 0;
+    std::atomic<int64_t> allocations[2];
+  } steps;
+  StepBatcher batcher(*backend);
+  std::vector<std::shared_ptr<StepBatcher::Job>> jobs;
+  for (int i = 0; i < 3; ++i)
+    jobs.push_back(batcher.start([&](Evaluator& evaluator) {
+      KeepLatents keep(spec);
+      const IndexRange all = {0, 1};
+      run(*backend, evaluator, models, spec, {&all, 1}, steps, keep, {.conditions = pair.conditions});
+    }));
+  for (const auto& job : jobs) job->wait();
+  EXPECT_EQ(steps.allocations[0], steps.allocations[1]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Batching,
+                         testing::Values(Models{"DiT", dit_pair}, Models{"UNet", text_pair},
+                                         Models{"LDM", token_pair}),
+                         [](const auto& test) { return test.param.first; });
+
+}  // namespace
+}  // namespace tstitch
