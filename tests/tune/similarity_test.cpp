@@ -5,7 +5,9 @@
 #include <limits>
 
 #include "analyses.h"
+#include "tests/support/fake_device.h"
 #include "tstitch/base/error.h"
+#include "tstitch/engine/stage_denoiser.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
@@ -108,8 +110,8 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
     for (const Model& model : small.models) {
       const StageRows rows =
           bind_rows(binder, *model.network, *small.spec, 0, *small.inputs.conditions[0], images);
-      const auto denoiser = make_denoiser(*small.backend, evaluator, model, *small.spec,
-                                          small.spec->stages[0].cfg_scale, rows);
+      const auto denoiser =
+          make_denoiser(*small.backend, evaluator, model, *small.spec, small.spec->stages[0].cfg_scale, rows);
       const Prediction prediction =
           denoiser->predict(first.x[static_cast<size_t>(batch)], small.spec->trajectory[0].level);
       eps.push_back(small.backend->download(to_channels_first(*small.backend, prediction.eps)));
@@ -132,6 +134,21 @@ TEST(PredictionSimilarity, CountsStepsNotEvaluations) {
   const auto pairs = prediction_similarity(*small.backend, small.models, *small.spec, silent, small.inputs);
   ASSERT_EQ(pairs[0].steps.size(), 6u);
   expect_identical(pairs[0]);
+}
+
+TEST(Similarity, OnADeviceIsThatOfTheHost) {
+  const Small host({"one", "two"}), device({"one", "two"}, fake_device({.dtype = "f32", .threads = 2}));
+  RunObserver silent;
+  for (const auto analysis : {prediction_similarity, latent_similarity}) {
+    const auto found = analysis(*device.backend, device.models, *device.spec, silent, device.inputs),
+               expected = analysis(*host.backend, host.models, *host.spec, silent, host.inputs);
+    ASSERT_EQ(found[0].steps.size(), expected[0].steps.size());
+    for (size_t i = 0; i < expected[0].steps.size(); ++i) {
+      EXPECT_EQ(found[0].steps[i].cosine.mean, expected[0].steps[i].cosine.mean);
+      EXPECT_EQ(found[0].steps[i].mse, expected[0].steps[i].mse);
+      EXPECT_EQ(found[0].steps[i].x0_mse, expected[0].steps[i].x0_mse);
+    }
+  }
 }
 
 TEST(LatentSimilarity, BeginsAtOneAndEndsWithTheImages) {
