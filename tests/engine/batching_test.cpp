@@ -48,11 +48,13 @@ Pair dit_pair() {
   return pair;
 }
 
-// The tiny U-Nets of tests/golden/unet.
+// The tiny U-Nets of tests/golden/unet, a quarter as wide.
 ModelInfo unet_info(const std::string& name, const std::string& layout, const ConditionInfo& condition,
                     int64_t tokens) {
   UNetConfig config =
       read_diffusers_unet_config(parse_json_file(golden_path("unet/" + layout + ".json")), layout);
+  for (int64_t& channels : config.block_out_channels) channels /= 4;
+  config.norm_num_groups /= 4;
   ModelInfo info;
   info.name = name;
   info.condition = condition;

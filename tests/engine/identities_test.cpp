@@ -6,55 +6,11 @@
 #include <cstring>
 #include <set>
 
+#include "tests/engine/tiny_dits.h"
 #include "tstitch/base/error.h"
-#include "tstitch/engine/run.h"
-#include "tstitch/zoo/families/dit.h"
 
 namespace tstitch {
 namespace {
-
-const DiTConfig kTiny = {.input_size = 28,
-                         .patch_size = 4,
-                         .in_channels = 1,
-                         .hidden_size = 64,
-                         .depth = 2,
-                         .num_heads = 4,
-                         .num_classes = 10};
-
-DiTConfig larger() {
-  DiTConfig config = kTiny;
-  config.hidden_size = 96;
-  config.depth = 3;
-  config.num_heads = 6;
-  return config;
-}
-
-struct Setting {
-  std::string dtype = "f32";
-  int threads = 2;
-  std::vector<std::string> tags = {"one", "two"};  // "one" is the small model, "two" the larger one
-  SampleOptions options = {};
-};
-
-RunResult sample(const Setting& setting) {
-  const auto backend = make_backend({.device = "cpu", .dtype = setting.dtype, .threads = setting.threads});
-  std::vector<Model> models;
-  std::vector<ModelInfo> infos;
-  for (const std::string& tag : setting.tags) {
-    models.push_back(random_model(dit_info(tag == "one" ? kTiny : larger(), tag), 3, *backend));
-    infos.push_back(models.back().info);
-  }
-  SampleOptions options = setting.options;
-  if (options.steps == "50") options.steps = "6";
-  if (options.classes.empty()) options.classes = {1, 4, 9};
-  RunObserver silent;
-  return run(*backend, models, make_run_spec(infos, options), silent);
-}
-
-void expect_equal(const Tensor& a, const Tensor& b) {
-  ASSERT_EQ(a.shape(), b.shape());
-  EXPECT_EQ(std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.elements()) * 4), 0);
-}
 
 class Identities : public testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:

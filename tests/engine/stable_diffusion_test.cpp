@@ -9,6 +9,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/condition/text_encoder.h"
@@ -99,6 +100,23 @@ TEST_F(StableDiffusion, AgreesWithDiffusers) {
                                golden("sd/" + sampler + "_" + name + ".npy")),
                 1e-4);
     }
+}
+
+// Text encoder included.
+TEST_F(StableDiffusion, OnADeviceIsThatOfTheHost) {
+  SampleOptions asked = options("pndm", 0.4);
+  asked.prompts.push_back("a (red:1.5) bicycle");
+  asked.given = {};
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto host = make_backend({.dtype = dtype, .threads = 2});
+    const auto device = fake_device({.dtype = dtype, .threads = 2});
+    const Tensor expected = latents_of(*host, infos(), asked), found = latents_of(*device, infos(), asked);
+    ASSERT_EQ(found.shape(), expected.shape());
+    EXPECT_EQ(std::memcmp(found.bytes(), expected.bytes(),
+                          static_cast<size_t>(expected.elements()) * sizeof(float)),
+              0)
+        << dtype;
+  }
 }
 
 TEST_F(StableDiffusion, IsSampledAsItsSchedulerSays) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
@@ -206,6 +207,68 @@ TEST(AutoencoderKL, TheSecondDecodingTakesNoMemoryFromTheSystem) {
   EXPECT_EQ(host_memory().statistics().system_allocations, before);
 }
 
+// The random weights of the golden tiny autoencoder, 12 channels wide; of its shapes those that tell it
+// apart.
+class TinyWeights final : public WeightSource {
+ public:
+  std::optional<Shape> shape(const std::string& name) const override {
+    const std::map<std::string, Shape> shapes = {{"0.weight", {12, 3, 3, 3}},
+                                                 {"14.weight", {4, 12, 3, 3}},
+                                                 {"14.bias", {4}},
+                                                 {"1.weight", {12, 4, 3, 3}},
+                                                 {"19.bias", {3}}};
+    const auto found = shapes.find(name);
+    return found == shapes.end() ? std::nullopt : std::optional(found->second);
+  }
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
+    return weights_.load(name, expected, dtype);
+  }
+
+ private:
+  RandomWeights weights_{"tiny", kSeed};
+};
+
+// What every kind makes of latents and of pictures.
+std::vector<Tensor> of_every_kind(Backend& backend) {
+  const AutoencoderKLConfig with_codebook = {.block_out_channels = {16, 32},
+                                             .layers_per_block = 1,
+                                             .norm_num_groups = 8,
+                                             .attention_levels = {1},
+                                             .codebook_size = 97};
+  std::vector<std::unique_ptr<Autoencoder>> autoencoders;
+  for (const AutoencoderKLConfig& config : {kSmall, kWithAttention, with_codebook})
+    autoencoders.push_back(
+        std::make_unique<AutoencoderKL>(config, Weights(backend, RandomWeights("kl", kSeed))));
+  const TinyWeights tiny;
+  autoencoders.push_back(std::make_unique<TinyAutoencoder>(backend, &tiny, &tiny));
+  std::vector<Tensor> all;
+  for (const auto& autoencoder : autoencoders) {
+    const int64_t C = autoencoder->latent_channels(), f = autoencoder->factor();
+    all.push_back(autoencoder->decode(uniform(backend, "z", {2, C, 5, 6})));
+    const LatentDistribution latents = autoencoder->encode(uniform(backend, "picture", {2, 3, 4 * f, 3 * f}));
+    all.push_back(latents.mean);
+    if (latents.log_variance) all.push_back(latents.log_variance);
+  }
+  for (Tensor& x : all) x = backend.download(x);
+  return all;
+}
+
+TEST(Autoencoders, OnADeviceAreThoseOfTheHost) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto host = make_backend({.dtype = dtype, .threads = 2});
+    const auto device = fake_device({.dtype = dtype, .threads = 2});
+    const std::vector<Tensor> expected = of_every_kind(*host), found = of_every_kind(*device);
+    ASSERT_EQ(found.size(), 10u);
+    for (size_t i = 0; i < found.size(); ++i) {
+      ASSERT_EQ(found[i].shape(), expected[i].shape());
+      EXPECT_EQ(std::memcmp(found[i].bytes(), expected[i].bytes(),
+                            static_cast<size_t>(expected[i].elements() * size_of(expected[i].dtype()))),
+                0)
+          << dtype << " " << i;
+    }
+  }
+}
+
 // A large level is made in strips: the same bits as whole.
 TEST(ResnetBlock, StripsOfAnUpsampledPictureChangeNothing) {
   for (const char* dtype : {"f32", "bf16"}) {
@@ -232,27 +295,6 @@ TEST(AutoencoderKL, FlopsOfADecodingAreWhatPyTorchCounts) {
   EXPECT_DOUBLE_EQ(autoencoder_kl_decode_flops({}, 32, 32), 622'187'282'432);
   EXPECT_DOUBLE_EQ(autoencoder_kl_decode_flops({}, 64, 64), 2'514'518'933'504);
 }
-
-// The random weights of the golden tiny autoencoder, 12 channels wide; of its shapes those that tell it
-// apart.
-class TinyWeights final : public WeightSource {
- public:
-  std::optional<Shape> shape(const std::string& name) const override {
-    const std::map<std::string, Shape> shapes = {{"0.weight", {12, 3, 3, 3}},
-                                                 {"14.weight", {4, 12, 3, 3}},
-                                                 {"14.bias", {4}},
-                                                 {"1.weight", {12, 4, 3, 3}},
-                                                 {"19.bias", {3}}};
-    const auto found = shapes.find(name);
-    return found == shapes.end() ? std::nullopt : std::optional(found->second);
-  }
-  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
-    return weights_.load(name, expected, dtype);
-  }
-
- private:
-  RandomWeights weights_{"tiny", kSeed};
-};
 
 TEST(TinyAutoencoder, AgreesWithPyTorch) {
   for (const auto& [device, dtype, tolerance] : kPrecisions) {

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/models/inception_input.h"
@@ -101,6 +102,18 @@ TEST(InceptionV3, CompanyAndThreadsChangeNothing) {
   expect_same(together.pooled.slice(9, 10), alone.pooled);
   expect_same(together.spatial.slice(9, 10), alone.spatial);
   expect_same(together.logits.slice(9, 10), alone.logits);
+}
+
+TEST(InceptionV3, OnADeviceIsThatOfTheHost) {
+  const auto host = make_backend({.dtype = "f32", .threads = 2});
+  const auto device = fake_device({.dtype = "f32", .threads = 2});
+  const PictureFeatures found = (*network(*device))(small_pictures()),
+                        expected = (*network(*host))(small_pictures());
+  for (const auto& part : {&PictureFeatures::pooled, &PictureFeatures::spatial, &PictureFeatures::logits}) {
+    const Tensor &a = found.*part, &b = expected.*part;
+    ASSERT_EQ(a.shape(), b.shape());
+    EXPECT_EQ(std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(b.elements() * 4)), 0);
+  }
 }
 
 TEST(InceptionV3, NoPicturesHaveNoFeatures) {

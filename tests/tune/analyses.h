@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/golden.h"
@@ -31,7 +32,9 @@ inline Tensor array(const std::string& name, const Shape& shape) {
 
 // Two or more tiny DiTs, equal where their tags are, and a spec of 6 steps for 5 images in 3 batches.
 struct Small {
-  explicit Small(const std::vector<std::string>& tags) {
+  explicit Small(const std::vector<std::string>& tags,
+                 std::unique_ptr<Backend> on = make_backend({.dtype = "f32", .threads = 2}))
+      : backend(std::move(on)) {
     std::vector<ModelInfo> infos;
     for (const std::string& tag : tags) {
       models.push_back(random_model(dit_info({.input_size = 28,
@@ -53,7 +56,7 @@ struct Small {
     inputs.conditions = make_condition_makers(*backend, infos, *spec);
   }
 
-  std::unique_ptr<Backend> backend = make_backend({.dtype = "f32", .threads = 2});
+  std::unique_ptr<Backend> backend;
   std::vector<Model> models;
   std::unique_ptr<RunSpec> spec;
   EncodedInputs inputs;

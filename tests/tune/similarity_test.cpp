@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "analyses.h"
+#include "tests/support/fake_device.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/stage_denoiser.h"
 #include "tstitch/ops/ops.h"
@@ -133,6 +134,21 @@ TEST(PredictionSimilarity, CountsStepsNotEvaluations) {
   const auto pairs = prediction_similarity(*small.backend, small.models, *small.spec, silent, small.inputs);
   ASSERT_EQ(pairs[0].steps.size(), 6u);
   expect_identical(pairs[0]);
+}
+
+TEST(Similarity, OnADeviceIsThatOfTheHost) {
+  const Small host({"one", "two"}), device({"one", "two"}, fake_device({.dtype = "f32", .threads = 2}));
+  RunObserver silent;
+  for (const auto analysis : {prediction_similarity, latent_similarity}) {
+    const auto found = analysis(*device.backend, device.models, *device.spec, silent, device.inputs),
+               expected = analysis(*host.backend, host.models, *host.spec, silent, host.inputs);
+    ASSERT_EQ(found[0].steps.size(), expected[0].steps.size());
+    for (size_t i = 0; i < expected[0].steps.size(); ++i) {
+      EXPECT_EQ(found[0].steps[i].cosine.mean, expected[0].steps[i].cosine.mean);
+      EXPECT_EQ(found[0].steps[i].mse, expected[0].steps[i].mse);
+      EXPECT_EQ(found[0].steps[i].x0_mse, expected[0].steps[i].x0_mse);
+    }
+  }
 }
 
 TEST(LatentSimilarity, BeginsAtOneAndEndsWithTheImages) {

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "analyses.h"
+#include "tests/support/fake_device.h"
 
 namespace tstitch {
 namespace {
@@ -64,6 +65,17 @@ TEST(Spectrum, FollowsTheTrajectory) {
   // Of the noise at the start, E log |F| = log sqrt(H W) - Euler's constant / 2, whatever the frequency.
   for (size_t ring = 3; ring < steps[0].radial.size(); ++ring)
     EXPECT_NEAR(steps[0].radial[ring], std::log(28) - 0.5772 / 2, 0.35);
+}
+
+TEST(Spectrum, OnADeviceIsThatOfTheHost) {
+  const Small host({"two", "one"}), device({"two", "one"}, fake_device({.dtype = "f32", .threads = 2}));
+  RunObserver silent;
+  const auto spectrum = [&](const Small& small) {
+    return latent_spectrum(*small.backend, small.models, *small.spec, silent, small.inputs);
+  };
+  const std::vector<StepSpectrum> found = spectrum(device), expected = spectrum(host);
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(found[i].radial, expected[i].radial);
 }
 
 TEST(Spectrum, OfACancelledRunIsNothing) {

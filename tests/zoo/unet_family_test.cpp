@@ -9,6 +9,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/run.h"
@@ -164,6 +165,24 @@ TEST_F(CheckpointOfEverything, OfClassesIsSampledAsLatentDiffusion) {
   EXPECT_FALSE(equal(of_plain, latents(both, WeightChoice::model, 0)));
   EXPECT_FALSE(equal(of_plain, latents(plain, WeightChoice::automatic, 1)));
   EXPECT_THROW(latents(plain, WeightChoice::ema, 0), Error);
+}
+
+TEST_F(CheckpointOfEverything, OnADeviceIsThatOfTheHost) {
+  Tensors tensors = network("ldm");
+  tensors["cond_stage_model.embedding.weight"] = random_uniform("classes", {10, 256}, 1, 7);
+  const ModelInfo info = read_model_info(write("ldm", tensors));
+  const RunSpec spec =
+      make_run_spec({info}, {.steps = "2", .cfg_scale = 3, .classes = {3, 9}, .width = 64, .height = 64});
+  const auto latents = [&](Backend& backend) {
+    std::vector<Model> models;
+    models.push_back(load_model(info, backend));
+    RunObserver silent;
+    return run(backend, models, spec, silent).latents;
+  };
+  const auto device = fake_device({.dtype = "f32", .threads = 2});
+  const Tensor expected = latents(*backend_), found = latents(*device);
+  ASSERT_EQ(found.shape(), expected.shape());
+  EXPECT_EQ(std::memcmp(found.bytes(), expected.bytes(), static_cast<size_t>(expected.elements()) * 4), 0);
 }
 
 // "No class" by name: the numbers that stand for it change the guided pictures, and only those.

@@ -9,6 +9,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
@@ -49,8 +50,8 @@ std::vector<Condition> conditions_of(Backend& backend, const std::string& name, 
   const Tensor context = uniform("context", {2, S, W});
   Tensor added;
   if (config.added_width > 0)
-    added = backend.download(
-        text_time_condition(backend, uniform("pooled", {2, config.added_width - 6 * 8}), kSizes, 8));
+    added = backend.download(text_time_condition(
+        backend, backend.upload(uniform("pooled", {2, config.added_width - 6 * 8})), kSizes, 8));
   std::vector<Condition> conditions;
   for (const int64_t n : {0, 1})
     conditions.push_back({.context = context.slice(n, n + 1).reshape({S, W}),
@@ -108,6 +109,16 @@ TEST(UNet, AgreesWithDiffusers) {
 
 std::vector<std::byte> bytes_of(const Tensor& x) {
   return {x.bytes(), x.bytes() + x.elements() * size_of(x.dtype())};
+}
+
+TEST(UNet, OnADeviceIsThatOfTheHost) {
+  for (const std::string name : {"sd1", "ldm", "sdxl"}) {
+    const auto host = make_backend({.threads = 2});
+    const auto device = fake_device({.threads = 2});
+    EXPECT_EQ(bytes_of(device->download(bound(*device, name)(input(*device), kTimestep))),
+              bytes_of(bound(*host, name)(input(*host), kTimestep)))
+        << name;
+  }
 }
 
 // An image depends neither on its company nor on which steps were announced.

@@ -4,6 +4,9 @@
 // A "row" is the innermost dimension. "(..., K)" stands for any leading dimensions. Activations are
 // channels-last. The compute type is f32 or bf16 (`compute_dtype()`); every operation accumulates in f32.
 //
+// Tensors that go in and out lie in `memory()`, but for those said to be on the host. Only upload and
+// download cross between the two; numbers and indices come from the host with the call.
+//
 // Shapes are checked above, in ops/: an implementation may trust them. The order of every summation
 // depends only on the shape of one row (never on batch, threads or neighbours), so that an image
 // depends on its seed and not on its company.
@@ -107,7 +110,8 @@ class Backend {
   virtual Memory& memory() = 0;
 
   // ---- border between host and device
-  // A copy of a contiguous host tensor, and back.
+  // A copy of a contiguous host tensor, made when it returns; and a contiguous one on the host of a tensor
+  // whose rows may be strided.
   virtual Tensor upload(const Tensor& host) = 0;
   virtual Tensor download(const Tensor& x) = 0;
 

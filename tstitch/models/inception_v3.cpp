@@ -234,7 +234,7 @@ class InceptionV3 final : public FeatureExtractor {
       blocks_.emplace_back(weights, spec, channels);
       channels = spec.outputs(channels);
     }
-    backend_->memory().trim();  // of what the weights were before they were packed
+    host_memory().trim();  // of what the weights were before they were packed
   }
 
   PictureFeatures operator()(const Tensor& pictures) const override {

@@ -12,7 +12,8 @@ namespace tstitch {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr int64_t kMostCached = 3;  // times what has been in use at most
+// Free blocks that are kept: this, and so many times what has been in use at most.
+constexpr int64_t kCachedBytes = int64_t{64} << 20, kCachedTimes = 3;
 
 size_t rounded(size_t bytes) {
   return std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
@@ -31,7 +32,8 @@ Block& CachingMemory::allocate(size_t bytes) {
   } else {
     // Batches of many sizes would else leave blocks for each of them. One size needs less: what it frees on the
     // way is, by and large, what it uses.
-    if (statistics_.bytes_reserved - statistics_.bytes_in_use > kMostCached * statistics_.peak_bytes_in_use)
+    if (statistics_.bytes_reserved - statistics_.bytes_in_use >
+        kCachedBytes + kCachedTimes * statistics_.peak_bytes_in_use)
       release_cached();
     bin.free.reserve(std::bit_ceil(bin.blocks + 1));
     uintptr_t address = acquire(size);

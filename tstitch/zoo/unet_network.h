@@ -13,8 +13,8 @@
 namespace tstitch {
 
 // The added condition of SDXL (arXiv 2307.01952, section 2.2): [pooled | sinusoids of six sizes].
-// pooled: (N, P) f32; sizes: of each image height, width, crop top, crop left, target height, target width in
-// pixels; width: of one sinusoid. Returns (N, P + 6 width) f32.
+// pooled: (N, P) f32 on the backend; sizes: of each image height, width, crop top, crop left, target height,
+// target width in pixels; width: of one sinusoid. Returns (N, P + 6 width) f32.
 Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<const double> sizes,
                            int64_t width = 256);
 
