@@ -144,9 +144,8 @@ TEST(NetworkDenoiser, TellsWhatLiesAhead) {
   EXPECT_EQ(network.ahead, (std::vector<double>{1}));
 }
 
-// Rows that another denoiser asks about go on counting, and keep what a form has cached.
+// Rows that another denoiser asks about go on counting.
 TEST(NetworkDenoiser, RowsKeepTheirContext) {
-  struct Cache final : RowCache {};
   const ColumnNetwork network(4);
   DirectEvaluator evaluator;
   BoundRows rows = testing::unbound_rows(2);
@@ -156,11 +155,8 @@ TEST(NetworkDenoiser, RowsKeepTheirContext) {
   EXPECT_EQ(network.contexts[1].seed, 7u);
   EXPECT_EQ(network.contexts[1].image, 3);
   EXPECT_EQ(network.contexts[1].evaluation, 0);
-  EXPECT_FALSE(*network.contexts[1].cache);
-  *network.contexts[1].cache = std::make_unique<Cache>();
   NetworkDenoiser(backend(), evaluator, network, {rows[1]}).predict(x.slice(1, 2), kLevel);
   EXPECT_EQ(network.contexts[0].evaluation, 1);
-  EXPECT_TRUE(*network.contexts[0].cache);
   EXPECT_EQ(rows[0]->evaluations, 1);
 }
 

@@ -92,6 +92,21 @@ Pair token_pair() {
   return pair;
 }
 
+// Counts the evaluations that rows at different timesteps share, so rows of different requests.
+struct CountingNetwork final : Network {
+  CountingNetwork(std::shared_ptr<const Network> n, std::atomic<int>& j) : inner(std::move(n)), joint(j) {}
+  std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t height,
+                                             int64_t width) const override {
+    return inner->bind(condition, height, width);
+  }
+  Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override {
+    joint += std::ranges::any_of(rows, [&](const Row& row) { return row.t != rows[0].t; });
+    return inner->evaluate(x, rows);
+  }
+  std::shared_ptr<const Network> inner;
+  std::atomic<int>& joint;
+};
+
 class Dice {
  public:
   explicit Dice(uint32_t seed) : engine_(seed) {}
@@ -110,9 +125,8 @@ SampleOptions random_request(Dice& dice, const Pair& pair) {
   options.sampler = dice.one_of<const char*>(
       {"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"});
   if (options.sampler == "ddim") options.eta = dice.one_of({0.0, 0.5});
-  options.steps = std::to_string(2 + dice.below(5));
+  options.steps = std::to_string(2 + dice.below(4));
   options.seed = static_cast<uint64_t>(dice.below(1000));
-  options.batch_count = 1 + dice.below(2);
   options.batch_size = 1 + dice.below(3);
   options.cfg_scale = dice.one_of({1.0, 1.5, 4.0});
   switch (dice.below(4)) {
@@ -130,11 +144,11 @@ SampleOptions random_request(Dice& dice, const Pair& pair) {
       options.stages = {parse_stage("share=0.5,cfg=3,cfg-interval=0.2:0.7"),
                         parse_stage(dice.one_of<const char*>({"cfg=1", "cfg=2", ""}))};
   }
-  if (pair.prompts.empty())
-    options.classes = {dice.below(6), dice.below(6)};
-  else
-    options.prompts = {pair.prompts[static_cast<size_t>(dice.below(4))],
-                       pair.prompts[static_cast<size_t>(dice.below(4))]};
+  for (int i = 0, count = dice.one_of({1, 1, 2, 3}); i < count; ++i)
+    if (pair.prompts.empty())
+      options.classes.push_back(dice.below(6));
+    else
+      options.prompts.push_back(pair.prompts[static_cast<size_t>(dice.below(4))]);
   if (pair.infos[0].any_size && dice.below(3) == 0) options.width = 16 * pair.infos[0].pixels_per_latent;
   if (dice.below(3) == 0) {
     const int64_t side = 8 * pair.infos[0].pixels_per_latent;
@@ -153,7 +167,10 @@ class Batching : public testing::TestWithParam<Models> {
   void load(const std::string& dtype) {
     backend = make_backend({.dtype = dtype, .threads = 2});
     models.clear();
-    for (size_t i = 0; i < 2; ++i) models.push_back(random_model(pair.infos[i], 3 + i, *backend));
+    for (size_t i = 0; i < 2; ++i) {
+      models.push_back(random_model(pair.infos[i], 3 + i, *backend));
+      models.back().network = std::make_shared<CountingNetwork>(models.back().network, joint_evaluations);
+    }
   }
 
   Tensor latents_of(Evaluator& evaluator, const RunSpec& spec) const {
@@ -205,6 +222,7 @@ class Batching : public testing::TestWithParam<Models> {
   Pair pair = GetParam().second();
   std::unique_ptr<Backend> backend;
   std::vector<Model> models;
+  std::atomic<int> joint_evaluations = 0;
 };
 
 TEST_P(Batching, EveryPictureIsWhatItIsAlone) {
@@ -215,6 +233,7 @@ TEST_P(Batching, EveryPictureIsWhatItIsAlone) {
       if (HasFailure()) return;
     }
   }
+  EXPECT_GE(joint_evaluations, kMixes);  // about a quarter of all there are
 }
 
 // The pictures of one run, too, are what they are with their own seed in a run of one.
@@ -239,7 +258,7 @@ TEST_P(Batching, APictureNeedsNothingButItsRequestAndSeed) {
   }
 }
 
-// Once every request is at its second steps of a model.
+// Once there was an evaluation of every number of rows.
 TEST_P(Batching, TheSteadyStateAllocatesNothing) {
   load("f32");
   SampleOptions options{.fractions = {0, 1}, .sampler = "ddim", .steps = "30"};
@@ -248,6 +267,9 @@ TEST_P(Batching, TheSteadyStateAllocatesNothing) {
   else
     options.prompts = {pair.prompts[0]};
   const RunSpec spec = make_run_spec(pair.infos, options);
+  DirectEvaluator evaluator;
+  for (options.batch_count = 1; options.batch_count <= 3; ++options.batch_count)
+    latents_of(evaluator, make_run_spec(pair.infos, options));
   // The first waits for the others at its first step, so that they go on side by side.
   struct Steps final : RunObserver {
     void progress(const Progress& progress) override {

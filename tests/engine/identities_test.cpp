@@ -7,6 +7,7 @@
 #include <set>
 
 #include "tests/engine/tiny_dits.h"
+#include "tests/support/expect_error.h"
 #include "tstitch/base/error.h"
 
 namespace tstitch {
@@ -109,6 +110,28 @@ TEST_P(Identities, AnAdaptiveImageIsOneOfAFixedSwitchAndDoesNotDependOnItsCompan
       EXPECT_EQ(fixed.models[model].evaluations, adaptive.models[model].evaluations);
   }
   EXPECT_GE(switches.size(), 3u);
+}
+
+// Images that switch one by one would need the variance of some rows only.
+TEST(Adaptive, RefusesAVarianceOfSomeImagesOnly) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 1});
+  DiTConfig with = kTiny, without = larger();
+  with.learn_sigma = true;
+  without.learn_sigma = false;
+  const std::vector<Model> models = {random_model(dit_info(with, "one"), 3, *backend),
+                                     random_model(dit_info(without, "two"), 3, *backend)};
+  Tensor start({2, 1, 28, 28}, DType::f32);
+  for (int64_t i = 0; i < start.elements(); ++i)
+    start.data<float>()[i] = static_cast<float>(std::sin(i) * std::pow(64, i / (28 * 28)));
+  const SampleOptions options{.adaptive = true,
+                              .switch_threshold = 1000,
+                              .steps = "12",
+                              .classes = {1, 4},
+                              .given = {.initial = start, .steps = {}}};
+  RunObserver silent;
+  testing::expect_error(ErrorKind::input, "predicts a variance", [&] {
+    run(*backend, models, make_run_spec({models[0].info, models[1].info}, options), silent);
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Identities,

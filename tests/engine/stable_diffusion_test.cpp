@@ -142,6 +142,16 @@ TEST_F(StableDiffusion, AnImageDoesNotDependOnTheOtherPrompts) {
   EXPECT_EQ(std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.elements()) * 4), 0);
   EXPECT_NE(std::memcmp(b.slice(0, 1).bytes(), b.slice(1, 2).bytes(), static_cast<size_t>(a.elements()) * 4),
             0);
+  // Nor on their length: more than 75 tokens are two chunks.
+  for (int i = 0; i < 40; ++i) both.prompts.back() += " and a dog";
+  const Tensor c = latents_of(*backend, infos(), both);
+  EXPECT_EQ(std::memcmp(a.bytes(), c.bytes(), static_cast<size_t>(a.elements()) * 4), 0);
+  // A long one beside the short negative prompt is what it is alone, too.
+  SampleOptions longer = alone;
+  longer.prompts = {both.prompts.back()};
+  longer.seed = make_run_spec(infos(), both).seed_of(1);
+  const Tensor d = latents_of(*backend, infos(), longer);
+  EXPECT_EQ(std::memcmp(d.bytes(), c.slice(1, 2).bytes(), static_cast<size_t>(a.elements()) * 4), 0);
 }
 
 TEST_F(StableDiffusion, EveryStageHasItsNegativePrompt) {

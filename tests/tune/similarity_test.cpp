@@ -108,8 +108,8 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
     ConditionBinder binder(small.spec->height, small.spec->width);
     DirectEvaluator evaluator;
     for (const Model& model : small.models) {
-      const StageRows rows =
-          bind_rows(binder, *model.network, *small.spec, 0, *small.inputs.conditions[0], images);
+      const StageRows rows = bind_rows(binder, *model.network, *small.spec, small.spec->guided(),
+                                       *small.inputs.conditions[0], images);
       const auto denoiser =
           make_denoiser(*small.backend, evaluator, model, *small.spec, small.spec->stages[0].cfg_scale, rows);
       const Prediction prediction =

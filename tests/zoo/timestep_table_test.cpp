@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <numeric>
+#include <stdexcept>
 
 namespace tstitch {
 namespace {
@@ -78,13 +78,52 @@ TEST_F(TimestepTableTest, ComputesWhatLiesAheadAtOnce) {
 TEST_F(TimestepTableTest, ARowTakesItsShareOfTheSlots) {
   const std::vector<double> ahead = steps(100);
   ask({{100, 3, ahead}});
-  EXPECT_EQ(computed.size(), 16u);  // a quarter
+  EXPECT_EQ(computed.size(), 16u);  // a quarter, for another extent may want some
   size_t calls = 1;
   for (size_t i = 1; i < ahead.size(); ++i) {
     ask({{ahead[i], 3, {ahead.begin() + static_cast<int64_t>(i), ahead.end()}}});
     calls += !computed.empty();
   }
   EXPECT_EQ(calls, 7u);
+}
+
+// Evaluations of three extents, one after the other, each of four pairs.
+TEST_F(TimestepTableTest, ExtentsThatTakeTurnsDoNotDriveEachOtherOut) {
+  const std::vector<double> ahead = steps(40);
+  size_t calls = 0;
+  for (size_t i = 0; i < ahead.size(); ++i)
+    for (int64_t extent = 0; extent < 3; ++extent) {
+      const std::vector<double> left(ahead.begin() + static_cast<int64_t>(i), ahead.end());
+      ask({{left[0], 4 * extent, left},
+           {left[0], 4 * extent + 1, left},
+           {left[0], 4 * extent + 2, left},
+           {left[0], 4 * extent + 3, left}});
+      calls += !computed.empty();
+    }
+  EXPECT_EQ(calls, 3 * ahead.size() / 4);
+}
+
+TEST_F(TimestepTableTest, ManyRowsOfOnePairNeedOneSlot) {
+  ask({{5, 1}});
+  ask(std::vector<Asked>(3 * kSlots, Asked{7, 2}));
+  EXPECT_EQ(computed.size(), 1u);
+  ask({{5, 1}});
+  EXPECT_TRUE(computed.empty());
+}
+
+TEST_F(TimestepTableTest, AnErrorLeavesWhatWasThere) {
+  ask({{5, 1}});
+  const Row row{.t = 6, .condition = nullptr};
+  const int64_t number = 1;
+  EXPECT_THROW(table.find({&row, 1}, {&number, 1},
+                          [](std::span<const TimestepTable::Pair>) -> std::vector<Tensor> {
+                            throw std::runtime_error("none");
+                          }),
+               std::runtime_error);
+  ask({{5, 1}});
+  EXPECT_TRUE(computed.empty());
+  ask({{6, 1}});
+  EXPECT_EQ(computed.size(), 1u);
 }
 
 TEST_F(TimestepTableTest, RepeatedStepsAreComputedOnce) {

@@ -93,6 +93,19 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_
   padding_ = config.width == kOpenClipWidth ? 0 : ClipTokenizer::kEnd;
 }
 
+// A few at a time: those of thousands of prompts at once would want gigabytes.
+Tensor TextEncoder::encode_chunks(std::span<const int32_t> ids) const {
+  constexpr int64_t kLength = PromptChunk::kLength, kAtOnce = 32;
+  const int64_t chunks = std::ssize(ids) / kLength;
+  std::vector<Tensor> parts;
+  for (int64_t first = 0; first < chunks; first += kAtOnce) {
+    const int64_t count = std::min(kAtOnce, chunks - first);
+    parts.push_back((*clip_)(
+        ids.subspan(static_cast<size_t>(first * kLength), static_cast<size_t>(count * kLength)), count));
+  }
+  return backend_.download(stack(backend_, parts));
+}
+
 std::vector<Tensor> TextEncoder::encode(const std::vector<std::string>& texts) const {
   std::vector<std::vector<PromptChunk>> prompts;
   std::vector<int32_t> ids;
@@ -100,8 +113,7 @@ std::vector<Tensor> TextEncoder::encode(const std::vector<std::string>& texts) c
     prompts.push_back(tokenize_prompt(tokenizer_, text, style_, padding_));
     for (const PromptChunk& chunk : prompts.back()) ids.insert(ids.end(), chunk.ids.begin(), chunk.ids.end());
   }
-  const int64_t chunks = std::ssize(ids) / static_cast<int64_t>(PromptChunk::kLength);
-  const Tensor encoded = backend_.download((*clip_)(ids, chunks));  // (chunks, 77, width)
+  const Tensor encoded = encode_chunks(ids);  // (chunks, 77, width)
   const int64_t tokens = encoded.extent(1), width = encoded.extent(2);
 
   std::vector<Tensor> contexts;

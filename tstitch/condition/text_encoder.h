@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ class TextEncoder {
   std::vector<Tensor> encode(const std::vector<std::string>& texts) const;
 
  private:
+  Tensor encode_chunks(std::span<const int32_t> ids) const;
+
   Backend& backend_;
   ClipTokenizer tokenizer_;
   std::unique_ptr<ClipText> clip_;

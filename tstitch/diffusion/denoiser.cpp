@@ -34,7 +34,7 @@ Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) co
     asked_[n] = {.t = level.t,
                  .condition = row.condition.get(),
                  .ahead = ahead,
-                 .context = {row.seed, row.image, row.evaluations++, &row.cache}};
+                 .context = {row.seed, row.image, row.evaluations++}};
   }
   const Tensor raw = evaluator_.evaluate(network_, x, asked_);  // (N, H, W, C) or (N, H, W, 2C)
   const int64_t channels = x.columns();

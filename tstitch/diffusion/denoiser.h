@@ -54,7 +54,6 @@ struct BoundRow {
   uint64_t seed = 0;  // see EvaluationContext
   int64_t image = 0;
   int64_t evaluations = 0;  // so far
-  std::unique_ptr<RowCache> cache = {};
 };
 using BoundRows = std::vector<std::shared_ptr<BoundRow>>;
 

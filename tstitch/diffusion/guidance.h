@@ -13,7 +13,7 @@ namespace tstitch {
 // line), the learned variance of the conditional half.
 class GuidedDenoiser final : public Denoiser {
  public:
-  // base: its condition is bound for a batch of 2N, conditional half first, unconditional half second.
+  // base: of 2N rows, the conditions of all pictures first, then what guidance leads them away from.
   // scale: 1 = none (then use the conditional denoiser alone: half the work).
   // channels: only the first so many are guided, the others stay conditional. Meta's DiT code guides 3 of its
   // 4 latent channels (models.py, forward_with_cfg, facebookresearch/DiT@ed81ce2) and T-Stitch inherits it;

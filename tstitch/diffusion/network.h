@@ -18,18 +18,11 @@ class BoundCondition {
   virtual ~BoundCondition() = default;
 };
 
-// What cheaper forms of an evaluation keep between two evaluations of a row, see EvaluationContext.
-class RowCache {
- public:
-  virtual ~RowCache() = default;
-};
-
-// All that forms of an evaluation which cache or draw may know of the trajectory.
+// All that an evaluation which draws random numbers may know of the trajectory.
 struct EvaluationContext {
-  uint64_t seed = 0;                           // of the picture
-  int64_t image = 0;                           // its number in its run
-  int64_t evaluation = 0;                      // how many there were before, of this row
-  std::unique_ptr<RowCache>* cache = nullptr;  // of this row: empty at the first
+  uint64_t seed = 0;       // of the picture
+  int64_t image = 0;       // its number in its run
+  int64_t evaluation = 0;  // how many there were before, of this row
 };
 
 // One row of an evaluation; its picture is the row of that number of the evaluation's x.

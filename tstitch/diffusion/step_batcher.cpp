@@ -22,6 +22,13 @@ struct Cancelled {};  // what a cancelled job's question throws
 
 class BatchedJob;
 
+// Questions of one kind may share an evaluation.
+struct Kind {
+  const Network* network = nullptr;
+  Shape extent;  // of x, without its rows
+  bool operator==(const Kind&) const = default;
+};
+
 // What jobs and the loop share, under the mutex.
 struct Desk {
   std::mutex mutex;
@@ -49,6 +56,8 @@ class BatchedJob final : public StepBatcher::Job, public Evaluator {
       error = std::current_exception();
     }
     work_ = nullptr;  // and what it holds
+    answer_ = {};     // of an evaluation that a cancelled job did not wait for
+    evaluation_error_ = nullptr;
     const std::lock_guard lock(desk_->mutex);
     error_ = error;
     was_cancelled_ = cancelled;
@@ -89,17 +98,13 @@ class BatchedJob final : public StepBatcher::Job, public Evaluator {
     return was_cancelled_ ? StepBatcher::Outcome::cancelled : StepBatcher::Outcome::done;
   }
 
-  // ---- for the loop, while the question is taken up
-  bool may_share(const BatchedJob& other) const {
-    return network_ == other.network_ && x_->shape().with(0, 0) == other.x_->shape().with(0, 0);
-  }
+  // ---- for the loop, while the question waits or is taken up
+  Kind kind() const { return {network_, x_->shape().with(0, 0)}; }
   const Network& network() const { return *network_; }
   const Tensor& x() const { return *x_; }
   std::span<const Row> rows() const { return rows_; }
   void answer(Tensor y) { answer_ = std::move(y); }
-  void evaluate_alone() try { answer_ = network_->evaluate(*x_, rows_); } catch (...) {
-    evaluation_error_ = std::current_exception();
-  }
+  void fail_with(std::exception_ptr error) { evaluation_error_ = std::move(error); }
   // Under the desk's mutex.
   void go_on() {
     answered_ = true;
@@ -135,12 +140,19 @@ class BatchedJob final : public StepBatcher::Job, public Evaluator {
 
 class StepBatcher::Loop {
  public:
-  Loop(Backend& backend, int64_t most_rows)
-      : backend_(backend), most_rows_(most_rows), thread_([this] { run(); }) {}
+  Loop(Backend& backend, int64_t most_rows) : backend_(backend), most_rows_(most_rows) {
+    thread_ = started([this] { run(); });
+  }
 
   ~Loop() {
-    for (const Running& running : jobs_) running.job->cancel();
-    for (Running& running : jobs_) running.thread.join();
+    std::vector<Running> jobs;
+    {
+      const std::lock_guard lock(jobs_mutex_);
+      jobs.swap(jobs_);
+      closing_ = true;
+    }
+    for (const Running& running : jobs) running.job->cancel();
+    for (Running& running : jobs) running.thread.join();
     {
       const std::lock_guard lock(desk_->mutex);
       desk_->closed = true;
@@ -151,6 +163,7 @@ class StepBatcher::Loop {
 
   std::shared_ptr<Job> start(std::function<void(Evaluator&)> work) {
     const std::lock_guard lock(jobs_mutex_);
+    check_internal(!closing_, "a job is started on a batcher that ends");
     std::erase_if(jobs_, [](Running& running) {
       if (!running.job->has_ended()) return false;
       running.thread.join();
@@ -158,13 +171,13 @@ class StepBatcher::Loop {
     });
     auto job = std::make_shared<BatchedJob>(desk_, std::move(work));
     jobs_.reserve(jobs_.size() + 1);  // a thread that runs must find its place
-    try {
-      jobs_.push_back({job, std::thread([job] { job->run(); })});
-    } catch (const std::system_error& error) {
-      fail(ErrorKind::device, "[RES_THREADS] the system starts no thread beside ", jobs_.size(),
-           " jobs: ", error.code().message());
-    }
+    jobs_.push_back({job, started([job] { job->run(); })});
     return job;
+  }
+
+  size_t waiting() const {
+    const std::lock_guard lock(desk_->mutex);
+    return desk_->waiting.size();
   }
 
  private:
@@ -172,36 +185,53 @@ class StepBatcher::Loop {
     std::shared_ptr<BatchedJob> job;
     std::thread thread;
   };
+  using Group = std::span<BatchedJob* const>;
+
+  template <class F>
+  static std::thread started(F f) try {
+    return std::thread(std::move(f));
+  } catch (const std::system_error& error) {
+    fail(ErrorKind::device, "[RES_THREADS] the system starts no more threads: ", error.code().message());
+  }
 
   void run() {
-    Clock::duration patience{};
     std::unique_lock lock(desk_->mutex);
     while (true) {
       desk_->changed.wait(lock, [&] { return desk_->closed || !desk_->waiting.empty(); });
       if (desk_->closed) return;
-      // Those that were answered ask again within moments, and then share the next evaluation. One that takes
-      // longer (it ends, and makes a picture of its latent) is not waited for.
-      desk_->changed.wait_for(lock, patience, [&] { return desk_->due == 0; });
-      if (desk_->waiting.empty()) continue;
+      // Those that were answered ask again within moments, and then share the next evaluation of their kind.
+      // One that takes longer (it ends, and makes a picture of its latent) is not waited for.
+      if (desk_->waiting[0]->kind() == kind_)
+        desk_->changed.wait_for(lock, patience_, [&] { return desk_->due == 0 || is_full(); });
+      if (desk_->waiting.empty()) continue;  // cancelled
       ++desk_->round;
       desk_->due = 0;
       take_group();
       lock.unlock();
       const Clock::time_point begin = Clock::now();
-      evaluate_group();
-      patience = std::clamp<Clock::duration>((Clock::now() - begin) / 2, std::chrono::milliseconds(1),
-                                             std::chrono::milliseconds(50));
+      evaluate(group_);
+      patience_ = std::clamp<Clock::duration>((Clock::now() - begin) / 2, std::chrono::milliseconds(1),
+                                              std::chrono::milliseconds(50));
       lock.lock();
       for (BatchedJob* job : group_) job->go_on();
     }
   }
 
+  // Whether more questions of the kind would not be taken up with those that wait.
+  bool is_full() const {
+    int64_t rows = 0;
+    for (const BatchedJob* job : desk_->waiting)
+      if (job->kind() == kind_) rows += std::ssize(job->rows());
+    return rows >= most_rows_;
+  }
+
   void take_group() {
     std::vector<BatchedJob*>& waiting = desk_->waiting;
     group_.clear();
+    kind_ = waiting[0]->kind();
     int64_t rows = 0;
     for (BatchedJob* job : waiting) {
-      if (!group_.empty() && !job->may_share(*group_[0])) continue;
+      if (job->kind() != kind_) continue;
       rows += std::ssize(job->rows());
       if (!group_.empty() && rows > most_rows_) break;
       group_.push_back(job);
@@ -209,42 +239,61 @@ class StepBatcher::Loop {
     std::erase_if(waiting, [&](BatchedJob* job) { return std::ranges::find(group_, job) != group_.end(); });
   }
 
-  // One evaluation; where that fails, one for each, so that only those see the error whose rows cause it.
-  void evaluate_group() {
-    if (group_.size() > 1) try {
-        evaluate_together();
-        return;
-      } catch (...) {
-      }
-    for (BatchedJob* job : group_) job->evaluate_alone();
+  // All together; where that fails, in halves, so that only those see an error whose rows cause it.
+  void evaluate(Group group) {
+    try {
+      evaluate_together(group);
+    } catch (const Error& error) {
+      // What the device cannot hold today it need not be asked for again.
+      if (error.kind() == ErrorKind::device && group.size() > 1) most_rows_ = rows_of(group) / 2;
+      evaluate_halves(group, std::current_exception());
+    } catch (...) {
+      evaluate_halves(group, std::current_exception());
+    }
+    pictures_.clear();
   }
 
-  void evaluate_together() {
+  void evaluate_halves(Group group, const std::exception_ptr& error) {
+    if (group.size() == 1) return group[0]->fail_with(error);
+    evaluate(group.first(group.size() / 2));
+    evaluate(group.subspan(group.size() / 2));
+  }
+
+  void evaluate_together(Group group) {
+    const Network& network = group[0]->network();
+    if (group.size() == 1) return group[0]->answer(network.evaluate(group[0]->x(), group[0]->rows()));
     pictures_.clear(), rows_.clear();
-    for (const BatchedJob* job : group_) {
+    for (const BatchedJob* job : group) {
       pictures_.push_back(job->x());
       rows_.insert(rows_.end(), job->rows().begin(), job->rows().end());
     }
-    const Tensor x = stack(backend_, pictures_);
-    pictures_.clear();
-    const Tensor y = group_[0]->network().evaluate(x, rows_);
+    const Tensor y = network.evaluate(stack(backend_, pictures_), rows_);
     int64_t first = 0;
-    for (BatchedJob* job : group_) {
+    for (BatchedJob* job : group) {
       const int64_t count = std::ssize(job->rows());
       job->answer(y.slice(first, first + count));
       first += count;
     }
   }
 
+  static int64_t rows_of(Group group) {
+    int64_t rows = 0;
+    for (const BatchedJob* job : group) rows += std::ssize(job->rows());
+    return rows;
+  }
+
   Backend& backend_;
-  const int64_t most_rows_;
+  int64_t most_rows_;
   const std::shared_ptr<Desk> desk_ = std::make_shared<Desk>();
   std::mutex jobs_mutex_;
   std::vector<Running> jobs_;
-  // Of the evaluation in progress.
+  bool closing_ = false;
+  // Of the loop's thread: the evaluation in progress, or the last one.
+  Kind kind_;
   std::vector<BatchedJob*> group_;
   std::vector<Tensor> pictures_;
   std::vector<Row> rows_;
+  Clock::duration patience_{};
   std::thread thread_;
 };
 
@@ -256,5 +305,7 @@ StepBatcher::~StepBatcher() = default;
 std::shared_ptr<StepBatcher::Job> StepBatcher::start(std::function<void(Evaluator&)> work) {
   return loop_->start(std::move(work));
 }
+
+size_t StepBatcher::waiting() const { return loop_->waiting(); }
 
 }  // namespace tstitch

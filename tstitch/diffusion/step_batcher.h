@@ -31,15 +31,18 @@ class StepBatcher {
     virtual Outcome wait() const = 0;
   };
 
-  // most_rows: of an evaluation, unless one question alone has more.
+  // most_rows: of an evaluation, unless one question alone has more. Where the device cannot hold that,
+  // fewer.
   explicit StepBatcher(Backend& backend, int64_t most_rows = 64);
-  // Cancels what still runs, and waits for its end.
+  // Cancels what still runs, and waits for its end; not on the thread of a job.
   ~StepBatcher();
 
   // Runs `work` on a thread of its own, which asks its evaluator one question at a time. What the evaluator
   // throws it must let pass: that is how a cancelled job ends. Throws Error{device} when the system starts no
   // thread. The job goes on when nobody holds it.
   std::shared_ptr<Job> start(std::function<void(Evaluator&)> work);
+
+  size_t waiting() const;  // questions that were not taken up yet
 
  private:
   class Loop;

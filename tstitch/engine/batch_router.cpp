@@ -20,8 +20,9 @@ Tensor pick(Backend& backend, const Tensor& x, std::span<const int64_t> images) 
 }  // namespace
 
 BatchRouter::BatchRouter(Backend& backend, Evaluator& evaluator, std::span<const Model> models,
-                         const RunSpec& spec, IndexRange images, const EncodedInputs& inputs,
-                         ConditionBinder& binder, std::span<ModelTime> times, RunObserver& observer)
+                         const RunSpec& spec, const Solver& solver, IndexRange images,
+                         const EncodedInputs& inputs, ConditionBinder& binder, std::span<ModelTime> times,
+                         RunObserver& observer)
     : backend_(backend),
       evaluator_(evaluator),
       models_(models),
@@ -32,13 +33,13 @@ BatchRouter::BatchRouter(Backend& backend, Evaluator& evaluator, std::span<const
       rows_(models.size()),
       levels_(models.size()) {
   if (spec.switch_threshold) rule_.emplace(images.count, *spec.switch_threshold);
-  const auto solver = make_solver(backend, spec.options.sampler, spec.solver);
   for (size_t i = 0; i < models.size(); ++i) {
     const int stage = static_cast<int>(i);
     if (!spec.uses(stage)) continue;
-    rows_[i] = bind_rows(binder, *models[i].network, spec, stage, *inputs.conditions[i], images);
+    rows_[i] =
+        bind_rows(binder, *models[i].network, spec, is_guided(spec, stage), *inputs.conditions[i], images);
     // Where images switch one by one, the trajectory is the first model's.
-    levels_[i] = levels_asked(spec.trajectory, *solver, rule_ ? 0 : stage);
+    levels_[i] = levels_asked(spec.trajectory, solver, rule_ ? 0 : stage);
   }
 }
 

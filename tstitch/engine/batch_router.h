@@ -19,7 +19,7 @@ class BatchRouter final : public Router {
  public:
   // times: of each model, to which calls and their seconds are added. Everything must outlive this.
   BatchRouter(Backend& backend, Evaluator& evaluator, std::span<const Model> models, const RunSpec& spec,
-              IndexRange images, const EncodedInputs& inputs, ConditionBinder& binder,
+              const Solver& solver, IndexRange images, const EncodedInputs& inputs, ConditionBinder& binder,
               std::span<ModelTime> times, RunObserver& observer);
 
   // Throws Error{input} when images switch one by one between a model that predicts a variance and one that

@@ -14,7 +14,7 @@ std::shared_ptr<const BoundCondition> ConditionBinder::bind(const Network& netwo
   return entry->bound;
 }
 
-void ConditionBinder::next_batch() {
+void ConditionBinder::end_batch() {
   std::erase_if(entries_, [](const Entry& entry) { return !entry.asked; });
   for (Entry& entry : entries_) entry.asked = false;
 }

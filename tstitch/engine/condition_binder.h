@@ -8,15 +8,15 @@
 
 namespace tstitch {
 
-// Binds the conditions of a run's batches to its networks: once what several rows show, and what the batch
-// before has shown too.
+// Binds the conditions of a run's batches to its networks: once what several rows show, or the batch before
+// has shown.
 class ConditionBinder {
  public:
   ConditionBinder(int64_t height, int64_t width) : height_(height), width_(width) {}  // of the latents
 
   std::shared_ptr<const BoundCondition> bind(const Network& network, const Condition& condition);
-  // Forgets what was not asked for since this was called last.
-  void next_batch();
+  // A batch is bound: forgets what it did not ask for.
+  void end_batch();
 
  private:
   struct Entry {

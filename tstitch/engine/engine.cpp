@@ -29,6 +29,7 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
                               : spec.options.init_image.reshape({1, spec.channels, spec.height, spec.width});
   // A text encoder is gone before the models come: its memory serves them.
   inputs_.conditions = make_condition_makers(*backend_, infos_, spec);
+  backend_->memory().trim();
   for (size_t i = 0; i < models_.size(); ++i) {
     const auto uses = [&](const RunSpec& s) { return s.uses(static_cast<int>(i)); };
     if (std::ranges::any_of(specs, uses)) models_[i] = loaded(i);
@@ -94,8 +95,7 @@ Model Engine::loaded(size_t i) const {
 double Engine::timed(const RunSpec& spec, size_t i) {
   const Stage& stage = spec.stages[i];
   const auto seconds = [&](double cfg_scale) {
-    return time_evaluation(*backend_, models_[i], spec, static_cast<int>(i), cfg_scale, 1,
-                           *inputs_.conditions[i]);
+    return time_evaluation(*backend_, models_[i], spec, cfg_scale, 1, *inputs_.conditions[i]);
   };
   const int steps = spec.trajectory.steps_of(static_cast<int>(i)),
             guided = spec.guided_steps_of(static_cast<int>(i));

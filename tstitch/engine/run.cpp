@@ -4,7 +4,6 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
-#include <optional>
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
@@ -115,9 +114,9 @@ RunResult run(Backend& backend, Evaluator& evaluator, std::span<const Model> mod
 
   for (size_t batch = 0; batch < batches.size(); ++batch) {
     const auto [first, count] = batches[batch];
-    binder.next_batch();
-    BatchRouter router(backend, evaluator, models, spec, batches[batch], inputs, binder, result.models,
-                       observer);
+    BatchRouter router(backend, evaluator, models, spec, *solver, batches[batch], inputs, binder,
+                       result.models, observer);
+    binder.end_batch();
     BatchObserver steps(observer, router,
                         {.batch = static_cast<int64_t>(batch),
                          .batches = std::ssize(batches),
@@ -175,12 +174,12 @@ int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
       levels_asked(spec.trajectory, *make_solver(backend, spec.options.sampler, spec.solver), model));
 }
 
-double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int stage, double cfg_scale,
+double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
                        int repeats, const ConditionMaker& conditions) {
   const int64_t count = std::min(spec.options.batch_size, spec.images());
   ConditionBinder binder(spec.height, spec.width);
   DirectEvaluator evaluator;
-  const StageRows rows = bind_rows(binder, *model.network, spec, stage, conditions, {0, count});
+  const StageRows rows = bind_rows(binder, *model.network, spec, cfg_scale != 1, conditions, {0, count});
   const auto denoiser = make_denoiser(backend, evaluator, model, spec, cfg_scale, rows);
   const Tensor x = noise_of(backend, spec, {0, count})->initial();
   const NoiseLevel level = spec.trajectory[0].level;

@@ -57,8 +57,8 @@ class KeepLatents final : public BatchSink {
 };
 
 struct ModelTime {
-  int64_t evaluations = 0;  // calls of the network, each for a whole batch
-  double seconds = 0;       // wall time of the calls
+  int64_t evaluations = 0;  // calls of the network, each for all images of a batch that it serves then
+  double seconds = 0;       // wall time of the calls, guidance included, and of waiting for the evaluator
 };
 
 struct RunResult {
@@ -103,9 +103,9 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
 // How often `model` is evaluated for one batch of the spec.
 int64_t evaluations(Backend& backend, const RunSpec& spec, int model);
 
-// Seconds of one evaluation of a stage's model on a batch of the spec, with guidance of that scale (1: none):
+// Seconds of one evaluation of `model` on a batch of the spec, with guidance of that scale (1: none):
 // the median of `repeats`, after one that pays for fresh memory.
-double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, int stage, double cfg_scale,
+double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
                        int repeats, const ConditionMaker& conditions);
 
 }  // namespace tstitch

@@ -27,10 +27,13 @@ StageRows StageRows::of(std::span<const int64_t> images) const {
   return some;
 }
 
-StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, int stage,
+bool is_guided(const RunSpec& spec, int stage) {
+  return std::ranges::any_of(spec.trajectory,
+                             [&](const Step& step) { return cfg_scale_at(spec, stage, step) != 1; });
+}
+
+StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, bool guided,
                     const ConditionMaker& conditions, std::span<const int64_t> images) {
-  const bool guided = std::ranges::any_of(
-      spec.trajectory, [&](const Step& step) { return cfg_scale_at(spec, stage, step) != 1; });
   StageRows rows;
   for (const int64_t image : images) {
     const uint64_t seed = spec.seed_of(image);
@@ -44,11 +47,11 @@ StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSp
   return rows;
 }
 
-StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, int stage,
+StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, bool guided,
                     const ConditionMaker& conditions, IndexRange images) {
   std::vector<int64_t> indices(static_cast<size_t>(images.count));
   std::iota(indices.begin(), indices.end(), images.first);
-  return bind_rows(binder, network, spec, stage, conditions, indices);
+  return bind_rows(binder, network, spec, guided, conditions, indices);
 }
 
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, Evaluator& evaluator, const Model& model,

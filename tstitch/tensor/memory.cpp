@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 // Free blocks that are kept: this, and so many times what has been in use at most.
-constexpr int64_t kCachedBytes = int64_t{64} << 20, kCachedTimes = 3;
+constexpr int64_t kCachedBytes = int64_t{256} << 20, kCachedTimes = 2;
 
 size_t rounded(size_t bytes) {
   return std::max<size_t>(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
@@ -30,8 +30,8 @@ Block& CachingMemory::allocate(size_t bytes) {
     block = bin.free.back();
     bin.free.pop_back();
   } else {
-    // Batches of many sizes would else leave blocks for each of them. One size needs less: what it frees on the
-    // way is, by and large, what it uses.
+    // Batches of many sizes would else leave blocks for each of them. One size needs less: what it frees on
+    // the way is, by and large, what it uses.
     if (statistics_.bytes_reserved - statistics_.bytes_in_use >
         kCachedBytes + kCachedTimes * statistics_.peak_bytes_in_use)
       release_cached();

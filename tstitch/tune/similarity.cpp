@@ -100,11 +100,10 @@ class Predictions final : public ForwardingObserver {
  private:
   void bind(IndexRange images) {
     others_.clear();
-    binder_.next_batch();
     for (size_t i = 0; i < models_.size(); ++i) {
       const int stage = static_cast<int>(i);
-      const StageRows rows =
-          bind_rows(binder_, *models_[i].network, spec_, stage, *inputs_.conditions[i], images);
+      const StageRows rows = bind_rows(binder_, *models_[i].network, spec_, is_guided(spec_, stage),
+                                       *inputs_.conditions[i], images);
       others_.push_back(
           std::make_unique<StageDenoiser>(backend_, evaluator_, models_[i], spec_, stage, rows));
       std::vector<NoiseLevel> levels;
@@ -112,6 +111,7 @@ class Predictions final : public ForwardingObserver {
         if (step.denoiser != static_cast<int>(i)) levels.push_back(step.level);
       others_.back()->prepare(levels);
     }
+    binder_.end_batch();
   }
 
   Backend& backend_;

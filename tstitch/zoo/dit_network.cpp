@@ -47,7 +47,10 @@ Tensor DiTNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
 const Tensor& DiTNetwork::positions_of(int64_t height, int64_t width) const {
   const auto known = std::ranges::find_if(
       positions_, [&](const Positions& p) { return p.height == height && p.width == width; });
-  if (known != positions_.end()) return known->table;
+  if (known != positions_.end()) {
+    std::rotate(known, known + 1, positions_.end());
+    return positions_.back().table;
+  }
   if (positions_.size() == kMostExtents) positions_.erase(positions_.begin());
   return positions_.emplace_back(height, width, dit_.positions(height, width)).table;
 }

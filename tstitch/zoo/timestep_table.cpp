@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <set>
+#include <utility>
 
 #include "tstitch/ops/ops.h"
 
@@ -11,6 +13,12 @@ namespace {
 
 // Few different sizes, so that what is computed finds the memory of something before it.
 size_t rounded(size_t pairs) { return pairs <= 64 ? std::bit_ceil(pairs) : (pairs + 63) / 64 * 64; }
+
+size_t distinct(std::span<const Row> rows, std::span<const int64_t> numbers) {
+  std::set<std::pair<double, int64_t>> pairs;
+  for (size_t n = 0; n < rows.size(); ++n) pairs.emplace(rows[n].t, numbers[n]);
+  return pairs.size();
+}
 
 }  // namespace
 
@@ -22,8 +30,8 @@ std::span<const int64_t> TimestepTable::find(std::span<const Row> rows, std::spa
                                              Compute compute) {
   ++calls_;
   if (find_all(rows, numbers)) return found_;
-  if (rows.size() > slots_.size()) {
-    slots_.assign(std::bit_ceil(rows.size()), {});
+  if (const size_t pairs = distinct(rows, numbers); pairs > slots_.size()) {
+    slots_.assign(std::bit_ceil(pairs), {});
     tables_.clear();
     find_all(rows, numbers);
   }
@@ -50,15 +58,15 @@ bool TimestepTable::find_all(std::span<const Row> rows, std::span<const int64_t>
   return std::ranges::find(found_, -1) == found_.end();
 }
 
-// What is missing, and of what lies ahead of it as much as every row of such an evaluation can have; but no
-// more than a quarter of the slots, for evaluations of another extent may take turns with this one.
+// What is missing, and of what lies ahead as much as all pairs of such an evaluation can have in a quarter of
+// the slots: evaluations of other extents may take turns with this one.
 void TimestepTable::choose_pairs(std::span<const Row> rows, std::span<const int64_t> numbers) {
   pairs_.clear();
   for (size_t n = 0; n < rows.size(); ++n)
     if (found_[n] < 0) add_pair(rows[n].t, n, numbers);
   const size_t missing = pairs_.size();
   const auto there = static_cast<size_t>(std::ranges::count(slots_, calls_, &Slot::used));
-  const size_t share = slots_.size() / std::max<size_t>(4, there + missing);
+  const size_t share = slots_.size() / (4 * (there + missing));
   for (size_t i = 0; i < missing; ++i) {
     const auto [t, row] = pairs_[i];
     const size_t most = pairs_.size() + share;
@@ -87,9 +95,14 @@ void TimestepTable::fill(std::span<const int64_t> numbers, Compute compute) {
             oldest_.begin() + static_cast<std::ptrdiff_t>(padded), oldest_[count - 1]);
   const std::span<const int64_t> places(oldest_.data(), padded);
   const std::vector<Tensor> parts = compute(pairs_);
-  if (tables_.empty())
+  if (tables_.empty()) {
+    std::vector<Tensor> tables;
     for (const Tensor& part : parts)
-      tables_.emplace_back(Shape({std::ssize(slots_), part.columns()}), DType::f32, backend_.memory());
+      tables.emplace_back(Shape({std::ssize(slots_), part.columns()}), DType::f32, backend_.memory());
+    tables_ = std::move(tables);
+  }
+  // Of no use until they are whole.
+  for (const int64_t place : places) slots_[static_cast<size_t>(place)].used = 0;
   for (size_t i = 0; i < parts.size(); ++i) scatter(backend_, tables_[i], places, parts[i]);
   for (size_t i = 0; i < count; ++i)
     slots_[static_cast<size_t>(places[i])] = {pairs_[i].t, numbers[pairs_[i].row], calls_};

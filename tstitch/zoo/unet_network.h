@@ -26,7 +26,7 @@ class UNetNetwork final : public Network {
 
   std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t height,
                                              int64_t width) const override;
-  // Contexts may differ in length, but those of one token share no evaluation with others.
+  // Contexts may differ in length; one token is what all contexts of a network have, or none.
   Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override;
 
  private:
@@ -34,7 +34,7 @@ class UNetNetwork final : public Network {
 
   UNet unet_;
   mutable std::atomic<int64_t> bound_ = 0;  // how many conditions were
-  mutable std::mutex turn_;  // of all that follows
+  mutable std::mutex turn_;                 // of all that follows
   mutable TimestepTable times_;
   mutable std::vector<int64_t> numbers_;
   mutable std::vector<const Tensor*> contexts_;  // block by block those of the rows

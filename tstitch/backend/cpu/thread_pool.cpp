@@ -12,6 +12,8 @@ namespace {
 // thread.
 constexpr int kSpins = 500;
 
+thread_local bool in_item = false;
+
 inline void pause() { __builtin_ia32_pause(); }
 
 // Returns when `value` is no longer `old`, after watching it for a while and then sleeping.
@@ -41,11 +43,13 @@ void ThreadPool::grow(int workers) {
 }
 
 void ThreadPool::run(int threads, int64_t items, Function function, const void* context) {
-  const std::unique_lock turn(callers_, std::try_to_lock);
-  if (threads <= 1 || items <= 1 || !turn) {
+  if (threads <= 1 || items <= 1 || in_item) {
     for (int64_t i = 0; i < items; ++i) function(context, i, 0);
     return;
   }
+  // One after the other, each with all threads: a caller with little to do must not leave another, for a long
+  // loop, with one.
+  const std::lock_guard turn(callers_);
   check_internal(items < UINT32_MAX, items, " items in one loop");
   grow(threads - 1);
 
@@ -75,7 +79,9 @@ bool ThreadPool::run_one(int thread) {
     const auto item = static_cast<uint32_t>(ticket);
     if (item >= items || thread >= threads_.load()) return false;
     if (!ticket_.compare_exchange_weak(ticket, ticket + 1)) continue;
+    in_item = true;
     function(context, item, thread);
+    in_item = false;
     if (done_.fetch_add(1) + 1 == items) done_.notify_one();
     return true;
   }

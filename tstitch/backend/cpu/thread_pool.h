@@ -26,7 +26,7 @@ class ThreadPool {
 
   // function(context, item, thread) for 0 <= item < items on up to `threads` threads, the caller being thread
   // 0. Items are taken one after the other by whoever is free. Returns when all are done. The function may
-  // not throw. Two calls at once do not disturb each other: the second one works alone.
+  // not throw. Two calls at once take turns; one from within an item works alone.
   void run(int threads, int64_t items, Function function, const void* context);
 
  private:
