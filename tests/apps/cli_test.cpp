@@ -134,7 +134,7 @@ TEST_F(Cli, SamplersGoByTheNamesOfTheWebUIs) {
   const auto report = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(report["sampler"], "dpm++2m");
   EXPECT_EQ(report["scheduler"], "karras");
-  EXPECT_NE(read(path("a.png")).find("Sampler: dpm++2m"), std::string::npos);
+  EXPECT_NE(read(path("a.png")).find("Sampler: DPM++2M, Schedule type: karras"), std::string::npos);
   const Outcome same = run(quick({"--json", "--sampler", "dpmpp_2m", "--scheduler", "karras"}));
   EXPECT_EQ(nlohmann::json::parse(same.out)["latents_hash"], report["latents_hash"]);
 }
