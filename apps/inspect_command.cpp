@@ -41,6 +41,7 @@ nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
   std::vector<std::string> classes;
   for (int64_t i = 0; names.known() && i < info.condition.num_classes; ++i) classes.push_back(names.usual(i));
   nlohmann::ordered_json json = {{"path", info.path},
+                                 {"weights", info.files.weights},
                                  {"name", info.name},
                                  {"architecture", info.architecture->name()},
                                  {"parameters", info.architecture->parameters()},
@@ -79,6 +80,8 @@ void print_classes(const ModelInfo& info) {
 void print(const ModelInfo& info, Size size) {
   std::printf("%s\n", info.path.c_str());
   std::printf("  name            %s\n", info.name.c_str());
+  // Which of a folder's files: there may be several, in other precisions.
+  if (info.files.weights != info.path) std::printf("  weights         %s\n", info.files.weights.c_str());
   std::printf("  architecture    %s:", info.architecture->name().c_str());
   const nlohmann::ordered_json details = info.architecture->details();
   const char* separator = " ";

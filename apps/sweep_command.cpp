@@ -8,6 +8,7 @@
 #include "apps/printing.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/base/numbers.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/io/json.h"
 #include "tstitch/tune/sweep.h"
@@ -153,8 +154,16 @@ Command add_sweep_command(CLI::App& program) {
                   {"fractions", "switch_step", "switch", "switch_threshold", "num_fid_samples"});
   command->get_option("--ratio")->description("The share of the first model in --orders. Default: 0.4");
   command
-      ->add_option("--ratios", a->sweep.ratios,
-                   "Shares given to the first of two models. Default: 0,0.1,...,1")
+      ->add_option(
+          "--ratios",
+          [a](const CLI::results_t& texts) {
+            a->sweep.ratios.clear();
+            for (const std::string& text : texts) a->sweep.ratios.push_back(read_share("--ratios", text));
+            return true;
+          },
+          "Shares given to the first of two models, 0 ... 1 or in percent. Default: 0,0.1,...,1")
+      ->type_name("")
+      ->expected(1, CLI::detail::expected_max_vector_size)
       ->delimiter(',')
       ->group(trajectory);
   command

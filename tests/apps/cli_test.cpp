@@ -2,7 +2,9 @@
 // 130 interrupted), and that nothing is left behind when it refuses.
 #include "tests/apps/cli.h"
 
+#include <pty.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -123,6 +125,61 @@ TEST_F(Cli, DryRunSamplesNothing) {
   EXPECT_NE(outcome.out.find("fashion-s: steps 1-20, fashion-l: 21-50"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.out.find("estimated time"), std::string::npos);
   EXPECT_TRUE(files().empty());
+}
+
+// The names that people use are read; what is written is ours.
+TEST_F(Cli, SamplersGoByTheNamesOfTheWebUIs) {
+  const Outcome outcome = run(quick({"--json", "--sampler", "DPM++ 2M Karras", "-o", "a.png"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(report["sampler"], "dpm++2m");
+  EXPECT_EQ(report["scheduler"], "karras");
+  EXPECT_NE(read(path("a.png")).find("Sampler: DPM++2M, Schedule type: karras"), std::string::npos);
+  const Outcome same = run(quick({"--json", "--sampler", "dpmpp_2m", "--scheduler", "karras"}));
+  EXPECT_EQ(nlohmann::json::parse(same.out)["latents_hash"], report["latents_hash"]);
+}
+
+// The drawn seed is said wherever it is needed to make the picture again.
+TEST_F(Cli, ADrawnSeedIsSaid) {
+  const Outcome outcome = run(quick({"--seed", "-1", "-o", "a.png"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const size_t at = outcome.out.find("seed ") + 5;
+  const std::string seed = outcome.out.substr(at, outcome.out.find_first_not_of("0123456789", at) - at);
+  EXPECT_NE(seed, "0");
+  EXPECT_NE(read(path("a.png")).find("Seed: " + seed), std::string::npos);
+  EXPECT_EQ(run(quick({"--seed", seed, "-o", "b.png"})).code, 0);
+  EXPECT_EQ(read_png(path("a.png").string()).pixels, read_png(path("b.png").string()).pixels);
+}
+
+// A line that is longer than the terminal is wide would wrap, and every step leave one.
+TEST_F(Cli, ProgressFitsTheTerminal) {
+  int terminal = -1;
+  winsize size{.ws_row = 24, .ws_col = 40, .ws_xpixel = 0, .ws_ypixel = 0};
+  const pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
+  if (child == 0) {
+    execl(TSTITCH_PROGRAM, TSTITCH_PROGRAM, "sample", "--class", "5", "-o", path("a.png").c_str(), nullptr);
+    _exit(99);
+  }
+  ASSERT_GT(child, 0);
+  std::string shown;
+  char buffer[4096];
+  for (ssize_t n; (n = ::read(terminal, buffer, sizeof buffer)) > 0;)
+    shown.append(buffer, static_cast<size_t>(n));
+  int status = 0;
+  waitpid(child, &status, 0);
+  close(terminal);
+  EXPECT_EQ(status, 0) << shown;
+  int lines = 0;
+  bool says_left = false;
+  const std::string begin = "\r\033[K|";
+  for (size_t at = shown.find(begin); at != shown.npos; at = shown.find(begin, at + 1), ++lines) {
+    const size_t first = at + begin.size() - 1;
+    const std::string line = shown.substr(first, shown.find_first_of("\r\n", first) - first);
+    EXPECT_LT(line.size(), 40u) << line;
+    says_left |= line.find(" left") != line.npos;
+  }
+  EXPECT_EQ(lines, 50);
+  EXPECT_TRUE(says_left) << shown;
 }
 
 TEST_F(Cli, GivenLatentsAndNoiseReplaceTheSeed) {
@@ -625,7 +682,12 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"--switch-threshold", "--switch auto"}, {"sample", "--switch-threshold", "0.1"});
   expect_refused(2, {"--dry-run", "--switch auto"}, {"sample", "--switch", "auto", "--dry-run"});
   expect_refused(2, {"--switch-rule", "foo", "dit, ldm"}, {"sample", "--switch-rule", "foo"});
-  expect_refused(2, {"plms", "ddim, ddpm"}, {"sample", "--solver", "plms"});
+  expect_refused(2, {"euler b", "ddim, ddpm"}, {"sample", "--solver", "euler b"});
+  expect_refused(2, {"means --scheduler karras"},
+                 {"sample", "--sampler", "dpm++ 2m karras", "--scheduler", "discrete"});
+  expect_refused(2, {"--width is 30, expected a multiple of 4", "the nearest are 28 and 32"},
+                 {"sample", "-W", "30"});
+  expect_refused(2, {"--ratios is 140%"}, {"sweep", "--ratios", "40%,140%"});
   expect_refused(2, {"flow_euler", "rectified flows"}, {"sample", "--sampler", "flow_euler"});
   expect_refused(2, {"--scheduler", "beta", "discrete, karras"}, {"sample", "--scheduler", "beta"});
   expect_refused(2, {"--spacing", "even", "respaced, leading"}, {"sample", "--spacing", "even"});

@@ -38,7 +38,7 @@ TEST(Fields, WhatIsPrintedIsReadAgain) {
   const std::vector<Said> runs = {
       {},
       {{"ratio", {"40%"}}, {"sampler", {"euler_a"}}, {"steps", {"7"}}, {"scheduler", {"karras"}}},
-      {{"fractions", {"0.25,0.75"}}, {"class", {"otter, 7"}}, {"batch_count", {"3"}}, {"cfg_scale", {"1"}}},
+      {{"fractions", {"25%,0.75"}}, {"class", {"otter, 7"}}, {"batch_count", {"3"}}, {"cfg_scale", {"1"}}},
       {{"switch_step", {"5"}}, {"spacing", {"trailing"}}, {"seed", {"18446744073709551615"}}},
       {{"switch", {"auto"}}, {"switch_threshold", {"0.25"}}, {"class", {"random"}}, {"rng", {"torch"}}},
       {{"assignment", {"0*3 1*2"}}, {"steps", {"5"}}, {"image_size", {"128"}}, {"eta", {"0.3"}}},
@@ -67,7 +67,8 @@ TEST(Fields, NumbersAndNamesAreCheckedByTheirOption) {
                                          {"switch", "now", "expected share or auto"},
                                          {"seed", "-2", "or -1 for one that is drawn"},
                                          {"class", "unicorn", "unicorn"},
-                                         {"fractions", "0.5,x", "--fractions is \"x\""}})
+                                         {"fractions", "0.5,x", "--fractions is \"x\""},
+                                         {"sampler", "euler b", "--sampler \"euler b\" is not known"}})
     expect_refused(std::string(part) == "invalid" ? "x" : part, [&] { spec_of({{name, {text}}}); });
 }
 
@@ -76,6 +77,25 @@ TEST(Fields, ADrawnSeedIsAnotherEachTimeAndFitsJson) {
                  other = spec_of({{"seed", {"-1"}}}).options.seed;
   EXPECT_NE(one, other);
   EXPECT_LT(one, uint64_t{1} << 53);
+}
+
+TEST(Fields, ASamplersNameMaySayTheScheduler) {
+  const SampleOptions options = spec_of({{"sampler", {"DPM++ 2M Karras"}}}).options;
+  EXPECT_EQ(options.sampler, "dpm++2m");
+  EXPECT_EQ(options.spacing.sigmas, SigmaSpacing::karras);
+  EXPECT_EQ(to_json(options)["sampler"], "dpm++2m");
+  EXPECT_EQ(to_json(options)["scheduler"], "karras");
+  EXPECT_NO_THROW(check_exclusive({{"sampler", {"dpm++ 2m karras"}}, {"scheduler", {"karras"}}}));
+  for (const char* other : {"discrete", "exponential"})
+    expect_refused("--sampler \"dpm++ 2m karras\" means --scheduler karras, and another is named", [&] {
+      check_exclusive({{"sampler", {"dpm++ 2m karras"}}, {"scheduler", {other}}});
+    });
+  // What a picture says of its scheduler is not another.
+  const Said like = {{"sampler", {"euler"}}, {"scheduler", {"exponential"}}};
+  EXPECT_EQ(spec_of(merged(like, {{"sampler", {"dpm++ 2m karras"}}})).options.spacing.sigmas,
+            SigmaSpacing::karras);
+  EXPECT_EQ(spec_of(merged(like, {{"sampler", {"euler a"}}})).options.spacing.sigmas,
+            SigmaSpacing::exponential);
 }
 
 TEST(Fields, WhatAnswersTheSameQuestionExcludesAndReplaces) {

@@ -218,6 +218,43 @@ TEST_F(StableDiffusion, WeightsKeepTheMeanOfTheEncoding) {
   EXPECT_THROW(encoded("a \xff"), Error);
 }
 
+// A U-Net that comes alone, as the large model behind a full folder.
+TEST_F(StableDiffusion, ANetworkAloneTakesWhatItsPartnerBrings) {
+  const fs::path full = folder() / "full", alone = folder() / "alone";
+  fs::copy(folder() / "large", full, fs::copy_options::recursive);
+  fs::create_directory(full / "vae");
+  component(alone, "large", "large.safetensors");
+  const std::string file = (alone / "large.safetensors").string();
+  const auto models = read_model_infos({full.string(), file});
+  EXPECT_EQ(model_with_text_encoder(models).path, full);
+  EXPECT_EQ(models[1].files.vae, full / "vae");
+  const auto backend = make_backend({.threads = 2});
+  const SampleOptions asked = options("ddim", 0.4);
+  const Tensor latents = latents_of(*backend, models, asked),
+               expected = latents_of(*backend, {models[0], models[0]}, asked);
+  EXPECT_LE(relative_error(latents, expected), 0.5);  // the scheduler's settings were those of the folder
+  EXPECT_TRUE(read_model_info(file).files.vae.empty());
+}
+
+TEST_F(StableDiffusion, PromptsArePaddedAsTheTokenizerSays) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 1});
+  const auto encoded = [&] {
+    return TextEncoder(*backend, model_with_text_encoder(infos()), 0).encode({"a red bicycle"}).at(0);
+  };
+  const auto error_of = [&](const std::string& padding) {
+    const Tensor usual = encoded();
+    const fs::path tokenizer = folder() / "large" / "tokenizer";
+    write(tokenizer / "tokenizer_config.json", R"({"pad_token": ")" + padding + R"("})");
+    const Tensor found = encoded();
+    fs::remove_all(tokenizer);
+    return relative_error(found, usual);
+  };
+  EXPECT_EQ(error_of("<|endoftext|>"), 0);
+  EXPECT_GT(error_of("!"), 1e-3);
+  EXPECT_THROW(error_of("[PAD]"), Error);
+  fs::remove_all(folder() / "large" / "tokenizer");
+}
+
 TEST_F(StableDiffusion, WhatDoesNotFitIsRefused) {
   const auto refused = [&](ErrorKind kind, const std::string& part, const std::vector<ModelInfo>& models,
                            const SampleOptions& options) {
@@ -232,6 +269,10 @@ TEST_F(StableDiffusion, WhatDoesNotFitIsRefused) {
   auto models = infos();
   refused(ErrorKind::usage, "--prompt", models, {});
   refused(ErrorKind::usage, "--prompt instead of --class", models, {.classes = {1}, .prompts = {kPrompt}});
+  refused(ErrorKind::usage, "\"[cat:dog:0.5]\"", models, {.prompts = {"a [cat:dog:0.5]"}});
+  refused(ErrorKind::usage, "\"AND\"", models, {.prompts = {"a cat"}, .negative_prompt = "a dog AND a hen"});
+  EXPECT_NO_THROW(make_run_spec(
+      models, {.prompts = {"a [cat|dog]"}, .prompt_style = PromptStyle::plain, .clip_skip = 1}));
   models[1].condition.width = 1024;
   models[0].condition.width = 768;
   refused(ErrorKind::input, "Stable Diffusion 2 (1024) with BK-SDM-v2", models, {.prompts = {kPrompt}});

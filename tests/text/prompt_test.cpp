@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tests/text/text_support.h"
+#include "tstitch/text/unsupported_grammar.h"
 
 namespace tstitch {
 namespace {
@@ -154,11 +155,25 @@ TEST(TokenizePrompt, InvalidUtf8SaysWhereInThePrompt) {
 }
 
 TEST(TokenizePrompt, AMegabyteOfAnything) {
-  for (const char* unit : {"(", "(a", "[a", ")", "(a)", "([", ":", "(:1", "(a:1.1", ": ", "\\", "\\(",
+  for (const char* unit : {"(", "(a", "[a", ")", "(a)", "([", ":", "(:1", "(a:1.1", "[a|", ": ", "\\", "\\(",
                            "BREAK ", "xBREAK", "(BREAK", "1"}) {
     const std::string prompt = repeated(unit, 1'000'000);
     EXPECT_LT(seconds_of([&] { tokenize_prompt(clip(), prompt, PromptStyle::webui, 0); }), 20) << unit;
   }
+}
+
+TEST(Prompt, WhatTheWebUIReadsAnotherWayIsRefused) {
+  for (const std::string unsupported : {"[cat:dog:0.5]", "[cat:10]", "[cat::.5]", "[cat: dog : 12 ]",
+                                        "[(cat:1.2):0.3]", "[cat|dog]", "[|]", "[[cat]|dog]", "AND"}) {
+    const std::string prompt = concat("(a: ", unsupported, " b) [c]");
+    expect_error([&] { check_prompt(prompt, PromptStyle::webui); }, ErrorKind::usage,
+                 concat("\"", unsupported, "\""));
+    EXPECT_NO_THROW(check_prompt(prompt, PromptStyle::plain));
+  }
+  for (const char* fine : {"[blurry, dark]", "[a:b]", "[ratio 16:9 tall]", "[(cat:1.2)]", "[(a|b)]", "a|b",
+                           "\\[a|b\\]", "[a\\|b]", "a:b:0.5", "(a:b:0.5)", "[a:0.5", "a:0.5]", "[a:inf]",
+                           "[a:]", "cats and dogs", "BRAND", "AND_", "[a(:0.5]"})
+    EXPECT_NO_THROW(check_prompt(fine, PromptStyle::webui)) << fine;
 }
 
 TEST(Prompt, PlainBracketsStand) {

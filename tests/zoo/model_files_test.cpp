@@ -6,14 +6,17 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "tests/io/io_support.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/run.h"
 #include "tstitch/engine/run_spec.h"
 #include "tstitch/io/safetensors.h"
 #include "tstitch/io/sharded_checkpoint.h"
+#include "tstitch/nn/random_weights.h"
 #include "tstitch/ops/ops.h"
 #include "tstitch/zoo/families/dit.h"
 #include "tstitch/zoo/latents.h"
@@ -27,7 +30,7 @@ namespace fs = std::filesystem;
 const fs::path kGolden = fs::path(TSTITCH_SOURCE_DIR) / "tests/golden/dit_pipeline";
 
 // A copy of the folder that diffusers saved, to be broken.
-class ModelFilesTest : public testing::Test {
+class ModelFilesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_ = fs::temp_directory_path() / ("tstitch_model_files_" + std::to_string(getpid()));
@@ -114,6 +117,42 @@ TEST_F(ModelFilesTest, BrokenFoldersAreRefused) {
   expect_refused(
       "[DF_LAYOUT] no model_index.json and no weights in this folder; looked for "
       "diffusion_pytorch_model.safetensors");
+}
+
+// diffusers' variants, where there is nothing else; names of indices come in two spellings.
+TEST_F(ModelFilesTest, VariantsAreTakenForWantOfOthers) {
+  const fs::path folder = folder_ / "transformer";
+  const std::string plain = "diffusion_pytorch_model.safetensors.index.json";
+  EXPECT_EQ(find_weights(folder.string()), folder / plain);
+  for (const char* variant : {"diffusion_pytorch_model.safetensors.index.non_ema.json",
+                              "diffusion_pytorch_model.safetensors.bf16.index.json",
+                              "diffusion_pytorch_model.safetensors.index.fp16.json"}) {
+    fs::copy(folder / plain, folder / variant);
+    EXPECT_EQ(find_weights(folder.string()), folder / plain);
+    EXPECT_TRUE(is_shard_index(variant));
+  }
+  fs::remove(folder / plain);
+  const ModelInfo info = read_model_info(folder_.string());
+  EXPECT_EQ(info.files.weights, folder / "diffusion_pytorch_model.safetensors.index.fp16.json");
+  EXPECT_NO_THROW(load_model(info, *make_backend({.dtype = "f32"})));
+
+  const fs::path single = folder_ / "single";
+  fs::create_directory(single);
+  for (const char* name : {"model.non_ema.safetensors", "model.fp16.safetensors", "pytorch_model.bin"}) {
+    std::ofstream(single / name) << "x";
+    EXPECT_EQ(find_weights(single.string()), single / name);
+  }
+  EXPECT_FALSE(is_shard_index("index.json.safetensors") || is_shard_index("config.json"));
+}
+
+// What networks say of tensors, they say of a file.
+TEST_F(ModelFilesTest, MessagesNameTheFile) {
+  const std::string path = (folder_ / "other.safetensors").string();
+  write_safetensors(path, {{"x", random_uniform("x", {3}, 1, 7)}}, {});
+  testing::expect_error(ErrorKind::input, path, [&] { read_model_info(path); });
+  const ModelInfo info = read_model_info(folder_.string());
+  testing::expect_error(ErrorKind::input, path + ": not an autoencoder",
+                        [&] { load_decoder(*make_backend({.dtype = "f32"}), path, info); });
 }
 
 TEST_F(ModelFilesTest, AFolderThatCannotBeSearchedIsSaidSo) {
@@ -267,6 +306,15 @@ TEST_F(ModelFilesTest, BrokenAutoencodersAreRefused) {
   write(config, good);
   replace(config, "\"scaling_factor\": 0.18215", "\"scaling_factor\": 0");
   refused("\"scaling_factor\" is 0");
+  for (const auto& [key, part] :
+       {std::pair{R"("act_fn": "relu")", "\"act_fn\" is \"relu\", expected \"silu\""},
+        {R"("latents_mean": [0.1])", "\"latents_mean\" is [0.1], expected null"}}) {
+    const auto object = nlohmann::json::parse(good);
+    auto changed = object;
+    changed.update(nlohmann::json::parse(concat("{", key, "}")));
+    write(config, changed.dump());
+    refused(part);
+  }
   fs::remove_all(folder_ / "vae");
   fs::create_directory(folder_ / "vae");
   refused("DF_LAYOUT");

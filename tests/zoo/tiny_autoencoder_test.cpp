@@ -6,11 +6,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <tuple>
 
+#include "tests/support/expect_error.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/safetensors.h"
 #include "tstitch/models/load_autoencoder.h"
 #include "tstitch/ops/ops.h"
+#include "tstitch/zoo/autoencoder_config.h"
 #include "tstitch/zoo/file_weights.h"
 
 namespace tstitch {
@@ -66,6 +70,28 @@ TEST(TinyAutoencoder, ThePublishedOneGivesAPictureBack) {
     const Tensor back = backend->download(to_channels_first(*backend, autoencoder->decode(latents.mean)));
     EXPECT_GE(psnr(back, picture), 27) << dtype;
   }
+}
+
+TEST(TinyAutoencoder, SettingsItDoesNotHaveAreRefusedByName) {
+  const nlohmann::json published = {{"_class_name", "AutoencoderTiny"},
+                                    {"act_fn", "relu"},
+                                    {"scaling_factor", 1.0},
+                                    {"num_decoder_blocks", {3, 3, 3, 1}},
+                                    {"latent_magnitude", 3}};
+  EXPECT_NO_THROW(check_tiny_autoencoder(published, "config.json"));
+  for (const auto& [key, value, part] :
+       {std::tuple<const char*, nlohmann::json, const char*>{"act_fn", "silu",
+                                                             "\"act_fn\" is \"silu\", expected \"relu\""},
+        {"scaling_factor", 0.5, "\"scaling_factor\" is 0.5, expected 1"},
+        {"num_decoder_blocks", {2, 2, 2, 1}, "\"num_decoder_blocks\" is [2,2,2,1]"}}) {
+    nlohmann::json config = published;
+    config[key] = value;
+    testing::expect_error(ErrorKind::input, concat("config.json: ", part),
+                          [&] { check_tiny_autoencoder(config, "config.json"); });
+  }
+  // Files of its own lie beside anything.
+  EXPECT_NO_THROW(
+      check_tiny_autoencoder({{"_class_name", "UNet2DConditionModel"}, {"act_fn", "silu"}}, "config.json"));
 }
 
 }  // namespace

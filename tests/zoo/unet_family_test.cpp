@@ -96,6 +96,22 @@ TEST_F(CheckpointOfEverything, OfTextsIsSampledAsStableDiffusion) {
   EXPECT_EQ(info.defaults.switch_rule, SwitchRule::step);
 }
 
+// diffusers' names behind the names of its folders.
+TEST_F(CheckpointOfEverything, ComponentsMayBePrefixes) {
+  const std::string golden = golden_path("unet/bk_tiny");
+  const UNetConfig config = read_diffusers_unet_config(parse_json_file(golden + ".json"), "bk_tiny");
+  const Recorder recorder("bk_tiny");
+  const UNet unet(config, Weights(*backend_, recorder));
+  Tensors tensors;
+  for (const auto& [name, tensor] : recorder.tensors) tensors["unet." + name] = tensor;
+  tensors["text_encoder.text_model.embeddings.token_embedding.weight"] = Tensor({1, 1}, DType::f32);
+  const std::string path = write("prefixed", tensors);
+  const ModelInfo info = read_model_info(path);
+  EXPECT_EQ(info.condition.width, 768);
+  EXPECT_EQ(info.files.text_encoder, path);
+  EXPECT_NO_THROW(load_model(info, *backend_));
+}
+
 TEST_F(CheckpointOfEverything, WhatStableDiffusion2PredictsCanBeSaid) {
   const std::string path = write("sd2", network("sd2"));
   const ModelInfo large = read_model_info(path);
@@ -244,6 +260,9 @@ TEST_F(CheckpointOfEverything, WhatIsBrokenIsRefusedByName) {
   const Tensor& first = good.at(prefix + "input_blocks.0.0.weight");
   bad[prefix + "input_blocks.0.0.weight"] = Tensor({first.extent(0), 9, 3, 3}, DType::f32);
   refused("cannot be stitched", bad);  // inpainting
+  bad = good;
+  bad[prefix + "time_embed.cond_proj.weight"] = Tensor({8, 256}, DType::f32);
+  refused("told the guidance scale", bad);
   bad = good;
   bad["cond_stage_model.embedding.weight"] = Tensor({10, 5}, DType::f32);
   refused("expected (classes, 768)", bad);

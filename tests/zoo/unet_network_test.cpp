@@ -356,6 +356,7 @@ TEST(DiffusersUNet, RefusesWhatItDoesNotKnow) {
       {"projection_class_embeddings_input_dim", nullptr, "\"projection_class_embeddings_input_dim\""},
       {"class_embed_type", "timestep", "\"class_embed_type\" is \"timestep\""},
       {"resnet_time_scale_shift", "scale_shift", "\"resnet_time_scale_shift\""},
+      {"time_cond_proj_dim", 256, "\"time_cond_proj_dim\" is 256, expected null"},
       {"freq_shift", 1, "\"freq_shift\" is 1, expected 0"},
       {"_class_name", "UNet2DModel", "\"_class_name\""},
       {"cross_attention_dim", {2048, 768, 2048}, "\"cross_attention_dim\""},

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "tstitch/base/error.h"
+#include "tstitch/condition/padding_token.h"
 #include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
 #include "tstitch/models/clip_text_keys.h"
@@ -13,6 +14,7 @@
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/config_reader.h"
 #include "tstitch/zoo/file_weights.h"
+#include "tstitch/zoo/naming_file.h"
 
 namespace tstitch {
 namespace {
@@ -78,19 +80,23 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_
   const bool own = path == model.files.weights;
   const ModelFiles files = own ? model.files : find_model_files(path);
   const TensorFile file = open_weights(files, WeightChoice::automatic);
-  const FileWeights stored(file);
-  const ClipTextKeys keys(stored);
-  const bool described = !own && !files.config.empty();
-  const ClipTextConfig config =
-      described ? read_clip_text_config(files.config) : infer_clip_text_config(keys);
-  check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
-        config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);
-  check(config.width == model.condition.width, ErrorKind::input, file.path(), ": a text encoder that gives ",
-        config.width, " numbers a token, but ", model.name, " reads ", model.condition.width);
-  // Stable Diffusion 2 reads the layer before the last; transformers' folders have no last one.
-  const int64_t trained = config.width == kOpenClipWidth && !described ? 2 : 1;
-  clip_ = std::make_unique<ClipText>(config, Weights(backend, keys), (clip_skip ? clip_skip : trained) - 1);
-  padding_ = config.width == kOpenClipWidth ? 0 : ClipTokenizer::kEnd;
+  naming_file(file.path(), [&] {
+    const FileWeights stored(file);
+    const ClipTextKeys keys(stored);
+    const bool described = !own && !files.config.empty();
+    const ClipTextConfig config =
+        described ? read_clip_text_config(files.config) : infer_clip_text_config(keys);
+    check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
+          config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);
+    check(config.width == model.condition.width, ErrorKind::input, file.path(),
+          ": a text encoder that gives ", config.width, " numbers a token, but ", model.name, " reads ",
+          model.condition.width);
+    // Stable Diffusion 2 reads the layer before the last; transformers' folders have no last one.
+    const int64_t trained = config.width == kOpenClipWidth && !described ? 2 : 1;
+    clip_ = std::make_unique<ClipText>(config, Weights(backend, keys), (clip_skip ? clip_skip : trained) - 1);
+    padding_ = config.width == kOpenClipWidth ? 0 : ClipTokenizer::kEnd;
+  });
+  if (!own) padding_ = find_padding(path).value_or(padding_);
 }
 
 // A few at a time: those of thousands of prompts at once would want gigabytes.

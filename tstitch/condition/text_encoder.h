@@ -21,9 +21,9 @@ const ModelInfo& model_with_text_encoder(const std::vector<ModelInfo>& models);
 class TextEncoder {
  public:
   // What model.files.text_encoder names: a folder with config.json (transformers' CLIPTextModel), or the
-  // model's own checkpoint. clip_skip: 1 takes the last layer's answer, 2 that of the layer before, ...; 0
-  // what the model was trained with. Throws Error{input} when it does not suit the model, Error{usage} for a
-  // clip_skip beyond its layers.
+  // model's own checkpoint. Prompts are padded as the tokenizer beside it says. clip_skip: 1 takes the last
+  // layer's answer, 2 that of the layer before, ...; 0 what the model was trained with. Throws Error{input}
+  // when it does not suit the model, Error{usage} for a clip_skip beyond its layers.
   TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip,
               PromptStyle style = PromptStyle::webui);
 

@@ -8,6 +8,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/file.h"
+#include "tstitch/io/sharded_checkpoint.h"
 
 namespace tstitch {
 namespace {
@@ -43,7 +44,7 @@ void CommandFiles::reads(const std::string& what, const ModelFiles& model) {
        {&model.weights, &model.config, &model.scheduler, &model.text_encoder, &model.vae})
     reads(what, *path, parts);
   reads(what, (fs::path(model.path) / "model_index.json").string());
-  if (model.weights.ends_with(".index.json")) reads(what, parent_folder(model.weights), parts);  // its shards
+  if (is_shard_index(model.weights)) reads(what, parent_folder(model.weights), parts);  // its shards
 }
 
 void CommandFiles::writes(const std::string& what, const std::string& path) {

@@ -6,6 +6,7 @@
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
+#include "tstitch/engine/memory_check.h"
 #include "tstitch/engine/pixels.h"
 #include "tstitch/zoo/latents.h"
 
@@ -17,10 +18,18 @@ Engine::Engine(std::vector<ModelInfo> models, const BackendOptions& device, std:
 }
 
 bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled) {
-  // First, so that one that does not fit is known before the long part.
   const ModelInfo& last = infos_.back();
   const RunSpec& spec = specs.front();
   const bool from_picture = static_cast<bool>(spec.options.init_image);
+  const auto uses = [&](size_t i) {
+    return std::ranges::any_of(specs, [&](const RunSpec& s) { return s.uses(static_cast<int>(i)); });
+  };
+  std::vector<ModelInfo> new_models;
+  for (size_t i = 0; i < infos_.size(); ++i)
+    if (uses(i) && !models_[i].network) new_models.push_back(infos_[i]);
+  if (const auto free = bytes_free(); free && !new_models.empty())
+    check_memory(bytes_needed(new_models, spec, pictures && !last.pixels ? vae_ : ""), *free);
+  // First, so that one that does not fit is known before the long part.
   if ((pictures || from_picture) && !last.pixels)
     autoencoder_ = load_decoder(*backend_, vae_, last, from_picture);
   if (from_picture)
@@ -31,8 +40,7 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   inputs_.conditions = make_condition_makers(*backend_, infos_, spec);
   backend_->memory().trim();
   for (size_t i = 0; i < models_.size(); ++i) {
-    const auto uses = [&](const RunSpec& s) { return s.uses(static_cast<int>(i)); };
-    if (std::ranges::any_of(specs, uses)) models_[i] = loaded(i);
+    if (uses(i)) models_[i] = loaded(i);
     if (cancelled()) return false;
   }
   return true;
@@ -113,12 +121,12 @@ Tensor Engine::decoded(const Tensor& latents, double& seconds) {
 }
 
 std::vector<EvaluationTime> Engine::time_evaluations(const RunSpec& spec,
-                                                     const std::function<bool()>& cancelled) {
+                                                     const std::function<bool()>& cancelled,
+                                                     double at_least) {
   constexpr int kFewest = 3;
-  constexpr double kSeconds = 2;
   std::vector<std::vector<double>> seconds(models_.size());
   const Stopwatch stopwatch;
-  for (int round = 0; round < kFewest || stopwatch.seconds() < kSeconds; ++round)
+  for (int round = 0; round < kFewest || stopwatch.seconds() < at_least; ++round)
     for (size_t i = 0; i < models_.size(); ++i) {
       if (cancelled()) return {};
       if (models_[i].network) seconds[i].push_back(timed(spec, i));
@@ -145,7 +153,8 @@ double Engine::time_decoding(const RunSpec& spec) {
 }
 
 double Engine::estimate(const RunSpec& spec, const std::function<bool()>& cancelled) {
-  const std::vector<EvaluationTime> times = time_evaluations(spec, cancelled);
+  constexpr double kSeconds = 0.2;  // two digits are enough, and cheap for a network of milliseconds
+  const std::vector<EvaluationTime> times = time_evaluations(spec, cancelled, kSeconds);
   if (times.empty()) return 0;
   double seconds = static_cast<double>(spec.images()) * time_decoding(spec);
   for (size_t i = 0; i < models_.size(); ++i)

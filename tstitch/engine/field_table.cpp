@@ -14,6 +14,7 @@
 #include "tstitch/diffusion/trajectory.h"
 #include "tstitch/engine/field_values.h"
 #include "tstitch/engine/idle_options.h"
+#include "tstitch/engine/sampler_names.h"
 
 namespace tstitch {
 namespace {
@@ -99,6 +100,13 @@ void parse_seed(const Field& field, const Texts& texts, SampleOptions& options, 
   const auto [end, error] = std::from_chars(texts[0].data(), last, options.seed);
   check(error == std::errc() && end == last, ErrorKind::usage, field.option(), " is \"", printable(texts[0]),
         "\", expected 0 ... 18446744073709551615, or -1 for one that is drawn");
+}
+
+// A name that is not known stays, for make_run_spec to refuse.
+void parse_sampler(const Field&, const Texts& texts, SampleOptions& options, Models) {
+  const auto choice = find_sampler(texts.at(0));
+  options.sampler = choice ? choice->sampler : texts[0];
+  if (choice && choice->scheduler) options.spacing.sigmas = *choice->scheduler;
 }
 
 // Numbers and names with commas between; no class name holds a comma.
@@ -200,10 +208,15 @@ std::vector<Field> make_fields() {
                  return o.fractions.size() == 2 ? json(o.fractions[0]) : json();
                }}),
       row("fractions", "--fractions,--three-combo", kTrajectory,
-          "Shares of all the models, sum 1: 0.4,0.2,0.4",
+          "Shares of all the models, sum 1: 0.4,0.2,0.4 or 40%,20%,40%",
           {.replaces = kShares,
-           .parse = [](const Field& self, const Texts& texts, SampleOptions& o,
-                       Models) { read(self, texts, o.fractions); },
+           .parse =
+               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
+                 o.fractions.clear();
+                 for (const std::string& text : texts)
+                   for (const std::string& part : split(text))
+                     o.fractions.push_back(read_share(self.option(), part));
+               },
            .print =
                [](const SampleOptions& o) {
                  return o.fractions.size() == 2 ? json() : value_of(o.fractions);
@@ -241,9 +254,13 @@ std::vector<Field> make_fields() {
           "How a share becomes steps: dit, ldm, step, lcm (the reference's own comparisons) or round"
           " (the paper's text). Default: the model's, dit for a DiT",
           {.idle = no_shares}),
-      member<&SampleOptions::sampler>("sampler", "--sampler,--sampling-method,--solver", kTrajectory,
-                                      "One of: " + solver_names() + ". Default: the model's, ddim for a DiT",
-                                      {.common = true, .identity = as_printed}),
+      row("sampler", "--sampler,--sampling-method,--solver", kTrajectory,
+          "One of: " + solver_names() +
+              ", or as the web UIs call it (\"DPM++ 2M Karras\"). Default: the model's, ddim for a DiT",
+          {.common = true,
+           .parse = parse_sampler,
+           .print = [](const SampleOptions& o) { return value_of(o.sampler); },
+           .identity = as_printed}),
       member<&SampleOptions::steps>(
           "steps", "--steps,--num-sampling-steps", kTrajectory,
           "Number of steps; with the spacing respaced also per section \"A,B,C\", or \"ddimN\"."

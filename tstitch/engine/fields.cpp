@@ -7,6 +7,7 @@
 #include "tstitch/base/join.h"
 #include "tstitch/engine/field_table.h"
 #include "tstitch/engine/field_values.h"
+#include "tstitch/engine/sampler_names.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/zoo/assets.h"
 
@@ -55,9 +56,23 @@ std::optional<size_t> models_said(const Said& said) {
   return models == said.end() ? std::nullopt : std::optional(models->second.size());
 }
 
+// The scheduler that the name of the sampler says: "dpm++ 2m karras".
+std::optional<SigmaSpacing> scheduler_of_sampler(const Said& said) {
+  const auto sampler = said.find("sampler");
+  if (sampler == said.end()) return std::nullopt;
+  const auto choice = find_sampler(sampler->second.at(0));
+  return choice ? choice->scheduler : std::nullopt;
+}
+
 }  // namespace
 
 void check_exclusive(const Said& said) {
+  if (const auto named = scheduler_of_sampler(said)) {
+    const auto scheduler = said.find("scheduler");
+    check(scheduler == said.end() || scheduler->second == Texts{std::string(name_of(*named))},
+          ErrorKind::usage, "--sampler \"", printable(said.at("sampler").at(0)), "\" means --scheduler ",
+          name_of(*named), ", and another is named");
+  }
   for (const auto& [name, texts] : said) {
     const Field& field = field_named(name);
     if (field.goes_without_saying(texts)) continue;
@@ -204,6 +219,7 @@ Said merged(const Said& before, const Said& said) {
       for (const std::string& other : split(field_named(name).replaces)) all.erase(other);
     all[name] = texts;
   }
+  if (!said.contains("scheduler") && scheduler_of_sampler(said)) all.erase("scheduler");
   // A threshold stays with --switch auto only.
   if (const auto found = all.find("switch"); found == all.end() || found->second != Texts{"auto"})
     if (!said.contains("switch_threshold")) all.erase("switch_threshold");

@@ -9,7 +9,7 @@
 #include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/io/npy.h"
-#include "tstitch/text/clip_words.h"
+#include "tstitch/text/unsupported_grammar.h"
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/model.h"
 
@@ -64,7 +64,7 @@ std::vector<Stage> stages_of(const SampleOptions& options, const ModelInfo& mode
           "negative= is for models of text, and ", model.name, " draws classes");
     stage.cfg_interval = said.cfg_interval.value_or(stage.cfg_interval);
     stage.negative_prompt = said.negative_prompt.value_or(stage.negative_prompt);
-    check_prompt(stage.negative_prompt);
+    check_prompt(stage.negative_prompt, options.prompt_style);
   }
   return stages;
 }
@@ -124,8 +124,8 @@ std::vector<int64_t> image_prompts(const SampleOptions& options, const ModelInfo
         options.clip_skip, ", expected 1 ... the layers of the text encoder");
   check(!options.prompts.empty(), ErrorKind::usage, model.name,
         " draws what a text says: name it with --prompt");
-  for (const std::string& prompt : options.prompts) check_prompt(prompt);
-  check_prompt(options.negative_prompt);
+  for (const std::string& prompt : options.prompts) check_prompt(prompt, options.prompt_style);
+  check_prompt(options.negative_prompt, options.prompt_style);
   std::vector<int64_t> asked(options.prompts.size());
   std::iota(asked.begin(), asked.end(), int64_t{0});
   return repeated(options, asked);
@@ -220,14 +220,17 @@ Tensor read_null_context(const std::string& text) {
   return token.reshape({token.elements()});
 }
 
-void check_null_context(const Tensor& token, const ModelInfo& model) {
+void check_null_context(const Tensor& token, std::span<const ModelInfo> models) {
   if (!token) return;
-  check(model.condition.kind == ConditionKind::class_tokens, ErrorKind::usage,
-        "--uncond is for models whose classes are tokens of context"
-        " with none for \"no class\" (LDM), and ",
-        model.name, " is not one");
-  check(token.elements() == 1 || token.elements() == model.condition.width, ErrorKind::input,
-        "--uncond holds ", token.elements(), " numbers, expected ", model.condition.width);
+  for (const ModelInfo& model : models) {
+    check(model.condition.kind == ConditionKind::class_tokens, ErrorKind::usage,
+          "--uncond is for models whose classes are tokens of context"
+          " with none for \"no class\" (LDM), and ",
+          model.name, " is not one");
+    check(token.elements() == 1 || token.elements() == model.condition.width, ErrorKind::input,
+          "--uncond holds ", token.elements(), " numbers, expected ", model.condition.width, " for ",
+          model.name);
+  }
 }
 
 void check_given(const GivenLatents& given, const RunSpec& spec) {
@@ -344,9 +347,13 @@ int64_t latent_side(const char* option, std::optional<int64_t> pixels, std::span
   int64_t unit = model.pixels_per_latent;
   for (const ModelInfo& each : models)
     unit = std::lcm(unit, model.pixels_per_latent * each.architecture->unit());
-  check(*pixels >= unit && *pixels % unit == 0 && *pixels / model.pixels_per_latent <= kLargestSide,
-        ErrorKind::usage, option, " is ", *pixels, ", expected a multiple of ", unit, " up to ",
-        kLargestSide * model.pixels_per_latent);
+  const int64_t most = kLargestSide * model.pixels_per_latent / unit * unit,
+                below = std::clamp(*pixels / unit * unit, unit, most), above = std::min(below + unit, most);
+  const std::string nearest = *pixels <= unit || above == below
+                                  ? concat("the nearest is ", below)
+                                  : concat("the nearest are ", below, " and ", above);
+  check(*pixels >= unit && *pixels % unit == 0 && *pixels <= most, ErrorKind::usage, option, " is ", *pixels,
+        ", expected a multiple of ", unit, " up to ", most, ": ", nearest);
   return *pixels / model.pixels_per_latent;
 }
 
@@ -398,7 +405,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
       .height = height,
       .width = width,
       .initial_scale = initial_scale(options.sampler, spacing_of(options, model.defaults), levels[0])};
-  check_null_context(options.null_context, model);
+  check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);
   return spec;

@@ -38,6 +38,10 @@ std::map<std::string, std::set<std::string>> read_index(const std::string& path)
 
 }  // namespace
 
+bool is_shard_index(const std::string& path) {
+  return path.ends_with(".json") && fs::path(path).stem().string().find(".index") != std::string::npos;
+}
+
 TensorFile read_sharded_checkpoint(const std::string& index_path) {
   TensorFile::Tensors tensors;
   TensorFile::Metadata metadata;

@@ -12,4 +12,7 @@ namespace tstitch {
 // lacks a tensor that the index promises; tensors the index does not mention are left out.
 TensorFile read_sharded_checkpoint(const std::string& index_path);
 
+// Whether a file of that name is such an index, also of a variant: "model.safetensors.index.fp16.json".
+bool is_shard_index(const std::string& path);
+
 }  // namespace tstitch

@@ -12,8 +12,9 @@ namespace tstitch {
 namespace {
 
 // Behind each, the first tensor tells whose names they are.
-constexpr std::array<std::string_view, 6> kPrefixes = {"",
+constexpr std::array<std::string_view, 7> kPrefixes = {"",
                                                        "text_model.",
+                                                       "text_encoder.text_model.",
                                                        "cond_stage_model.transformer.text_model.",
                                                        "cond_stage_model.transformer.",
                                                        "cond_stage_model.model.",

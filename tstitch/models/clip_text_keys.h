@@ -9,6 +9,7 @@ namespace tstitch {
 
 // Knows, with and without the "text_model." of transformers' classes:
 //   encoder.layers.0.self_attn.q_proj                              transformers
+//   text_encoder.text_model.encoder.layers.0. ...                  the same, beside "unet." and "vae."
 //   cond_stage_model.transformer.encoder.layers.0. ...             Stable Diffusion 1, in checkpoints of all
 //   cond_stage_model.model.transformer.resblocks.0.attn.in_proj    Stable Diffusion 2, OpenCLIP's own names,
 //   which

@@ -7,7 +7,7 @@
 
 namespace tstitch {
 
-// Knows, behind an optional prefix ("model.diffusion_model."):
+// Knows, behind an optional prefix ("model.diffusion_model.", "unet."):
 //   down_blocks.1.resnets.0.conv1, mid_block.attentions.0, up_blocks.0.upsamplers.0.conv      diffusers
 //   input_blocks.4.0.in_layers.2, middle_block.1, output_blocks.2.1.conv                      CompVis
 // CompVis counts its blocks through: a stage of l resnets takes l + 1 of them. In files of BK-SDM, whose

@@ -1,14 +1,12 @@
 #include "tstitch/text/prompt.h"
 
-#include <unicode/uchar.h>
-
 #include <algorithm>
 #include <charconv>
 #include <limits>
 #include <optional>
 
-#include "tstitch/text/clip_words.h"
-#include "tstitch/text/utf8_next.h"
+#include "tstitch/text/unsupported_grammar.h"
+#include "tstitch/text/word_edges.h"
 
 namespace tstitch {
 namespace {
@@ -71,22 +69,6 @@ class Brackets {
   std::vector<Bracket> all_;
   std::vector<size_t> open_;  // indices of all_
 };
-
-bool is_word_character(UChar32 c) {
-  return c == '_' || (U_GET_GC_MASK(c) & (U_GC_L_MASK | U_GC_N_MASK)) != 0;
-}
-
-bool begins_with_word(std::string_view text) {
-  size_t at = 0;
-  return !text.empty() && is_word_character(utf8_next(text, at));
-}
-
-bool ends_with_word(std::string_view text) {
-  size_t last = text.size();
-  while (last > 0 && U8_IS_TRAIL(text[--last])) {
-  }
-  return begins_with_word(text.substr(last));
-}
 
 class PromptReader {
  public:
@@ -206,7 +188,7 @@ std::optional<PromptStyle> parse_prompt_style(std::string_view name) {
 
 std::vector<PromptChunk> tokenize_prompt(const ClipTokenizer& tokenizer, std::string_view prompt,
                                          PromptStyle style, int32_t padding_id) {
-  check_prompt(prompt);
+  check_prompt(prompt, style);
   std::vector<PromptChunk> chunks;
   std::vector<PromptSection> sections = {{{std::string(prompt), 1}}};
   if (style == PromptStyle::webui) sections = parse_prompt(prompt);

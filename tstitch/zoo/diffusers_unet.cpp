@@ -5,6 +5,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/zoo/config_reader.h"
+#include "tstitch/zoo/expected_values.h"
 
 namespace tstitch {
 namespace {
@@ -79,11 +80,7 @@ std::vector<bool> read_types(const json& object, const std::string& where, const
 
 // What changes the network and is not known here must have the value that leaves it as it is.
 void refuse_unknown_parts(const json& object, const std::string& where) {
-  struct Expected {
-    const char* key;
-    json value;
-  };
-  static const std::vector<Expected> all = {
+  static const std::vector<ExpectedValue> all = {
       {"_class_name", "UNet2DConditionModel"},
       {"act_fn", "silu"},
       {"attention_type", "default"},
@@ -106,17 +103,13 @@ void refuse_unknown_parts(const json& object, const std::string& where) {
       {"resnet_out_scale_factor", 1.0},
       {"resnet_skip_time_act", false},
       {"resnet_time_scale_shift", "default"},
+      {"time_cond_proj_dim", nullptr},  // a guidance embedding
       {"time_embedding_act_fn", nullptr},
       {"time_embedding_dim", nullptr},
       {"time_embedding_type", "positional"},
       {"timestep_post_act", nullptr},
   };
-  for (const auto& [key, value] : all) {
-    const auto found = object.find(key);
-    if (found == object.end() || *found == value || found->is_null()) continue;
-    const std::string shown = printable(found->dump(-1, ' ', true, json::error_handler_t::replace), 60);
-    fail(ErrorKind::input, where, ": \"", key, "\" is ", shown, ", expected ", value.dump());
-  }
+  check_values(object, where, all);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "tstitch/models/inception_v3.h"
 #include "tstitch/zoo/config_reader.h"
 #include "tstitch/zoo/file_weights.h"
+#include "tstitch/zoo/naming_file.h"
 
 namespace tstitch {
 namespace {
@@ -39,11 +40,13 @@ DemoClassifierConfig read_demo_classifier_config(const TensorFile& file) {
 std::unique_ptr<FeatureExtractor> load_feature_extractor(Backend& backend, const std::string& path) {
   const TensorFile file = open_checkpoint(path);
   const FileWeights weights(file);
-  if (is_inception_v3(weights)) return load_inception_v3(backend, weights);
-  check(weights.shape("hidden.weight") && file.metadata().contains("config"), ErrorKind::input, path,
-        ": not a feature network: expected InceptionV3 under pytorch-fid's names or the demo family's "
-        "(fashion-features.safetensors)");
-  return std::make_unique<DemoClassifier>(read_demo_classifier_config(file), Weights(backend, weights));
+  return naming_file(file.path(), [&]() -> std::unique_ptr<FeatureExtractor> {
+    if (is_inception_v3(weights)) return load_inception_v3(backend, weights);
+    check(weights.shape("hidden.weight") && file.metadata().contains("config"), ErrorKind::input,
+          "not a feature network: expected InceptionV3 under pytorch-fid's names or the demo family's "
+          "(fashion-features.safetensors)");
+    return std::make_unique<DemoClassifier>(read_demo_classifier_config(file), Weights(backend, weights));
+  });
 }
 
 }  // namespace tstitch

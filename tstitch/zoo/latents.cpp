@@ -10,8 +10,10 @@
 #include "tstitch/models/autoencoder_keys.h"
 #include "tstitch/models/load_autoencoder.h"
 #include "tstitch/ops/ops.h"
+#include "tstitch/zoo/autoencoder_config.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/model_config.h"
+#include "tstitch/zoo/naming_file.h"
 
 namespace tstitch {
 namespace fs = std::filesystem;
@@ -22,24 +24,29 @@ ModelFiles find_decoder(const std::string& path) {
   return find_model_files(fs::is_regular_file(tiny, ignored) ? tiny.string() : path);
 }
 
-std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& path, const ModelInfo& model,
-                                          bool with_encoder) {
-  const ModelFiles files = find_decoder(path);
-  const TensorFile file = open_weights(files, WeightChoice::automatic);
+namespace {
+
+std::unique_ptr<Autoencoder> load(Backend& backend, const std::string& path, const ModelInfo& model,
+                                  bool with_encoder, const ModelFiles& files, const TensorFile& file) {
   const FileWeights weights(file);
+  // Beside a checkpoint of everything lies the configuration of its network.
+  const bool described = !files.config.empty() && path != model.files.weights;
   std::optional<AutoencoderKLConfig> config;
   if (AutoencoderKeys::recognises(weights)) {
     config = infer_autoencoder_kl_config(AutoencoderKeys(weights));
-    // Beside a checkpoint of everything lies the configuration of its network.
-    const bool described = !files.config.empty() && path != model.files.weights;
     check(described || model.latent_scale, ErrorKind::input, "\"", printable(path),
           "\" has no config.json that says by what latents of ", model.channels,
           " channels are scaled (\"scaling_factor\", \"shift_factor\")");
-    if (described)
-      read_autoencoder_config(parse_json_file(files.config), files.config, *config);
-    else
+    if (described) {
+      const nlohmann::json object = parse_json_file(files.config);
+      check_autoencoder_kl(object, files.config);
+      read_autoencoder_config(object, files.config, *config);
+    } else {
       config->scaling_factor = *model.latent_scale;
+    }
     config->encoder = with_encoder;
+  } else if (described) {
+    check_tiny_autoencoder(parse_json_file(files.config), files.config);
   }
   // The halves of a tiny autoencoder are files of their own.
   const fs::path tiny = fs::path(files.weights).replace_filename("taesd_encoder.safetensors");
@@ -59,6 +66,15 @@ std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& p
         " channels to pictures ", autoencoder->factor(), " times as wide, but those of ", model.name,
         " have ", channels, " channels and need ", model.pixels_per_latent);
   return autoencoder;
+}
+
+}  // namespace
+
+std::unique_ptr<Autoencoder> load_decoder(Backend& backend, const std::string& path, const ModelInfo& model,
+                                          bool with_encoder) {
+  const ModelFiles files = find_decoder(path);
+  const TensorFile file = open_weights(files, WeightChoice::automatic);
+  return naming_file(file.path(), [&] { return load(backend, path, model, with_encoder, files, file); });
 }
 
 Tensor decode(Backend& backend, const Autoencoder& autoencoder, const Tensor& latents) {

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/zoo/family.h"
@@ -31,6 +32,19 @@ constexpr std::array<std::string_view, 8> kWeightNames = {"diffusion_pytorch_mod
                                                           "pytorch_model.bin",
                                                           "pytorch_model.bin.index.json"};
 
+// diffusers' "variants", for folders that hold nothing else: half the bytes, or what was trained beside the
+// running average.
+constexpr std::array<std::string_view, 3> kVariants = {"fp16", "bf16", "non_ema"};
+
+// "model.fp16.safetensors"; of an index both spellings that were in use.
+std::vector<std::string> variant_names(std::string_view name, std::string_view variant) {
+  const auto before = [&](std::string_view ending) {
+    return concat(name.substr(0, name.size() - ending.size()), ".", variant, ending);
+  };
+  if (name.ends_with(".index.json")) return {before(".index.json"), before(".json")};
+  return {before(name.substr(name.rfind('.')))};
+}
+
 std::string existing(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored) ? path.string() : "";
@@ -42,7 +56,8 @@ void find_network(const fs::path& folder, ModelFiles& files) {
   files.config = existing(folder / "config.json");
   if (files.weights.empty())
     refuse(folder.string(), "DF_LAYOUT", "no model_index.json and no weights in this folder; looked for ",
-           kWeightNames[0], ", ", kWeightNames[2], ", their indices of shards, and the same as .bin");
+           kWeightNames[0], ", ", kWeightNames[2],
+           ", their indices of shards, the same as .bin, and the variants of these (", join(kVariants), ")");
 }
 
 std::vector<std::string> class_names(const json& index) {
@@ -93,6 +108,10 @@ void find_pipeline(const fs::path& folder, const std::string& index_path, std::s
 std::string find_weights(const std::string& folder) {
   for (const std::string_view name : kWeightNames)
     if (std::string found = existing(fs::path(folder) / name); !found.empty()) return found;
+  for (const std::string_view variant : kVariants)
+    for (const std::string_view name : kWeightNames)
+      for (const std::string& one : variant_names(name, variant))
+        if (std::string found = existing(fs::path(folder) / one); !found.empty()) return found;
   return "";
 }
 

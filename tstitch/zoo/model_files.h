@@ -27,7 +27,7 @@ struct ModelFiles {
 ModelFiles find_model_files(const std::string& path, std::span<const Family> families);
 ModelFiles find_model_files(const std::string& path);  // with the built-in ones
 
-// The weight file in a component's folder, or "".
+// The weight file in a component's folder, or ""; a variant (*.fp16.safetensors) for want of others.
 std::string find_weights(const std::string& folder);
 
 }  // namespace tstitch

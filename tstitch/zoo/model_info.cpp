@@ -12,6 +12,7 @@
 #include "tstitch/models/clip_text_keys.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/model_config.h"
+#include "tstitch/zoo/naming_file.h"
 
 namespace tstitch {
 namespace {
@@ -75,8 +76,8 @@ NoiseSchedule TrainingNoise::betas() const {
 }
 
 TensorFile open_weights(const ModelFiles& files, WeightChoice weights) {
-  return files.weights.ends_with(".index.json") ? read_sharded_checkpoint(files.weights)
-                                                : open_checkpoint(files.weights, weights);
+  return is_shard_index(files.weights) ? read_sharded_checkpoint(files.weights)
+                                       : open_checkpoint(files.weights, weights);
 }
 
 ModelInfo read_model_info(const std::string& path, WeightChoice weights,
@@ -89,7 +90,7 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights,
   check(family != families.end(), ErrorKind::input, file.path(),
         ": no network of a family that is known: ", names_of(families));
 
-  ModelInfo info = family->describe(source);
+  ModelInfo info = naming_file(file.path(), [&] { return family->describe(source); });
   info.path = path;
   info.files = files;
   info.weights = weights;
@@ -102,9 +103,11 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights,
           ", which is a rectified flow and predicts velocities");
     info.prediction = *prediction;
   }
-  find_companions(file, info);
+  naming_file(file.path(), [&] { find_companions(file, info); });
   if (std::ssize(files.classes) == info.condition.num_classes) info.classes = files.classes;
-  if (!info.noise.flow()) info.noise.betas();  // throws for numbers that are no schedule
+  naming_file(files.scheduler.empty() ? file.path() : files.scheduler, [&] {
+    if (!info.noise.flow()) info.noise.betas();  // throws for numbers that are no schedule
+  });
   return info;
 }
 

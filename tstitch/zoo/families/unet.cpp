@@ -39,7 +39,7 @@ constexpr std::array<Known, 12> kKnown = {{{"sd1", "Stable Diffusion 1"},
 // Of the names of its tensors; nothing where there is no U-Net.
 std::optional<std::string> find_prefix(const TensorFile& file) {
   const FileWeights weights(file);
-  for (const char* prefix : {"", "model.diffusion_model."})
+  for (const char* prefix : {"", "model.diffusion_model.", "unet."})
     if (UNetKeys::recognises(weights, prefix)) return prefix;
   return std::nullopt;
 }
@@ -132,6 +132,10 @@ ModelInfo describe_unet(const ModelSource& source) {
         ": networks that are told more than the latent (inpainting, depth) cannot be stitched");
   check(unet.added_width == 0, ErrorKind::input, file.path(),
         ": the U-Net of Stable Diffusion XL, whose two text encoders are not read yet");
+
+  for (const char* name : {"time_embedding.cond_proj.weight", "time_embed.cond_proj.weight"})
+    check(!file.tensors().contains(prefix + name), ErrorKind::input, file.path(),
+          ": a U-Net that is told the guidance scale (\"", name, "\"), which is not supported");
 
   const auto class_tokens = find_class_tokens(file, unet.context_width);
   ModelInfo info = class_tokens ? class_conditional(*class_tokens) : text_conditional(unet.context_width);

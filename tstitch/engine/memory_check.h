@@ -1,0 +1,30 @@
+// Whether a run fits into memory, asked before its weights are read: the kernel ends a process that takes too
+// much without a word.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tstitch/engine/run_spec.h"
+
+namespace tstitch {
+
+// What a run holds at the least: the weights of `models` in the compute type, each file once, those of the
+// text encoder before them, the autoencoder's, and a batch of latents and pictures. Less than it really
+// takes, so that nothing that fits is refused. vae: "" where no pictures are made.
+int64_t bytes_needed(std::span<const ModelInfo> models, const RunSpec& spec, const std::string& vae);
+
+// Of /proc/meminfo: what can be had without and with swapping. Nothing where it does not say.
+std::optional<int64_t> bytes_available(std::string_view meminfo);
+// Of a control group: its memory.max, memory.current and memory.stat; caches make room. Nothing for "max".
+std::optional<int64_t> bytes_left(std::string_view max, std::string_view current, std::string_view stat);
+// The least of these here and now. Nothing where nobody says.
+std::optional<int64_t> bytes_free();
+
+// Throws Error{device} where more is needed than is free.
+void check_memory(int64_t needed, int64_t free);
+
+}  // namespace tstitch

@@ -1,0 +1,47 @@
+#include "tstitch/engine/sampler_names.h"
+
+#include <string_view>
+#include <utility>
+
+#include "tstitch/diffusion/solver.h"
+#include "tstitch/engine/field_values.h"
+
+namespace tstitch {
+namespace {
+
+// Names that are not ours but for their spelling, as `bare` leaves them.
+constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
+    {"eulerancestral", "euler_a"}, {"plms", "pndm"}, {"keuler", "euler"}, {"keulera", "euler_a"}};
+
+// "DPM++ 2M", "dpmpp_2m" and "dpm++2m" are all "dpm2m".
+std::string bare(std::string_view name) {
+  std::string text;
+  for (const char c : name)
+    if (std::string_view("-_+ ").find(c) == std::string_view::npos)
+      text += 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  if (text.starts_with("dpmpp")) text.erase(3, 2);
+  return text;
+}
+
+std::optional<std::string> find_bare(std::string_view name) {
+  for (const std::string& sampler : split(solver_names()))
+    if (name == bare(sampler)) return sampler;
+  for (const auto& [alias, sampler] : kAliases)
+    if (name == alias) return std::string(sampler);
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<SamplerChoice> find_sampler(const std::string& name) {
+  const std::string text = bare(name);
+  if (const auto sampler = find_bare(text)) return SamplerChoice{*sampler, {}};
+  for (const std::string& scheduler : split(sigma_spacing_names())) {
+    if (!text.ends_with(scheduler)) continue;
+    if (const auto sampler = find_bare(std::string_view(text).substr(0, text.size() - scheduler.size())))
+      return SamplerChoice{*sampler, parse_sigma_spacing(scheduler)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace tstitch

@@ -1,0 +1,20 @@
+// What people call samplers.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "tstitch/diffusion/timesteps.h"
+
+namespace tstitch {
+
+struct SamplerChoice {
+  std::string sampler;                    // see solver_names
+  std::optional<SigmaSpacing> scheduler;  // where the name says it too: "dpm++ 2m karras"
+};
+
+// By our names and those of the web UIs ("Euler a", "DPM++ 2M Karras", "PLMS"), without regard to case, "-",
+// "_", "+" and spaces. Nothing for a name that means none.
+std::optional<SamplerChoice> find_sampler(const std::string& name);
+
+}  // namespace tstitch
