@@ -74,7 +74,7 @@ int64_t bytes_needed(std::span<const ModelInfo> models, const RunSpec& spec, con
     if (seen.emplace(model.files.path, model.weights).second) networks += model.architecture->parameters();
   const int64_t autoencoder = vae.empty() ? 0 : elements_of(find_decoder(vae), "decoder."),
                 encoder = elements_of_text_encoder(models, spec);
-  const int64_t weight_bytes = spec.options.backend.dtype == "bf16" ? 2 : 4;
+  const int64_t weight_bytes = size_of(compute_dtype(spec.options.backend));
 
   const int64_t batch = std::min(spec.options.batch_size, spec.images()), pixels = spec.height * spec.width,
                 latents = batch * spec.channels * pixels * (spec.guided() ? 2 : 1),
