@@ -13,7 +13,7 @@
 namespace tstitch {
 namespace {
 
-class Identities : public testing::TestWithParam<std::tuple<std::string, std::string>> {
+class Identities : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:
   Setting setting(std::vector<std::string> tags, std::vector<double> fractions) const {
     Setting s;
@@ -135,7 +135,7 @@ TEST(Adaptive, RefusesAVarianceOfSomeImagesOnly) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Identities,
-                         testing::Combine(testing::Values("f32", "bf16"), testing::Values("ddim", "ddpm")),
+                         ::testing::Combine(::testing::Values("f32", "bf16"), ::testing::Values("ddim", "ddpm")),
                          [](const auto& test) {
                            return std::get<0>(test.param) + "_" + std::get<1>(test.param);
                          });
