@@ -207,6 +207,13 @@ std::vector<double> ratios_of(SigmaSpacing spacing, double highest, double lowes
                 highest, lowest, count);
 }
 
+// That of t = 0. diffusers' Euler hands over x / alpha, whatever alpha is.
+NoiseLevel lowest_level(const Rule& rule, const NoiseSchedule& schedule) {
+  const NoiseLevel level = schedule.level(0);
+  if (!rule.starts_from_sigma) return level;
+  return {.t = 0, .alpha = 1, .sigma = level.sigma / level.alpha};
+}
+
 }  // namespace
 
 std::string_view name_of(Spacing spacing) { return kSpacings[static_cast<size_t>(spacing)].second; }
@@ -247,7 +254,7 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
   keep_last(levels, options.strength);
   if (rule.second_twice && levels.size() > 1) levels.insert(levels.begin() + 1, levels[1]);
   const bool ends_clean = rule.may_end_noisy ? options.ends_clean.value_or(rule.ends_clean) : rule.ends_clean;
-  levels.push_back(ends_clean ? kClean : schedule.level(0));
+  levels.push_back(ends_clean ? kClean : lowest_level(rule, schedule));
   return levels;
 }
 
