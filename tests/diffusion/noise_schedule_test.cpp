@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -83,6 +84,20 @@ TEST(NoiseSchedule, LevelsOfATrajectoryEndClean) {
   ASSERT_EQ(levels.size(), 4u);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(levels[i], schedule.level(timesteps[i]));
   EXPECT_EQ(levels[3], kClean);
+}
+
+TEST(NoiseSchedule, CanEndWithoutAnySignal) {
+  const NoiseSchedule trained = NoiseSchedule::scaled_linear(0.00085, 0.012, 1000);
+  const NoiseSchedule zero = trained.zero_terminal_snr();
+  EXPECT_DOUBLE_EQ(zero.alphas_cumprod()[0], trained.alphas_cumprod()[0]);
+  EXPECT_LT(zero.alphas_cumprod()[500], trained.alphas_cumprod()[500]);
+  EXPECT_EQ(zero.level(999), (NoiseLevel{999, 0, 1}));
+  EXPECT_EQ(zero.with_finite_ratios().level(999).alpha, 0x1p-12);
+  EXPECT_EQ(zero.with_finite_ratios().level(998), zero.level(998));
+  EXPECT_EQ(trained.with_finite_ratios().level(999), trained.level(999));
+  expect_error(ErrorKind::input, "1 timesteps",
+               [] { NoiseSchedule::of(std::array{0.1}).zero_terminal_snr(); });
+  expect_error(ErrorKind::input, "a beta of 1,", [] { NoiseSchedule::of(std::array{0.1, 1.0}); });
 }
 
 TEST(NoiseSchedule, OneTimestepIsASchedule) {

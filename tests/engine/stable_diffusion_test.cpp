@@ -102,6 +102,62 @@ TEST_F(StableDiffusion, AgreesWithDiffusers) {
     }
 }
 
+// What scheduler_config.json says, to the latents of diffusers' pipeline
+// (tools/goldens/make_scheduler_goldens.py).
+TEST_F(StableDiffusion, SchedulersAgreeWithDiffusers) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  const fs::path model = folder() / "scheduled";
+  fs::copy(folder() / "large", model, fs::copy_options::recursive);
+  const Tensor noise = random_uniform("noise", {64, 1, 4, 8, 8}, std::sqrt(3.0), kSeed);
+  for (const nlohmann::json& golden : parse_json_file(golden_path("sd/schedulers.json"))) {
+    SCOPED_TRACE(golden["file"]);
+    write(model / "scheduler" / "scheduler_config.json", golden["file"]);
+    const ModelInfo info = read_model_info(model.string());
+    SampleOptions asked = options("", 1);
+    asked.fractions.clear();
+    asked.steps = std::to_string(golden["steps"].get<int>());
+    asked.given.steps = noise.slice(0, make_run_spec({info}, asked).trajectory.size());
+    const Tensor found = latents_of(*backend, {info}, asked);
+    Tensor expected(found.shape(), DType::f32);
+    const auto values = golden["latents"].get<std::vector<float>>();
+    ASSERT_EQ(std::ssize(values), expected.elements());
+    std::ranges::copy(values, expected.data<float>());
+    EXPECT_LE(relative_error(found, expected), 1e-4);
+  }
+}
+
+// A folder's scheduler decides unless a sampler is named: describing the model never fails for it.
+TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsNamed) {
+  const fs::path model = folder() / "unfollowed";
+  fs::copy(folder() / "large", model, fs::copy_options::recursive);
+  write(
+      model / "scheduler" / "scheduler_config.json",
+      R"({"_class_name": "KDPM2DiscreteScheduler", "use_karras_sigmas": true, "timestep_spacing": "trailing"})");
+  const ModelInfo info = read_model_info(model.string());
+  SampleOptions asked = options("", 1);
+  asked.fractions.clear();
+  try {
+    make_run_spec({info}, asked);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::input);
+    EXPECT_NE(std::string(e.what()).find("\"_class_name\" is \"KDPM2DiscreteScheduler\""), std::string::npos)
+        << e.what();
+  }
+  // As from_config in diffusers: what it says of timesteps and sigmas holds for whoever has such a choice.
+  const auto sigmas_of = [&](const std::string& sampler) {
+    asked.sampler = sampler;
+    return make_run_spec({info}, asked).options.spacing.sigmas;
+  };
+  EXPECT_EQ(sigmas_of("unipc"), SigmaSpacing::karras);
+  EXPECT_EQ(sigmas_of("ddim"), SigmaSpacing::discrete);
+  asked.spacing.sigmas = SigmaSpacing::discrete;
+  EXPECT_EQ(sigmas_of("unipc"), SigmaSpacing::discrete);
+  // LCM has timesteps of its own.
+  asked = {.sampler = "lcm", .steps = "4", .prompts = {kPrompt}};
+  EXPECT_EQ(make_run_spec({info}, asked).trajectory[1].level.t, 759);
+}
+
 // Text encoder included.
 TEST_F(StableDiffusion, OnADeviceIsThatOfTheHost) {
   SampleOptions asked = options("pndm", 0.4);

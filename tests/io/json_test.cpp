@@ -73,6 +73,15 @@ TEST(Json, EveryPrefixAndBitFlipIsHandled) {
   }
 }
 
+TEST(Json, OfPythonNamesWhatIsNoNumber) {
+  EXPECT_EQ(
+      parse_python_json(R"({"a": -Infinity, "b": [Infinity,NaN], "c": "NaN \" -Infinity", "d": -1})", "x"),
+      json::parse(R"({"a": "-Infinity", "b": ["Infinity", "NaN"], "c": "NaN \" -Infinity", "d": -1})"));
+  for (const char* text : {"{\"a\": +Infinity}", "{\"a\": --Infinity}", "{\"a\": NaN1}", "\"NaN", "\"\\"})
+    expect_refused([&] { parse_python_json(text, "x"); }, "JSON_SYNTAX");
+  expect_refused("{\"a\": -Infinity}", "JSON_SYNTAX");
+}
+
 class JsonFile : public FolderTest {};
 
 TEST_F(JsonFile, ReadsFiles) {

@@ -16,7 +16,7 @@ Tensor DpmSolver2M::step(DenoiseFn denoise, const Tensor& x, const Step& step, N
 
   // ---- The x0 of the whole step, extrapolated to its middle.
   Tensor D = x0;
-  if (previous_ && sigma_next > 0) {
+  if (previous_ && sigma_next > 0 && options_.order_of(step) > 1) {
     const double r = (lambda - half_log_snr(previous_->level)) / h;
     D = combine(backend_, {{1 + 1 / (2 * r), &x0}, {-1 / (2 * r), &previous_->x0}});
   }

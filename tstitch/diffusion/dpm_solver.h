@@ -12,10 +12,12 @@ namespace tstitch {
 //   D = (1 + 1 / 2r) x0 - (1 / 2r) x0_1
 //   x' = (sigma' / sigma) x - alpha' (e^-h - 1) D
 //   x' = (sigma' / sigma) e^-h x + alpha' (1 - e^-2h) D + sigma' sqrt(1 - e^-2h) noise      (SDE)
-// D = x0 on the first step, and on the one that ends clean, where h is infinite.
+// D = x0 on the first step, on the one that ends clean, where h is infinite, and where the options want
+// order 1.
 class DpmSolver2M final : public Solver {
  public:
-  DpmSolver2M(Backend& backend, bool stochastic) : backend_(backend), stochastic_(stochastic) {}
+  DpmSolver2M(Backend& backend, bool stochastic, const SolverOptions& options)
+      : backend_(backend), stochastic_(stochastic), options_(options) {}
 
   Tensor step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn noise) override;
   void reset() override { previous_.reset(); }
@@ -28,6 +30,7 @@ class DpmSolver2M final : public Solver {
 
   Backend& backend_;
   bool stochastic_;
+  SolverOptions options_;
   std::optional<Evaluation> previous_;
 };
 

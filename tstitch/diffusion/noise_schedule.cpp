@@ -43,14 +43,14 @@ NoiseLevel level_of_ratio(double t, double ratio) {
 
 NoiseSchedule NoiseSchedule::linear(double beta_start, double beta_end, int train_timesteps) {
   check_parameters(beta_start, beta_end, train_timesteps);
-  return NoiseSchedule(linspace(beta_start, beta_end, train_timesteps));
+  return of(linspace(beta_start, beta_end, train_timesteps));
 }
 
 NoiseSchedule NoiseSchedule::scaled_linear(double beta_start, double beta_end, int train_timesteps) {
   check_parameters(beta_start, beta_end, train_timesteps);
   std::vector<double> betas = linspace(std::sqrt(beta_start), std::sqrt(beta_end), train_timesteps);
   for (double& beta : betas) beta *= beta;
-  return NoiseSchedule(betas);
+  return of(betas);
 }
 
 NoiseSchedule NoiseSchedule::cosine(int train_timesteps) {
@@ -62,13 +62,38 @@ NoiseSchedule NoiseSchedule::cosine(int train_timesteps) {
   };
   std::vector<double> betas;
   for (int t = 0; t < train_timesteps; ++t) betas.push_back(std::min(1 - f(t + 1) / f(t), 0.999));
-  return NoiseSchedule(betas);
+  return of(betas);
 }
 
-NoiseSchedule::NoiseSchedule(std::span<const double> betas) {
-  alphas_cumprod_.reserve(betas.size());
+NoiseSchedule NoiseSchedule::of(std::span<const double> betas) {
+  check_length(static_cast<int>(betas.size()));
+  NoiseSchedule schedule;
+  schedule.alphas_cumprod_.reserve(betas.size());
   double product = 1;
-  for (const double beta : betas) alphas_cumprod_.push_back(product *= 1 - beta);
+  for (const double beta : betas) {
+    check(0 < beta && beta < 1, ErrorKind::input, "a noise schedule with a beta of ", beta,
+          ", expected more than 0 and less than 1");
+    schedule.alphas_cumprod_.push_back(product *= 1 - beta);
+  }
+  return schedule;
+}
+
+NoiseSchedule NoiseSchedule::zero_terminal_snr() const {
+  const double first = std::sqrt(alphas_cumprod_.front()), last = std::sqrt(alphas_cumprod_.back());
+  check(first > last, ErrorKind::input, "a noise schedule of ", train_timesteps(),
+        " timesteps, expected more than one to take the signal from the last");
+  NoiseSchedule schedule;
+  for (const double alpha_cumprod : alphas_cumprod_) {
+    const double alpha = (std::sqrt(alpha_cumprod) - last) * (first / (first - last));
+    schedule.alphas_cumprod_.push_back(alpha * alpha);
+  }
+  return schedule;
+}
+
+NoiseSchedule NoiseSchedule::with_finite_ratios() const {
+  NoiseSchedule schedule = *this;
+  if (schedule.alphas_cumprod_.back() == 0) schedule.alphas_cumprod_.back() = 0x1p-24;
+  return schedule;
 }
 
 NoiseLevel NoiseSchedule::level(int t) const {

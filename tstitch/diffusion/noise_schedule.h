@@ -40,6 +40,15 @@ class NoiseSchedule {
   // alphas_cumprod along cos^2, each beta at most 0.999 (Nichol & Dhariwal 2021, eq. 17;
   // "squaredcos_cap_v2"). Throws Error{input} unless 1 <= T <= 1,000,000.
   static NoiseSchedule cosine(int train_timesteps);
+  // Any others. Throws Error{input} unless each is in 0 ... 1, both left out, and there are 1 to 1,000,000.
+  static NoiseSchedule of(std::span<const double> betas);
+
+  // The same schedule, its last timestep without any signal: sqrt(alphas_cumprod) shifted so that it ends at
+  // 0 and scaled so that it begins where it did (Lin et al. 2023, arXiv 2305.08891, algorithm 1).
+  NoiseSchedule zero_terminal_snr() const;
+  // The same schedule, with 2^-24 instead where the last of alphas_cumprod is 0: for solvers that work with
+  // sigma / alpha. The number is diffusers'.
+  NoiseSchedule with_finite_ratios() const;
 
   int train_timesteps() const { return static_cast<int>(alphas_cumprod_.size()); }  // T
   // prod_{s <= t} (1 - beta_s) for t = 0 .. T-1, decreasing.
@@ -56,7 +65,7 @@ class NoiseSchedule {
   std::vector<NoiseLevel> levels(std::span<const int> timesteps) const;
 
  private:
-  explicit NoiseSchedule(std::span<const double> betas);
+  NoiseSchedule() = default;
 
   std::vector<double> alphas_cumprod_;
 };

@@ -34,21 +34,27 @@ Made make(Backend& backend, const SolverOptions&) {
 Made make_ddim(Backend& backend, const SolverOptions& options) {
   return std::make_unique<Ddim>(backend, options.eta);
 }
+Made make_ddpm(Backend& backend, const SolverOptions& options) {
+  return std::make_unique<Ddpm>(backend, options.large_variance);
+}
 template <bool stochastic>
-Made make_dpm_solver(Backend& backend, const SolverOptions&) {
-  return std::make_unique<DpmSolver2M>(backend, stochastic);
+Made make_dpm_solver(Backend& backend, const SolverOptions& options) {
+  return std::make_unique<DpmSolver2M>(backend, stochastic, options);
+}
+Made make_unipc(Backend& backend, const SolverOptions& options) {
+  return std::make_unique<UniPc>(backend, options);
 }
 
 constexpr std::array<Entry, 11> kSolvers = {
     {{"ddim", make_ddim, {.eta = true}},
-     {"ddpm", make<Ddpm>, {.noise = true}},
+     {"ddpm", make_ddpm, {.noise = true}},
      {"pndm", make<Pndm>, {.multistep = true}},
      {"euler", make<Euler>, {}},
      {"euler_a", make<EulerAncestral>, {.noise = true}},
      {"heun", make<Heun>, {}},
      {"dpm++2m", make_dpm_solver<false>, {.multistep = true}},
      {"dpm++2m_sde", make_dpm_solver<true>, {.multistep = true, .noise = true}},
-     {"unipc", make<UniPc>, {.multistep = true}},
+     {"unipc", make_unipc, {.multistep = true}},
      {"lcm", make<Lcm>, {.noise = true}},
      {"flow_euler", make<Euler>, {}}}};
 

@@ -32,6 +32,11 @@ class Solver {
 struct SolverOptions {
   double eta = 0;                // DDIM: 0 deterministic ... 1 as much noise as DDPM
   bool reset_at_switch = false;  // multistep solvers start anew with every denoiser (reset_at_switch.h)
+  int order = 2;                 // DPM-Solver++ and UniPC: 1 or 2 ("solver_order"),
+  int first_order_at = -1;       // but 1 in the step of this index ("lower_order_final")
+  bool large_variance = false;   // DDPM: beta instead of the posterior's ("fixed_large")
+
+  int order_of(const Step& step) const { return step.index == first_order_at ? 1 : order; }
 };
 
 std::string solver_names();  // "ddim, ddpm, ..."

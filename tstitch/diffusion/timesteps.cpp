@@ -54,11 +54,16 @@ struct Rule {
   bool second_twice = false;
   bool ends_clean = true;          // else at the level of t = 0
   bool starts_from_sigma = false;  // with the spacings linspace and trailing
+  bool at_any_alpha = false;       // else not where alpha is 0
   bool may_end_noisy = false;      // the options decide
 };
 
-constexpr Rule sigma_space(std::string_view solver, Spacing spacing) {
-  return {.solver = solver, .spacing = spacing, .linspace = exact, .starts_from_sigma = true};
+constexpr Rule sigma_space(std::string_view solver, Spacing spacing, bool may_end_noisy = false) {
+  return {.solver = solver,
+          .spacing = spacing,
+          .linspace = exact,
+          .starts_from_sigma = true,
+          .may_end_noisy = may_end_noisy};
 }
 constexpr Rule multistep(std::string_view solver) {
   return {.solver = solver,
@@ -66,12 +71,13 @@ constexpr Rule multistep(std::string_view solver) {
           .one_more = true,
           .whole_range = true,
           .karras = nearest,
-          .exponential = down};
+          .exponential = down,
+          .may_end_noisy = true};
 }
 
 constexpr std::array<Rule, 10> kRules = {
-    {{.solver = "ddim", .spacing = Spacing::respaced, .may_end_noisy = true},
-     {.solver = "ddpm", .spacing = Spacing::respaced},
+    {{.solver = "ddim", .spacing = Spacing::respaced, .at_any_alpha = true, .may_end_noisy = true},
+     {.solver = "ddpm", .spacing = Spacing::respaced, .at_any_alpha = true},
      {.solver = "pndm",
       .spacing = Spacing::leading,
       .offset = 1,
@@ -79,13 +85,13 @@ constexpr std::array<Rule, 10> kRules = {
       .second_twice = true,
       .ends_clean = false,
       .may_end_noisy = true},
-     sigma_space("euler", Spacing::linspace),
+     sigma_space("euler", Spacing::linspace, true),
      sigma_space("euler_a", Spacing::linspace),
      sigma_space("heun", Spacing::trailing),
      multistep("dpm++2m"),
      multistep("dpm++2m_sde"),
      multistep("unipc"),
-     {.solver = "lcm", .spacing = Spacing::lcm, .any_sigmas = false}}};
+     {.solver = "lcm", .spacing = Spacing::lcm, .any_sigmas = false, .at_any_alpha = true}}};
 
 const Rule& rule_of(std::string_view solver) {
   check(solver != "flow_euler", ErrorKind::usage,
@@ -97,8 +103,6 @@ const Rule& rule_of(std::string_view solver) {
 }
 
 // ---- timesteps, in sampling order
-
-constexpr int kLcmTimesteps = 50;  // "original_inference_steps"
 
 // `where`: what allows no more, "with the spacing leading".
 int parse_steps(std::string_view text, const std::string& where, int most) {
@@ -135,12 +139,12 @@ std::vector<double> trailing(int T, int kept) {
   return timesteps;
 }
 
-std::vector<double> lcm(int T, int kept) {
+std::vector<double> lcm(int T, int distilled, int kept) {
   std::vector<double> timesteps;
-  const double stride = static_cast<double>(kLcmTimesteps) / kept;
+  const double stride = static_cast<double>(distilled) / kept;
   for (int i = 0; i < kept; ++i) {
-    const int distilled = kLcmTimesteps - static_cast<int>(i * stride);  // 50 ... 1
-    timesteps.push_back(distilled * (T / kLcmTimesteps) - 1);
+    const int number = distilled - static_cast<int>(i * stride);  // 50 ... 1
+    timesteps.push_back(number * (T / distilled) - 1);
   }
   return timesteps;
 }
@@ -166,9 +170,9 @@ std::vector<double> timesteps_of(const Rule& rule, std::string_view steps, const
     case Spacing::trailing:
       return trailing(T, parse_steps(steps, where, T));
     case Spacing::lcm:
-      check(T >= kLcmTimesteps, ErrorKind::usage, "the spacing lcm needs a model trained with at least ",
-            kLcmTimesteps, " timesteps, this one has ", T);
-      return lcm(T, parse_steps(steps, where, kLcmTimesteps));
+      check(T >= options.distilled, ErrorKind::usage, "the spacing lcm needs a model trained with at least ",
+            options.distilled, " timesteps, this one has ", T);
+      return lcm(T, options.distilled, parse_steps(steps, where, options.distilled));
   }
   fail(ErrorKind::internal, "unknown spacing ", static_cast<int>(spacing));
 }
@@ -203,6 +207,13 @@ std::vector<double> ratios_of(SigmaSpacing spacing, double highest, double lowes
                 highest, lowest, count);
 }
 
+// That of t = 0. diffusers' Euler hands over x / alpha, whatever alpha is.
+NoiseLevel lowest_level(const Rule& rule, const NoiseSchedule& schedule) {
+  const NoiseLevel level = schedule.level(0);
+  if (!rule.starts_from_sigma) return level;
+  return {.t = 0, .alpha = 1, .sigma = level.sigma / level.alpha};
+}
+
 }  // namespace
 
 std::string_view name_of(Spacing spacing) { return kSpacings[static_cast<size_t>(spacing)].second; }
@@ -212,9 +223,11 @@ std::optional<SigmaSpacing> parse_sigma_spacing(std::string_view name) { return 
 std::string spacing_names() { return names_in(kSpacings); }
 std::string sigma_spacing_names() { return names_in(kSigmaSpacings); }
 
-std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule& schedule,
+std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule& trained,
                                     std::string_view steps, const SpacingOptions& options) {
   const Rule& rule = rule_of(solver);
+  const NoiseSchedule schedule = rule.at_any_alpha ? trained : trained.with_finite_ratios();
+  const SigmaSpacing sigmas = options.sigmas.value_or(SigmaSpacing::discrete);
   const int T = schedule.train_timesteps();
   check(options.offset.value_or(0) >= 0, ErrorKind::usage, "an offset of ", options.offset.value_or(0),
         " timesteps, expected 0 or more");
@@ -223,10 +236,10 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
         "': the first would be at timestep ", timesteps.front(), ", but the model was trained with ", T);
 
   std::vector<NoiseLevel> levels;
-  if (options.sigmas == SigmaSpacing::discrete) {
+  if (sigmas == SigmaSpacing::discrete) {
     for (const double t : timesteps) levels.push_back(schedule.level_between(t));
   } else {
-    check(rule.any_sigmas, ErrorKind::usage, "sampler '", solver, "' takes no ", name_of(options.sigmas),
+    check(rule.any_sigmas, ErrorKind::usage, "sampler '", solver, "' takes no ", name_of(sigmas),
           " sigmas, only discrete");
     const auto ratio_at = [&](double t) {
       const NoiseLevel level = schedule.level_between(t);
@@ -234,14 +247,14 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
     };
     const double highest = ratio_at(rule.whole_range ? T - 1 : timesteps.front());
     const double lowest = ratio_at(rule.whole_range ? 0 : timesteps.back());
-    const Rounding round = options.sigmas == SigmaSpacing::karras ? rule.karras : rule.exponential;
-    for (const double ratio : ratios_of(options.sigmas, highest, lowest, static_cast<int>(timesteps.size())))
+    const Rounding round = sigmas == SigmaSpacing::karras ? rule.karras : rule.exponential;
+    for (const double ratio : ratios_of(sigmas, highest, lowest, static_cast<int>(timesteps.size())))
       levels.push_back(level_of_ratio(round(schedule.timestep_of_ratio(ratio)), ratio));
   }
   keep_last(levels, options.strength);
   if (rule.second_twice && levels.size() > 1) levels.insert(levels.begin() + 1, levels[1]);
   const bool ends_clean = rule.may_end_noisy ? options.ends_clean.value_or(rule.ends_clean) : rule.ends_clean;
-  levels.push_back(ends_clean ? kClean : schedule.level(0));
+  levels.push_back(ends_clean ? kClean : lowest_level(rule, schedule));
   return levels;
 }
 

@@ -22,7 +22,7 @@ enum class Spacing {
   leading,   // multiples of T div N, from N - 1 of them down to 0, plus the offset
   linspace,  // T-1 ... 0, evenly
   trailing,  // T-1 down in strides of T / N, so that the last step is a whole stride above -1
-  lcm,       // as even as possible a choice among the 50 timesteps an LCM was distilled at
+  lcm,       // as even as possible a choice among the timesteps an LCM was distilled at
 };
 
 // How sigma / alpha falls from the highest to the lowest level.
@@ -40,14 +40,16 @@ std::string spacing_names();  // "respaced, leading, ..."
 std::string sigma_spacing_names();
 
 struct SpacingOptions {
-  std::optional<Spacing> spacing;  // default: the solver's, see below
-  SigmaSpacing sigmas = SigmaSpacing::discrete;
+  std::optional<Spacing> spacing;      // default: the solver's, see below
+  std::optional<SigmaSpacing> sigmas;  // default: discrete
   std::optional<int> offset;  // added to the timesteps of `leading` ("steps_offset"), >= 0; default: the
                               // solver's
   double strength = 1;  // share of the steps that are taken, the last ones: what an initial picture that is
                         // not to be lost altogether needs (Meng et al. 2021, arXiv 2108.01073)
-  std::optional<bool> ends_clean;  // of ddim and pndm, else at the level of t = 0 ("set_alpha_to_one");
-                                   // default: the solver's
+  std::optional<bool> ends_clean;  // else at the level of t = 0: "set_alpha_to_one" of ddim and pndm,
+                                   // "final_sigmas_type" of euler, dpm++2m(_sde), unipc, no choice of the
+                                   // others; default: the solver's
+  int distilled = 50;              // timesteps, for the spacing lcm ("original_inference_steps")
 };
 
 // The N + 1 levels of a trajectory, decreasing. Defaults, and how the steps are placed:
@@ -71,6 +73,9 @@ struct SpacingOptions {
 // training: both take only discrete sigmas. steps: see respaced_timesteps; other spacings than respaced take
 // a number only. Throws Error{usage} for an unknown solver, for steps or an offset that do not fit T, and for
 // flow_euler, whose levels are FlowSchedule's (flow_schedule.h).
+//
+// Where the schedule ends without any signal, ddim, ddpm and lcm start at that very level, where only models
+// of v and x0 can be asked; the others divide by alpha and start at NoiseSchedule::with_finite_ratios.
 std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule& schedule,
                                     std::string_view steps, const SpacingOptions& options);
 

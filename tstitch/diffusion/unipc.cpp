@@ -9,20 +9,22 @@ namespace tstitch {
 Tensor UniPc::step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn) {
   const Evaluation now = {.level = step.level, .x0 = denoise(x, step.level).x0};
   x_ = m0_ ? correct(now) : x;
-  m1_ = m0_;
+  if (options_.order > 1) m1_ = m0_;
   m0_ = now;
-  return predict(x_, step.next);
+  return predict(x_, step);
 }
 
 // Equation 3 of the paper in x0 form (appendix E.3): with h = lambda' - lambda, B = e^-h - 1 and the slope
 // D1 = (x0_1 - x0) / r1 through the step before, r1 = (lambda_1 - lambda) / h < 0,
 //   x' = (sigma' / sigma) x - alpha' B (x0 + D1 / 2)
-Tensor UniPc::predict(const Tensor& x, const NoiseLevel& next) const {
+Tensor UniPc::predict(const Tensor& x, const Step& step) const {
+  const NoiseLevel& next = step.next;
   const double lambda = half_log_snr(m0_->level);
   const double h = half_log_snr(next) - lambda;
   const double scale = next.sigma / m0_->level.sigma;
   const double B = next.alpha * std::expm1(-h);
-  if (!m1_ || next.sigma == 0) return combine(backend_, {{scale, &x}, {-B, &m0_->x0}});
+  if (!m1_ || next.sigma == 0 || options_.order_of(step) == 1)
+    return combine(backend_, {{scale, &x}, {-B, &m0_->x0}});
   const double r1 = (half_log_snr(m1_->level) - lambda) / h;
   return combine(backend_, {{scale, &x}, {-B * (1 - 1 / (2 * r1)), &m0_->x0}, {-B / (2 * r1), &m1_->x0}});
 }

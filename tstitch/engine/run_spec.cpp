@@ -12,6 +12,7 @@
 #include "tstitch/text/unsupported_grammar.h"
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/model.h"
+#include "tstitch/zoo/scheduler_keys.h"
 
 namespace tstitch {
 namespace {
@@ -174,11 +175,28 @@ int64_t guided_channels(const SampleOptions& options, const ModelInfo& model) {
 SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& defaults) {
   const std::string& sampler = options.sampler;
   SpacingOptions spacing = options.spacing;
-  if (!spacing.spacing) spacing.spacing = defaults.spacing.spacing;
+  if (!spacing.spacing && honours(sampler, "timestep_spacing")) spacing.spacing = defaults.spacing.spacing;
   if (!spacing.spacing && (sampler == "ddim" || sampler == "ddpm")) spacing.spacing = defaults.ddim_spacing;
   if (!spacing.offset) spacing.offset = defaults.spacing.offset;
-  spacing.ends_clean = defaults.spacing.ends_clean;
+  if (!spacing.sigmas && honours(sampler, "use_karras_sigmas")) spacing.sigmas = defaults.spacing.sigmas;
+  if (honours(sampler, "set_alpha_to_one")) spacing.ends_clean = defaults.spacing.ends_clean;
+  if (honours(sampler, "final_sigmas_type")) spacing.ends_clean = !defaults.ends_at_lowest;
+  spacing.distilled = defaults.spacing.distilled;
   return spacing;
+}
+
+// In N steps, `taken` of them by this run.
+SolverOptions solver_of(const SampleOptions& options, const SamplingDefaults& defaults, int N, int taken) {
+  SolverOptions solver = {.eta = *options.eta, .reset_at_switch = options.solver_reset};
+  // As diffusers: UniPC always, DPM-Solver++ in few steps. A step that ends clean is of order 1 anyway.
+  const bool lower =
+      defaults.euler_at_final || (defaults.lower_order_final && (options.sampler == "unipc" || N < 15));
+  if (defaults.ends_at_lowest && lower) solver.first_order_at = taken - 1;
+  if (options.sampler == defaults.sampler) {
+    solver.order = defaults.solver_order;
+    solver.large_variance = defaults.large_variance;
+  }
+  return solver;
 }
 
 std::vector<NoiseLevel> levels_of(const ModelInfo& model, const SampleOptions& options, double strength) {
@@ -361,7 +379,10 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check_stitchable(models);
   const ModelInfo& model = models.back();
   SampleOptions options = asked;
-  if (options.sampler.empty()) options.sampler = model.defaults.sampler;
+  if (options.sampler.empty()) {
+    check(model.defaults.refusal.empty(), ErrorKind::input, model.defaults.refusal);
+    options.sampler = model.defaults.sampler;
+  }
   check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
         "\" is not known, expected one of: ", solver_names());
   if (!options.switch_rule) options.switch_rule = model.defaults.switch_rule;
@@ -388,14 +409,20 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   options.height = height * model.pixels_per_latent;
   options.width = width * model.pixels_per_latent;
 
+  options.spacing.sigmas = spacing_of(options, model.defaults).sigmas.value_or(SigmaSpacing::discrete);
   const std::vector<NoiseLevel> all = levels_of(model, options, 1);
   const std::vector<NoiseLevel> levels =
       options.init_image ? levels_of(model, options, options.strength) : all;
+  check(levels[0].alpha > 0 || model.prediction != Parameterization::eps, ErrorKind::input, "\"", model.path,
+        "\" predicts eps, from which nothing follows for a picture where its noise schedule ends without any "
+        "signal (\"rescale_betas_zero_snr\"), and ",
+        options.sampler, " starts there: expected another sampler, or spacing leading");
   RunSpec spec = {
       .options = options,
       .trajectory = Trajectory(levels, assign(options, model, models.size(), all, levels)),
       .switch_threshold = options.switch_threshold,
-      .solver = {.eta = *options.eta, .reset_at_switch = options.solver_reset},
+      .solver = solver_of(options, model.defaults, static_cast<int>(all.size()) - 1,
+                          static_cast<int>(levels.size()) - 1),
       .stages = stages_of(options, model, models.size()),
       .left_out = static_cast<int>(all.size() - levels.size()),
       .cfg_channels = *options.cfg_channels,

@@ -42,6 +42,36 @@ class TreeBuilder final : public JsonVisitor {
   std::string key_;
 };
 
+// In quotes where it is in none. No other word of JSON contains one of these.
+std::string quote_constants(std::string_view text) {
+  std::string quoted;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size();) {
+    size_t length = 1;
+    if (in_string) {
+      if (text[i] == '\\' && i + 1 < text.size()) length = 2;
+    } else {
+      for (const std::string_view constant : {"-Infinity", "Infinity", "NaN"})
+        if (text.substr(i).starts_with(constant)) length = constant.size();
+    }
+    if (length == 1 && text[i] == '"') in_string = !in_string;
+    const bool constant = length > 2;
+    if (constant) quoted += '"';
+    quoted += text.substr(i, length);
+    if (constant) quoted += '"';
+    i += length;
+  }
+  return quoted;
+}
+
+template <class Parse>
+json parse_file(const std::string& path, const Parse& parse) {
+  const MappedFile file(path);
+  return file.parsed([&](std::span<const std::byte> bytes) {
+    return parse({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+  });
+}
+
 }  // namespace
 
 json parse_json(std::string_view text, const std::string& where) {
@@ -52,12 +82,13 @@ json parse_json(std::string_view text, const std::string& where) {
   return builder.take();
 }
 
-json parse_json_file(const std::string& path) {
-  const MappedFile file(path);
-  return file.parsed([&](std::span<const std::byte> bytes) {
-    return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
-  });
+json parse_python_json(std::string_view text, const std::string& where) {
+  if (text.size() > kMostJsonBytes) return parse_json(text, where);  // which refuses it
+  return parse_json(quote_constants(text), where);
 }
+
+json parse_json_file(const std::string& path) { return parse_file(path, parse_json); }
+json parse_python_json_file(const std::string& path) { return parse_file(path, parse_python_json); }
 
 std::string json_text(const nlohmann::ordered_json& value) {
   return value.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);

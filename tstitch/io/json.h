@@ -13,6 +13,10 @@ namespace tstitch {
 // Throws Error{input} "where: [JSON_SYNTAX] byte 17: ..." (also JSON_DEPTH, JSON_DUPLICATE_KEY, RES_LIMIT).
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 nlohmann::json parse_json_file(const std::string& path);
+// As Python writes it: Infinity, -Infinity and NaN, which JSON has no numbers for, are read as strings of
+// these names.
+nlohmann::json parse_python_json(std::string_view text, const std::string& where);
+nlohmann::json parse_python_json_file(const std::string& path);
 inline constexpr size_t kMostJsonBytes = 8 << 20;
 
 // Indented. What is not UTF-8, as names of files may be, is replaced: it must not stop a report.

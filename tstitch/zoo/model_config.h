@@ -28,11 +28,6 @@ ModelConfig read_config_file(const std::string& path);
 // latents, the names of its classes and its own. What is not said stays.
 void read_own_config(const ModelConfig& config, ModelInfo& info);
 
-// What the training fixed, by diffusers' scheduler: betas or flow, and what is predicted.
-void read_training(const ModelConfig& scheduler, ModelInfo& info);
-// How diffusers' pipeline samples with that scheduler unless the user says otherwise. A flow stays as it is.
-void read_sampling(const ModelConfig& scheduler, ModelInfo& info);
-
 // How many pixels a side of a latent becomes, by vae/config.json of diffusers.
 int64_t autoencoder_factor(const nlohmann::json& object, const std::string& where);
 

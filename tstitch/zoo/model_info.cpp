@@ -70,9 +70,12 @@ std::string shape_text(const ModelInfo& info) {
 
 NoiseSchedule TrainingNoise::betas() const {
   check(!flow(), ErrorKind::internal, "the betas of a rectified flow, which has none");
-  return kind == "linear"          ? NoiseSchedule::linear(start, end, timesteps)
-         : kind == "scaled_linear" ? NoiseSchedule::scaled_linear(start, end, timesteps)
-                                   : NoiseSchedule::cosine(timesteps);
+  const NoiseSchedule schedule = kind == "linear" ? NoiseSchedule::linear(start, end, timesteps)
+                                 : kind == "scaled_linear"
+                                     ? NoiseSchedule::scaled_linear(start, end, timesteps)
+                                 : kind == "trained" ? NoiseSchedule::of(trained)
+                                                     : NoiseSchedule::cosine(timesteps);
+  return zero_snr ? schedule.zero_terminal_snr() : schedule;
 }
 
 TensorFile open_weights(const ModelFiles& files, WeightChoice weights) {
@@ -132,6 +135,10 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
   differ(a.noise.start, b.noise.start, "the first betas of their noise schedules");
   differ(a.noise.end, b.noise.end, "the last betas of their noise schedules");
   differ(a.noise.timesteps, b.noise.timesteps, "their numbers of training timesteps");
+  if (a.noise.trained != b.noise.trained)
+    obstacles.push_back("the trained betas of their noise schedules differ");
+  if (a.noise.zero_snr != b.noise.zero_snr)
+    obstacles.push_back("only one of their noise schedules ends without any signal");
   if (!a.classes.empty() && !b.classes.empty() && a.classes != b.classes)
     obstacles.push_back("the names of their classes differ");
   if (a.latent_scale != b.latent_scale) obstacles.push_back("their latents are scaled differently");

@@ -22,11 +22,14 @@ namespace tstitch {
 // The noise a model was trained with: a discrete schedule of betas (tstitch/diffusion/noise_schedule.h) or
 // the straight lines of a rectified flow (tstitch/diffusion/flow_schedule.h).
 struct TrainingNoise {
-  std::string kind = "linear";  // "scaled_linear", "squaredcos_cap_v2" (no start and end), or "flow"
-  double start = 1e-4;          // of betas
+  // "scaled_linear", "squaredcos_cap_v2" (no start and end), "trained", or "flow"
+  std::string kind = "linear";
+  double start = 1e-4;  // of betas
   double end = 2e-2;
   double shift = 1;  // of flows
   int timesteps = 1000;
+  std::vector<double> trained;  // betas, one for each timestep
+  bool zero_snr = false;        // the last timestep has no signal (NoiseSchedule::zero_terminal_snr)
 
   bool flow() const { return kind == "flow"; }
   NoiseSchedule betas() const;  // Error{internal} for a flow
@@ -41,7 +44,14 @@ struct SamplingDefaults {
   double cfg_scale = 4;
   int64_t cfg_channels = 0;                  // guided ones; 0: all
   Spacing ddim_spacing = Spacing::respaced;  // what ddim and ddpm take
-  SpacingOptions spacing;                    // what its scheduler's configuration says
+  SpacingOptions spacing;                    // what its scheduler's configuration says,
+  bool ends_at_lowest = false;               // and its "final_sigmas_type"; whom it concerns: honours()
+  // Of that sampler alone.
+  int solver_order = 2;
+  bool lower_order_final = true, euler_at_final = false;
+  bool large_variance = false;
+  // Why its scheduler cannot be followed, for who names no sampler; else empty.
+  std::string refusal;
 };
 
 // How a model is told what to draw.

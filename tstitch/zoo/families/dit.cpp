@@ -9,6 +9,7 @@
 #include "tstitch/zoo/dit_network.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/model_config.h"
+#include "tstitch/zoo/scheduler_config.h"
 
 namespace tstitch {
 namespace {
@@ -66,8 +67,12 @@ ModelInfo describe_dit(const ModelSource& source) {
   ModelInfo info = has_config(source)
                        ? describe_dit(find_config(source))
                        : dit_info(infer_dit_config(*DiTArchitecture({}).weights(source.tensors)));
-  // A DiT is sampled as Meta's code does, whatever its folder says.
-  if (!source.files.scheduler.empty()) read_training(read_config_file(source.files.scheduler), info);
+  if (!source.files.scheduler.empty()) {
+    const ModelConfig scheduler = read_scheduler_file(source.files.scheduler);
+    read_training(scheduler, info);
+    // With betas a DiT is sampled as Meta's code does, whatever its folder says.
+    if (info.noise.flow()) read_sampling(scheduler, info);
+  }
   return info;
 }
 

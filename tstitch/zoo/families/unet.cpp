@@ -11,6 +11,7 @@
 #include "tstitch/zoo/diffusers_unet.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/model_config.h"
+#include "tstitch/zoo/scheduler_config.h"
 #include "tstitch/zoo/unet_network.h"
 #include "tstitch/zoo/unet_weights.h"
 
@@ -151,7 +152,7 @@ ModelInfo describe_unet(const ModelSource& source) {
     info.side = info.prediction == Parameterization::v ? 96 : 64;
   }
   if (!source.files.scheduler.empty()) {
-    const ModelConfig scheduler = read_config_file(source.files.scheduler);
+    const ModelConfig scheduler = read_scheduler_file(source.files.scheduler);
     read_training(scheduler, info);
     if (!class_tokens) read_sampling(scheduler, info);
   }
