@@ -4,10 +4,9 @@
 
 The networks are the tiny ones of tools/goldens/make_sd_goldens.py, the settings those of scheduler_settings.py, the noise of the start
 and of every step the same for both. Prints the relative error or what tstitch refuses; exits with 1 where a setting is neither refused
-nor within 1e-4.
+nor within 1e-4. Beta sigmas of diffusers need scipy.
 """
 import argparse
-import contextlib
 import json
 import logging
 import os

@@ -61,6 +61,10 @@ const Keys kThreshold = {refused("thresholding", false),
 const Keys kZeroSnr = {honoured("rescale_betas_zero_snr", false, kSwitch)};
 const Keys kSigmas = {honoured("use_karras_sigmas", false, kSwitch),
                       honoured("use_exponential_sigmas", false, kSwitch), refused("use_beta_sigmas", false)};
+// Exponential sigmas of the multistep solvers: diffusers cuts the timesteps off to whole ones, and whether
+// the first is 999 or 998 is decided by how float32 rounds.
+const Keys kMultistepSigmas = {honoured("use_karras_sigmas", false, kSwitch),
+                               refused("use_exponential_sigmas", false), refused("use_beta_sigmas", false)};
 const Keys kFinalSigma = {honoured("final_sigmas_type", "zero", {"zero", "sigma_min"})};
 const Keys kSigmaRange = {refused("sigma_min", nullptr), refused("sigma_max", nullptr)};
 const Keys kFlow = {refused("use_flow_sigmas", false),
@@ -97,7 +101,7 @@ std::vector<SchedulerClass> make_classes() {
        training(0.00085, 0.012, "linear", kNoSample) + spacing("linspace") + kSigmas + kClip},
       {"DPMSolverMultistepScheduler",
        {"dpm++2m", "dpm++2m_sde"},
-       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kSigmas +
+       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kMultistepSigmas +
            Keys{refused("use_lu_lambdas", false)} + kFinalSigma +
            Keys{honoured("algorithm_type", "dpmsolver++", {"dpmsolver++", "sde-dpmsolver++", "deis"}),
                 refused("solver_type", "midpoint", {"logrho", "bh1", "bh2"})} +
@@ -107,7 +111,8 @@ std::vector<SchedulerClass> make_classes() {
            kThreshold + kFlow + kZeroSnr},
       {"UniPCMultistepScheduler",
        {"unipc"},
-       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kSigmas + kFinalSigma + kOrder +
+       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kMultistepSigmas + kFinalSigma +
+           kOrder +
            Keys{refused("solver_type", "bh2", {"midpoint", "heun", "logrho"}), refused("predict_x0", true),
                 refused("disable_corrector", json::array()), refused("solver_p", nullptr)} +
            kSigmaRange + kThreshold + kFlow + Keys{refused("shift_terminal", nullptr)} + kZeroSnr},
