@@ -1,7 +1,6 @@
 #include "tstitch/engine/stage_denoiser.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "tstitch/diffusion/guidance.h"
@@ -33,9 +32,9 @@ bool is_guided(const RunSpec& spec, int stage) {
 }
 
 StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, bool guided,
-                    const ConditionMaker& conditions, std::span<const int64_t> images) {
+                    const ConditionMaker& conditions, IndexRange images) {
   StageRows rows;
-  for (const int64_t image : images) {
+  for (int64_t image = images.first; image < images.end(); ++image) {
     const uint64_t seed = spec.seed_of(image);
     const auto row_of = [&](const Condition& condition) {
       return std::make_shared<BoundRow>(
@@ -45,13 +44,6 @@ StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSp
     if (guided) rows.nulls.push_back(row_of(conditions.null(seed)));
   }
   return rows;
-}
-
-StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, bool guided,
-                    const ConditionMaker& conditions, IndexRange images) {
-  std::vector<int64_t> indices(static_cast<size_t>(images.count));
-  std::iota(indices.begin(), indices.end(), images.first);
-  return bind_rows(binder, network, spec, guided, conditions, indices);
 }
 
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, Evaluator& evaluator, const Model& model,

@@ -25,8 +25,6 @@ bool is_guided(const RunSpec& spec, int stage);
 
 // Of these images of the spec, with null rows if they are to be guided.
 StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, bool guided,
-                    const ConditionMaker& conditions, std::span<const int64_t> images);
-StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, bool guided,
                     const ConditionMaker& conditions, IndexRange images);
 
 // The model as a run asks it about these rows with guidance of that scale.
