@@ -153,6 +153,29 @@ TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsName
   EXPECT_EQ(sigmas_of("ddim"), SigmaSpacing::discrete);
   asked.spacing.sigmas = SigmaSpacing::discrete;
   EXPECT_EQ(sigmas_of("unipc"), SigmaSpacing::discrete);
+  asked.spacing.sigmas.reset();
+  // But not values that the table refuses for it, nor what a scheduler does where nothing is said.
+  const auto first_timestep = [&](const std::string& sampler) {
+    asked.sampler = sampler;
+    return make_run_spec({read_model_info(model.string())}, asked).trajectory[0].level.t;
+  };
+  write(model / "scheduler" / "scheduler_config.json",
+        R"({"_class_name": "EulerDiscreteScheduler", "use_exponential_sigmas": true,
+            "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+            "timestep_spacing": "linspace"})");
+  const ModelInfo euler = read_model_info(model.string());
+  for (const auto& [sampler, sigmas] :
+       {std::pair{"heun", SigmaSpacing::exponential}, {"unipc", SigmaSpacing::discrete}}) {
+    asked.sampler = sampler;
+    EXPECT_EQ(make_run_spec({euler}, asked).options.spacing.sigmas, sigmas) << sampler;
+  }
+  EXPECT_EQ(first_timestep("ddim"), 901);
+  EXPECT_EQ(first_timestep("euler"), 999);
+  write(model / "scheduler" / "scheduler_config.json", R"({"_class_name": "HeunDiscreteScheduler"})");
+  EXPECT_EQ(first_timestep("ddim"), 901);
+  EXPECT_EQ(first_timestep("heun"), 999);
+  write(model / "scheduler" / "scheduler_config.json",
+        R"({"_class_name": "KDPM2DiscreteScheduler", "use_karras_sigmas": true})");
   // LCM has timesteps of its own.
   asked = {.sampler = "lcm", .steps = "4", .prompts = {kPrompt}};
   EXPECT_EQ(make_run_spec({info}, asked).trajectory[1].level.t, 759);

@@ -268,11 +268,13 @@ std::vector<Field> make_fields() {
           {.common = true}),
       member<&SampleOptions::spacing, &SpacingOptions::sigmas>(
           "scheduler", "--scheduler", kTrajectory,
-          "How the noise falls: " + sigma_spacing_names() + ". Default: discrete, as the timesteps say",
+          "How the noise falls: " + sigma_spacing_names() +
+              ". Default: as the model's folder says, else discrete, as the timesteps say",
           {.label = "Schedule type", .neutral = "discrete"}),
       member<&SampleOptions::spacing, &SpacingOptions::spacing>(
           "spacing", "--spacing", kTrajectory,
-          "Which timesteps: " + spacing_names() + ". Default: the sampler's, see docs/solvers.md",
+          "Which timesteps: " + spacing_names() +
+              ". Default: as the model's folder says, else the sampler's, see docs/solvers.md",
           {.label = "Spacing"}),
       member<&SampleOptions::eta>("eta", "--eta", kTrajectory,
                                   "Noise of DDIM, 0 ... 1. Default: the model's, 0 for a DiT",

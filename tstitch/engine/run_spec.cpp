@@ -175,10 +175,18 @@ int64_t guided_channels(const SampleOptions& options, const ModelInfo& model) {
 SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& defaults) {
   const std::string& sampler = options.sampler;
   SpacingOptions spacing = options.spacing;
-  if (!spacing.spacing && honours(sampler, "timestep_spacing")) spacing.spacing = defaults.spacing.spacing;
+  const auto& said = defaults.spacing;  // by the folder
+  if (!spacing.spacing && said.spacing &&
+      honours(sampler, "timestep_spacing", std::string(name_of(*said.spacing))))
+    spacing.spacing = said.spacing;
+  // A folder of Heun means diffusers' default; ours ends before t = 0 (timesteps.h).
+  if (!spacing.spacing && sampler == "heun" && defaults.sampler == "heun")
+    spacing.spacing = Spacing::linspace;
   if (!spacing.spacing && (sampler == "ddim" || sampler == "ddpm")) spacing.spacing = defaults.ddim_spacing;
   if (!spacing.offset) spacing.offset = defaults.spacing.offset;
-  if (!spacing.sigmas && honours(sampler, "use_karras_sigmas")) spacing.sigmas = defaults.spacing.sigmas;
+  if (!spacing.sigmas && said.sigmas &&
+      honours(sampler, concat("use_", name_of(*said.sigmas), "_sigmas"), true))
+    spacing.sigmas = said.sigmas;
   if (honours(sampler, "set_alpha_to_one")) spacing.ends_clean = defaults.spacing.ends_clean;
   if (honours(sampler, "final_sigmas_type")) spacing.ends_clean = !defaults.ends_at_lowest;
   spacing.distilled = defaults.spacing.distilled;
@@ -189,8 +197,8 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
 SolverOptions solver_of(const SampleOptions& options, const SamplingDefaults& defaults, int N, int taken) {
   SolverOptions solver = {.eta = *options.eta, .reset_at_switch = options.solver_reset};
   // As diffusers: UniPC always, DPM-Solver++ in few steps. A step that ends clean is of order 1 anyway.
-  const bool lower =
-      defaults.euler_at_final || (defaults.lower_order_final && (options.sampler == "unipc" || N < 15));
+  const bool lower = (defaults.euler_at_final && honours(options.sampler, "euler_at_final")) ||
+                     (defaults.lower_order_final && (options.sampler == "unipc" || N < 15));
   if (defaults.ends_at_lowest && lower) solver.first_order_at = taken - 1;
   if (options.sampler == defaults.sampler) {
     solver.order = defaults.solver_order;

@@ -14,7 +14,8 @@ namespace {
 // A network that comes alone takes the autoencoder of the last of the others whose latents are the same.
 void share_autoencoders(std::vector<ModelInfo>& infos) {
   const auto fits = [](const ModelInfo& a, const ModelInfo& b) {
-    return !a.pixels && !b.pixels && a.channels == b.channels && a.latent_scale == b.latent_scale;
+    return a.condition.kind == b.condition.kind && !a.pixels && !b.pixels && a.channels == b.channels &&
+           a.latent_scale == b.latent_scale;
   };
   for (ModelInfo& info : infos) {
     if (!info.files.vae.empty()) continue;

@@ -109,8 +109,6 @@ void follow(const ModelConfig& config, SamplingDefaults& defaults) {
   const SchedulerClass& scheduler = followed_class(config);
   const auto is = [&](const char* key, const json& value) { return says(config, scheduler, key, value); };
   defaults.sampler = scheduler.samplers[is("algorithm_type", "sde-dpmsolver++") ? 1 : 0];
-  // Our own Heun ends before t = 0 (timesteps.h).
-  if (defaults.sampler == "heun" && !defaults.spacing.spacing) defaults.spacing.spacing = Spacing::linspace;
   defaults.solver_order = is("solver_order", 1) ? 1 : 2;
   defaults.lower_order_final = !is("lower_order_final", false);
   defaults.euler_at_final = is("euler_at_final", true);

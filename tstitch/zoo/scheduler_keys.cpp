@@ -186,11 +186,24 @@ const SchedulerClass* find_scheduler(std::string_view class_name) {
   return found == scheduler_classes().end() ? nullptr : &*found;
 }
 
-bool honours(std::string_view sampler, std::string_view key) {
-  return std::ranges::any_of(scheduler_classes(), [&](const SchedulerClass& scheduler) {
+namespace {
+
+// Of the scheduler that the sampler stands for; null where it is honoured by none.
+const SchedulerKey* honoured_key(std::string_view sampler, std::string_view key) {
+  for (const SchedulerClass& scheduler : scheduler_classes()) {
     const SchedulerKey* found = scheduler.find(key);
-    return std::ranges::count(scheduler.samplers, sampler) && found && found->honoured;
-  });
+    if (std::ranges::count(scheduler.samplers, sampler) && found && found->honoured) return found;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool honours(std::string_view sampler, std::string_view key) { return honoured_key(sampler, key) != nullptr; }
+
+bool honours(std::string_view sampler, std::string_view key, const nlohmann::json& value) {
+  const SchedulerKey* found = honoured_key(sampler, key);
+  return found && (found->accepted.empty() || std::ranges::count(found->accepted, value));
 }
 
 bool is_scheduler_key(std::string_view key) {

@@ -33,6 +33,8 @@ const SchedulerClass* find_scheduler(std::string_view class_name);
 // Whether the scheduler that a sampler of ours stands for honours a key: only then does a folder of another
 // scheduler that states it mean this sampler too, as in diffusers' from_config.
 bool honours(std::string_view sampler, std::string_view key);
+// And this value of it.
+bool honours(std::string_view sampler, std::string_view key, const nlohmann::json& value);
 
 // Whether a key means something to any scheduler of diffusers, also of those that are not followed. Each
 // ignores the keys of the others, and so do we.
