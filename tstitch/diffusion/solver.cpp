@@ -6,14 +6,18 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/diffusion/adams_bashforth.h"
 #include "tstitch/diffusion/ddim.h"
 #include "tstitch/diffusion/ddpm.h"
+#include "tstitch/diffusion/dpm2.h"
 #include "tstitch/diffusion/dpm_solver.h"
+#include "tstitch/diffusion/dpm_solver_single.h"
 #include "tstitch/diffusion/euler.h"
 #include "tstitch/diffusion/heun.h"
 #include "tstitch/diffusion/lcm.h"
 #include "tstitch/diffusion/pndm.h"
 #include "tstitch/diffusion/reset_at_switch.h"
+#include "tstitch/diffusion/tcd.h"
 #include "tstitch/diffusion/unipc.h"
 
 namespace tstitch {
@@ -41,21 +45,43 @@ template <bool stochastic>
 Made make_dpm_solver(Backend& backend, const SolverOptions& options) {
   return std::make_unique<DpmSolver2M>(backend, stochastic, options);
 }
+template <bool ancestral>
+Made make_dpm2(Backend& backend, const SolverOptions& options) {
+  return std::make_unique<Dpm2>(backend, ancestral, options);
+}
+Made make_lms(Backend& backend, const SolverOptions&) {
+  return std::make_unique<AdamsBashforth>(backend, AdamsBashforth::In::ratio, SolverOptions{.order = 4});
+}
+Made make_deis(Backend& backend, const SolverOptions& options) {
+  return std::make_unique<AdamsBashforth>(backend, AdamsBashforth::In::log_ratio, options);
+}
+Made make_dpm_solver_single(Backend& backend, const SolverOptions& options) {
+  return std::make_unique<DpmSolverSingle>(backend, options);
+}
+Made make_tcd(Backend& backend, const SolverOptions& options) {
+  return std::make_unique<Tcd>(backend, options);
+}
 Made make_unipc(Backend& backend, const SolverOptions& options) {
   return std::make_unique<UniPc>(backend, options);
 }
 
-constexpr std::array<Entry, 11> kSolvers = {
+constexpr std::array<Entry, 17> kSolvers = {
     {{"ddim", make_ddim, {.eta = true}},
      {"ddpm", make_ddpm, {.noise = true}},
      {"pndm", make<Pndm>, {.multistep = true}},
      {"euler", make<Euler>, {}},
      {"euler_a", make<EulerAncestral>, {.noise = true}},
      {"heun", make<Heun>, {}},
+     {"dpm2", make_dpm2<false>, {}},
+     {"dpm2_a", make_dpm2<true>, {.noise = true}},
+     {"lms", make_lms, {.multistep = true}},
+     {"deis", make_deis, {.multistep = true}},
+     {"dpm++2s", make_dpm_solver_single, {.multistep = true}},
      {"dpm++2m", make_dpm_solver<false>, {.multistep = true}},
      {"dpm++2m_sde", make_dpm_solver<true>, {.multistep = true, .noise = true}},
      {"unipc", make_unipc, {.multistep = true}},
      {"lcm", make<Lcm>, {.noise = true}},
+     {"tcd", make_tcd, {.eta = true}},
      {"flow_euler", make<Euler>, {}}}};
 
 const Entry& entry_of(std::string_view name) {

@@ -1,6 +1,7 @@
 // The rule that crosses one step of a trajectory.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,13 +31,19 @@ class Solver {
 };
 
 struct SolverOptions {
-  double eta = 0;                // DDIM: 0 deterministic ... 1 as much noise as DDPM
+  double eta = 0;                // DDIM: 0 deterministic ... 1 as much noise as DDPM; gamma of TCD
   bool reset_at_switch = false;  // multistep solvers start anew with every denoiser (reset_at_switch.h)
-  int order = 2;                 // DPM-Solver++ and UniPC: 1 or 2 ("solver_order"),
-  int first_order_at = -1;       // but 1 in the step of this index ("lower_order_final")
+  int order = 2;                 // DPM-Solver++ and UniPC: 1 or 2, DEIS and DPM-Solver++ single step: 1 to 3
+                                 // ("solver_order"),
+  int first_order_at = -1;       // but falling to 1 in the step of this index ("lower_order_final")
+  int left_out = 0;              // steps before the first: single steps are counted with them
   bool large_variance = false;   // DDPM: beta instead of the posterior's ("fixed_large")
+  // Of the trajectory's levels, with finite ratios; DPM2 and TCD need levels between those.
+  std::shared_ptr<const NoiseSchedule> schedule;
 
-  int order_of(const Step& step) const { return step.index == first_order_at ? 1 : order; }
+  int order_of(const Step& step) const {
+    return step.index <= first_order_at ? std::min(order, first_order_at - step.index + 1) : order;
+  }
 };
 
 std::string solver_names();  // "ddim, ddpm, ..."
@@ -50,7 +57,8 @@ struct SolverTraits {
 };
 SolverTraits traits_of(std::string_view name);  // Error{usage} for an unknown one
 
-// Throws Error{usage} for an unknown name, naming the known ones, and for options out of range.
+// Throws Error{usage} for an unknown name, naming the known ones, and for options out of range;
+// Error{internal} where a schedule is needed and there is none.
 std::unique_ptr<Solver> make_solver(Backend& backend, std::string_view name, const SolverOptions& options);
 
 }  // namespace tstitch

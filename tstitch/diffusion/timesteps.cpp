@@ -58,24 +58,27 @@ struct Rule {
   bool may_end_noisy = false;      // the options decide
 };
 
-constexpr Rule sigma_space(std::string_view solver, Spacing spacing, bool may_end_noisy = false) {
+constexpr Rule sigma_space(std::string_view solver, Spacing spacing, bool may_end_noisy = false,
+                           Rounding karras = exact) {
   return {.solver = solver,
           .spacing = spacing,
           .linspace = exact,
+          .karras = karras,
           .starts_from_sigma = true,
           .may_end_noisy = may_end_noisy};
 }
-constexpr Rule multistep(std::string_view solver) {
+constexpr Rule multistep(std::string_view solver, bool ends_clean = true) {
   return {.solver = solver,
           .spacing = Spacing::linspace,
           .one_more = true,
           .whole_range = true,
           .karras = nearest,
           .exponential = down,
-          .may_end_noisy = true};
+          .ends_clean = ends_clean,
+          .may_end_noisy = ends_clean};
 }
 
-constexpr std::array<Rule, 10> kRules = {
+constexpr std::array<Rule, 16> kRules = {
     {{.solver = "ddim", .spacing = Spacing::respaced, .at_any_alpha = true, .may_end_noisy = true},
      {.solver = "ddpm", .spacing = Spacing::respaced, .at_any_alpha = true},
      {.solver = "pndm",
@@ -88,10 +91,20 @@ constexpr std::array<Rule, 10> kRules = {
      sigma_space("euler", Spacing::linspace, true),
      sigma_space("euler_a", Spacing::linspace),
      sigma_space("heun", Spacing::trailing),
+     sigma_space("dpm2", Spacing::linspace, false, nearest),
+     sigma_space("dpm2_a", Spacing::linspace, false, nearest),
+     sigma_space("lms", Spacing::linspace),
+     multistep("deis", false),
+     multistep("dpm++2s"),
      multistep("dpm++2m"),
      multistep("dpm++2m_sde"),
      multistep("unipc"),
-     {.solver = "lcm", .spacing = Spacing::lcm, .any_sigmas = false, .at_any_alpha = true}}};
+     {.solver = "lcm", .spacing = Spacing::lcm, .any_sigmas = false, .at_any_alpha = true},
+     {.solver = "tcd",
+      .spacing = Spacing::lcm,
+      .any_sigmas = false,
+      .ends_clean = false,
+      .at_any_alpha = true}}};
 
 const Rule& rule_of(std::string_view solver) {
   check(solver != "flow_euler", ErrorKind::usage,

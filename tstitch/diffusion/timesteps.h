@@ -47,8 +47,8 @@ struct SpacingOptions {
   double strength = 1;  // share of the steps that are taken, the last ones: what an initial picture that is
                         // not to be lost altogether needs (Meng et al. 2021, arXiv 2108.01073)
   std::optional<bool> ends_clean;  // else at the level of t = 0: "set_alpha_to_one" of ddim and pndm,
-                                   // "final_sigmas_type" of euler, dpm++2m(_sde), unipc, no choice of the
-                                   // others; default: the solver's
+                                   // "final_sigmas_type" of euler, dpm++2m(_sde), dpm++2s, unipc, no choice
+                                   // of the others; default: the solver's
   int distilled = 50;              // timesteps, for the spacing lcm ("original_inference_steps")
 };
 
@@ -59,29 +59,33 @@ struct SpacingOptions {
 //   pndm                      leading   offset 1; the second level twice (N + 2 levels, pndm.h); ends at the
 //                                       level of t = 0 instead of clean: all as Stable Diffusion configures
 //                                       it
-//   euler, euler_a            linspace  timesteps of linspace are not rounded
+//   euler, euler_a, lms       linspace  timesteps of linspace are not rounded
+//   dpm2, dpm2_a              linspace  the same; of the levels of Karras the network is told t rounded to
+//                                       nearest
 //   heun                      trailing  the same. diffusers' default is linspace too, but that ends at t = 0,
 //                                       whose eps, the least certain, becomes half the slope of a long step:
 //                                       speckled pictures
-//   dpm++2m(_sde), unipc      linspace  linspace and leading place N + 1 timesteps and leave out the lowest;
-//                                       Karras and exponential span all T timesteps instead of those chosen,
-//                                       and the network is told t rounded to nearest or down
-//   lcm                       lcm
+//   dpm++2m(_sde), dpm++2s,   linspace  linspace and leading place N + 1 timesteps and leave out the lowest;
+//   unipc, deis                         Karras and exponential span all T timesteps instead of those chosen,
+//                                       and the network is told t rounded to nearest or down; deis ends at
+//                                       the level of t = 0 instead of clean
+//   lcm, tcd                  lcm       tcd ends at the level of t = 0
 //
 // A strength leaves the last int(strength N) of N steps; Error{usage} unless it is in (0, 1] and leaves one.
-// `respaced` places the same timesteps for all of them. pndm needs equal steps and lcm the timesteps of its
-// training: both take only discrete sigmas. steps: see respaced_timesteps; other spacings than respaced take
-// a number only. Throws Error{usage} for an unknown solver, for steps or an offset that do not fit T, and for
-// flow_euler, whose levels are FlowSchedule's (flow_schedule.h).
+// `respaced` places the same timesteps for all of them. pndm needs equal steps, lcm and tcd the timesteps
+// of their training: they take only discrete sigmas. steps: see respaced_timesteps; other spacings than
+// respaced take a number only. Throws Error{usage} for an unknown solver, for steps or an offset that do not
+// fit T, and for flow_euler, whose levels are FlowSchedule's (flow_schedule.h).
 //
-// Where the schedule ends without any signal, ddim, ddpm and lcm start at that very level, where only models
-// of v and x0 can be asked; the others divide by alpha and start at NoiseSchedule::with_finite_ratios.
+// Where the schedule ends without any signal, ddim, ddpm, lcm and tcd start at that very level, where only
+// models of v and x0 can be asked; the others divide by alpha and start at NoiseSchedule::with_finite_ratios.
 std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule& schedule,
                                     std::string_view steps, const SpacingOptions& options);
 
-// What the noise at the start is multiplied with. diffusers' Euler, Euler ancestral and Heun start from noise
-// of exactly the first sigma where the first timestep is the last of training (linspace, trailing), and so
-// leave out the trace of the picture that is left there; everything else starts from unit variance.
+// What the noise at the start is multiplied with. diffusers' Euler, Euler ancestral, Heun, DPM2 and LMS start
+// from noise of exactly the first sigma where the first timestep is the last of training (linspace,
+// trailing), and so leave out the trace of the picture that is left there; everything else starts from unit
+// variance.
 double initial_scale(std::string_view solver, const SpacingOptions& options, const NoiseLevel& first);
 
 // Those of a rectified flow, for flow_euler. steps: a number; Error{usage} unless it is 1 ... T.

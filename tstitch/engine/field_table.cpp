@@ -277,7 +277,7 @@ std::vector<Field> make_fields() {
               ". Default: as the model's folder says, else the sampler's, see docs/solvers.md",
           {.label = "Spacing"}),
       member<&SampleOptions::eta>("eta", "--eta", kTrajectory,
-                                  "Noise of DDIM, 0 ... 1. Default: the model's, 0 for a DiT",
+                                  "Noise of DDIM, gamma of TCD, 0 ... 1. Default: the model's, 0 for a DiT",
                                   {.idle = no_eta, .identity = as_printed, .label = "Eta", .neutral = "0"}),
       member<&SampleOptions::solver_reset>(
           "solver_reset", "--solver-reset", kTrajectory,

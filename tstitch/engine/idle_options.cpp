@@ -25,7 +25,7 @@ std::string guides_nothing(const RunSpec& spec, Models models) {
 
 std::string no_eta(const RunSpec& spec, Models) {
   return unless(traits_of(spec.options.sampler).eta,
-                concat("it is for ddim, and the sampler is ", spec.options.sampler));
+                concat("it is for ddim and tcd, and the sampler is ", spec.options.sampler));
 }
 
 std::string no_multistep(const RunSpec& spec, Models models) {
@@ -37,7 +37,7 @@ std::string no_multistep(const RunSpec& spec, Models models) {
 std::string no_step_noise(const RunSpec& spec, Models) {
   return unless(spec.draws_noise(),
                 concat("it is the noise of the steps, and ", spec.options.sampler,
-                       spec.options.sampler == "ddim" ? " with --eta 0" : "", " adds none"));
+                       traits_of(spec.options.sampler).eta ? " with --eta 0" : "", " adds none"));
 }
 
 std::string nothing_drawn(const RunSpec& spec, Models models) {

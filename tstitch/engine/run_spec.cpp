@@ -194,16 +194,23 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
 }
 
 // In N steps, `taken` of them by this run.
-SolverOptions solver_of(const SampleOptions& options, const SamplingDefaults& defaults, int N, int taken) {
-  SolverOptions solver = {.eta = *options.eta, .reset_at_switch = options.solver_reset};
-  // As diffusers: UniPC always, DPM-Solver++ in few steps. A step that ends clean is of order 1 anyway.
-  const bool lower = (defaults.euler_at_final && honours(options.sampler, "euler_at_final")) ||
-                     (defaults.lower_order_final && (options.sampler == "unipc" || N < 15));
-  if (defaults.ends_at_lowest && lower) solver.first_order_at = taken - 1;
-  if (options.sampler == defaults.sampler) {
+SolverOptions solver_of(const SampleOptions& options, const ModelInfo& model, int N, int taken) {
+  const SamplingDefaults& defaults = model.defaults;
+  const std::string& sampler = options.sampler;
+  SolverOptions solver = {
+      .eta = *options.eta, .reset_at_switch = options.solver_reset, .left_out = N - taken};
+  if (sampler == defaults.sampler) {
     solver.order = defaults.solver_order;
     solver.large_variance = defaults.large_variance;
   }
+  // As diffusers: UniPC always, single steps where the last would be a whole one, the others in few steps. A
+  // step that ends clean is of order 1 anyway.
+  const bool may_lower = sampler == "unipc" || (sampler == "dpm++2s" ? N % solver.order == 0 : N < 15);
+  if ((defaults.euler_at_final && honours(sampler, "euler_at_final")) ||
+      (defaults.lower_order_final && may_lower))
+    solver.first_order_at = taken - 1;
+  if (!model.noise.flow())
+    solver.schedule = std::make_shared<const NoiseSchedule>(model.noise.betas().with_finite_ratios());
   return solver;
 }
 
@@ -429,8 +436,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
       .options = options,
       .trajectory = Trajectory(levels, assign(options, model, models.size(), all, levels)),
       .switch_threshold = options.switch_threshold,
-      .solver = solver_of(options, model.defaults, static_cast<int>(all.size()) - 1,
-                          static_cast<int>(levels.size()) - 1),
+      .solver =
+          solver_of(options, model, static_cast<int>(all.size()) - 1, static_cast<int>(levels.size()) - 1),
       .stages = stages_of(options, model, models.size()),
       .left_out = static_cast<int>(all.size() - levels.size()),
       .cfg_channels = *options.cfg_channels,

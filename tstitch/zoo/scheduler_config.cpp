@@ -72,7 +72,7 @@ void check_combinations(const ModelConfig& config, const SchedulerClass& schedul
   refuse(karras && is("use_exponential_sigmas", true),
          "\"use_karras_sigmas\" and \"use_exponential_sigmas\" are both true, expected one of them");
   refuse(
-      karras && is("beta_schedule", "squaredcos_cap_v2") && scheduler.find("algorithm_type"),
+      karras && is("beta_schedule", "squaredcos_cap_v2") && scheduler.find("euler_at_final"),
       "\"use_karras_sigmas\" is true and \"beta_schedule\" \"squaredcos_cap_v2\": for these betas diffusers "
       "rounds the timesteps otherwise, which is not supported");
   refuse(
@@ -108,8 +108,9 @@ void read_placement(const ModelConfig& config, SamplingDefaults& defaults) {
 void follow(const ModelConfig& config, SamplingDefaults& defaults) {
   const SchedulerClass& scheduler = followed_class(config);
   const auto is = [&](const char* key, const json& value) { return says(config, scheduler, key, value); };
-  defaults.sampler = scheduler.samplers[is("algorithm_type", "sde-dpmsolver++") ? 1 : 0];
-  defaults.solver_order = is("solver_order", 1) ? 1 : 2;
+  const bool stochastic = scheduler.samplers.size() > 1 && is("algorithm_type", "sde-dpmsolver++");
+  defaults.sampler = scheduler.samplers[stochastic ? 1 : 0];
+  defaults.solver_order = is("solver_order", 1) ? 1 : is("solver_order", 3) ? 3 : 2;
   defaults.lower_order_final = !is("lower_order_final", false);
   defaults.euler_at_final = is("euler_at_final", true);
   defaults.large_variance = is("variance_type", "fixed_large");

@@ -73,6 +73,12 @@ const Keys kFlow = {refused("use_flow_sigmas", false),
                     neutral("time_shift_type", "exponential", "only with `use_dynamic_shifting`")};
 const Keys kOrder = {honoured("solver_order", 2, {1, 2}), honoured("lower_order_final", true, kSwitch)};
 
+// Of LCM and of TCD, which was made after it.
+const Keys kDistilled = {honoured("original_inference_steps", 50),
+                         neutral("timestep_spacing", "leading", "it has timesteps of its own"),
+                         neutral("steps_offset", 0, "it has timesteps of its own")};
+const char* const kUnusedByTcd = "TCD does not use it";
+
 std::vector<SchedulerClass> make_classes() {
   return {
       {"DDIMScheduler",
@@ -99,6 +105,30 @@ std::vector<SchedulerClass> make_classes() {
       {"HeunDiscreteScheduler",
        {"heun"},
        training(0.00085, 0.012, "linear", kNoSample) + spacing("linspace") + kSigmas + kClip},
+      {"KDPM2DiscreteScheduler",
+       {"dpm2"},
+       training(0.00085, 0.012, "linear", kNoSample) + spacing("linspace") + kSigmas},
+      {"KDPM2AncestralDiscreteScheduler",
+       {"dpm2_a"},
+       training(0.00085, 0.012, "linear", kNoSample) + spacing("linspace") + kSigmas},
+      {"LMSDiscreteScheduler",
+       {"lms"},
+       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kSigmas},
+      {"DEISMultistepScheduler",
+       {"deis"},
+       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kMultistepSigmas +
+           Keys{refused("algorithm_type", "deis", {"dpmsolver", "dpmsolver++"}),
+                refused("solver_type", "logrho", {"midpoint", "heun", "bh1", "bh2"}),
+                honoured("solver_order", 2, {1, 2, 3}), honoured("lower_order_final", true, kSwitch)} +
+           kThreshold + kFlow},
+      {"DPMSolverSinglestepScheduler",
+       {"dpm++2s"},
+       training(1e-4, 2e-2, "linear", kAnyPrediction) + kMultistepSigmas + kFinalSigma +
+           Keys{refused("algorithm_type", "dpmsolver++", {"deis"}),
+                refused("solver_type", "midpoint", {"logrho", "bh1", "bh2"}),
+                honoured("solver_order", 2, {1, 2, 3}), honoured("lower_order_final", false, kSwitch),
+                refused("lambda_min_clipped", "-Infinity"), refused("variance_type", nullptr)} +
+           kThreshold + kFlow},
       {"DPMSolverMultistepScheduler",
        {"dpm++2m", "dpm++2m_sde"},
        training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kMultistepSigmas +
@@ -118,12 +148,20 @@ std::vector<SchedulerClass> make_classes() {
            kSigmaRange + kThreshold + kFlow + Keys{refused("shift_terminal", nullptr)} + kZeroSnr},
       {"LCMScheduler",
        {"lcm"},
-       training(0.00085, 0.012, "scaled_linear", kAnyPrediction) +
-           Keys{honoured("original_inference_steps", 50), refused("timestep_scaling", 10.0),
-                neutral("timestep_spacing", "leading", "LCM has timesteps of its own"),
-                neutral("steps_offset", 0, "LCM has timesteps of its own"),
+       training(0.00085, 0.012, "scaled_linear", kAnyPrediction) + kDistilled +
+           Keys{refused("timestep_scaling", 10.0),
                 neutral("set_alpha_to_one", true, "LCM's last step ends clean")} +
            kClip + kThreshold + kZeroSnr},
+      {"TCDScheduler",
+       {"tcd"},
+       training(0.00085, 0.012, "scaled_linear", kAnyPrediction) + kDistilled +
+           Keys{neutral("timestep_scaling", 10.0, kUnusedByTcd),
+                neutral("set_alpha_to_one", true, "TCD's last step ends at t = 0"),
+                neutral("clip_sample", false, kUnusedByTcd), neutral("clip_sample_range", 1.0, kUnusedByTcd),
+                neutral("thresholding", false, kUnusedByTcd),
+                neutral("dynamic_thresholding_ratio", 0.995, kUnusedByTcd),
+                neutral("sample_max_value", 1.0, kUnusedByTcd)} +
+           kZeroSnr},
       {"FlowMatchEulerDiscreteScheduler",
        {"flow_euler"},
        {honoured("num_train_timesteps", 1000), honoured("shift", 1.0), refused("use_dynamic_shifting", false),
