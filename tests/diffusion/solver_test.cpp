@@ -329,7 +329,9 @@ TEST(Solvers, EndOnAPointOfAFiniteSet) {
 
 TEST(MakeSolver, KnowsItsNames) {
   EXPECT_EQ(solver_names(),
-            "ddim, ddpm, pndm, euler, euler_a, heun, dpm++2m, dpm++2m_sde, unipc, lcm, flow_euler");
+            "ddim, ddpm, pndm, euler, euler_a, heun, dpm2, dpm2_a, lms, deis, dpm++2s, dpm++2m, dpm++2m_sde, "
+            "unipc, "
+            "lcm, tcd, flow_euler");
   EXPECT_NE(dynamic_cast<Ddim*>(make_solver(backend(), "ddim", {.eta = 1}).get()), nullptr);
   EXPECT_NE(dynamic_cast<Ddpm*>(make_solver(backend(), "ddpm", {}).get()), nullptr);
 }

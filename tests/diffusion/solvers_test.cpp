@@ -22,14 +22,24 @@ Tensor some_x(double name) {
   return tensor_of({1, 4, 4, 1}, [=](int64_t i) { return scramble(i, name); });
 }
 
+const NoiseSchedule& schedule() {
+  static const NoiseSchedule linear = NoiseSchedule::linear(1e-4, 2e-2, 1000);
+  return linear;
+}
+
+// With the schedule, which some need.
+std::unique_ptr<Solver> solver_of(const std::string& name, SolverOptions options = {}) {
+  options.schedule = std::make_shared<const NoiseSchedule>(schedule());
+  return make_solver(backend(), name, options);
+}
+
 std::vector<float> run(const std::string& solver, const std::vector<NoiseLevel>& levels,
                        const Denoiser& denoiser, const SolverOptions& options = {}) {
   const Trajectory trajectory(levels, std::vector<int>(levels.size() - 1, 0));
   testing::CountingDenoiser counting(denoiser);
   Denoiser* const denoisers[] = {&counting};
   PhiloxNoise noise(backend(), {5}, {1, 4, 4});
-  return values_of(
-      sample(trajectory, denoisers, *make_solver(backend(), solver, options), noise, some_x(4)).x);
+  return values_of(sample(trajectory, denoisers, *solver_of(solver, options), noise, some_x(4)).x);
 }
 
 // ---- order of convergence
@@ -41,15 +51,17 @@ using Path = NoiseLevel (*)(double s);  // s = 0 the start, 1 the end
 NoiseLevel by_angle(double s) { return level_of_ratio(0, std::tan(1.4 - 1.2 * s)); }
 NoiseLevel by_ratio(double s) { return level_of_ratio(0, 4 - 3.7 * s); }
 NoiseLevel by_log_snr(double s) { return level_of_ratio(0, 4 * std::pow(0.05, s)); }
+// The same, the first steps so short that their low order is lost in that of the others.
+NoiseLevel by_log_snr_slow_start(double s) { return level_of_ratio(0, 4 * std::pow(0.05, s * s)); }
 
 // The probability flow of Gaussian data keeps (x - alpha mean) / deviation of x at every level, so its exact
 // solution is known at every level. Largest error over some x, after `steps` steps along the path.
-double error(const std::string& solver, Path path, int steps) {
+double error(const std::string& solver, Path path, int steps, const SolverOptions& options = {}) {
   std::vector<NoiseLevel> levels;
   for (int i = 0; i <= steps; ++i) levels.push_back(path(static_cast<double>(i) / steps));
   if (solver == "pndm") levels.insert(levels.begin() + 1, levels[1]);
   const GaussianDenoiser gaussian(kMean, kDeviation);
-  const std::vector<float> x = run(solver, levels, gaussian);
+  const std::vector<float> x = run(solver, levels, gaussian, options);
   const NoiseLevel first = levels.front(), last = levels.back();
   double largest = 0;
   for (size_t i = 0; i < x.size(); ++i) {
@@ -61,8 +73,8 @@ double error(const std::string& solver, Path path, int steps) {
   return largest;
 }
 
-double order(const std::string& solver, Path path, int steps) {
-  return std::log2(error(solver, path, steps) / error(solver, path, 2 * steps));
+double order(const std::string& solver, Path path, int steps, const SolverOptions& options = {}) {
+  return std::log2(error(solver, path, steps, options) / error(solver, path, 2 * steps, options));
 }
 
 TEST(Convergence, EulerHasOrderOne) {
@@ -91,17 +103,30 @@ TEST(Convergence, PndmHasOrderTwoAndFourWhereItsStepsAreEven) {
   EXPECT_NEAR(order("pndm", by_ratio, 32), 4, 0.4);
 }
 
+TEST(Convergence, Dpm2HasOrderTwo) {
+  for (const Path path : {by_angle, by_ratio, by_log_snr}) EXPECT_NEAR(order("dpm2", path, 32), 2, 0.1);
+}
+
+// Its first steps are of lower order, which shows only where the flow bends there: by_ratio it is straight.
+TEST(Convergence, LmsHasOrderFour) { EXPECT_NEAR(order("lms", by_ratio, 64), 4, 0.2); }
+
+TEST(Convergence, DeisHasTheOrderAskedFor) {
+  for (const int asked : {1, 2, 3})
+    EXPECT_NEAR(order("deis", by_log_snr_slow_start, 48, {.order = asked}), asked, 0.2) << asked;
+}
+
+TEST(Convergence, SingleStepsHaveTheOrderAskedFor) {
+  for (const int asked : {1, 2, 3})
+    for (const Path path : {by_angle, by_log_snr})
+      EXPECT_NEAR(order("dpm++2s", path, 48, {.order = asked}), asked, 0.3) << asked;
+}
+
 TEST(Convergence, AStepOfHigherOrderIsWorthIt) {
-  for (const std::string solver : {"heun", "pndm", "dpm++2m", "unipc"})
+  for (const std::string solver : {"heun", "dpm2", "pndm", "lms", "deis", "dpm++2s", "dpm++2m", "unipc"})
     EXPECT_LT(error(solver, by_log_snr, 32), error("euler", by_log_snr, 32) / 10) << solver;
 }
 
 // ---- solvers that are one
-
-const NoiseSchedule& schedule() {
-  static const NoiseSchedule linear = NoiseSchedule::linear(1e-4, 2e-2, 1000);
-  return linear;
-}
 
 void expect_near(const std::vector<float>& a, const std::vector<float>& b, double tolerance) {
   ASSERT_EQ(a.size(), b.size());
@@ -171,7 +196,7 @@ TEST(Solvers, LcmIsTheIdentityAtTheEnd) {
 
 // ---- history
 
-constexpr const char* kMultistep[] = {"pndm", "dpm++2m", "dpm++2m_sde", "unipc"};
+constexpr const char* kMultistep[] = {"pndm", "lms", "deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc"};
 
 // From `x` along levels first .. last of the trajectory, model 0 up to level `switch_at`, model 1 from there.
 Tensor stitch(Solver& solver, const std::vector<NoiseLevel>& levels, int first, int switch_at, Tensor x) {
@@ -191,7 +216,7 @@ Tensor stitch(Solver& solver, const std::vector<NoiseLevel>& levels, int first, 
 TEST(History, IsForgottenBetweenRuns) {
   for (const char* name : kMultistep) {
     const auto levels = make_levels(name, schedule(), "10", {});
-    const auto solver = make_solver(backend(), name, {});
+    const auto solver = solver_of(name);
     const std::vector<float> first = values_of(stitch(*solver, levels, 0, 4, some_x(4)));
     EXPECT_EQ(values_of(stitch(*solver, levels, 0, 4, some_x(4))), first) << name;
   }
@@ -203,8 +228,8 @@ TEST(History, SurvivesASwitchUnlessToldNotTo) {
   for (const char* name : kMultistep) {
     const auto levels = make_levels(name, schedule(), "10", {});
     const std::vector<NoiseLevel> before(levels.begin(), levels.begin() + kSwitch + 1);
-    const auto keeps = make_solver(backend(), name, {});
-    const auto resets = make_solver(backend(), name, {.reset_at_switch = true});
+    const auto keeps = solver_of(name);
+    const auto resets = solver_of(name, {.reset_at_switch = true});
     const Tensor middle = stitch(*keeps, before, 0, kSwitch, some_x(4));
     const std::vector<float> alone = values_of(stitch(*keeps, levels, kSwitch, kSwitch, middle));
     EXPECT_EQ(values_of(stitch(*resets, levels, 0, kSwitch, some_x(4))), alone) << name;
@@ -213,10 +238,10 @@ TEST(History, SurvivesASwitchUnlessToldNotTo) {
 }
 
 TEST(History, IsNothingToOneStepSolvers) {
-  for (const char* name : {"ddim", "ddpm", "euler", "euler_a", "heun", "lcm"}) {
+  for (const char* name : {"ddim", "ddpm", "euler", "euler_a", "heun", "dpm2", "dpm2_a", "lcm", "tcd"}) {
     const auto levels = make_levels(name, schedule(), "10", {});
-    const auto keeps = make_solver(backend(), name, {});
-    const auto resets = make_solver(backend(), name, {.reset_at_switch = true});
+    const auto keeps = solver_of(name);
+    const auto resets = solver_of(name, {.reset_at_switch = true});
     EXPECT_EQ(values_of(stitch(*keeps, levels, 0, 5, some_x(4))),
               values_of(stitch(*resets, levels, 0, 5, some_x(4))))
         << name;
@@ -226,8 +251,8 @@ TEST(History, IsNothingToOneStepSolvers) {
 // A switch within PNDM's start leaves nothing to average with: the repeated step then leads nowhere.
 TEST(History, MayEndWithinTheStartOfPndm) {
   const auto levels = make_levels("pndm", schedule(), "10", {});
-  const auto resets = make_solver(backend(), "pndm", {.reset_at_switch = true});
-  const auto keeps = make_solver(backend(), "pndm", {});
+  const auto resets = solver_of("pndm", {.reset_at_switch = true});
+  const auto keeps = solver_of("pndm");
   const Tensor second =
       stitch(*keeps, {levels.begin(), levels.begin() + 2}, 0, 1, some_x(4));  // after the first step
   EXPECT_EQ(values_of(stitch(*resets, levels, 0, 1, some_x(4))),

@@ -14,6 +14,7 @@ import sys
 
 import numpy as np
 import torch
+from diffusers.utils import logging
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "common"))
 from random_weights import uniform
@@ -37,6 +38,12 @@ SOLVERS = {
     "dpm++2m_sde": ("dpmsolver_multistep", "DPMSolverMultistepScheduler", False, dict(algorithm_type="sde-dpmsolver++")),
     "unipc": ("unipc_multistep", "UniPCMultistepScheduler", False, {}),
     "lcm": ("lcm", "LCMScheduler", False, dict(clip_sample=False)),
+    "dpm2": ("k_dpm_2_discrete", "KDPM2DiscreteScheduler", True, {}),
+    "dpm2_a": ("k_dpm_2_ancestral_discrete", "KDPM2AncestralDiscreteScheduler", True, {}),
+    "lms": ("lms_discrete", "LMSDiscreteScheduler", True, {}),
+    "deis": ("deis_multistep", "DEISMultistepScheduler", False, {}),
+    "dpm++2s": ("dpmsolver_singlestep", "DPMSolverSinglestepScheduler", False, {}),
+    "tcd": ("tcd", "TCDScheduler", False, {}),
     "flow_euler": ("flow_match_euler_discrete", "FlowMatchEulerDiscreteScheduler", False, {}),
 }
 SIGMAS = {"discrete": {}, "karras": dict(use_karras_sigmas=True), "exponential": dict(use_exponential_sigmas=True)}
@@ -65,6 +72,9 @@ def levels(s, solver):
     t = [float(v) for v in s.timesteps]
     if hasattr(s, "sigmas") and solver != "flow_euler":
         ratio = s.sigmas.double()
+        if solver in ("dpm2", "dpm2_a"):  # every second evaluation is in the middle of a step
+            middle = s.sigmas_interpol.double() if solver == "dpm2" else s.sigmas_interpol.double().roll(1)
+            ratio = torch.cat([torch.where(torch.arange(len(t)) % 2 == 1, middle[:len(t)], ratio[:len(t)]), ratio[-1:]])
         alpha = 1 / (1 + ratio**2).sqrt()
         return t, alpha, ratio * alpha
     if solver == "flow_euler":
@@ -99,8 +109,9 @@ def prediction(kind, x, x0, alpha, sigma):
     return {"epsilon": eps, "sample": x0, "v_prediction": alpha * eps - sigma * x0, "flow": eps - x0}[kind]
 
 
-def sample(solver, steps, denoiser, double, **config):
+def sample(solver, steps, denoiser, double, eta=None, **config):
     s, module = scheduler(solver, double, **config)
+    more = {} if eta is None else dict(eta=eta)
     s.set_timesteps(steps)
     if hasattr(s, "set_begin_index"):
         s.set_begin_index(0)  # as pipelines do; else repeated first timesteps skip a step
@@ -116,7 +127,7 @@ def sample(solver, steps, denoiser, double, **config):
     for i, timestep in enumerate(s.timesteps):
         seen = (s.scale_model_input(x, timestep) if scaled else x).double()
         x0 = DENOISERS[denoiser](seen, t[i], alpha[i], sigma[i])
-        x = s.step(prediction(kind, seen, x0, alpha[i], sigma[i]).to(dtype), timestep, x, return_dict=False)[0]
+        x = s.step(prediction(kind, seen, x0, alpha[i], sigma[i]).to(dtype), timestep, x, return_dict=False, **more)[0]
     return x.double()
 
 
@@ -128,7 +139,7 @@ def cases():
     for solver in SOLVERS:
         for steps in (10, 20, 50):
             for denoiser in DENOISERS:
-                yield dict(solver=solver, steps=steps, denoiser=denoiser, betas="linear")
+                yield dict(solver=solver, steps=steps, denoiser=denoiser, betas="linear", **({"eta": 0.3} if solver == "tcd" else {}))
     for solver in ("pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"):
         yield dict(solver=solver, steps=10, denoiser="mlp", betas="scaled_linear")
         if solver != "heun":  # starts at sigma / alpha = 20291, so that float32 knows nothing of the second slope
@@ -144,18 +155,36 @@ def cases():
     for solver in ("dpm++2m", "unipc", "euler"):
         for kind in ("v_prediction", "sample"):
             yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", prediction=kind)
+    for solver in ("dpm2", "dpm2_a", "lms", "deis", "dpm++2s"):
+        if not solver.startswith("dpm2"):  # as Heun; the ancestral one is not a number
+            yield dict(solver=solver, steps=10, denoiser="mlp", betas="squaredcos_cap_v2")
+        for sigmas in ("karras", "exponential"):
+            yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", sigmas=sigmas)
+        if solver != "dpm++2s":
+            for spacing in ("leading", "trailing"):
+                yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", spacing=spacing)
+    for solver in ("deis", "dpm++2s"):
+        for order, steps in ((1, 10), (3, 10), (3, 11), (3, 12), (3, 20)):
+            yield dict(solver=solver, steps=steps, denoiser="mlp", betas="scaled_linear", order=order)
+    for solver in ("lms", "deis", "dpm++2s"):
+        yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", prediction="v_prediction")
+    for eta in (0.0, 0.3, 1.0):
+        for steps in (1, 4, 8):
+            yield dict(solver="tcd", steps=steps, denoiser="mlp", betas="scaled_linear", eta=eta)
 
 
 def config_of(case):
     config = {} if case["solver"] == "flow_euler" else dict(BETAS[case["betas"]])
     config.update(SIGMAS[case.get("sigmas", "discrete")])
-    for key, name in (("spacing", "timestep_spacing"), ("prediction", "prediction_type"), ("shift", "shift"), ("offset", "steps_offset")):
+    for key, name in (("spacing", "timestep_spacing"), ("prediction", "prediction_type"), ("shift", "shift"), ("offset", "steps_offset"),
+                      ("order", "solver_order"), ("eta", "eta")):
         if key in case:
             config[name] = case[key]
     return config
 
 
 def main():
+    logging.set_verbosity_error()
     os.makedirs(OUT, exist_ok=True)
     trajectories, worst = [], {}
     for case in cases():
@@ -168,10 +197,10 @@ def main():
         trajectories.append({**case, "x": rounded(exact.flatten(), 9), "agreement": rounded([difference], 2)[0]})
 
     timesteps = []
-    for solver in ("pndm", "euler", "dpm++2m", "unipc", "lcm", "flow_euler"):
-        for betas in BETAS if solver not in ("lcm", "flow_euler") else ["linear"]:
-            for spacing in ("leading", "linspace", "trailing") if solver in ("euler", "dpm++2m", "unipc") else [None]:
-                for sigmas in SIGMAS if solver in ("euler", "dpm++2m", "unipc") else ["discrete"]:
+    for solver in ("pndm", "euler", "dpm++2m", "unipc", "lcm", "flow_euler", "lms", "deis", "tcd"):
+        for betas in BETAS if solver not in ("lcm", "flow_euler", "lms", "tcd") else ["linear"]:
+            for spacing in ("leading", "linspace", "trailing") if solver in ("euler", "dpm++2m", "unipc", "lms", "deis") else [None]:
+                for sigmas in SIGMAS if solver in ("euler", "dpm++2m", "unipc", "lms", "deis") else ["discrete"]:
                     if (sigmas != "discrete" and spacing == "leading") or (solver == "dpm++2m" and sigmas == "karras" and betas == "squaredcos_cap_v2"):
                         continue  # the first: as with the others; the second: the README says
                     for steps in (10, 48) if sigmas == "discrete" and betas == "linear" else (9,):

@@ -50,11 +50,14 @@ double integral_of_basis(std::span<const double> nodes, size_t k, std::span<cons
 }  // namespace
 
 Tensor AdamsBashforth::step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn) {
-  history_.push_front({.level = step.level, .eps = denoise(x, step.level).eps});
+  const Prediction at = denoise(x, step.level);
+  history_.push_front({.level = step.level, .eps = at.eps});
   if (std::ssize(history_) > options_.order) history_.pop_back();
 
-  const std::vector<double> w = weights(step);
-  std::vector<Term> terms = {{step.next.alpha / step.level.alpha, &x}};
+  // x / alpha = x0 + s eps: only what is left of s is multiplied with, for it may be in the thousands.
+  std::vector<double> w = weights(step);
+  w[0] += ratio_of(step.level);
+  std::vector<Term> terms = {{step.next.alpha, &at.x0}};
   for (size_t k = 0; k < w.size(); ++k) terms.push_back({step.next.alpha * w[k], &history_[k].eps});
   return backend_.combine(terms, 0);
 }
