@@ -251,19 +251,20 @@ TEST_F(Cli, ClassesGoByNumberOrName) {
 
 TEST_F(Cli, EverySamplerSamples) {
   std::set<std::string> hashes;
-  for (const char* sampler :
-       {"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"}) {
+  for (const char* sampler : {"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm2", "dpm2_a", "lms",
+                              "deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc", "lcm", "tcd"}) {
     const Outcome outcome = run({"sample", "--json", "--class", "1", "--steps", "6", "--ratio", "0.5",
                                  "--switch-rule", "round", "--sampler", sampler});
     ASSERT_EQ(outcome.code, 0) << sampler << outcome.err;
     const auto report = nlohmann::json::parse(outcome.out);
-    const bool pndm = std::string(sampler) == "pndm", heun = std::string(sampler) == "heun";
+    const std::string name = sampler;
+    const bool pndm = name == "pndm", heun = name == "heun" || name.starts_with("dpm2");  // two evaluations
     EXPECT_EQ(report["trajectory"]["steps"], pndm ? 7 : 6);
     EXPECT_EQ(report["models"][0]["evaluations"], pndm ? 4 : heun ? 6 : 3) << sampler;
     EXPECT_EQ(report["models"][1]["evaluations"], heun ? 5 : 3) << sampler;
     hashes.insert(report["latents_hash"]);
   }
-  EXPECT_EQ(hashes.size(), 10u);
+  EXPECT_EQ(hashes.size(), 16u);
 }
 
 TEST_F(Cli, SpacingSchedulerAndResetChangeTheImage) {

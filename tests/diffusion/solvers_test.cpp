@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tests/diffusion/exact_denoisers.h"
+#include "tstitch/base/error.h"
 #include "tstitch/diffusion/flow_schedule.h"
 #include "tstitch/diffusion/sample.h"
 #include "tstitch/diffusion/timesteps.h"
@@ -161,6 +162,79 @@ TEST(Solvers, TwoStepsAreOfOrderOne) {
   expect_near(run("dpm++2m_sde", levels, three_points()), run("euler_a", levels, three_points()), 1e-5);
 }
 
+// With an order of one every method is Euler's; so are the first steps of the multistep ones.
+TEST(Solvers, OfOrderOneAreEuler) {
+  const auto levels = make_levels("dpm++2m", schedule(), "20", {.ends_clean = false});
+  const std::vector<float> x = run("euler", levels, three_points());
+  for (const char* solver : {"deis", "dpm++2s", "dpm++2m"})
+    expect_near(run(solver, levels, three_points(), {.order = 1}), x, 2e-5);
+  const std::vector<NoiseLevel> first(levels.begin(), levels.begin() + 2);
+  for (const char* solver : {"lms", "deis", "dpm++2s"})
+    expect_near(run(solver, first, three_points()), run("euler", first, three_points()), 1e-6);
+}
+
+TEST(Solvers, TcdIsDdimWithoutGamma) {
+  const auto levels = make_levels("tcd", schedule(), "8", {});
+  EXPECT_EQ(run("tcd", levels, three_points()), run("ddim", levels, three_points()));
+  EXPECT_NE(run("tcd", levels, three_points(), {.eta = 0.3}), run("ddim", levels, three_points()));
+}
+
+// Where there is no noise to add the step of gamma is the one to the next level; no noise is drawn then.
+TEST(Solvers, TcdDrawsNothingInItsLastStep) {
+  const auto tcd = solver_of("tcd", {.eta = 0.7});
+  const GaussianDenoiser gaussian(kMean, kDeviation);
+  for (const NoiseLevel& end : {schedule().level(0), kClean}) {
+    const Step last = {.index = 0, .level = schedule().level(259), .next = end, .denoiser = 0};
+    const auto denoise = [&](const Tensor& at, const NoiseLevel& level) {
+      return gaussian.predict(at, level);
+    };
+    const auto no_noise = []() -> Tensor { throw Error(ErrorKind::internal, "noise was drawn"); };
+    EXPECT_EQ(values_of(tcd->step(denoise, some_x(4), last, no_noise)),
+              values_of(solver_of("ddim")->step(denoise, some_x(4), last, no_noise)));
+  }
+}
+
+// One step of DPM-Solver++ crosses as many levels as its order has, from the first one's x: what lies at the
+// others only asks.
+TEST(Solvers, SingleStepsStartFromTheirFirstLevel) {
+  const auto levels = make_levels("dpm++2s", schedule(), "6", {.ends_clean = false});
+  const GaussianDenoiser gaussian(kMean, kDeviation);
+  for (const int order : {2, 3}) {
+    const auto solver = solver_of("dpm++2s", {.order = order});
+    const auto cross = [&](int i, const Tensor& x, const Tensor& asked_at) {
+      return solver->step(
+          [&](const Tensor&, const NoiseLevel& level) { return gaussian.predict(asked_at, level); }, x,
+          {.index = i, .level = levels[i], .next = levels[i + 1], .denoiser = 0}, [] { return Tensor(); });
+    };
+    for (int i = 0; i < order - 1; ++i) cross(i, some_x(4), some_x(4));
+    const std::vector<float> found = values_of(cross(order - 1, some_x(5), some_x(4)));
+    solver->reset();
+    for (int i = 0; i < order - 1; ++i) cross(i, some_x(4), some_x(4));
+    EXPECT_EQ(values_of(cross(order - 1, some_x(6), some_x(4))), found) << order;
+    // But the next step starts from what it is given.
+    EXPECT_NE(values_of(cross(order, some_x(5), some_x(4))), values_of(cross(order, some_x(6), some_x(4))));
+  }
+}
+
+// Steps are counted with those an initial picture leaves out: the turn of a pair's second comes first, which
+// without the first is of order 1.
+TEST(Solvers, SingleStepsCountWhatWasLeftOut) {
+  const auto levels = make_levels("dpm++2s", schedule(), "9", {.ends_clean = false});
+  const std::vector<NoiseLevel> rest(levels.begin() + 1, levels.end());
+  const std::vector<NoiseLevel> first(rest.begin(), rest.begin() + 2);
+  const std::vector<float> x = run("dpm++2s", rest, three_points(), {.left_out = 1});
+  EXPECT_NE(x, run("dpm++2s", rest, three_points()));
+  const auto solver = solver_of("dpm++2s"), euler = solver_of("euler");
+  Tensor at = some_x(4);
+  for (int i = 0; i + 1 < std::ssize(rest); ++i)
+    at =
+        (i == 0 ? euler : solver)
+            ->step([&](const Tensor& y, const NoiseLevel& level) { return three_points().predict(y, level); },
+                   at, {.index = i - 1, .level = rest[i], .next = rest[i + 1], .denoiser = 0},
+                   [] { return Tensor(); });
+  expect_near(x, values_of(at), 1e-5);
+}
+
 TEST(Solvers, FlowEulerMovesAlongTheVelocity) {
   const GaussianDenoiser gaussian(kMean, kDeviation);
   std::vector<float> expected = values_of(some_x(4));
@@ -235,6 +309,17 @@ TEST(History, SurvivesASwitchUnlessToldNotTo) {
     EXPECT_EQ(values_of(stitch(*resets, levels, 0, kSwitch, some_x(4))), alone) << name;
     EXPECT_NE(values_of(stitch(*keeps, levels, 0, kSwitch, some_x(4))), alone) << name;
   }
+}
+
+// A switch within one step leaves its second half without the first: it is of order 1 then, as a first one.
+TEST(History, MayEndWithinASingleStep) {
+  const auto levels = make_levels("dpm++2s", schedule(), "10", {});
+  const auto resets = solver_of("dpm++2s", {.reset_at_switch = true});
+  const auto first = solver_of("dpm++2s", {.order = 1});
+  const Tensor before = stitch(*first, {levels.begin(), levels.begin() + 2}, 0, 1, some_x(4));
+  const Tensor second = stitch(*first, {levels.begin(), levels.begin() + 3}, 1, 1, before);
+  EXPECT_EQ(values_of(stitch(*resets, levels, 0, 1, some_x(4))),
+            values_of(stitch(*resets, levels, 2, 1, second)));
 }
 
 TEST(History, IsNothingToOneStepSolvers) {

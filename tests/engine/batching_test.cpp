@@ -122,9 +122,10 @@ class Dice {
 
 SampleOptions random_request(Dice& dice, const Pair& pair) {
   SampleOptions options;
-  options.sampler = dice.one_of<const char*>(
-      {"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"});
-  if (options.sampler == "ddim") options.eta = dice.one_of({0.0, 0.5});
+  options.sampler =
+      dice.one_of<const char*>({"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm2", "dpm2_a", "lms",
+                                "deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc", "lcm", "tcd"});
+  if (options.sampler == "ddim" || options.sampler == "tcd") options.eta = dice.one_of({0.0, 0.5});
   options.steps = std::to_string(2 + dice.below(4));
   options.seed = static_cast<uint64_t>(dice.below(1000));
   options.batch_size = 1 + dice.below(3);

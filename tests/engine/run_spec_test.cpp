@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -35,6 +36,36 @@ TEST(RunSpec, DefaultsAreTheReferences) {
   EXPECT_EQ(spec.cfg_channels, 3);
   EXPECT_EQ(spec.subjects, (std::vector<int64_t>{207, 360, 387, 974, 88, 979, 417, 279}));
   EXPECT_EQ(spec.height, 32);
+}
+
+// The order falls where diffusers' does, counted in the whole trajectory's steps, also where an initial
+// picture leaves some out.
+TEST(RunSpec, SingleStepsLowerTheirLastWholeOne) {
+  const auto order_of_last = [](const char* steps, double strength, int order) {
+    std::vector<ModelInfo> models = {model("one")};
+    models[0].defaults.sampler = "dpm++2s";
+    models[0].defaults.solver_order = order;
+    SampleOptions options = {.sampler = "dpm++2s", .steps = steps, .strength = strength};
+    options.init_image = Tensor({3, 256, 256}, DType::f32);
+    std::fill_n(options.init_image.data<float>(), options.init_image.elements(), 0.0f);
+    const RunSpec spec = make_run_spec(models, options);
+    EXPECT_EQ(spec.solver.left_out, spec.left_out);
+    return spec.solver.order_of(spec.trajectory[spec.trajectory.size() - 1]);
+  };
+  EXPECT_EQ(order_of_last("10", 1, 2), 1);
+  EXPECT_EQ(order_of_last("10", 0.9, 2), 1);
+  EXPECT_EQ(order_of_last("11", 1, 2), 2);  // a first of a pair
+  EXPECT_EQ(order_of_last("12", 0.5, 3), 1);
+  EXPECT_EQ(order_of_last("11", 0.5, 3), 3);
+}
+
+// Those that need levels between the trajectory's find them in the schedule that the trajectory is of.
+TEST(RunSpec, TheSolverKnowsTheSchedule) {
+  std::vector<ModelInfo> models = {model("one")};
+  models[0].noise.zero_snr = true;
+  const RunSpec spec = make_run_spec(models, {.sampler = "dpm2", .steps = "10"});
+  EXPECT_EQ(spec.trajectory[0].level, spec.solver.schedule->level(999));
+  EXPECT_GT(spec.trajectory[0].level.alpha, 0);
 }
 
 TEST(RunSpec, PixelModelsGuideAllTheirChannels) {

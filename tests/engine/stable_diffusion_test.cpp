@@ -132,7 +132,7 @@ TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsName
   fs::copy(folder() / "large", model, fs::copy_options::recursive);
   write(
       model / "scheduler" / "scheduler_config.json",
-      R"({"_class_name": "KDPM2DiscreteScheduler", "use_karras_sigmas": true, "timestep_spacing": "trailing"})");
+      R"({"_class_name": "DPMSolverSDEScheduler", "use_karras_sigmas": true, "timestep_spacing": "trailing"})");
   const ModelInfo info = read_model_info(model.string());
   SampleOptions asked = options("", 1);
   asked.fractions.clear();
@@ -141,7 +141,7 @@ TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsName
     ADD_FAILURE() << "accepted";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::input);
-    EXPECT_NE(std::string(e.what()).find("\"_class_name\" is \"KDPM2DiscreteScheduler\""), std::string::npos)
+    EXPECT_NE(std::string(e.what()).find("\"_class_name\" is \"DPMSolverSDEScheduler\""), std::string::npos)
         << e.what();
   }
   // As from_config in diffusers: what it says of timesteps and sigmas holds for whoever has such a choice.
@@ -175,7 +175,7 @@ TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsName
   EXPECT_EQ(first_timestep("ddim"), 901);
   EXPECT_EQ(first_timestep("heun"), 999);
   write(model / "scheduler" / "scheduler_config.json",
-        R"({"_class_name": "KDPM2DiscreteScheduler", "use_karras_sigmas": true})");
+        R"({"_class_name": "DPMSolverSDEScheduler", "use_karras_sigmas": true})");
   // LCM has timesteps of its own.
   asked = {.sampler = "lcm", .steps = "4", .prompts = {kPrompt}};
   EXPECT_EQ(make_run_spec({info}, asked).trajectory[1].level.t, 759);

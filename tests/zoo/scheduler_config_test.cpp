@@ -39,6 +39,17 @@ TEST(SchedulerConfig, SaysWhoSamplesAndHow) {
   EXPECT_EQ(dpm.defaults.spacing.sigmas, SigmaSpacing::karras);
   EXPECT_EQ(dpm.defaults.spacing.spacing, Spacing::trailing);
   EXPECT_TRUE(dpm.defaults.ends_at_lowest);
+  for (const auto& [name, sampler] : {std::pair{"KDPM2DiscreteScheduler", "dpm2"},
+                                      {"KDPM2AncestralDiscreteScheduler", "dpm2_a"},
+                                      {"LMSDiscreteScheduler", "lms"},
+                                      {"DEISMultistepScheduler", "deis"},
+                                      {"DPMSolverSinglestepScheduler", "dpm++2s"},
+                                      {"TCDScheduler", "tcd"}})
+    EXPECT_EQ(read(concat(R"({"_class_name": ")", name, R"("})")).defaults.sampler, sampler);
+  const ModelInfo single = read(R"({"_class_name": "DPMSolverSinglestepScheduler", "solver_order": 3})");
+  EXPECT_EQ(single.defaults.solver_order, 3);
+  EXPECT_FALSE(single.defaults.lower_order_final);
+  EXPECT_TRUE(read(R"({"_class_name": "DEISMultistepScheduler"})").defaults.lower_order_final);
   EXPECT_EQ(
       read(R"({"_class_name": "LCMScheduler", "original_inference_steps": 100})").defaults.spacing.distilled,
       100);
@@ -59,9 +70,11 @@ TEST(SchedulerConfig, AbsentKeysAreDiffusersDefaultsOfThatClass) {
 }
 
 TEST(SchedulerConfig, WhatIsNotFollowedIsNamed) {
-  expect_refusal(R"({"_class_name": "DEISMultistepScheduler"})",
-                 "\"_class_name\" is \"DEISMultistepScheduler\", expected one of DDIMScheduler, ");
+  expect_refusal(R"({"_class_name": "DPMSolverSDEScheduler"})",
+                 "\"_class_name\" is \"DPMSolverSDEScheduler\", expected one of DDIMScheduler, ");
   expect_refusal("{}", "\"_class_name\" is missing");
+  expect_refusal(R"({"_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver++"})",
+                 "\"algorithm_type\" is \"sde-dpmsolver++\", supported is \"dpmsolver++\" or \"deis\"");
   expect_refusal(R"({"_class_name": "UniPCMultistepScheduler", "solver_order": 3})",
                  "\"solver_order\" is 3, supported is 1 or 2");
   expect_refusal(R"({"_class_name": "DDIMScheduler", "thresholding": true})",
@@ -91,7 +104,7 @@ TEST(SchedulerConfig, WhatHasNoEffectIsAccepted) {
 }
 
 TEST(SchedulerConfig, TheTrainingIsAlwaysRead) {
-  const ModelInfo info = read(R"({"_class_name": "DEISMultistepScheduler", "num_train_timesteps": 3,
+  const ModelInfo info = read(R"({"_class_name": "DPMSolverSDEScheduler", "num_train_timesteps": 3,
     "trained_betas": [0.1, 0.2, 0.3], "rescale_betas_zero_snr": true, "prediction_type": "v_prediction"})");
   EXPECT_FALSE(info.defaults.refusal.empty());
   EXPECT_EQ(info.prediction, Parameterization::v);
@@ -104,6 +117,17 @@ TEST(SchedulerConfig, TheTrainingIsAlwaysRead) {
                         [] { read(R"({"num_train_timesteps": 1, "trained_betas": [NaN]})"); });
   testing::expect_error(ErrorKind::input, "\"beta_schedule\" is \"exp\"",
                         [] { read(R"({"beta_schedule": "exp"})"); });
+}
+
+// With --sampler as well, which leaves the scheduler aside and not the training.
+TEST(SchedulerConfig, TrainingWithOtherNoiseIsRefused) {
+  for (const char* name : {"EDMEulerScheduler", "CosineDPMSolverMultistepScheduler"})
+    testing::expect_error(ErrorKind::input, concat("\"_class_name\" is \"", name, "\", expected"),
+                          [&] { read(concat(R"({"_class_name": ")", name, R"("})")); });
+  const ModelInfo flow = read(R"({"_class_name": "FlowMatchHeunDiscreteScheduler", "shift": 3.0})");
+  EXPECT_TRUE(flow.noise.flow());
+  EXPECT_EQ(flow.noise.shift, 3);
+  EXPECT_NE(flow.defaults.refusal.find("FlowMatchHeunDiscreteScheduler"), std::string::npos);
 }
 
 TEST(SchedulerConfig, TheDocumentHasTheTable) {

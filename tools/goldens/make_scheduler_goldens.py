@@ -32,6 +32,13 @@ SETTINGS = [
     setting("PNDM", PLMS, bare=True),
     setting("DDPM", dict(variance_type="fixed_large")),
     setting("HeunDiscrete", bare=True),
+    setting("KDPM2Discrete", KARRAS),
+    setting("KDPM2AncestralDiscrete", EXPONENTIAL),
+    setting("LMSDiscrete", bare=True),
+    setting("DEISMultistep", KARRAS, dict(solver_order=3)),
+    setting("DPMSolverSinglestep", bare=True),
+    setting("DPMSolverSinglestep", LOWEST, dict(solver_order=3, lower_order_final=True), steps=12),
+    setting("TCD", dict(original_inference_steps=100), steps=8),
 ]
 
 

@@ -1,6 +1,7 @@
 #include "tstitch/zoo/scheduler_config.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
@@ -16,6 +17,17 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kWayOut = "; with --sampler this scheduler is left aside";
+
+// Of models that were trained with other noise than betas or a rectified flow's: no sampler here is theirs.
+constexpr std::array kOtherTraining = {"CMStochasticIterativeScheduler",
+                                       "CosineDPMSolverMultistepScheduler",
+                                       "EDMDPMSolverMultistepScheduler",
+                                       "EDMEulerScheduler",
+                                       "IPNDMScheduler",
+                                       "KarrasVeScheduler",
+                                       "SCMScheduler",
+                                       "ScoreSdeVeScheduler",
+                                       "VQDiffusionScheduler"};
 
 const SchedulerClass* class_of(const ConfigReader& reader) {
   std::string name;
@@ -72,9 +84,9 @@ void check_combinations(const ModelConfig& config, const SchedulerClass& schedul
   refuse(karras && is("use_exponential_sigmas", true),
          "\"use_karras_sigmas\" and \"use_exponential_sigmas\" are both true, expected one of them");
   refuse(
-      karras && is("beta_schedule", "squaredcos_cap_v2") && scheduler.find("euler_at_final"),
+      karras && is("beta_schedule", "squaredcos_cap_v2") && scheduler.find("algorithm_type"),
       "\"use_karras_sigmas\" is true and \"beta_schedule\" \"squaredcos_cap_v2\": for these betas diffusers "
-      "rounds the timesteps otherwise, which is not supported");
+      "rounds the timesteps otherwise or fails, which is not supported");
   refuse(
       is("lower_order_final", false) && is("final_sigmas_type", "zero") && scheduler.find("predict_x0"),
       "\"lower_order_final\" is false and \"final_sigmas_type\" \"zero\": UniPC's last step to no noise at "
@@ -142,11 +154,16 @@ ModelConfig read_scheduler_file(const std::string& path) { return {parse_python_
 void read_training(const ModelConfig& config, ModelInfo& info) {
   const ConfigReader reader(config.object, config.where);
   const SchedulerClass* scheduler = class_of(reader);
+  std::string name;
+  reader.read("_class_name", name);
+  check(!std::ranges::count(kOtherTraining, name), ErrorKind::input, config.where, ": \"_class_name\" is \"",
+        name,
+        "\", expected a scheduler of betas or of a rectified flow: the model was trained with other noise");
   TrainingNoise& noise = info.noise;
   int64_t timesteps = noise.timesteps;
   reader.read("num_train_timesteps", timesteps, 1, 1'000'000);
   noise.timesteps = static_cast<int>(timesteps);
-  if (scheduler && scheduler->samplers[0] == "flow_euler") {
+  if (name.starts_with("FlowMatch")) {
     describe_flow(info);
     reader.read("shift", noise.shift, 1e-3, 1e3);
     return;
