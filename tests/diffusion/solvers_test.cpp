@@ -91,6 +91,15 @@ TEST(Convergence, DpmSolverHasOrderTwo) {
   EXPECT_NEAR(order("dpm++2m", by_ratio, 128), 2, 0.4);
 }
 
+TEST(Convergence, TheOrderOfTheMultistepSolversIsAChoice) {
+  EXPECT_NEAR(order("dpm++2m", by_log_snr, 64, {.order = 1}), 1, 0.1);
+  EXPECT_NEAR(order("dpm++2m", by_log_snr, 32, {.heun = true}), 2, 0.2);
+  EXPECT_NEAR(order("dpm++2m", by_log_snr, 16, {.order = 3}), 3, 0.3);
+  EXPECT_NEAR(order("unipc", by_log_snr, 32, {.order = 1}), 2, 0.2);
+  EXPECT_NEAR(order("unipc", by_log_snr, 32, {.bh1 = true}), 3, 0.3);
+  EXPECT_NEAR(order("unipc", by_ratio, 48, {.order = 3}), 4, 0.3);
+}
+
 // The corrector's order; in log(alpha / sigma) its steps are even, and the asymptote is reached first.
 TEST(Convergence, UniPcHasOrderThree) {
   EXPECT_NEAR(order("unipc", by_log_snr, 32), 3, 0.1);
@@ -221,7 +230,6 @@ TEST(Solvers, SingleStepsStartFromTheirFirstLevel) {
 TEST(Solvers, SingleStepsCountWhatWasLeftOut) {
   const auto levels = make_levels("dpm++2s", schedule(), "9", {.ends_clean = false});
   const std::vector<NoiseLevel> rest(levels.begin() + 1, levels.end());
-  const std::vector<NoiseLevel> first(rest.begin(), rest.begin() + 2);
   const std::vector<float> x = run("dpm++2s", rest, three_points(), {.left_out = 1});
   EXPECT_NE(x, run("dpm++2s", rest, three_points()));
   const auto solver = solver_of("dpm++2s"), euler = solver_of("euler");
@@ -233,6 +241,27 @@ TEST(Solvers, SingleStepsCountWhatWasLeftOut) {
                    at, {.index = i - 1, .level = rest[i], .next = rest[i + 1], .denoiser = 0},
                    [] { return Tensor(); });
   expect_near(x, values_of(at), 1e-5);
+}
+
+// From the lowest of Karras's sigmas to "sigma_min", and to no noise at all: h is 0 or infinite, which a
+// slope does not survive. diffusers has NaN there.
+TEST(Solvers, TheLastStepsOfHighOrderAreFinite) {
+  for (const bool clean : {false, true})
+    for (const char* solver : {"deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc"})
+      for (const SolverOptions& options :
+           {SolverOptions{.order = 3}, SolverOptions{.heun = true, .bh1 = true}}) {
+        const auto levels =
+            make_levels(solver, schedule(), "10", {.sigmas = SigmaSpacing::karras, .ends_clean = clean});
+        for (const float value : run(solver, levels, three_points(), options))
+          EXPECT_TRUE(std::isfinite(value)) << solver;
+      }
+}
+
+TEST(Solvers, UniPcWithoutItsCorrectorIsDpmSolver) {
+  const auto levels = make_levels("unipc", schedule(), "10", {});
+  const std::vector<int> all = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  expect_near(run("unipc", levels, three_points(), {.uncorrected = all}),
+              run("dpm++2m", levels, three_points()), 1e-5);
 }
 
 TEST(Solvers, FlowEulerMovesAlongTheVelocity) {
