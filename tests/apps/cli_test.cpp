@@ -689,7 +689,7 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
                  {"sample", "-W", "30"});
   expect_refused(2, {"--ratios is 140%"}, {"sweep", "--ratios", "40%,140%"});
   expect_refused(2, {"flow_euler", "rectified flows"}, {"sample", "--sampler", "flow_euler"});
-  expect_refused(2, {"--scheduler", "beta", "discrete, karras"}, {"sample", "--scheduler", "beta"});
+  expect_refused(2, {"--scheduler", "cosine", "discrete, karras"}, {"sample", "--scheduler", "cosine"});
   expect_refused(2, {"--spacing", "even", "respaced, leading"}, {"sample", "--spacing", "even"});
   expect_refused(2, {"pndm", "karras"}, {"sample", "--sampler", "pndm", "--scheduler", "karras"});
   expect_refused(2, {"10,20", "linspace"}, {"sample", "--sampler", "unipc", "--steps", "10,20"});
