@@ -66,11 +66,10 @@ struct SpacingOptions {
 //                                       level of t = 0 instead of clean: all as Stable Diffusion configures
 //                                       it
 //   euler, euler_a, lms       linspace  timesteps of linspace are not rounded
-//   dpm2, dpm2_a              linspace  the same; of the levels of Karras the network is told t rounded to
-//                                       nearest
 //   heun                      trailing  the same. diffusers' default is linspace too, but that ends at t = 0,
 //                                       whose eps, the least certain, becomes half the slope of a long step:
 //                                       speckled pictures
+//   dpm2, dpm2_a              linspace  as euler, but with karras the network is told t rounded to nearest
 //   dpm++2m(_sde), dpm++2s,   linspace  linspace and leading place N + 1 timesteps and leave out the lowest;
 //   unipc, deis                         the other sigmas span all T timesteps instead of those chosen, and
 //                                       the network is told t rounded: to nearest with karras and lu, else
