@@ -80,6 +80,13 @@ Pair text_pair() {
   return pair;
 }
 
+// The small one is told the scale of guidance, the large one led away from a null row.
+Pair told_pair() {
+  Pair pair = text_pair();
+  pair.infos[0] = unet_info("told", "lcm", {.kind = ConditionKind::text, .told_guidance = true}, 77);
+  return pair;
+}
+
 // No class is random tokens of every picture's own.
 Pair token_pair() {
   const ConditionInfo tokens = {.kind = ConditionKind::class_tokens, .num_classes = 6};
@@ -284,7 +291,7 @@ TEST_P(Batching, TheSteadyStateAllocatesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Families, Batching,
                          testing::Values(Models{"DiT", dit_pair}, Models{"UNet", text_pair},
-                                         Models{"LDM", token_pair}),
+                                         Models{"LDM", token_pair}, Models{"LCM", told_pair}),
                          [](const auto& test) { return test.param.first; });
 
 }  // namespace
