@@ -27,8 +27,9 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   std::vector<ModelInfo> new_models;
   for (size_t i = 0; i < infos_.size(); ++i)
     if (uses(i) && !models_[i].network) new_models.push_back(infos_[i]);
-  if (const auto free = bytes_free(); free && !new_models.empty())
-    check_memory(bytes_needed(new_models, spec, pictures && !last.pixels ? vae_ : ""), *free);
+  if (!spec.options.no_memory_check && !new_models.empty())
+    if (const auto free = bytes_free())
+      check_memory(spec.options, bytes_needed(new_models, spec, pictures && !last.pixels ? vae_ : ""), *free);
   // First, so that one that does not fit is known before the long part.
   if ((pictures || from_picture) && !last.pixels)
     autoencoder_ = load_decoder(*backend_, vae_, last, from_picture);
