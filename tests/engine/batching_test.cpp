@@ -9,16 +9,13 @@
 #include <random>
 #include <thread>
 
-#include "tests/support/golden.h"
+#include "tests/engine/tiny_unets.h"
 #include "tstitch/condition/class_conditions.h"
 #include "tstitch/condition/text_conditions.h"
 #include "tstitch/diffusion/step_batcher.h"
 #include "tstitch/engine/run.h"
-#include "tstitch/io/json.h"
 #include "tstitch/nn/random_weights.h"
-#include "tstitch/zoo/diffusers_unet.h"
 #include "tstitch/zoo/families/dit.h"
-#include "tstitch/zoo/families/unet.h"
 
 namespace tstitch {
 namespace {
@@ -48,25 +45,6 @@ Pair dit_pair() {
   return pair;
 }
 
-// The tiny U-Nets of tests/golden/unet, a quarter as wide.
-ModelInfo unet_info(const std::string& name, const std::string& layout, const ConditionInfo& condition,
-                    int64_t tokens) {
-  UNetConfig config =
-      read_diffusers_unet_config(parse_json_file(golden_path("unet/" + layout + ".json")), layout);
-  for (int64_t& channels : config.block_out_channels) channels /= 4;
-  config.norm_num_groups /= 4;
-  ModelInfo info;
-  info.name = name;
-  info.condition = condition;
-  info.condition.width = config.context_width;
-  info.architecture = std::make_shared<UNetArchitecture>(config, "", tokens, WeightChoice::automatic);
-  info.channels = config.in_channels;
-  info.side = 8;
-  info.any_size = true;
-  info.defaults.sampler = "pndm";
-  return info;
-}
-
 Pair text_pair() {
   Pair pair{.infos = {unet_info("small", "bk_tiny", {.kind = ConditionKind::text}, 77),
                       unet_info("large", "sd1", {.kind = ConditionKind::text}, 77)},
@@ -77,6 +55,13 @@ Pair text_pair() {
   for (const int64_t tokens : {3, 9, 3, 6, 5})
     contexts.push_back(random_uniform("context", {tokens, width}, 1, static_cast<uint64_t>(contexts.size())));
   for (int i = 0; i < 2; ++i) pair.conditions.push_back(std::make_shared<TextConditions>(contexts, 4));
+  return pair;
+}
+
+// The small one is told the scale of guidance, the large one led away from a null row.
+Pair told_pair() {
+  Pair pair = text_pair();
+  pair.infos[0] = unet_info("told", "lcm", {.kind = ConditionKind::text, .told_guidance = true}, 77);
   return pair;
 }
 
@@ -285,7 +270,7 @@ TEST_P(Batching, TheSteadyStateAllocatesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Families, Batching,
                          testing::Values(Models{"DiT", dit_pair}, Models{"UNet", text_pair},
-                                         Models{"LDM", token_pair}),
+                                         Models{"LDM", token_pair}, Models{"LCM", told_pair}),
                          [](const auto& test) { return test.param.first; });
 
 }  // namespace

@@ -112,6 +112,19 @@ TEST_F(CheckpointOfEverything, ComponentsMayBePrefixes) {
   EXPECT_NO_THROW(load_model(info, *backend_));
 }
 
+TEST_F(CheckpointOfEverything, WhatIsToldTheGuidanceIsSampledAsItWasDistilled) {
+  const ModelInfo info = read_model_info(write("lcm", network("lcm")));
+  EXPECT_TRUE(info.condition.told_guidance);
+  EXPECT_FALSE(info.condition.needs_null(8));
+  EXPECT_EQ(info.defaults.sampler, "lcm");
+  EXPECT_EQ(info.defaults.cfg_scale, 8.5);
+  EXPECT_EQ(info.architecture->details()["guidance"], 16);
+  const ModelInfo plain = read_model_info(write("plain", network("sd1")));
+  EXPECT_TRUE(plain.condition.needs_null(8));
+  EXPECT_FALSE(plain.condition.needs_null(1));
+  EXPECT_TRUE(stitch_obstacles(info, plain).empty());
+}
+
 TEST_F(CheckpointOfEverything, WhatStableDiffusion2PredictsCanBeSaid) {
   const std::string path = write("sd2", network("sd2"));
   const ModelInfo large = read_model_info(path);
@@ -260,9 +273,6 @@ TEST_F(CheckpointOfEverything, WhatIsBrokenIsRefusedByName) {
   const Tensor& first = good.at(prefix + "input_blocks.0.0.weight");
   bad[prefix + "input_blocks.0.0.weight"] = Tensor({first.extent(0), 9, 3, 3}, DType::f32);
   refused("cannot be stitched", bad);  // inpainting
-  bad = good;
-  bad[prefix + "time_embed.cond_proj.weight"] = Tensor({8, 256}, DType::f32);
-  refused("told the guidance scale", bad);
   bad = good;
   bad["cond_stage_model.embedding.weight"] = Tensor({10, 5}, DType::f32);
   refused("expected (classes, 768)", bad);

@@ -54,7 +54,17 @@ TINY = {
     "ldm": ldm(32, 256),
     "sdxl": sdxl((64, 64, 128), (1, 1, 2), (1, 1, 2), pooled=32, time=8),
     "ssd1b": sdxl((64, 64, 128), (1, 1, 2), (1, (2, 1), (1, 1)), ONE, ((1, 1, 2), (1, 2, 1), 1), pooled=32, time=8),
+    "lcm": dict(sd((32, 64, 64, 64), 1, 768, 8), time_cond_proj_dim=16),
 }
+
+
+def told(scales, width):
+    """What a distilled U-Net is told of the scales of guidance: diffusers' embedding, not rounded to f32 on the way."""
+    import torch
+    from diffusers import LatentConsistencyModelPipeline
+
+    w = torch.tensor(scales, dtype=torch.float64) - 1
+    return LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, w, width, torch.float64).float()
 
 
 def unet(tag, config):
@@ -68,6 +78,8 @@ def compvis_modules(model, sparse):
     files of BK-SDM are converted, each stage with the three numbers of Stable Diffusion's."""
     names = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
              "conv_norm_out": "out.0", "conv_out": "out.2"}
+    if getattr(model.time_embedding, "cond_proj", None) is not None:
+        names["time_embedding.cond_proj"] = "time_embed.cond_proj"
     if getattr(model, "add_embedding", None) is not None:
         names |= {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}
     inner = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",

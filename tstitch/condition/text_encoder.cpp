@@ -74,6 +74,12 @@ const ModelInfo& model_with_text_encoder(const std::vector<ModelInfo>& models) {
        "\" holds no text encoder: expected one in a checkpoint of everything or in diffusers' folder");
 }
 
+int32_t padding_of(const ModelInfo& model) {
+  const int32_t usual = model.condition.width == kOpenClipWidth ? 0 : ClipTokenizer::kEnd;
+  const bool own = model.files.text_encoder == model.files.weights;
+  return own ? usual : find_padding(model.files.text_encoder).value_or(usual);
+}
+
 TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip, PromptStyle style)
     : backend_(backend), tokenizer_(make_tokenizer()), style_(style) {
   const std::string& path = model.files.text_encoder;
@@ -94,9 +100,8 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_
     // Stable Diffusion 2 reads the layer before the last; transformers' folders have no last one.
     const int64_t trained = config.width == kOpenClipWidth && !described ? 2 : 1;
     clip_ = std::make_unique<ClipText>(config, Weights(backend, keys), (clip_skip ? clip_skip : trained) - 1);
-    padding_ = config.width == kOpenClipWidth ? 0 : ClipTokenizer::kEnd;
   });
-  if (!own) padding_ = find_padding(path).value_or(padding_);
+  padding_ = padding_of(model);
 }
 
 // A few at a time: those of thousands of prompts at once would want gigabytes.

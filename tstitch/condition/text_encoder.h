@@ -18,6 +18,11 @@ namespace tstitch {
 // one. Throws Error{input} when none has.
 const ModelInfo& model_with_text_encoder(const std::vector<ModelInfo>& models);
 
+// The id that the prompts of the model with the text encoder are padded with: as the tokenizer beside it
+// says, else what encoders of that width were trained with. Throws Error{input} for a token that is not one
+// of CLIP's.
+int32_t padding_of(const ModelInfo& model);
+
 class TextEncoder {
  public:
   // What model.files.text_encoder names: a folder with config.json (transformers' CLIPTextModel), or the

@@ -270,7 +270,9 @@ std::vector<Field> make_fields() {
           "scheduler", "--scheduler", kTrajectory,
           "How the noise falls: " + sigma_spacing_names() +
               ". Default: as the model's folder says, else discrete, as the timesteps say",
-          {.label = "Schedule type", .neutral = "discrete"}),
+          {.decided = [](const RunSpec& spec) { return value_of(spec.spacing.sigmas); },
+           .label = "Schedule type",
+           .neutral = "discrete"}),
       member<&SampleOptions::spacing, &SpacingOptions::spacing>(
           "spacing", "--spacing", kTrajectory,
           "Which timesteps: " + spacing_names() +
@@ -375,9 +377,10 @@ std::vector<Field> make_fields() {
            .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.init_image); },
            .label = "Init image"}),
       row("strength", "--strength", kTrajectory,
-          "How much of the trajectory the initial picture passes, more than 0 ... 1. Default: 0.75",
+          "How much of the trajectory the initial picture passes, more than 0 ... 1 or in percent. Default: "
+          "0.75",
           {.parse = [](const Field& self, const Texts& texts, SampleOptions& o,
-                       Models) { read(self, texts.at(0), o.strength); },
+                       Models) { o.strength = read_share(self.option(), texts.at(0)); },
            .print = [](const SampleOptions& o) { return o.init_image ? json(o.strength) : json(); },
            .idle = no_init_image,
            .label = "Denoising strength"}),
@@ -400,6 +403,11 @@ std::vector<Field> make_fields() {
       member<&SampleOptions::backend, &BackendOptions::threads>(
           "threads", "-t,--threads", kRun,
           concat("Threads, 1 ... ", kMostThreads, ", 0 = all processors. Default: 0"), {.passing = true}),
+      member<&SampleOptions::no_memory_check>(
+          "no_memory_check", "--no-memory-check", kRun,
+          "Load the models even where memory does not seem to suffice: swapping, or the system ends the"
+          " program",
+          {.form = Field::Form::flag, .passing = true}),
   };
 }
 

@@ -43,8 +43,8 @@ std::string no_step_noise(const RunSpec& spec, Models) {
 std::string nothing_drawn(const RunSpec& spec, Models models) {
   const bool drawn = !spec.options.given.initial || (spec.draws_noise() && !spec.options.given.steps) ||
                      spec.options.random_classes ||
-                     (models.back().condition.kind == ConditionKind::class_tokens && spec.guided() &&
-                      !spec.options.null_context);
+                     (models.back().condition.kind == ConditionKind::class_tokens &&
+                      spec.needs_null(models) && !spec.options.null_context);
   return unless(drawn, "all noise is given");
 }
 
@@ -55,8 +55,11 @@ std::string no_shares(const RunSpec& spec, Models models) {
                                                      : "it makes steps of shares, and the steps are named");
 }
 
-std::string no_guidance(const RunSpec& spec, Models) {
-  return unless(spec.guided(), "it is for guidance, and --cfg-scale is 1");
+std::string no_guidance(const RunSpec& spec, Models models) {
+  const bool told = std::ranges::any_of(spec.stages, &Stage::guided);
+  return unless(spec.needs_null(models), told ? "the network is told the scale of guidance and led away from"
+                                                " nothing"
+                                              : "it is for guidance, and --cfg-scale is 1");
 }
 
 std::string no_stage_takes_it(const RunSpec& spec, Models) {
@@ -76,9 +79,10 @@ std::string no_negative_prompt(const RunSpec& spec, Models models) {
   const auto& stages = spec.options.stages;
   bool taken = false;
   for (size_t i = 0; i < spec.stages.size(); ++i)
-    taken |= spec.stages[i].guided() && (i >= stages.size() || !stages[i].negative_prompt);
-  return unless(taken,
-                spec.guided() ? "every guided --stage says its own negative=" : no_guidance(spec, models));
+    taken |= models[i].condition.needs_null(spec.stages[i].cfg_scale) &&
+             (i >= stages.size() || !stages[i].negative_prompt);
+  return unless(taken, spec.needs_null(models) ? "every guided --stage says its own negative="
+                                               : no_guidance(spec, models));
 }
 
 std::string no_context(const RunSpec& spec, Models models) {

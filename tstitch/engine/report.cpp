@@ -68,6 +68,7 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
   }
   ordered_json json = {{"version", kVersion}};
   json.update(to_json(spec.options));
+  json.update(decided(spec));
   json["device"] = device;
   json["trajectory"] = trajectory_json(spec, names);
   if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())

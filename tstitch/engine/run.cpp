@@ -179,7 +179,7 @@ double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec
   const int64_t count = std::min(spec.options.batch_size, spec.images());
   ConditionBinder binder(spec.height, spec.width);
   DirectEvaluator evaluator;
-  const StageRows rows = bind_rows(binder, *model.network, spec, cfg_scale != 1, conditions, {0, count});
+  const StageRows rows = bind_rows(binder, model, spec, cfg_scale, conditions, {0, count});
   const auto denoiser = make_denoiser(backend, evaluator, model, spec, cfg_scale, rows);
   const Tensor x = noise_of(backend, spec, {0, count})->initial();
   const NoiseLevel level = spec.trajectory[0].level;

@@ -50,9 +50,9 @@ double checked_scale(const std::string& option, double scale) {
   return scale == 0 ? 1 : scale;
 }
 
-std::vector<Stage> stages_of(const SampleOptions& options, const ModelInfo& model, size_t models) {
+std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<ModelInfo>& models) {
   std::vector<Stage> stages(
-      models,
+      models.size(),
       {.cfg_scale = *options.cfg_scale, .cfg_interval = {}, .negative_prompt = options.negative_prompt});
   for (size_t i = 0; i < options.stages.size(); ++i) {
     const StageOptions& said = options.stages[i];
@@ -61,11 +61,15 @@ std::vector<Stage> stages_of(const SampleOptions& options, const ModelInfo& mode
     if (said.cfg_scale) stage.cfg_scale = checked_scale(concat(option, "cfg= is "), *said.cfg_scale);
     check(stage.guided() || !(said.cfg_interval || said.negative_prompt), ErrorKind::usage, option,
           said.cfg_interval ? "cfg-interval=" : "negative=", " has no effect without guidance");
-    check(!said.negative_prompt || model.condition.kind == ConditionKind::text, ErrorKind::usage, option,
-          "negative= is for models of text, and ", model.name, " draws classes");
+    const ConditionInfo& condition = models[i].condition;
+    check(!said.negative_prompt || condition.kind == ConditionKind::text, ErrorKind::usage, option,
+          "negative= is for models of text, and ", models[i].name, " draws classes");
+    check(!said.negative_prompt || !condition.told_guidance, ErrorKind::usage, option,
+          "negative= has no effect: ", models[i].name,
+          " is told the scale of guidance and led away from nothing");
     stage.cfg_interval = said.cfg_interval.value_or(stage.cfg_interval);
     stage.negative_prompt = said.negative_prompt.value_or(stage.negative_prompt);
-    check_prompt(stage.negative_prompt, options.prompt_style);
+    check_prompt(stage.negative_prompt, options.prompt_style, kAndIsAWord);
   }
   return stages;
 }
@@ -139,7 +143,7 @@ std::vector<int64_t> image_prompts(const SampleOptions& options, const ModelInfo
   check(!options.prompts.empty(), ErrorKind::usage, model.name,
         " draws what a text says: name it with --prompt");
   for (const std::string& prompt : options.prompts) check_prompt(prompt, options.prompt_style);
-  check_prompt(options.negative_prompt, options.prompt_style);
+  check_prompt(options.negative_prompt, options.prompt_style, kAndIsAWord);
   std::vector<int64_t> asked(options.prompts.size());
   std::iota(asked.begin(), asked.end(), int64_t{0});
   return repeated(options, asked);
@@ -199,6 +203,7 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
   if (!spacing.offset) spacing.offset = defaults.spacing.offset;
   if (!spacing.sigmas && said.sigmas && honours(sampler, key_of(*said.sigmas), true))
     spacing.sigmas = said.sigmas;
+  if (!spacing.sigmas) spacing.sigmas = SigmaSpacing::discrete;
   if (honours(sampler, "sigma_min")) spacing.lowest = said.lowest;
   if (honours(sampler, "sigma_max")) spacing.highest = said.highest;
   if (honours(sampler, "set_alpha_to_one")) spacing.ends_clean = defaults.spacing.ends_clean;
@@ -240,8 +245,10 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const SampleOptions& o
   }
   check(sampler == "flow_euler", ErrorKind::usage, "sampler '", printable(sampler), "' for ", model.name,
         ", which is a rectified flow: expected flow_euler");
-  check(!options.spacing.spacing && options.spacing.sigmas == SigmaSpacing::discrete, ErrorKind::usage,
-        "--spacing and --scheduler are for models with betas, and ", model.name, " is a rectified flow");
+  check(!options.spacing.spacing &&
+            options.spacing.sigmas.value_or(SigmaSpacing::discrete) == SigmaSpacing::discrete,
+        ErrorKind::usage, "--spacing and --scheduler are for models with betas, and ", model.name,
+        " is a rectified flow");
   return make_levels(FlowSchedule{.shift = noise.shift, .train_timesteps = noise.timesteps}, options.steps,
                      strength);
 }
@@ -348,7 +355,11 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
   if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
 }
 
-bool RunSpec::guided() const { return std::ranges::any_of(stages, &Stage::guided); }
+bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
+  for (size_t i = 0; i < stages.size(); ++i)
+    if (models[i].condition.needs_null(stages[i].cfg_scale)) return true;
+  return false;
+}
 
 double RunSpec::cfg_scale_at(const Step& step) const {
   const Stage& stage = stages[static_cast<size_t>(step.denoiser)];
@@ -441,7 +452,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   options.height = height * model.pixels_per_latent;
   options.width = width * model.pixels_per_latent;
 
-  options.spacing.sigmas = spacing_of(options, model.defaults).sigmas.value_or(SigmaSpacing::discrete);
+  const SpacingOptions spacing = spacing_of(options, model.defaults);
   const std::vector<NoiseLevel> all = levels_of(model, options, 1);
   const std::vector<NoiseLevel> levels =
       options.init_image ? levels_of(model, options, options.strength) : all;
@@ -451,21 +462,21 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
         "\" predicts eps, from which nothing follows for a picture where its noise schedule ends without any "
         "signal (\"rescale_betas_zero_snr\"), and ",
         options.sampler, " starts there: expected another sampler, or spacing leading");
-  RunSpec spec = {
-      .options = options,
-      .trajectory = trajectory,
-      .switch_threshold = options.switch_threshold,
-      .solver = solver_of(options, model, static_cast<int>(all.size()) - 1,
-                          static_cast<int>(all.size() - levels.size())),
-      .stages = stages_of(options, model, models.size()),
-      .left_out = static_cast<int>(all.size() - levels.size()),
-      .cfg_channels = *options.cfg_channels,
-      .subjects = model.condition.kind == ConditionKind::text ? image_prompts(options, model)
-                                                              : image_classes(options, model),
-      .channels = model.channels,
-      .height = height,
-      .width = width,
-      .initial_scale = initial_scale(options.sampler, spacing_of(options, model.defaults), levels[0])};
+  RunSpec spec = {.options = options,
+                  .spacing = spacing,
+                  .trajectory = trajectory,
+                  .switch_threshold = options.switch_threshold,
+                  .solver = solver_of(options, model, static_cast<int>(all.size()) - 1,
+                                      static_cast<int>(all.size() - levels.size())),
+                  .stages = stages_of(options, models),
+                  .left_out = static_cast<int>(all.size() - levels.size()),
+                  .cfg_channels = *options.cfg_channels,
+                  .subjects = model.condition.kind == ConditionKind::text ? image_prompts(options, model)
+                                                                          : image_classes(options, model),
+                  .channels = model.channels,
+                  .height = height,
+                  .width = width,
+                  .initial_scale = initial_scale(options.sampler, spacing, levels[0])};
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);

@@ -26,8 +26,11 @@ struct Stage {
 };
 
 struct RunSpec {
-  SampleOptions options;  // as asked, and what was left open decided: asked again they give this run
-  Trajectory trajectory;  // with a threshold all of the first model, to begin with
+  // As asked, and what was left open decided: asked again they give this run. How the levels are spaced stays
+  // open where the model's folder decides it, for whom another sampler may be asked.
+  SampleOptions options;
+  SpacingOptions spacing;                  // decided
+  Trajectory trajectory;                   // with a threshold all of the first model, to begin with
   std::optional<double> switch_threshold;  // where every image switches by itself
   SolverOptions solver;
   std::vector<Stage> stages;  // of every model
@@ -38,7 +41,8 @@ struct RunSpec {
   double initial_scale;             // of the noise at the start, see timesteps.h
 
   int64_t images() const { return static_cast<int64_t>(subjects.size()); }
-  bool guided() const;  // in any of its stages
+  // Whether guidance leads away from a null row in any of its stages.
+  bool needs_null(std::span<const ModelInfo> models) const;
   // Of the model that serves the step.
   double cfg_scale_at(const Step& step) const;
   int guided_steps_of(int model) const;

@@ -74,6 +74,7 @@ struct SampleOptions {
   std::string weights = "auto", prediction;
   std::string vae;  // the autoencoder, "" for what comes with the last model
   BackendOptions backend;
+  bool no_memory_check = false;  // load the models even where memory does not seem to suffice
 };
 
 }  // namespace tstitch

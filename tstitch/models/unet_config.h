@@ -30,6 +30,7 @@ struct UNetConfig {
   int64_t middle_depth = 1;
   int64_t context_width = 768;
   int64_t added_width = 0;  // of the added condition (SDXL: the pooled text and six sizes); 0: there is none
+  int64_t guidance_width = 0;  // of the embedding of the guidance scale ("time_cond_proj_dim"); 0: none
   int64_t norm_num_groups = 32;
   double norm_eps = 1e-5;  // of the resnets; the transformers' group norm has 1e-6
 
@@ -76,5 +77,8 @@ int64_t unet_parameters(const UNetConfig& config);
 // evaluation of one image of height x width latent pixels and `tokens` of context, whose keys and values are
 // not counted: they are made once.
 double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens);
+
+// Bytes of the tensors that are alive at once at the most in such an evaluation (unet.cpp).
+int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute);
 
 }  // namespace tstitch

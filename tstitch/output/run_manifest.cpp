@@ -68,7 +68,8 @@ std::string text_encoder_of(const std::vector<ModelInfo>& models, const std::fun
   if (models.back().condition.kind != ConditionKind::text) return "";
   const ModelInfo& model = model_with_text_encoder(models);
   if (model.files.text_encoder == model.files.weights) return "of a model";
-  return content_of(find_model_files(model.files.text_encoder), WeightChoice::automatic, between);
+  return concat(content_of(find_model_files(model.files.text_encoder), WeightChoice::automatic, between),
+                ", padding ", padding_of(model));
 }
 
 }  // namespace

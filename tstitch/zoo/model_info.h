@@ -65,6 +65,10 @@ struct ConditionInfo {
   int64_t num_classes = 0;       // 0 for texts
   int64_t width = 0;             // of a token of context; 0 where classes are numbers
   std::string class_table = "";  // for class_tokens: the tensor of them, (num_classes, width)
+  bool told_guidance = false;    // the network is told the scale of guidance (Row::guidance)
+
+  // Whether guidance of that scale, 1 for none, leads away from a null row.
+  bool needs_null(double cfg_scale) const { return cfg_scale != 1 && !told_guidance; }
 };
 
 struct ModelInfo {

@@ -94,16 +94,19 @@ std::string UNetArchitecture::name() const {
   for (const auto& [preset, name] : kKnown) {
     UNetConfig config = unet_preset(preset);
     config.in_channels = config_.in_channels;  // inpainting has more
-    if (config == config_) return name;
+    config.guidance_width = config_.guidance_width;
+    if (config == config_) return concat(name, config.guidance_width > 0 ? ", distilled (LCM)" : "");
   }
   return "U-Net";
 }
 
 nlohmann::ordered_json UNetArchitecture::details() const {
-  return {{"block_out_channels", config_.block_out_channels},
-          {"heads", config_.heads},
-          {"transformer_depths", config_.down},
-          {"context", config_.context_width}};
+  nlohmann::ordered_json details = {{"block_out_channels", config_.block_out_channels},
+                                    {"heads", config_.heads},
+                                    {"transformer_depths", config_.down},
+                                    {"context", config_.context_width}};
+  if (config_.guidance_width > 0) details["guidance"] = config_.guidance_width;
+  return details;
 }
 
 double UNetArchitecture::flops(int64_t height, int64_t width) const {
@@ -134,15 +137,16 @@ ModelInfo describe_unet(const ModelSource& source) {
   check(unet.added_width == 0, ErrorKind::input, file.path(),
         ": the U-Net of Stable Diffusion XL, whose two text encoders are not read yet");
 
-  for (const char* name : {"time_embedding.cond_proj.weight", "time_embed.cond_proj.weight"})
-    check(!file.tensors().contains(prefix + name), ErrorKind::input, file.path(),
-          ": a U-Net that is told the guidance scale (\"", name, "\"), which is not supported");
-
   const auto class_tokens = find_class_tokens(file, unet.context_width);
   ModelInfo info = class_tokens ? class_conditional(*class_tokens) : text_conditional(unet.context_width);
   info.architecture =
       std::make_shared<UNetArchitecture>(unet, prefix, class_tokens ? 1 : kTextTokens, source.weights);
   info.channels = unet.in_channels;
+  if (unet.guidance_width > 0) {  // distilled to be sampled so, as diffusers' LatentConsistencyModelPipeline
+    info.condition.told_guidance = true;
+    info.defaults.sampler = "lcm";
+    info.defaults.cfg_scale = 8.5;
+  }
   if (described) {
     ConfigReader(config.object, config.where).read("sample_size", info.side, 1, 4096);
   } else if (unet.context_width == 1024) {
