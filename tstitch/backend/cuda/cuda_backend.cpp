@@ -153,7 +153,8 @@ void CudaBackend::multiply(const Tensor& x, const PackedLinear& w, Tensor& y, bo
 // What the library does not activate is computed in f32, activated, and only then rounded.
 Tensor CudaBackend::linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) {
   const Shape shape = x.shape().with(-1, w.outputs());
-  const bool fused = act == Activation::none || (act == Activation::gelu_tanh && out == DType::bf16);
+  const bool fused = act == Activation::none ||
+                     (act == Activation::gelu_tanh && out == DType::bf16 && compute_dtype_ == DType::bf16);
   Tensor y = make(shape, fused ? out : DType::f32);
   multiply(x, w, y, fused && act == Activation::gelu_tanh, false);
   if (fused) return y;
@@ -300,7 +301,6 @@ Tensor CudaBackend::group_norm_scale_shift(std::span<const Tensor> moments, cons
   const int lanes = lanes_for(height);
   launch_blocks(*device_, N * groups, lanes, lanes / kWarp,
                 GroupScaleShift{.strips = static_cast<const Part*>(rows_of(table).at),
-                                .count = static_cast<int64_t>(strips.size()),
                                 .gamma = static_cast<const float*>(rows_of(gamma).at),
                                 .beta = static_cast<const float*>(rows_of(beta).at),
                                 .out = static_cast<float*>(rows_of(norm).at),
