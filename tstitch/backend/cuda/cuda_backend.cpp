@@ -58,7 +58,9 @@ class CudaConv2d final : public PackedConv2d {
 }  // namespace
 
 CudaBackend::CudaBackend(std::unique_ptr<Device> device, DType compute_dtype)
-    : device_(std::move(device)), compute_dtype_(compute_dtype), memory_(*device_) {}
+    : device_(std::make_unique<Recorder>(std::move(device))),
+      compute_dtype_(compute_dtype),
+      memory_(*device_) {}
 
 std::string CudaBackend::description() const {
   return concat("cuda:", device_->number(), ": ", device_->name(), ", ", name_of(compute_dtype_));
@@ -100,6 +102,17 @@ void CudaBackend::copy(const Tensor& out, const Tensor& x, int64_t period) {
 
 Tensor CudaBackend::in_compute_type(const Tensor& x) {
   return x.dtype() == compute_dtype_ ? x : cast(x, compute_dtype_);
+}
+
+void CudaBackend::repeated(FunctionRef<void()> work) {
+  device_->begin();
+  try {
+    work();
+  } catch (...) {
+    device_->end();
+    throw;
+  }
+  device_->end();
 }
 
 Tensor CudaBackend::upload(const Tensor& host) {
