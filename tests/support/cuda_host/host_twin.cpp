@@ -38,7 +38,7 @@ struct HostTwin::HostGraph final : Graph {
   std::vector<std::byte> uploads;
 };
 
-HostTwin::HostTwin() {
+HostTwin::HostTwin(LaneOrder order) : order_(order) {
   void* arena = mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   check(arena != MAP_FAILED, ErrorKind::device, "no address space for the twin's memory");
   arena_ = static_cast<std::byte*>(arena);
@@ -108,6 +108,7 @@ void HostTwin::download(void* to, DeviceAddress from, size_t row, size_t pitch, 
 
 void HostTwin::synchronize() {
   refuse_in_capture("waits");
+  set_lane_order(order_);
   protect(false);
   const std::vector<Work> work = std::exchange(queue_, {});
   for (const Work& one : work) one();
