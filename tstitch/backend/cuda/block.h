@@ -2,8 +2,8 @@
 //
 // A kernel is a value: pointers and sizes, and a call. Elementwise ones are called with an index and are
 // launched once for each; those that sum are called with a Block, lanes that work on one row together. nvcc
-// makes threads of the lanes; in the tests each is a fiber (tests/support/cuda_host/), so that every line of a
-// kernel runs, is checked by sanitizers and sums in the device's order without one.
+// makes threads of the lanes; in the tests each is a fiber (tests/support/cuda_host/), so that every line of
+// a kernel runs, is checked by sanitizers and sums in the device's order without one.
 #pragma once
 
 #include <cstdint>
@@ -29,16 +29,16 @@ struct Block {
 };
 #else
 struct Block {
-  int rank() const;         // of this lane, from 0
-  int size() const;         // lanes, a multiple of kWarp
-  int64_t row() const;      // of this block among those launched
-  float* scratch() const;   // shared by the lanes, as much as the launch asked for
-  void barrier() const;     // until all lanes are here
+  int rank() const;                            // of this lane, from 0
+  int size() const;                            // lanes, a multiple of kWarp
+  int64_t row() const;                         // of this block among those launched
+  float* scratch() const;                      // shared by the lanes, as much as the launch asked for
+  void barrier() const;                        // until all lanes are here
   float shuffle_xor(float x, int mask) const;  // the x of lane rank ^ mask, mask < kWarp
 };
 #endif
 
-constexpr int kWarp = 32;        // lanes that shuffle
+constexpr int kWarp = 32;         // lanes that shuffle
 constexpr int kMostLanes = 1024;  // of a block
 
 // Sum of x over the lanes, the same bits in each of them. Uses size / kWarp numbers of the scratch.

@@ -33,23 +33,26 @@ struct Product {
   bool accumulate = false;  // not with gelu_tanh
 };
 
-// y[n] = x[n] * w + bias, with zeros around; cuDNN's. The rows of x and y are those of a strip of each image.
+// y[n] = x[n] * w + bias, with zeros around; cuDNN's.
 struct Convolution {
-  DeviceAddress x{};  // N images (H, W, C), channels last, `x_image` elements apart
-  DeviceAddress w{};  // (M, kh, kw, C), of the type of x
-  DeviceAddress y{};  // N images (H', W', M), pixels dense, `y_image` elements apart
+  DeviceAddress
+      x{};  // N images (H, W, C), dense, but the images `x_image` elements apart: H may be a strip of them
+  DeviceAddress w{};     // (M, kh, kw, C), of the type of x
+  DeviceAddress y{};     // (N, height(), width(), M)
+  DeviceAddress bias{};  // (M) f32, or (N, M) with bias_per_image; 0: none
+  bool bias_per_image = false;
   DType x_type = DType::f32, y_type = DType::f32;
   int64_t N = 0, H = 0, W = 0, C = 0, M = 0, kh = 0, kw = 0;
-  int64_t x_image = 0, y_image = 0;
+  int64_t x_image = 0;
   int64_t stride = 1;
-  int64_t top = 0, left = 0, bottom = 0, right = 0;  // zeros; below 0 never
+  int64_t top = 0, left = 0, bottom = 0, right = 0;  // zeros around each image
 
   int64_t height() const { return (H + top + bottom - kh) / stride + 1; }
   int64_t width() const { return (W + left + right - kw) / stride + 1; }
 };
 
-// softmax(q k^T / sqrt(d)) v for each image and head; cuDNN's. Of one type, bf16, rows of all heads beside each
-// other.
+// softmax(q k^T / sqrt(d)) v for each image and head; cuDNN's. Of one type, bf16, rows of all heads beside
+// each other.
 struct Attention {
   DeviceAddress q{}, k{}, v{}, out{};
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;  // elements between rows; of out: heads d
@@ -81,8 +84,8 @@ class Device {
 
   virtual void multiply(const Product& product) = 0;
   virtual void convolve(const Convolution& convolution) = 0;
-  // Whether the library has this attention, with these strides and addresses. The answer depends on nothing that
-  // changes between images of a batch.
+  // Whether the library has this attention, with these strides and addresses. The answer depends on nothing
+  // that changes between images of a batch.
   virtual bool attends(const Attention& attention) const = 0;
   virtual void attend(const Attention& attention) = 0;
 
