@@ -40,5 +40,8 @@ if(NOT CMAKE_CUDA_COMPILER)
   return()
 endif()
 enable_language(CUDA)
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc knows it
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+endif()
 set(TSTITCH_WITH_CUDA ON)
 message(STATUS "CUDA backend: toolkit ${CUDAToolkit_VERSION}, for ${TSTITCH_CUDA_ARCHITECTURES}")

@@ -28,7 +28,8 @@ CublasLtLibrary::CublasLtLibrary() {
                  ", expected ", CUBLAS_VERSION, " or later");
 }
 
-// Rows of ours are the library's columns: y^T (N, M) = w (N, K) x^T (K, M), with A = w^T and B = x^T as they lie.
+// Rows of ours are the library's columns: y^T (N, M) = w (N, K) x^T (K, M), with A = w^T and B = x^T as they
+// lie.
 struct CublasLt::Operation {
   Operation(const CublasLt& lt, const Kind& k, DeviceAddress bias_at) {
     layout(lt, a, k.type, k.K, k.N, k.w_stride);
@@ -57,7 +58,8 @@ struct CublasLt::Operation {
   }
   template <class T>
   void set(const CublasLt& lt, cublasLtMatmulDescAttributes_t attribute, T value) {
-    lt.check(lt.lt_.set_operation(&product, attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
+    lt.check(lt.lt_.set_operation(&product, attribute, &value, sizeof value),
+             "cublasLtMatmulDescSetAttribute");
   }
 };
 
@@ -74,7 +76,8 @@ cublasLtMatmulAlgo_t CublasLt::pick(const Kind& kind, Operation& o) const {
   cublasLtMatmulPreferenceOpaque_t preference;
   check(lt_.init_preference(&preference, sizeof preference), "cublasLtMatmulPreferenceInit");
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-    check(lt_.set_preference(&preference, attribute, &value, sizeof value), "cublasLtMatmulPreferenceSetAttribute");
+    check(lt_.set_preference(&preference, attribute, &value, sizeof value),
+          "cublasLtMatmulPreferenceSetAttribute");
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspace});
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE});
@@ -92,15 +95,16 @@ cublasLtMatmulAlgo_t CublasLt::pick(const Kind& kind, Operation& o) const {
     const auto& result = found[static_cast<size_t>(i)];
     int32_t parts_of_k = 1;
     size_t written = 0;
-    check(lt_.get_config(&result.algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts_of_k, sizeof parts_of_k, &written),
+    check(lt_.get_config(&result.algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts_of_k, sizeof parts_of_k,
+                         &written),
           "cublasLtMatmulAlgoConfigGetAttribute");
     if (result.state == CUBLAS_STATUS_SUCCESS && parts_of_k <= 1) return result.algo;
   }
-  fail(ErrorKind::device, "cuda:", device_, ": cuBLASLt ", lt_.version(), " has no product ", kind.M, " x ", kind.K,
-       " x ", kind.N, ", ", name_of(kind.type), " to ", name_of(kind.y_type), kind.bias_alignment ? ", bias" : "",
-       kind.gelu_tanh ? ", gelu" : "", kind.accumulate ? ", accumulated" : "", ", strides ", kind.x_stride, " ",
-       kind.w_stride, " ", kind.y_stride, ", alignments ", kind.x_alignment, " ", kind.w_alignment, " ",
-       kind.y_alignment);
+  fail(ErrorKind::device, "cuda:", device_, ": cuBLASLt ", lt_.version(), " has no product ", kind.M, " x ",
+       kind.K, " x ", kind.N, ", ", name_of(kind.type), " to ", name_of(kind.y_type),
+       kind.bias_alignment ? ", bias" : "", kind.gelu_tanh ? ", gelu" : "",
+       kind.accumulate ? ", accumulated" : "", ", strides ", kind.x_stride, " ", kind.w_stride, " ",
+       kind.y_stride, ", alignments ", kind.x_alignment, " ", kind.w_alignment, " ", kind.y_alignment);
 }
 
 void CublasLt::multiply(const Product& p, void* workspace, cudaStream_t stream) {
@@ -112,21 +116,21 @@ void CublasLt::multiply(const Product& p, void* workspace, cudaStream_t stream) 
                      .y_stride = stride_of(p.y),
                      .type = p.x.dtype,
                      .y_type = p.y.dtype,
-                     
+
                      .gelu_tanh = p.gelu_tanh,
                      .accumulate = p.accumulate,
                      .x_alignment = alignment_of(p.x.at),
                      .w_alignment = alignment_of(p.w.at),
                      .y_alignment = alignment_of(p.y.at),
-.bias_alignment = p.bias == DeviceAddress{} ? 0 : alignment_of(p.bias)};
+                     .bias_alignment = p.bias == DeviceAddress{} ? 0 : alignment_of(p.bias)};
   if (kind.M == 0 || kind.N == 0) return;
   Operation o(*this, kind, p.bias);
   auto algorithm = algorithms_.find(kind);
   if (algorithm == algorithms_.end()) algorithm = algorithms_.emplace(kind, pick(kind, o)).first;
   const float one = 1, beta = p.accumulate ? 1 : 0;
   void* const y = reinterpret_cast<void*>(p.y.at);
-  check(lt_.matmul(handle_, &o.product, &one, pointer(p.w.at), &o.a, pointer(p.x.at), &o.b, &beta, y,
-                   &o.c, y, &o.c, &algorithm->second, workspace, kWorkspace, stream),
+  check(lt_.matmul(handle_, &o.product, &one, pointer(p.w.at), &o.a, pointer(p.x.at), &o.b, &beta, y, &o.c, y,
+                   &o.c, &algorithm->second, workspace, kWorkspace, stream),
         "cublasLtMatmul");
 }
 

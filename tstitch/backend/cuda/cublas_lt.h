@@ -28,12 +28,14 @@ struct CublasLtLibrary {
   decltype(&cublasLtMatmulPreferenceSetAttribute) set_preference =
       library["cublasLtMatmulPreferenceSetAttribute"];
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic = library["cublasLtMatmulAlgoGetHeuristic"];
-  decltype(&cublasLtMatmulAlgoConfigGetAttribute) get_config = library["cublasLtMatmulAlgoConfigGetAttribute"];
+  decltype(&cublasLtMatmulAlgoConfigGetAttribute) get_config =
+      library["cublasLtMatmulAlgoConfigGetAttribute"];
   decltype(&cublasLtMatmul) matmul = library["cublasLtMatmul"];
 };
 
-// Runs products on the device that is current. An algorithm is picked once for everything that products of one
-// kind share, and is never one that sums over parts of K apart, in an order that the rest of the shape decides.
+// Runs products on the device that is current. An algorithm is picked once for everything that products of
+// one kind share, and is never one that sums over parts of K apart, in an order that the rest of the shape
+// decides.
 class CublasLt {
  public:
   static constexpr size_t kWorkspace = size_t{32} << 20;  // NVIDIA's advice for sm_90

@@ -128,10 +128,12 @@ class CudaDevice final : public Device {
     const auto call = enter("downloading");
     if (row == 0 || rows == 0) return;
     if (rows == 1 || pitch == row)
-      check(cudaMemcpyAsync(to, pointer(from), row * rows, cudaMemcpyDeviceToHost, stream_.get()), "cudaMemcpyAsync");
+      check(cudaMemcpyAsync(to, pointer(from), row * rows, cudaMemcpyDeviceToHost, stream_.get()),
+            "cudaMemcpyAsync");
     else
-      check(cudaMemcpy2DAsync(to, row, pointer(from), pitch, row, rows, cudaMemcpyDeviceToHost, stream_.get()),
-            "cudaMemcpy2DAsync");
+      check(
+          cudaMemcpy2DAsync(to, row, pointer(from), pitch, row, rows, cudaMemcpyDeviceToHost, stream_.get()),
+          "cudaMemcpy2DAsync");
     check(cudaStreamSynchronize(stream_.get()), "cudaStreamSynchronize");
   }
   void synchronize() override {
@@ -148,7 +150,8 @@ class CudaDevice final : public Device {
     const ConvolutionShape shape(convolution);
     const auto found = convolutions_.find(shape, convolution.N, recording_);
     tstitch::check(found.plan != nullptr, ErrorKind::device, "cuda:", number_, ": cuDNN ", cudnn_.version(),
-                   " has no convolution ", shape.describe(), ": ", cudnn_.error_string(convolutions_.refusal()));
+                   " has no convolution ", shape.describe(), ": ",
+                   cudnn_.error_string(convolutions_.refusal()));
     run(found, convolution);
   }
   bool attends(const Attention& attention) const override {
@@ -179,17 +182,20 @@ class CudaDevice final : public Device {
   }
   void replay(const Graph& graph) override {
     const auto call = enter("replaying");
-    check(cudaGraphLaunch(static_cast<const CudaGraph&>(graph).executable.get(), stream_.get()), "cudaGraphLaunch");
+    check(cudaGraphLaunch(static_cast<const CudaGraph&>(graph).executable.get(), stream_.get()),
+          "cudaGraphLaunch");
   }
 
   void queue(const KernelLaunch& kernel) {
     const auto call = enter();
     tstitch::check(kernel.blocks <= properties_.maxGridSize[0], ErrorKind::device, "cuda:", number_, ": ",
                    kernel.blocks, " blocks, expected at most ", properties_.maxGridSize[0]);
-    tstitch::check(kernel.scratch <= properties_.sharedMemPerBlockOptin, ErrorKind::device, "cuda:", number_, ": ",
-                   kernel.scratch, " bytes of scratch, expected at most ", properties_.sharedMemPerBlockOptin);
-    check_internal(kernel.lanes > 0 && kernel.lanes % 32 == 0 && kernel.lanes <= properties_.maxThreadsPerBlock,
-                   kernel.lanes, " lanes");
+    tstitch::check(kernel.scratch <= properties_.sharedMemPerBlockOptin, ErrorKind::device, "cuda:", number_,
+                   ": ", kernel.scratch, " bytes of scratch, expected at most ",
+                   properties_.sharedMemPerBlockOptin);
+    check_internal(
+        kernel.lanes > 0 && kernel.lanes % 32 == 0 && kernel.lanes <= properties_.maxThreadsPerBlock,
+        kernel.lanes, " lanes");
     if (kernel.scratch > properties_.sharedMemPerBlock)
       check(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  static_cast<int>(kernel.scratch)),
@@ -215,8 +221,10 @@ class CudaDevice final : public Device {
   DeviceAddress try_allocate(size_t size) {
     void* at = nullptr;
     const cudaError_t status = cudaMallocAsync(&at, size, stream_.get());
-    if (status == cudaErrorMemoryAllocation) cudaGetLastError();
-    else check(status, "cudaMallocAsync");
+    if (status == cudaErrorMemoryAllocation)
+      cudaGetLastError();
+    else
+      check(status, "cudaMallocAsync");
     return DeviceAddress{reinterpret_cast<uintptr_t>(at)};
   }
 
@@ -238,7 +246,8 @@ class CudaDevice final : public Device {
     recording_ = false;
     cudaGraph_t recorded = nullptr;
     const cudaError_t status = cudaStreamEndCapture(stream_.get(), &recorded);
-    for (const DeviceAddress address : std::exchange(freed_, {})) cudaFreeAsync(pointer(address), stream_.get());
+    for (const DeviceAddress address : std::exchange(freed_, {}))
+      cudaFreeAsync(pointer(address), stream_.get());
     return {RecordedGraph(recorded), status};
   }
 
@@ -279,15 +288,16 @@ std::unique_ptr<Device> make_cuda_device(int number) {
         : count == 1 ? "this machine has cuda:0"
                      : concat("this machine has cuda:0 to cuda:", count - 1));
   const cudaDeviceProp properties = properties_of(number);
-  check(properties.major >= 8, ErrorKind::device, "cuda:", number, " is ", properties.name, " of compute capability ",
-        properties.major, ".", properties.minor, ", expected 8.0 or later, which computes bf16");
+  check(properties.major >= 8, ErrorKind::device, "cuda:", number, " is ", properties.name,
+        " of compute capability ", properties.major, ".", properties.minor,
+        ", expected 8.0 or later, which computes bf16");
   check_cuda(cudaSetDevice(number), number, "cudaSetDevice");
   cudaFuncAttributes attributes = {};
   const cudaError_t status = cudaFuncGetAttributes(&attributes, any_kernel());
-  check(status != cudaErrorNoKernelImageForDevice && status != cudaErrorInvalidDeviceFunction, ErrorKind::device,
-        "cuda:", number, " is ", properties.name, " of compute capability ", properties.major, ".", properties.minor,
-        ", and this program is built for ", TSTITCH_CUDA_ARCHITECTURES,
-        "; TSTITCH_CUDA_ARCHITECTURES of the build says for what");
+  check(status != cudaErrorNoKernelImageForDevice && status != cudaErrorInvalidDeviceFunction,
+        ErrorKind::device, "cuda:", number, " is ", properties.name, " of compute capability ",
+        properties.major, ".", properties.minor, ", and this program is built for ",
+        TSTITCH_CUDA_ARCHITECTURES, "; TSTITCH_CUDA_ARCHITECTURES of the build says for what");
   check_cuda(status, number, "cudaFuncGetAttributes");
   return std::make_unique<CudaDevice>(number);
 }

@@ -18,14 +18,20 @@ void* row(DeviceAddress at, int64_t index, int64_t stride) {
 }  // namespace
 
 bool is_aligned(const Attention& a) {
-  const uint64_t addresses = static_cast<uint64_t>(a.q) | static_cast<uint64_t>(a.k) | static_cast<uint64_t>(a.v) |
-                             static_cast<uint64_t>(a.out);
+  const uint64_t addresses = static_cast<uint64_t>(a.q) | static_cast<uint64_t>(a.k) |
+                             static_cast<uint64_t>(a.v) | static_cast<uint64_t>(a.out);
   const int64_t elements = a.q_stride | a.k_stride | a.v_stride | a.d;
   return addresses % 16 == 0 && elements * kElement % 16 == 0;
 }
 
 AttentionShape::AttentionShape(const Attention& a)
-    : T(a.T), S(a.S), heads(a.heads), d(a.d), q_stride(a.q_stride), k_stride(a.k_stride), v_stride(a.v_stride) {}
+    : T(a.T),
+      S(a.S),
+      heads(a.heads),
+      d(a.d),
+      q_stride(a.q_stride),
+      k_stride(a.k_stride),
+      v_stride(a.v_stride) {}
 
 Descriptor AttentionShape::graph(const PlanTarget& target, int64_t N) const {
   const CudnnLibrary& cudnn = target.cudnn;
@@ -35,20 +41,24 @@ Descriptor AttentionShape::graph(const PlanTarget& target, int64_t N) const {
                           .dimensions = {N, heads, rows, d},
                           .strides = {rows * stride, d, stride, 1}});
   };
-  const Descriptor scale = tensor(
-      cudnn,
-      {.uid = kScale, .dtype = DType::f32, .dimensions = {1, 1, 1, 1}, .strides = {1, 1, 1, 1}, .by_value = true});
-  return operation_graph(target, Descriptor(cudnn, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR)
-                                     .set(CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, operand(kQ, T, q_stride))
-                                     .set(CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, operand(kK, S, k_stride))
-                                     .set(CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, operand(kV, S, v_stride))
-                                     .set(CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, operand(kOut, T, heads * d))
-                                     .set(CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC, scale)
-                                     .finalize());
+  const Descriptor scale = tensor(cudnn, {.uid = kScale,
+                                          .dtype = DType::f32,
+                                          .dimensions = {1, 1, 1, 1},
+                                          .strides = {1, 1, 1, 1},
+                                          .kind = TensorOf::by_value});
+  const Descriptor attention = Descriptor(cudnn, CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR)
+                                   .set(CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, operand(kQ, T, q_stride))
+                                   .set(CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, operand(kK, S, k_stride))
+                                   .set(CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, operand(kV, S, v_stride))
+                                   .set(CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, operand(kOut, T, heads * d))
+                                   .set(CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC, scale)
+                                   .finalize();
+  return operation_graph(target, {&attention, 1});
 }
 
 std::string AttentionShape::describe() const {
-  return concat(T, " x ", S, ", ", heads, " heads of ", d, ", strides ", q_stride, " ", k_stride, " ", v_stride);
+  return concat(T, " x ", S, ", ", heads, " heads of ", d, ", strides ", q_stride, " ", k_stride, " ",
+                v_stride);
 }
 
 void execute(const PlanTarget& target, const Plan& plan, const Attention& a, int64_t first, void* workspace) {

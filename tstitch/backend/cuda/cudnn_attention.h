@@ -7,8 +7,8 @@
 
 namespace tstitch::cuda {
 
-// Whether strides and addresses are multiples of 16 bytes, as the library needs them and does not check, and d of
-// 8 numbers.
+// Whether strides and addresses are multiples of 16 bytes, as the library needs them and does not check, and
+// d of 8 numbers.
 bool is_aligned(const Attention& a);
 
 // An Attention but for its addresses and the number of images.

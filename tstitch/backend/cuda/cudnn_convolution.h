@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <string>
 
 #include "tstitch/backend/cuda/cudnn_graph.h"
 
@@ -16,13 +17,15 @@ struct ConvolutionShape {
   std::string describe() const;
 
   DType x_type, y_type;
-  int64_t H, W, C, M, kh, kw, height, width, x_image, y_image, stride, top, left, bottom, right;
-  int64_t x_alignment, w_alignment, y_alignment;  // bytes
+  int64_t H, W, C, M, kh, kw, height, width, x_image, stride, top, left, bottom, right;
+  bool bias, bias_per_image;
+  int64_t x_alignment, w_alignment, y_alignment, bias_alignment;  // bytes
 
   auto operator<=>(const ConvolutionShape&) const = default;
 };
 
 // Queues the images from `first` on, as many as the plan takes.
-void execute(const PlanTarget& target, const Plan& plan, const Convolution& c, int64_t first, void* workspace);
+void execute(const PlanTarget& target, const Plan& plan, const Convolution& c, int64_t first,
+             void* workspace);
 
 }  // namespace tstitch::cuda

@@ -19,7 +19,8 @@ constexpr std::array kRefused = {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS,
 
 // On f32 the tensor cores compute with TF32's 10 bits.
 bool refused(cudnnBackendNumericalNote_t note, bool f32) {
-  return (f32 && note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE) || std::ranges::find(kRefused, note) != kRefused.end();
+  return (f32 && note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE) ||
+         std::ranges::find(kRefused, note) != kRefused.end();
 }
 
 cudnnDataType_t type_of(DType dtype) { return dtype == DType::f32 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16; }
@@ -38,7 +39,8 @@ std::string CudnnLibrary::describe(cudnnStatus_t status) const {
 }
 
 void CudnnLibrary::check(cudnnStatus_t status, std::string_view call) const {
-  if (status != CUDNN_STATUS_SUCCESS) fail(ErrorKind::device, "cuDNN ", version(), ": ", call, ": ", describe(status));
+  if (status != CUDNN_STATUS_SUCCESS)
+    fail(ErrorKind::device, "cuDNN ", version(), ": ", call, ": ", describe(status));
 }
 
 Descriptor::Descriptor(const CudnnLibrary& cudnn, cudnnBackendDescriptorType_t type) : cudnn_(&cudnn) {
@@ -50,13 +52,15 @@ Descriptor::Descriptor(const CudnnLibrary& cudnn, cudnnBackendDescriptorType_t t
 void Descriptor::set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
                      const void* values) {
   const cudnnStatus_t status = cudnn_->set(get(), name, type, count, values);
-  if (status != CUDNN_STATUS_SUCCESS) cudnn_->check(status, concat("cudnnBackendSetAttribute ", static_cast<int>(name)));
+  if (status != CUDNN_STATUS_SUCCESS)
+    cudnn_->check(status, concat("cudnnBackendSetAttribute ", static_cast<int>(name)));
 }
 
 Descriptor& Descriptor::set(cudnnBackendAttributeName_t name, std::span<const Descriptor> values) {
   std::vector<cudnnBackendDescriptor_t> handles;
   for (const Descriptor& value : values) handles.push_back(value.get());
-  return set(name, std::span<const cudnnBackendDescriptor_t>(handles));
+  set(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, std::ssize(handles), handles.data());
+  return *this;
 }
 
 int64_t Descriptor::count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const {
@@ -67,11 +71,13 @@ int64_t Descriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttributeT
                         void* values) const {
   int64_t there = 0;
   const cudnnStatus_t status = cudnn_->get(get(), name, type, count, &there, values);
-  if (status != CUDNN_STATUS_SUCCESS) cudnn_->check(status, concat("cudnnBackendGetAttribute ", static_cast<int>(name)));
+  if (status != CUDNN_STATUS_SUCCESS)
+    cudnn_->check(status, concat("cudnnBackendGetAttribute ", static_cast<int>(name)));
   return there;
 }
 
-std::vector<Descriptor> Descriptor::get(cudnnBackendAttributeName_t name, cudnnBackendDescriptorType_t type) const {
+std::vector<Descriptor> Descriptor::get(cudnnBackendAttributeName_t name,
+                                        cudnnBackendDescriptorType_t type) const {
   // The first answer is a bound, and the library fills descriptors that are there.
   std::vector<Descriptor> values;
   for (int64_t i = count(name, CUDNN_TYPE_BACKEND_DESCRIPTOR); i > 0; --i) values.emplace_back(*cudnn_, type);
@@ -96,14 +102,15 @@ Descriptor tensor(const CudnnLibrary& cudnn, const TensorOf& x) {
       .set(CUDNN_ATTR_TENSOR_DIMENSIONS, x.dimensions)
       .set(CUDNN_ATTR_TENSOR_STRIDES, x.strides)
       .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, x.alignment);
-  if (x.by_value) tensor.set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, true);
+  if (x.kind == TensorOf::by_value) tensor.set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, true);
+  if (x.kind == TensorOf::between_operations) tensor.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, true);
   return tensor.finalize();
 }
 
-Descriptor operation_graph(const PlanTarget& target, const Descriptor& operation) {
+Descriptor operation_graph(const PlanTarget& target, std::span<const Descriptor> operations) {
   Descriptor graph(target.cudnn, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   if (target.handle) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, target.handle);
-  return graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation).finalize();
+  return graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operations).finalize();
 }
 
 std::vector<EngineChoice> find_engines(const PlanTarget& target, const Descriptor& graph, bool f32) {
@@ -115,10 +122,12 @@ std::vector<EngineChoice> find_engines(const PlanTarget& target, const Descripto
     if (heuristics.try_finalize() != CUDNN_STATUS_SUCCESS) continue;  // none for this graph
     for (const Descriptor& config :
          heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)) {
-      const Descriptor engine = config.get(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR).at(0);
+      const Descriptor engine =
+          config.get(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR).at(0);
       const auto notes = engine.get<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE);
       if (std::ranges::any_of(notes, [&](auto note) { return refused(note, f32); })) continue;
-      EngineChoice choice = {.engine = engine.get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX).at(0), .knobs = {}};
+      EngineChoice choice = {.engine = engine.get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX).at(0),
+                             .knobs = {}};
       for (const Descriptor& knob :
            config.get(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR))
         choice.knobs.emplace_back(knob.get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE).at(0),
@@ -155,10 +164,13 @@ std::optional<Plan> make_plan(const PlanTarget& target, const Descriptor& graph,
   if (target.properties) plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
   status = plan.try_finalize();
   if (status != CUDNN_STATUS_SUCCESS) return std::nullopt;
-  return Plan{.descriptor = plan, .config = config, .workspace = plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE).at(0)};
+  return Plan{.descriptor = plan,
+              .config = config,
+              .workspace = plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE).at(0)};
 }
 
-void execute(const PlanTarget& target, const Plan& plan, std::initializer_list<Binding> tensors, void* workspace) {
+void execute(const PlanTarget& target, const Plan& plan, std::initializer_list<Binding> tensors,
+             void* workspace) {
   std::vector<int64_t> uids;
   std::vector<void*> addresses;
   for (const Binding& tensor : tensors) {
@@ -170,7 +182,8 @@ void execute(const PlanTarget& target, const Plan& plan, std::initializer_list<B
       .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::span<void* const>(addresses))
       .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, workspace)
       .finalize();
-  target.cudnn.check(target.cudnn.execute(target.handle, plan.descriptor.get(), pack.get()), "cudnnBackendExecute");
+  target.cudnn.check(target.cudnn.execute(target.handle, plan.descriptor.get(), pack.get()),
+                     "cudnnBackendExecute");
 }
 
 }  // namespace tstitch::cuda

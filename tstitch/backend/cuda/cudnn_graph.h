@@ -1,5 +1,6 @@
-// cuDNN's graph interface: descriptors whose attributes are set and which then are final. An operation on tensors
-// is described, engines are found for it, and one of them, with its settings, becomes a plan that runs.
+// cuDNN's graph interface: descriptors whose attributes are set and which then are final. An operation on
+// tensors is described, engines are found for it, and one of them, with its settings, becomes a plan that
+// runs.
 #pragma once
 
 #include <cudnn_graph.h>
@@ -40,7 +41,7 @@ struct CudnnLibrary {
   decltype(&cudnnBackendExecute) execute = library["cudnnBackendExecute"];
 };
 
-// The library's name for a type of attributes.
+// The library's name for a type of attributes, but descriptors.
 template <class T>
 inline constexpr auto kAttributeType = nullptr;
 template <>
@@ -58,6 +59,8 @@ inline constexpr auto kAttributeType<cudnnHandle_t> = CUDNN_TYPE_HANDLE;
 template <>
 inline constexpr auto kAttributeType<cudnnDataType_t> = CUDNN_TYPE_DATA_TYPE;
 template <>
+inline constexpr auto kAttributeType<cudnnPointwiseMode_t> = CUDNN_TYPE_POINTWISE_MODE;
+template <>
 inline constexpr auto kAttributeType<cudnnConvolutionMode_t> = CUDNN_TYPE_CONVOLUTION_MODE;
 template <>
 inline constexpr auto kAttributeType<cudnnBackendHeurMode_t> = CUDNN_TYPE_HEUR_MODE;
@@ -65,8 +68,6 @@ template <>
 inline constexpr auto kAttributeType<cudnnBackendKnobType_t> = CUDNN_TYPE_KNOB_TYPE;
 template <>
 inline constexpr auto kAttributeType<cudnnBackendNumericalNote_t> = CUDNN_TYPE_NUMERICAL_NOTE;
-template <>
-inline constexpr auto kAttributeType<cudnnBackendDescriptor_t> = CUDNN_TYPE_BACKEND_DESCRIPTOR;
 
 // Throws Error{device} wherever the library refuses. A copy is another name of the same descriptor.
 class Descriptor {
@@ -86,7 +87,9 @@ class Descriptor {
   Descriptor& set(cudnnBackendAttributeName_t name, T value) {
     return set(name, std::span<const T>(&value, 1));
   }
-  Descriptor& set(cudnnBackendAttributeName_t name, const Descriptor& value) { return set(name, value.get()); }
+  Descriptor& set(cudnnBackendAttributeName_t name, const Descriptor& value) {
+    return set(name, std::span(&value, 1));
+  }
   Descriptor& set(cudnnBackendAttributeName_t name, std::span<const Descriptor> values);
 
   template <class T>
@@ -108,9 +111,11 @@ class Descriptor {
     void operator()(cudnnBackendDescriptor_t handle) const { destroy(handle); }
   };
 
-  void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count, const void* values);
+  void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
+           const void* values);
   int64_t count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const;
-  int64_t get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count, void* values) const;
+  int64_t get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
+              void* values) const;
 
   const CudnnLibrary* cudnn_;
   std::shared_ptr<void> handle_;
@@ -124,19 +129,19 @@ struct PlanTarget {
   std::optional<Descriptor> properties = {};
 };
 
-// A tensor in memory, the same number of dimensions and strides, the last first to be named in operations. The
-// alignment is that of its address, in bytes.
+// A tensor with as many strides as dimensions. The alignment is that of its address, in bytes.
 struct TensorOf {
+  enum Kind : uint8_t { in_memory, between_operations, by_value };  // by value: on the host, read when queued
+
   int64_t uid;
   DType dtype;
   std::initializer_list<int64_t> dimensions, strides;
   int64_t alignment = 16;
-  bool by_value = false;  // on the host, read when the plan is queued
+  Kind kind = in_memory;
 };
 Descriptor tensor(const CudnnLibrary& cudnn, const TensorOf& x);
 
-// A graph of one operation.
-Descriptor operation_graph(const PlanTarget& target, const Descriptor& operation);
+Descriptor operation_graph(const PlanTarget& target, std::span<const Descriptor> operations);
 
 // An engine and its settings, for any graph of the same form.
 struct EngineChoice {
@@ -144,8 +149,8 @@ struct EngineChoice {
   std::vector<std::pair<cudnnBackendKnobType_t, int64_t>> knobs;
 };
 
-// What the library's heuristics propose for a graph, the fastest first, but for engines that do not give the same
-// bits each time, that transform (Winograd, FFT), or that compute or sum in less than the types say.
+// What the library's heuristics propose for a graph, the fastest first, but for engines that do not give the
+// same bits each time, that transform (Winograd, FFT), or that compute or sum in less than the types say.
 std::vector<EngineChoice> find_engines(const PlanTarget& target, const Descriptor& graph, bool f32);
 
 struct Plan {
@@ -162,6 +167,7 @@ struct Binding {
   int64_t uid;
   void* at;
 };
-void execute(const PlanTarget& target, const Plan& plan, std::initializer_list<Binding> tensors, void* workspace);
+void execute(const PlanTarget& target, const Plan& plan, std::initializer_list<Binding> tensors,
+             void* workspace);
 
 }  // namespace tstitch::cuda

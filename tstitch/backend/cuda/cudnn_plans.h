@@ -1,7 +1,7 @@
 // The plans of one kind of operation on images, made when they are first asked for.
 //
-// That a picture does not depend on its company wants one engine for any number of images: it is chosen for one
-// image, and compiled for as many as come. Where it does not take so many, they are done one by one.
+// That a picture does not depend on its company wants one engine for any number of images: it is chosen for
+// one image, and compiled for as many as come. Where it does not take so many, they are done one by one.
 #pragma once
 
 #include <map>
@@ -13,8 +13,8 @@
 
 namespace tstitch::cuda {
 
-// Shape: all that plans of different operations differ in but the number of images, ordered; `f32()`, whether the
-// operands are; `graph(target, N)`, the operation on N images.
+// Shape: all that plans of different operations differ in but the number of images, ordered; `f32()`, whether
+// the operands are; `graph(target, N)`, the operation on N images.
 template <class Shape>
 class Plans {
  public:
@@ -25,12 +25,14 @@ class Plans {
     int64_t images = 1;          // done at once, all or one
   };
 
-  // While work is recorded, when nothing may be compiled, throws Error{internal} for what has not been asked for before.
+  // While work is recorded, when nothing may be compiled, throws Error{internal} for what has not been asked
+  // for before.
   Found find(const Shape& shape, int64_t images, bool recording) {
     const auto known = engines_.find(shape);
     check_internal(!recording || (known != engines_.end() && known->second.plans.contains(images)),
                    "a plan of cuDNN is first asked for while work is recorded");
-    Engine& engine = known == engines_.end() ? engines_.emplace(shape, choose(shape)).first->second : known->second;
+    Engine& engine =
+        known == engines_.end() ? engines_.emplace(shape, choose(shape)).first->second : known->second;
     if (!engine.choice) return {};
     auto plan = engine.plans.find(images);
     if (plan == engine.plans.end())

@@ -7,9 +7,9 @@ namespace tstitch::cuda {
 
 class DynamicLibrary {
  public:
-  // Opens the first that is there: `name` in the folders of the environment's TSTITCH_CUDA_LIBRARIES, which have
-  // colons between them; where the system looks; in /usr/local/cuda/lib64. Throws Error{device} with what was
-  // looked for and where. Never closed: NVIDIA's libraries leave threads and handlers behind.
+  // Opens the first that is there: `name` in the folders of the environment's TSTITCH_CUDA_LIBRARIES, which
+  // have colons between them; where the system looks; in /usr/local/cuda/lib64. Throws Error{device} with
+  // what was looked for and where. Never closed: NVIDIA's libraries leave threads and handlers behind.
   explicit DynamicLibrary(const std::string& name);
 
   // A function of it, as whatever type it is asked for.

@@ -11,9 +11,9 @@ namespace tstitch::cuda {
 struct KernelLaunch {
   const void* function;  // __global__
   int64_t blocks;
-  int lanes;             // threads of a block
-  size_t scratch;        // shared bytes of a block
-  void** arguments;      // pointers to those of the function
+  int lanes;         // threads of a block
+  size_t scratch;    // shared bytes of a block
+  void** arguments;  // pointers to those of the function
 };
 
 // Queues it on a device that make_cuda_device made. Throws Error{device} for more blocks or scratch than the

@@ -1,20 +1,21 @@
 // The kernels as nvcc compiles them: all that does is here.
-#include "tstitch/backend/cuda/launch.h"
-
 #include <algorithm>
 
 #include "tstitch/backend/cuda/block.h"
 #include "tstitch/backend/cuda/instances.h"
 #include "tstitch/backend/cuda/kernel_launch.h"
+#include "tstitch/backend/cuda/launch.h"
 
 namespace tstitch::cuda {
 namespace {
 
 constexpr int kIndexLanes = 256;
-constexpr int64_t kMostIndexBlocks = 1 << 15;  // many times what a GPU holds at once; then each lane takes more
+constexpr int64_t kMostIndexBlocks = 1
+                                     << 15;  // many times what a GPU holds at once; then each lane takes more
 
 template <class Kernel>
-__global__ void __launch_bounds__(kIndexLanes) run_indices(const __grid_constant__ Kernel kernel, int64_t count) {
+__global__ void __launch_bounds__(kIndexLanes)
+    run_indices(const __grid_constant__ Kernel kernel, int64_t count) {
   const int64_t lanes = int64_t{gridDim.x} * kIndexLanes;
   for (int64_t i = int64_t{blockIdx.x} * kIndexLanes + threadIdx.x; i < count; i += lanes) kernel(i);
 }
@@ -39,10 +40,10 @@ void launch(Device& device, int64_t count, const Kernel& kernel) {
   if (count <= 0) return;
   void* arguments[] = {argument(kernel), argument(count)};
   queue(device, {.function = reinterpret_cast<const void*>(&run_indices<Kernel>),
-                  .blocks = std::min((count - 1) / kIndexLanes + 1, kMostIndexBlocks),
-                  .lanes = kIndexLanes,
-                  .scratch = 0,
-                  .arguments = arguments});
+                 .blocks = std::min((count - 1) / kIndexLanes + 1, kMostIndexBlocks),
+                 .lanes = kIndexLanes,
+                 .scratch = 0,
+                 .arguments = arguments});
 }
 
 template <class Kernel>
@@ -50,10 +51,10 @@ void launch_blocks(Device& device, int64_t rows, int lanes, int scratch, const K
   if (rows <= 0) return;
   void* arguments[] = {argument(kernel)};
   queue(device, {.function = reinterpret_cast<const void*>(&run_blocks<Kernel>),
-                  .blocks = rows,
-                  .lanes = lanes,
-                  .scratch = static_cast<size_t>(scratch) * sizeof(float),
-                  .arguments = arguments});
+                 .blocks = rows,
+                 .lanes = lanes,
+                 .scratch = static_cast<size_t>(scratch) * sizeof(float),
+                 .arguments = arguments});
 }
 
 const void* any_kernel() { return reinterpret_cast<const void*>(&run_nothing); }
