@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 
+#include "tstitch/base/function_ref.h"
 #include "tstitch/tensor/tensor.h"
 
 namespace tstitch {
@@ -108,6 +109,10 @@ class Backend {
   virtual std::string arithmetic() const { return description(); }
   virtual DType compute_dtype() const = 0;  // f32 or bf16
   virtual Memory& memory() = 0;
+
+  // Does the work, which asks for the same operations on the same shapes every time it comes, as the
+  // evaluations of a network do: a device may record it once and then replay it. Not within other such work.
+  virtual void repeated(FunctionRef<void()> work) { work(); }
 
   // ---- border between host and device
   // A copy of a contiguous host tensor, made when it returns; and a contiguous one on the host of a tensor

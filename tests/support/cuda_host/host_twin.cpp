@@ -6,7 +6,9 @@
 #include <cstring>
 #include <utility>
 
+#include "kernel_type.h"
 #include "tstitch/backend/backend.h"
+#include "tstitch/backend/cuda/block.h"
 #include "tstitch/backend/cuda/kernels/activation.h"
 #include "tstitch/backend/cuda/kernels/rows.h"
 #include "tstitch/base/error.h"
@@ -29,11 +31,12 @@ Rows rows_of(const Matrix& matrix) { return {pointer<void>(matrix.at), matrix.st
 
 bool aligned(DeviceAddress address, size_t bytes) { return static_cast<uintptr_t>(address) % bytes == 0; }
 
-struct HostGraph final : Graph {
-  std::vector<HostTwin::Work> work;
-};
-
 }  // namespace
+
+struct HostTwin::HostGraph final : Graph {
+  std::vector<Work> work;
+  std::vector<std::byte> uploads;
+};
 
 HostTwin::HostTwin() {
   void* arena = mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,9 +50,7 @@ void HostTwin::protect(bool closed) const {
   mprotect(arena_, rounded(used_ + 4096) / 4096 * 4096, closed ? PROT_NONE : PROT_READ | PROT_WRITE);
 }
 
-void HostTwin::refuse_in_capture(const char* what) const {
-  check_internal(captured_ == nullptr, "[capture] ", what);
-}
+void HostTwin::refuse_in_capture(const char* what) const { check_internal(!capture_, "[capture] ", what); }
 
 DeviceAddress HostTwin::allocate(size_t bytes) {
   refuse_in_capture("allocates");
@@ -75,8 +76,8 @@ void HostTwin::free(DeviceAddress address, size_t bytes) noexcept {
 }
 
 void HostTwin::queue(Work work) {
-  if (captured_) {
-    captured_->push_back(std::move(work));
+  if (capture_) {
+    capture_->work.push_back(std::move(work));
     return;
   }
   queue_.push_back(std::move(work));
@@ -84,8 +85,14 @@ void HostTwin::queue(Work work) {
 }
 
 void HostTwin::upload(DeviceAddress to, const void* from, size_t bytes) {
-  refuse_in_capture("uploads");
   const auto* first = static_cast<const std::byte*>(from);
+  if (capture_) {
+    const size_t offset = capture_->uploads.size();
+    capture_->uploads.insert(capture_->uploads.end(), first, first + bytes);
+    return queue([graph = capture_.get(), to, offset, bytes] {
+      std::memcpy(pointer<std::byte>(to), graph->uploads.data() + offset, bytes);
+    });
+  }
   queue([to, copy = std::vector<std::byte>(first, first + bytes)] {
     std::memcpy(pointer<std::byte>(to), copy.data(), copy.size());
   });
@@ -109,19 +116,27 @@ void HostTwin::synchronize() {
 
 void HostTwin::begin_capture() {
   refuse_in_capture("begins another");
-  auto graph = std::make_unique<HostGraph>();
-  captured_ = &graph->work;
-  capture_ = std::move(graph);
+  capture_ = std::make_unique<HostGraph>();
 }
 
 std::unique_ptr<Graph> HostTwin::end_capture() {
-  check_internal(captured_ != nullptr, "[capture] ends none");
-  captured_ = nullptr;
+  check_internal(capture_ != nullptr, "[capture] ends none");
   return std::move(capture_);
 }
 
-void HostTwin::replay(const Graph& graph) {
-  for (const Work& work : dynamic_cast<const HostGraph&>(graph).work) queue(work);
+void HostTwin::replay(Graph& graph, std::span<const std::byte> uploads) {
+  auto& host = dynamic_cast<HostGraph&>(graph);
+  check_internal(uploads.size() == host.uploads.size(), "[replay] other uploads");
+  queue([&host, bytes = std::vector(uploads.begin(), uploads.end())] { host.uploads = bytes; });
+  for (const Work& work : host.work) queue(work);
+}
+
+void HostTwin::run(const Launch& launch) {
+  check_internal(launch.count > 0 && launch.lanes >= 0 && launch.lanes <= kMostLanes, "[launch] size");
+  // What every GPU from Ampere on lets one block have.
+  check_internal(launch.scratch * sizeof(float) <= 99 << 10, "[launch] ", launch.scratch,
+                 " numbers of scratch");
+  queue([launch] { launch.kernel->run(launch); });
 }
 
 void HostTwin::multiply(const Product& p) {

@@ -29,18 +29,21 @@ class HostTwin final : public Device {
   void upload(DeviceAddress to, const void* from, size_t bytes) override;
   void download(void* to, DeviceAddress from, size_t row, size_t pitch, size_t rows) override;
   void synchronize() override;
+  void run(const Launch& launch) override;
   void multiply(const Product& product) override;
   void convolve(const Convolution& convolution) override;
   bool attends(const Attention& attention) const override;
   void attend(const Attention& attention) override;
   void begin_capture() override;
   std::unique_ptr<Graph> end_capture() override;
-  void replay(const Graph& graph) override;
+  void replay(Graph& graph, std::span<const std::byte> uploads) override;
 
   using Work = std::function<void()>;
-  void queue(Work work);
 
  private:
+  struct HostGraph;
+
+  void queue(Work work);
   void protect(bool closed) const;
   void refuse_in_capture(const char* what) const;
 
@@ -48,8 +51,7 @@ class HostTwin final : public Device {
   size_t used_ = 0;
   std::multimap<size_t, std::byte*> free_;  // by size
   std::vector<Work> queue_;
-  std::vector<Work>* captured_ = nullptr;
-  std::unique_ptr<Graph> capture_;
+  std::unique_ptr<HostGraph> capture_;
 };
 
 }  // namespace tstitch::cuda

@@ -1,33 +1,43 @@
-// launch.h for the twin.
-#include "host_twin.h"
+// launch.h for the twin: how it runs each kernel.
+#include "kernel_type.h"
 #include "lanes.h"
 #include "tstitch/backend/cuda/instances.h"
 #include "tstitch/backend/cuda/launch.h"
-#include "tstitch/base/error.h"
 
 namespace tstitch::cuda {
+namespace {
 
 template <class Kernel>
-void launch(Device& device, int64_t count, const Kernel& kernel) {
-  dynamic_cast<HostTwin&>(device).queue([count, kernel] {
-    for (int64_t i = 0; i < count; ++i) kernel(turn(i, count));
-  });
+void run_indices(const Launch& launch) {
+  const Kernel& kernel = *reinterpret_cast<const Kernel*>(launch.parameters.data());
+  for (int64_t i = 0; i < launch.count; ++i) kernel(turn(i, launch.count));
 }
 
 template <class Kernel>
-void launch_blocks(Device& device, int64_t rows, int lanes, int scratch, const Kernel& kernel) {
-  // What every GPU from Ampere on lets one block have.
-  check_internal(scratch * sizeof(float) <= 99 << 10, "[launch] ", scratch, " numbers of scratch");
-  dynamic_cast<HostTwin&>(device).queue([=] {
-    const auto body = [](const void* k, const Block& block) { (*static_cast<const Kernel*>(k))(block); };
-    for (int64_t i = 0; i < rows; ++i) run_block(turn(i, rows), lanes, scratch, body, &kernel);
-  });
+void run_blocks(const Launch& launch) {
+  const auto body = [](const void* kernel, const Block& block) {
+    (*static_cast<const Kernel*>(kernel))(block);
+  };
+  for (int64_t i = 0; i < launch.count; ++i)
+    run_block(turn(i, launch.count), launch.lanes, launch.scratch, body, launch.parameters.data());
 }
 
-#define TSTITCH_INSTANCE(Kernel) template void launch(Device&, int64_t, const Kernel&);
+}  // namespace
+
+#define TSTITCH_INSTANCE(Kernel)                              \
+  template <>                                                 \
+  const KernelType* kernel_type<Kernel>() {                   \
+    static constexpr KernelType type = {run_indices<Kernel>}; \
+    return &type;                                             \
+  }
 TSTITCH_INDEX_KERNELS(TSTITCH_INSTANCE)
 #undef TSTITCH_INSTANCE
-#define TSTITCH_INSTANCE(Kernel) template void launch_blocks(Device&, int64_t, int, int, const Kernel&);
+#define TSTITCH_INSTANCE(Kernel)                             \
+  template <>                                                \
+  const KernelType* kernel_type<Kernel>() {                  \
+    static constexpr KernelType type = {run_blocks<Kernel>}; \
+    return &type;                                            \
+  }
 TSTITCH_BLOCK_KERNELS(TSTITCH_INSTANCE)
 #undef TSTITCH_INSTANCE
 

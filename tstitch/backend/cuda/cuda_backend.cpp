@@ -58,7 +58,9 @@ class CudaConv2d final : public PackedConv2d {
 }  // namespace
 
 CudaBackend::CudaBackend(std::unique_ptr<Device> device, DType compute_dtype)
-    : device_(std::move(device)), compute_dtype_(compute_dtype), memory_(*device_) {}
+    : device_(std::make_unique<Recorder>(std::move(device))),
+      compute_dtype_(compute_dtype),
+      memory_(*device_) {}
 
 std::string CudaBackend::description() const {
   return concat("cuda:", device_->number(), ": ", device_->name(), ", ", name_of(compute_dtype_));
@@ -100,6 +102,17 @@ void CudaBackend::copy(const Tensor& out, const Tensor& x, int64_t period) {
 
 Tensor CudaBackend::in_compute_type(const Tensor& x) {
   return x.dtype() == compute_dtype_ ? x : cast(x, compute_dtype_);
+}
+
+void CudaBackend::repeated(FunctionRef<void()> work) {
+  device_->begin();
+  try {
+    work();
+  } catch (...) {
+    device_->end();
+    throw;
+  }
+  device_->end();
 }
 
 Tensor CudaBackend::upload(const Tensor& host) {
@@ -153,7 +166,8 @@ void CudaBackend::multiply(const Tensor& x, const PackedLinear& w, Tensor& y, bo
 // What the library does not activate is computed in f32, activated, and only then rounded.
 Tensor CudaBackend::linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) {
   const Shape shape = x.shape().with(-1, w.outputs());
-  const bool fused = act == Activation::none || (act == Activation::gelu_tanh && out == DType::bf16);
+  const bool fused = act == Activation::none ||
+                     (act == Activation::gelu_tanh && out == DType::bf16 && compute_dtype_ == DType::bf16);
   Tensor y = make(shape, fused ? out : DType::f32);
   multiply(x, w, y, fused && act == Activation::gelu_tanh, false);
   if (fused) return y;
@@ -300,7 +314,6 @@ Tensor CudaBackend::group_norm_scale_shift(std::span<const Tensor> moments, cons
   const int lanes = lanes_for(height);
   launch_blocks(*device_, N * groups, lanes, lanes / kWarp,
                 GroupScaleShift{.strips = static_cast<const Part*>(rows_of(table).at),
-                                .count = static_cast<int64_t>(strips.size()),
                                 .gamma = static_cast<const float*>(rows_of(gamma).at),
                                 .beta = static_cast<const float*>(rows_of(beta).at),
                                 .out = static_cast<float*>(rows_of(norm).at),

@@ -8,6 +8,7 @@
 #include "tstitch/backend/backend.h"
 #include "tstitch/backend/cuda/device.h"
 #include "tstitch/backend/cuda/kernels/rows.h"
+#include "tstitch/backend/cuda/recorder.h"
 
 namespace tstitch {
 
@@ -17,7 +18,7 @@ struct KeysValues;
 
 class DeviceMemory final : public CachingMemory {
  public:
-  explicit DeviceMemory(Device& device) : device_(device) {}
+  explicit DeviceMemory(Device& device) : CachingMemory(Reuse::lowest), device_(device) {}
   ~DeviceMemory() override { trim(); }
   Place place() const override { return {.device = device_.number()}; }
 
@@ -44,8 +45,9 @@ class CudaBackend final : public Backend {
   std::string description() const override;
   DType compute_dtype() const override { return compute_dtype_; }
   cuda::DeviceMemory& memory() override { return memory_; }
-  cuda::Device& device() { return *device_; }
+  const cuda::Recorder& recorder() const { return *device_; }
 
+  void repeated(FunctionRef<void()> work) override;
   Tensor upload(const Tensor& host) override;
   Tensor download(const Tensor& x) override;
   std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) override;
@@ -112,7 +114,7 @@ class CudaBackend final : public Backend {
   Tensor row_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, int64_t T, double unit,
                   double eps);
 
-  std::unique_ptr<cuda::Device> device_;
+  std::unique_ptr<cuda::Recorder> device_;
   const DType compute_dtype_;
   cuda::DeviceMemory memory_;
 };

@@ -1,14 +1,16 @@
-// What the CUDA backend asks of a GPU beside its own kernels (launch.h): memory, one stream of work in order,
-// the products, convolutions and attention of NVIDIA's libraries, and graphs of recorded work.
+// What the CUDA backend asks of a GPU: memory, one stream of work in order, kernels of ours (launch.h), the
+// products, convolutions and attention of NVIDIA's libraries, and graphs of recorded work.
 //
 // Everything is queued and done in the order of the calls, but for download and synchronize, which wait.
 // Implemented by CudaDevice with the CUDA runtime, cuBLASLt and cuDNN, and by a twin on the host with which
 // the tests run every line above this interface without a GPU (tests/support/cuda_host/).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "tstitch/tensor/dtype.h"
@@ -59,7 +61,20 @@ struct Attention {
   int64_t N = 0, T = 0, S = 0, heads = 0, d = 0;
 };
 
-// Work that was recorded, to be queued again at once. What it reads from addresses it reads anew.
+// A kernel of ours with its parameters, as launch.h makes it.
+struct KernelType;
+struct Launch {
+  static constexpr int kMostBytes = 384;
+
+  const KernelType* kernel = nullptr;
+  int64_t count = 0;  // of indices, or of blocks
+  int lanes = 0;      // of a block; 0: a kernel of an index
+  int scratch = 0;    // f32 numbers that the lanes of a block share
+  int bytes = 0;      // of the parameters
+  alignas(16) std::array<std::byte, kMostBytes> parameters = {};
+};
+
+// Work that was recorded, to be queued again at once.
 class Graph {
  public:
   virtual ~Graph() = default;
@@ -82,6 +97,7 @@ class Device {
   virtual void download(void* to, DeviceAddress from, size_t row, size_t pitch, size_t rows) = 0;
   virtual void synchronize() = 0;
 
+  virtual void run(const Launch& launch) = 0;
   virtual void multiply(const Product& product) = 0;
   virtual void convolve(const Convolution& convolution) = 0;
   // Whether the library has this attention, with these strides and addresses. The answer depends on nothing
@@ -89,11 +105,12 @@ class Device {
   virtual bool attends(const Attention& attention) const = 0;
   virtual void attend(const Attention& attention) = 0;
 
-  // What is queued between the two is recorded and not done. Allocating, uploading and waiting meanwhile is
+  // What is queued between the two is recorded and not done. Allocating and waiting meanwhile is
   // Error{internal}.
   virtual void begin_capture() = 0;
   virtual std::unique_ptr<Graph> end_capture() = 0;
-  virtual void replay(const Graph& graph) = 0;
+  // Queues it, with other bytes for its uploads, one after the other.
+  virtual void replay(Graph& graph, std::span<const std::byte> uploads) = 0;
 };
 
 }  // namespace tstitch::cuda

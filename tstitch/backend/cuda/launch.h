@@ -1,20 +1,47 @@
-// Queues a kernel of ours (block.h) on a device. Defined in launch.cu for the CUDA runtime and in the tests
-// for the twin on the host; which kernels there are says instances.h.
+// Makes a Launch of a kernel (block.h). kernel_type is defined in launch.cu for the CUDA runtime and in the
+// tests for the twin on the host; which kernels there are says instances.h.
 #pragma once
 
-#include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "tstitch/backend/cuda/device.h"
 
 namespace tstitch::cuda {
 
+template <class Kernel>
+const KernelType* kernel_type();
+
+template <class Kernel>
+Launch launch_of(Kernel kernel) {
+  static_assert(std::is_trivially_copyable_v<Kernel> && sizeof(Kernel) <= Launch::kMostBytes);
+#if defined(__has_builtin) && __has_builtin(__builtin_clear_padding)
+  __builtin_clear_padding(&kernel);  // so that equal launches have equal bytes (recorder.h)
+#endif
+  Launch launch = {.kernel = kernel_type<Kernel>(), .bytes = sizeof kernel};
+  std::memcpy(launch.parameters.data(), &kernel, sizeof kernel);
+  return launch;
+}
+
 // kernel(i) for 0 <= i < count, in any order.
 template <class Kernel>
-void launch(Device& device, int64_t count, const Kernel& kernel);
+void launch(Device& device, int64_t count, const Kernel& kernel) {
+  if (count == 0) return;
+  Launch launch = launch_of(kernel);
+  launch.count = count;
+  device.run(launch);
+}
 
-// kernel(block) for `rows` blocks of `lanes` lanes, a multiple of 32 up to 1024, with `scratch` floats of
+// kernel(block) for `count` blocks of `lanes` lanes, a multiple of 32 up to 1024, with `scratch` numbers of
 // their own.
 template <class Kernel>
-void launch_blocks(Device& device, int64_t rows, int lanes, int scratch, const Kernel& kernel);
+void launch_blocks(Device& device, int64_t count, int lanes, int scratch, const Kernel& kernel) {
+  if (count == 0) return;
+  Launch launch = launch_of(kernel);
+  launch.count = count;
+  launch.lanes = lanes;
+  launch.scratch = scratch;
+  device.run(launch);
+}
 
 }  // namespace tstitch::cuda

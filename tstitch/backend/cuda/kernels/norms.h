@@ -55,22 +55,20 @@ struct GroupMoments {
 // Scale and shift of each channel from the moments of a picture's rows, which have all the same weight; a
 // block for each image and group. Two passes, as squares minus the square of the mean would cancel in f32.
 struct GroupScaleShift {
-  const Part* strips;  // each (N, height, groups, 2)
-  int64_t count;       // of the strips
+  const Part* strips;  // each (N, its rows, groups, 2), ending at a row of one picture
   const float *gamma, *beta;
   float* out;                 // (N, 2, C)
   int64_t C, groups, height;  // of all strips
   float eps;
 
-  // f(mean, variance) of every row of pixels that this lane has.
+  // f(mean, variance) of every row of pixels that this lane has, the same rows wherever a strip ends.
   template <class F>
   TSTITCH_DEVICE void each(const Block& block, F f) const {
     const int64_t n = block.row() / groups, group = block.row() % groups;
-    for (int64_t s = 0, begin = 0; s < count; begin = strips[s++].end) {
-      const Rows& moments = strips[s].rows;
-      const int64_t rows = strips[s].end - begin;
-      for (int64_t y = block.rank(); y < rows; y += block.size())
-        f(moments((n * rows + y) * groups + group, 0), moments((n * rows + y) * groups + group, 1));
+    for (int64_t y = block.rank(); y < height; y += block.size()) {
+      const PlaceInParts place = find(strips, y);
+      const int64_t rows = place.part->end - (y - place.row), row = (n * rows + place.row) * groups + group;
+      f(place.part->rows(row, 0), place.part->rows(row, 1));
     }
   }
 
