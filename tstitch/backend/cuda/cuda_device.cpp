@@ -1,6 +1,8 @@
 #include "tstitch/backend/cuda/cuda_device.h"
 
+#include <algorithm>
 #include <mutex>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -8,13 +10,19 @@
 #include "tstitch/backend/cuda/cudnn_attention.h"
 #include "tstitch/backend/cuda/cudnn_convolution.h"
 #include "tstitch/backend/cuda/cudnn_plans.h"
-#include "tstitch/backend/cuda/kernel_launch.h"
+#include "tstitch/backend/cuda/kernel_type.h"
 #include "tstitch/backend/cuda/runtime.h"
 #include "tstitch/backend/cuda/staging.h"
 #include "tstitch/base/error.h"
 
 namespace tstitch::cuda {
 namespace {
+
+// Many times what a GPU holds at once: then each lane takes several indices.
+constexpr int64_t kMostIndexBlocks = 1 << 15;
+
+// Of one graph: indices of rows and tables of addresses, some kilobytes.
+constexpr size_t kMostUploads = size_t{1} << 20;
 
 void* pointer(DeviceAddress at) { return reinterpret_cast<void*>(at); }
 std::byte* bytes(DeviceAddress at) { return reinterpret_cast<std::byte*>(at); }
@@ -33,16 +41,16 @@ cudaDeviceProp properties_of(int device) {
 }
 
 // Memory of a device, given back when nobody refers to it any more.
-class Workspace {
+class DeviceBlock {
  public:
-  Workspace(Device& device, size_t size) : device_(device), at_(device.allocate(size)), size_(size) {
+  DeviceBlock(Device& device, size_t size) : device_(device), at_(device.allocate(size)), size_(size) {
     check(at_ != DeviceAddress{}, ErrorKind::device, "cuda:", device.number(), ": no memory left for ", size,
-          " bytes of workspace");
+          " bytes");
   }
-  ~Workspace() { device_.free(at_, size_); }
-  Workspace(const Workspace&) = delete;
+  ~DeviceBlock() { device_.free(at_, size_); }
+  DeviceBlock(const DeviceBlock&) = delete;
 
-  void* at() const { return pointer(at_); }
+  std::byte* bytes() const { return cuda::bytes(at_); }
   size_t size() const { return size_; }
 
  private:
@@ -67,12 +75,14 @@ class CudnnHandle {
   cudnnHandle_t handle_ = nullptr;
 };
 
-// Keeps the workspace that was the device's when the work was recorded.
+// Recorded work. Its uploads are copies out of `uploads`, which every replay fills before. The workspace is
+// what was the device's when the work was recorded.
 struct CudaGraph final : Graph {
-  CudaGraph(ExecutableGraph executable_, std::shared_ptr<Workspace> workspace_)
-      : workspace(std::move(workspace_)), executable(std::move(executable_)) {}
+  CudaGraph(std::shared_ptr<DeviceBlock> workspace_, std::shared_ptr<DeviceBlock> uploads_)
+      : workspace(std::move(workspace_)), uploads(std::move(uploads_)) {}
 
-  std::shared_ptr<Workspace> workspace;
+  std::shared_ptr<DeviceBlock> workspace, uploads;
+  size_t upload_bytes = 0;
   ExecutableGraph executable;
 };
 
@@ -90,7 +100,7 @@ class CudaDevice final : public Device {
   }
   ~CudaDevice() override {
     cudaSetDevice(number_);
-    if (recording_) end_recording();
+    if (recording()) end_recording();
     workspace_.reset();
     cudaStreamSynchronize(stream_.get());
   }
@@ -114,15 +124,21 @@ class CudaDevice final : public Device {
   void free(DeviceAddress address, size_t) noexcept override {
     const std::scoped_lock call(mutex_);
     cudaSetDevice(number_);
-    if (recording_)
+    if (recording())
       freed_.push_back(address);
     else
       cudaFreeAsync(pointer(address), stream_.get());
   }
 
   void upload(DeviceAddress to, const void* from, size_t size) override {
-    const auto call = enter("uploading");
-    staging_.upload(bytes(to), static_cast<const std::byte*>(from), size);
+    const auto call = enter();
+    if (!recording()) return staging_.upload(bytes(to), static_cast<const std::byte*>(from), size);
+    check_internal(size <= kMostUploads - recording_->upload_bytes, "more than ", kMostUploads,
+                   " bytes are uploaded in recorded work");
+    check(cudaMemcpyAsync(pointer(to), recording_->uploads->bytes() + recording_->upload_bytes, size,
+                          cudaMemcpyDeviceToDevice, stream_.get()),
+          "cudaMemcpyAsync");
+    recording_->upload_bytes += size;
   }
   void download(void* to, DeviceAddress from, size_t row, size_t pitch, size_t rows) override {
     const auto call = enter("downloading");
@@ -141,14 +157,28 @@ class CudaDevice final : public Device {
     check(cudaStreamSynchronize(stream_.get()), "cudaStreamSynchronize");
   }
 
+  void run(const Launch& launch) override {
+    const auto call = enter();
+    const KernelType& kernel = *launch.kernel;
+    int64_t count = launch.count;
+    void* arguments[] = {const_cast<std::byte*>(launch.parameters.data()), &count};
+    if (launch.lanes == 0) {
+      const int64_t blocks = std::min((count - 1) / kIndexLanes + 1, kMostIndexBlocks);
+      return queue(kernel.function, blocks, kIndexLanes, 0, arguments);
+    }
+    check_internal(launch.lanes % 32 == 0 && launch.lanes <= kernel.lanes, launch.lanes, " lanes, expected ",
+                   kernel.lanes, " at most");
+    queue(kernel.function, count, launch.lanes, static_cast<size_t>(launch.scratch) * sizeof(float),
+          arguments);
+  }
   void multiply(const Product& product) override {
     const auto call = enter();
-    products_.multiply(product, workspace_->at(), stream_.get());
+    products_.multiply(product, workspace_->bytes(), stream_.get());
   }
   void convolve(const Convolution& convolution) override {
     const auto call = enter();
     const ConvolutionShape shape(convolution);
-    const auto found = convolutions_.find(shape, convolution.N, recording_);
+    const auto found = convolutions_.find(shape, convolution.N, recording());
     tstitch::check(found.plan != nullptr, ErrorKind::device, "cuda:", number_, ": cuDNN ", cudnn_.version(),
                    " has no convolution ", shape.describe(), ": ",
                    cudnn_.error_string(convolutions_.refusal()));
@@ -156,66 +186,51 @@ class CudaDevice final : public Device {
   }
   bool attends(const Attention& attention) const override {
     const auto call = enter();
-    return is_aligned(attention) && attentions_.find(AttentionShape(attention), attention.N, recording_).plan;
+    return is_aligned(attention) &&
+           attentions_.find(AttentionShape(attention), attention.N, recording()).plan;
   }
   void attend(const Attention& attention) override {
     const auto call = enter();
     const AttentionShape shape(attention);
-    const auto found = attentions_.find(shape, attention.N, recording_);
+    const auto found = attentions_.find(shape, attention.N, recording());
     check_internal(is_aligned(attention) && found.plan, "cuDNN has no attention ", shape.describe());
     run(found, attention);
   }
 
   void begin_capture() override {
     const auto call = enter("recording");
+    auto graph = std::make_unique<CudaGraph>(workspace_, std::make_shared<DeviceBlock>(*this, kMostUploads));
     check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
-    recording_ = true;
+    recording_ = std::move(graph);
   }
   std::unique_ptr<Graph> end_capture() override {
     const auto call = enter();
-    check_internal(recording_, "no work is being recorded");
-    const auto [recorded, status] = end_recording();
+    check_internal(recording(), "no work is being recorded");
+    auto [graph, recorded, status] = end_recording();
     check(status, "cudaStreamEndCapture");
     cudaGraphExec_t executable = nullptr;
     check(cudaGraphInstantiate(&executable, recorded.get(), 0), "cudaGraphInstantiate");
-    return std::make_unique<CudaGraph>(ExecutableGraph(executable), workspace_);
+    graph->executable.reset(executable);
+    return std::move(graph);
   }
-  void replay(const Graph& graph) override {
+  void replay(Graph& graph, std::span<const std::byte> uploads) override {
     const auto call = enter("replaying");
-    check(cudaGraphLaunch(static_cast<const CudaGraph&>(graph).executable.get(), stream_.get()),
-          "cudaGraphLaunch");
-  }
-
-  void queue(const KernelLaunch& kernel) {
-    const auto call = enter();
-    tstitch::check(kernel.blocks <= properties_.maxGridSize[0], ErrorKind::device, "cuda:", number_, ": ",
-                   kernel.blocks, " blocks, expected at most ", properties_.maxGridSize[0]);
-    tstitch::check(kernel.scratch <= properties_.sharedMemPerBlockOptin, ErrorKind::device, "cuda:", number_,
-                   ": ", kernel.scratch, " bytes of scratch, expected at most ",
-                   properties_.sharedMemPerBlockOptin);
-    check_internal(
-        kernel.lanes > 0 && kernel.lanes % 32 == 0 && kernel.lanes <= properties_.maxThreadsPerBlock,
-        kernel.lanes, " lanes");
-    if (kernel.scratch > properties_.sharedMemPerBlock)
-      check(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(kernel.scratch)),
-            "cudaFuncSetAttribute");
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3(static_cast<unsigned>(kernel.blocks));
-    config.blockDim = dim3(static_cast<unsigned>(kernel.lanes));
-    config.dynamicSmemBytes = kernel.scratch;
-    config.stream = stream_.get();
-    check(cudaLaunchKernelExC(&config, kernel.function, kernel.arguments), "cudaLaunchKernelExC");
+    auto& recorded = dynamic_cast<CudaGraph&>(graph);
+    check_internal(uploads.size() == recorded.upload_bytes, "a graph of ", recorded.upload_bytes,
+                   " uploaded bytes is replayed with ", uploads.size());
+    staging_.upload(recorded.uploads->bytes(), uploads.data(), uploads.size());
+    check(cudaGraphLaunch(recorded.executable.get(), stream_.get()), "cudaGraphLaunch");
   }
 
  private:
   // The runtime's current device is the thread's. `act` names what cannot be done while work is recorded.
   [[nodiscard]] std::unique_lock<std::recursive_mutex> enter(const char* act = nullptr) const {
     std::unique_lock lock(mutex_);
-    check_internal(!act || !recording_, act, " while work is recorded");
+    check_internal(!act || !recording(), act, " while work is recorded");
     check(cudaSetDevice(number_), "cudaSetDevice");
     return lock;
   }
+  bool recording() const { return recording_ != nullptr; }
   void check(cudaError_t status, const char* call) const { check_cuda(status, number_, call); }
 
   DeviceAddress try_allocate(size_t size) {
@@ -231,24 +246,41 @@ class CudaDevice final : public Device {
   // One workspace serves all work of the stream. Graphs keep theirs when it has to grow.
   void reserve(size_t size) {
     if (workspace_ && workspace_->size() >= size) return;
-    check_internal(!recording_, "a workspace grows while work is recorded");
-    workspace_ = std::make_shared<Workspace>(*this, size);
+    check_internal(!recording(), "a workspace grows while work is recorded");
+    workspace_ = std::make_shared<DeviceBlock>(*this, size);
   }
 
   template <class Found, class Operation>
   void run(const Found& found, const Operation& operation) {
     reserve(static_cast<size_t>(found.plan->workspace));
     for (int64_t first = 0; first < operation.N; first += found.images)
-      execute(target_, *found.plan, operation, first, workspace_->at());
+      execute(target_, *found.plan, operation, first, workspace_->bytes());
   }
 
-  std::pair<RecordedGraph, cudaError_t> end_recording() {
-    recording_ = false;
+  void queue(const void* function, int64_t blocks, int lanes, size_t scratch, void** arguments) {
+    tstitch::check(blocks <= properties_.maxGridSize[0] && scratch <= properties_.sharedMemPerBlockOptin,
+                   ErrorKind::device, "cuda:", number_, ": ", blocks, " blocks with ", scratch,
+                   " bytes of scratch, expected at most ", properties_.maxGridSize[0], " and ",
+                   properties_.sharedMemPerBlockOptin);
+    if (scratch > properties_.sharedMemPerBlock)
+      check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(scratch)),
+            "cudaFuncSetAttribute");
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(static_cast<unsigned>(blocks));
+    config.blockDim = dim3(static_cast<unsigned>(lanes));
+    config.dynamicSmemBytes = scratch;
+    config.stream = stream_.get();
+    check(cudaLaunchKernelExC(&config, function, arguments), "cudaLaunchKernelExC");
+  }
+
+  std::tuple<std::unique_ptr<CudaGraph>, RecordedGraph, cudaError_t> end_recording() {
+    auto graph = std::move(recording_);
     cudaGraph_t recorded = nullptr;
     const cudaError_t status = cudaStreamEndCapture(stream_.get(), &recorded);
     for (const DeviceAddress address : std::exchange(freed_, {}))
       cudaFreeAsync(pointer(address), stream_.get());
-    return {RecordedGraph(recorded), status};
+    return {std::move(graph), RecordedGraph(recorded), status};
   }
 
   const int number_;
@@ -262,8 +294,8 @@ class CudaDevice final : public Device {
   const PlanTarget target_;
   Plans<ConvolutionShape> convolutions_{target_};
   mutable Plans<AttentionShape> attentions_{target_};
-  std::shared_ptr<Workspace> workspace_;
-  bool recording_ = false;
+  std::shared_ptr<DeviceBlock> workspace_;
+  std::unique_ptr<CudaGraph> recording_;
   std::vector<DeviceAddress> freed_;  // while work was recorded
 };
 
@@ -301,7 +333,5 @@ std::unique_ptr<Device> make_cuda_device(int number) {
   check_cuda(status, number, "cudaFuncGetAttributes");
   return std::make_unique<CudaDevice>(number);
 }
-
-void queue(Device& device, const KernelLaunch& kernel) { static_cast<CudaDevice&>(device).queue(kernel); }
 
 }  // namespace tstitch::cuda

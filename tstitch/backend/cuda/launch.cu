@@ -1,17 +1,11 @@
-// The kernels as nvcc compiles them: all that does is here.
-#include <algorithm>
-
+// launch.h for CUDA: the kernels as nvcc compiles them.
 #include "tstitch/backend/cuda/block.h"
 #include "tstitch/backend/cuda/instances.h"
-#include "tstitch/backend/cuda/kernel_launch.h"
+#include "tstitch/backend/cuda/kernel_type.h"
 #include "tstitch/backend/cuda/launch.h"
 
 namespace tstitch::cuda {
 namespace {
-
-constexpr int kIndexLanes = 256;
-constexpr int64_t kMostIndexBlocks = 1
-                                     << 15;  // many times what a GPU holds at once; then each lane takes more
 
 template <class Kernel>
 __global__ void __launch_bounds__(kIndexLanes)
@@ -20,50 +14,38 @@ __global__ void __launch_bounds__(kIndexLanes)
   for (int64_t i = int64_t{blockIdx.x} * kIndexLanes + threadIdx.x; i < count; i += lanes) kernel(i);
 }
 
+// With how many lanes a block may come, which bounds their registers: a kernel that says its warps gets more.
 template <class Kernel>
-__global__ void __launch_bounds__(kMostLanes) run_blocks(const __grid_constant__ Kernel kernel) {
-  kernel(Block{});
+constexpr int most_lanes() {
+  if constexpr (requires { Kernel::kWarps; })
+    return Kernel::kWarps * kWarp;
+  else
+    return kMostLanes;
 }
 
-__global__ void run_nothing() {}
-
-// What an API of pointers to arguments takes them as.
-template <class T>
-void* argument(const T& x) {
-  return const_cast<T*>(&x);
+template <class Kernel>
+__global__ void __launch_bounds__(most_lanes<Kernel>()) run_blocks(const __grid_constant__ Kernel kernel) {
+  kernel(Block{});
 }
 
 }  // namespace
 
-template <class Kernel>
-void launch(Device& device, int64_t count, const Kernel& kernel) {
-  if (count <= 0) return;
-  void* arguments[] = {argument(kernel), argument(count)};
-  queue(device, {.function = reinterpret_cast<const void*>(&run_indices<Kernel>),
-                 .blocks = std::min((count - 1) / kIndexLanes + 1, kMostIndexBlocks),
-                 .lanes = kIndexLanes,
-                 .scratch = 0,
-                 .arguments = arguments});
-}
-
-template <class Kernel>
-void launch_blocks(Device& device, int64_t rows, int lanes, int scratch, const Kernel& kernel) {
-  if (rows <= 0) return;
-  void* arguments[] = {argument(kernel)};
-  queue(device, {.function = reinterpret_cast<const void*>(&run_blocks<Kernel>),
-                 .blocks = rows,
-                 .lanes = lanes,
-                 .scratch = static_cast<size_t>(scratch) * sizeof(float),
-                 .arguments = arguments});
-}
-
-const void* any_kernel() { return reinterpret_cast<const void*>(&run_nothing); }
-
-#define TSTITCH_INSTANTIATE(Kernel) template void launch(Device&, int64_t, const Kernel&);
-TSTITCH_INDEX_KERNELS(TSTITCH_INSTANTIATE)
-#undef TSTITCH_INSTANTIATE
-#define TSTITCH_INSTANTIATE(Kernel) template void launch_blocks(Device&, int64_t, int, int, const Kernel&);
-TSTITCH_BLOCK_KERNELS(TSTITCH_INSTANTIATE)
-#undef TSTITCH_INSTANTIATE
+#define TSTITCH_INSTANCE(Kernel)                                                             \
+  template <>                                                                                \
+  const KernelType* kernel_type<Kernel>() {                                                  \
+    static const KernelType type = {reinterpret_cast<const void*>(&run_indices<Kernel>), 0}; \
+    return &type;                                                                            \
+  }
+TSTITCH_INDEX_KERNELS(TSTITCH_INSTANCE)
+#undef TSTITCH_INSTANCE
+#define TSTITCH_INSTANCE(Kernel)                                                        \
+  template <>                                                                           \
+  const KernelType* kernel_type<Kernel>() {                                             \
+    static const KernelType type = {reinterpret_cast<const void*>(&run_blocks<Kernel>), \
+                                    most_lanes<Kernel>()};                              \
+    return &type;                                                                       \
+  }
+TSTITCH_BLOCK_KERNELS(TSTITCH_INSTANCE)
+#undef TSTITCH_INSTANCE
 
 }  // namespace tstitch::cuda
