@@ -6,10 +6,8 @@
 #include <cmath>
 #include <vector>
 
-#include "tests/support/cuda_host/kernel_type.h"
 #include "tests/support/cuda_host/lanes.h"
 #include "tstitch/backend/cuda/instances.h"
-#include "tstitch/backend/cuda/launch.h"
 
 namespace {
 int reports = 0;

@@ -1,5 +1,7 @@
-// launch.h for the twin: how it runs each kernel.
-#include "kernel_type.h"
+#include "launch_host.h"
+
+#include <map>
+
 #include "lanes.h"
 #include "tstitch/backend/cuda/instances.h"
 #include "tstitch/backend/cuda/launch.h"
@@ -23,21 +25,16 @@ void run_kernel_blocks(const Launch& launch) {
 
 }  // namespace
 
-#define TSTITCH_INSTANCE(Kernel)                                     \
-  template <>                                                        \
-  const KernelType* kernel_type<Kernel>() {                          \
-    static constexpr KernelType type = {run_kernel_indices<Kernel>}; \
-    return &type;                                                    \
-  }
-TSTITCH_INDEX_KERNELS(TSTITCH_INSTANCE)
+void run_on_host(const Launch& launch) {
+  static const std::map<const void*, void (*)(const Launch&)> kernels = {
+#define TSTITCH_INSTANCE(Kernel) {&kKernel<Kernel>, run_kernel_indices<Kernel>},
+      TSTITCH_INDEX_KERNELS(TSTITCH_INSTANCE)
 #undef TSTITCH_INSTANCE
-#define TSTITCH_INSTANCE(Kernel)                                    \
-  template <>                                                       \
-  const KernelType* kernel_type<Kernel>() {                         \
-    static constexpr KernelType type = {run_kernel_blocks<Kernel>}; \
-    return &type;                                                   \
-  }
-TSTITCH_BLOCK_KERNELS(TSTITCH_INSTANCE)
+#define TSTITCH_INSTANCE(Kernel) {&kKernel<Kernel>, run_kernel_blocks<Kernel>},
+          TSTITCH_BLOCK_KERNELS(TSTITCH_INSTANCE)
 #undef TSTITCH_INSTANCE
+  };
+  kernels.at(launch.kernel)(launch);
+}
 
 }  // namespace tstitch::cuda

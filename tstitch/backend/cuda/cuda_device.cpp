@@ -159,7 +159,7 @@ class CudaDevice final : public Device {
 
   void run(const Launch& launch) override {
     const auto call = enter();
-    const KernelType& kernel = *launch.kernel;
+    const KernelType& kernel = kernel_type(launch.kernel);
     int64_t count = launch.count;
     void* arguments[] = {const_cast<std::byte*>(launch.parameters.data()), &count};
     if (launch.lanes == 0) {

@@ -10,6 +10,9 @@ struct KernelType {
   int lanes;             // of a block at most; 0: a kernel of an index
 };
 
+// Of a kernel that launch.h names.
+const KernelType& kernel_type(const void* kernel);
+
 constexpr int kIndexLanes = 256;  // of a block, for kernels of an index
 
 // A __global__ function, to ask whether the program was built for a device (any_kernel.cu).

@@ -1,4 +1,6 @@
 // launch.h for CUDA: the kernels as nvcc compiles them.
+#include <map>
+
 #include "tstitch/backend/cuda/block.h"
 #include "tstitch/backend/cuda/instances.h"
 #include "tstitch/backend/cuda/kernel_type.h"
@@ -30,22 +32,17 @@ __global__ void __launch_bounds__(most_lanes<Kernel>()) run_blocks(const __grid_
 
 }  // namespace
 
-#define TSTITCH_INSTANCE(Kernel)                                                             \
-  template <>                                                                                \
-  const KernelType* kernel_type<Kernel>() {                                                  \
-    static const KernelType type = {reinterpret_cast<const void*>(&run_indices<Kernel>), 0}; \
-    return &type;                                                                            \
-  }
-TSTITCH_INDEX_KERNELS(TSTITCH_INSTANCE)
+const KernelType& kernel_type(const void* kernel) {
+  static const std::map<const void*, KernelType> types = {
+#define TSTITCH_INSTANCE(Kernel) {&kKernel<Kernel>, {reinterpret_cast<const void*>(&run_indices<Kernel>), 0}},
+      TSTITCH_INDEX_KERNELS(TSTITCH_INSTANCE)
 #undef TSTITCH_INSTANCE
-#define TSTITCH_INSTANCE(Kernel)                                                        \
-  template <>                                                                           \
-  const KernelType* kernel_type<Kernel>() {                                             \
-    static const KernelType type = {reinterpret_cast<const void*>(&run_blocks<Kernel>), \
-                                    most_lanes<Kernel>()};                              \
-    return &type;                                                                       \
-  }
-TSTITCH_BLOCK_KERNELS(TSTITCH_INSTANCE)
+#define TSTITCH_INSTANCE(Kernel) \
+  {&kKernel<Kernel>, {reinterpret_cast<const void*>(&run_blocks<Kernel>), most_lanes<Kernel>()}},
+          TSTITCH_BLOCK_KERNELS(TSTITCH_INSTANCE)
 #undef TSTITCH_INSTANCE
+  };
+  return types.at(kernel);
+}
 
 }  // namespace tstitch::cuda
