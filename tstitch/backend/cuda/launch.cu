@@ -14,17 +14,19 @@ __global__ void __launch_bounds__(kIndexLanes)
   for (int64_t i = int64_t{blockIdx.x} * kIndexLanes + threadIdx.x; i < count; i += lanes) kernel(i);
 }
 
-// With how many lanes a block may come, which bounds their registers: a kernel that says its warps gets more.
+// With how many lanes a block may come, which bounds their registers: other than 256 if a kernel says its
+// warps. That one block of them shall fit is no more than that; where it is not said, ptxas spills registers
+// for the sake of more.
 template <class Kernel>
 constexpr int most_lanes() {
   if constexpr (requires { Kernel::kWarps; })
     return Kernel::kWarps * kWarp;
   else
-    return kMostLanes;
+    return 256;
 }
 
 template <class Kernel>
-__global__ void __launch_bounds__(most_lanes<Kernel>()) run_blocks(const __grid_constant__ Kernel kernel) {
+__global__ void __launch_bounds__(most_lanes<Kernel>(), 1) run_blocks(const __grid_constant__ Kernel kernel) {
   kernel(Block{});
 }
 
