@@ -7,8 +7,9 @@ namespace tstitch {
 
 std::vector<std::unique_ptr<Backend>> tested_backends(DType dtype, int) {
   std::vector<std::unique_ptr<Backend>> backends;
-  backends.push_back(std::make_unique<ThroughDevice>(
-      std::make_unique<CudaBackend>(std::make_unique<cuda::HostTwin>(), dtype)));
+  for (const auto order : {cuda::LaneOrder::forward, cuda::LaneOrder::backward, cuda::LaneOrder::mixed})
+    backends.push_back(std::make_unique<ThroughDevice>(
+        std::make_unique<CudaBackend>(std::make_unique<cuda::HostTwin>(order), dtype)));
   return backends;
 }
 

@@ -38,7 +38,7 @@ struct HostTwin::HostGraph final : Graph {
   std::vector<std::byte> uploads;
 };
 
-HostTwin::HostTwin() {
+HostTwin::HostTwin(LaneOrder order) : order_(order) {
   void* arena = mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   check(arena != MAP_FAILED, ErrorKind::device, "no address space for the twin's memory");
   arena_ = static_cast<std::byte*>(arena);
@@ -108,6 +108,7 @@ void HostTwin::download(void* to, DeviceAddress from, size_t row, size_t pitch, 
 
 void HostTwin::synchronize() {
   refuse_in_capture("waits");
+  set_lane_order(order_);
   protect(false);
   const std::vector<Work> work = std::exchange(queue_, {});
   for (const Work& one : work) one();
@@ -139,6 +140,24 @@ void HostTwin::run(const Launch& launch) {
   queue([launch] { launch.kernel->run(launch); });
 }
 
+namespace {
+
+// Numbers of either type as f32: what is read many times is converted once.
+std::vector<float> floats(const Rows& x, int64_t rows, int64_t columns) {
+  std::vector<float> values(static_cast<size_t>(rows * columns));
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t j = 0; j < columns; ++j) values[static_cast<size_t>(row * columns + j)] = x(row, j);
+  return values;
+}
+
+// sum + a . b
+float dot(float sum, const float* a, const float* b, int64_t count) {
+  for (int64_t k = 0; k < count; ++k) sum += a[k] * b[k];
+  return sum;
+}
+
+}  // namespace
+
 void HostTwin::multiply(const Product& p) {
   const int64_t M = p.x.rows, N = p.w.rows, K = p.x.columns;
   check_internal(p.w.columns == K && p.y.rows == M && p.y.columns == N, "[product] shapes");
@@ -149,22 +168,15 @@ void HostTwin::multiply(const Product& p) {
   check_internal(aligned(p.w.at, 16) && aligned(p.bias, 16), "[product] weights that are not aligned");
   check_internal(p.x.stride >= K && p.w.stride >= K && p.y.stride >= N, "[product] rows that overlap");
   queue([p, M, N, K] {
-    const Rows x = rows_of(p.x), w = rows_of(p.w), y = rows_of(p.y),
-               bias = {pointer<void>(p.bias), N, p.y.dtype};
-    std::vector<float> row(static_cast<size_t>(K)), weights(static_cast<size_t>(N * K));
-    for (int64_t n = 0; n < N; ++n)
-      for (int64_t k = 0; k < K; ++k) weights[static_cast<size_t>(n * K + k)] = w(n, k);
-    for (int64_t m = 0; m < M; ++m) {
-      for (int64_t k = 0; k < K; ++k) row[static_cast<size_t>(k)] = x(m, k);
+    const Rows y = rows_of(p.y), bias = {pointer<void>(p.bias), N, p.y.dtype};
+    const std::vector<float> x = floats(rows_of(p.x), M, K), w = floats(rows_of(p.w), N, K);
+    for (int64_t m = 0; m < M; ++m)
       for (int64_t n = 0; n < N; ++n) {
-        float sum = 0;
-        for (int64_t k = 0; k < K; ++k)
-          sum += row[static_cast<size_t>(k)] * weights[static_cast<size_t>(n * K + k)];
+        float sum = dot(0, x.data() + m * K, w.data() + n * K, K);
         if (p.accumulate) sum += y(m, n);
         if (bias.at) sum += bias(0, n);
         y.set(m, n, p.gelu_tanh ? activate(Activation::gelu_tanh, sum) : sum);
       }
-    }
   });
 }
 
@@ -175,8 +187,9 @@ void HostTwin::convolve(const Convolution& c) {
   check_internal(c.N > 0 && c.H > 0 && c.W > 0 && c.height() > 0 && c.width() > 0, "[convolution] nothing");
   queue([c] {
     const int64_t H = c.height(), W = c.width();
-    const Rows x = {pointer<void>(c.x), 1, c.x_type}, w = {pointer<void>(c.w), 1, c.x_type},
-               y = {pointer<void>(c.y), c.M, c.y_type}, bias = {pointer<void>(c.bias), c.M, DType::f32};
+    const Rows y = {pointer<void>(c.y), c.M, c.y_type}, bias = {pointer<void>(c.bias), c.M, DType::f32};
+    const std::vector<float> x = floats({pointer<void>(c.x), c.x_image, c.x_type}, c.N, c.H * c.W * c.C),
+                             w = floats({pointer<void>(c.w), c.C, c.x_type}, c.M * c.kh * c.kw, c.C);
     for (int64_t row = 0; row < c.N * H * W; ++row) {
       const int64_t n = row / (H * W);
       for (int64_t m = 0; m < c.M; ++m) {
@@ -185,9 +198,8 @@ void HostTwin::convolve(const Convolution& c) {
           for (int64_t j = 0; j < c.kw; ++j) {
             const int64_t from = row / W % H * c.stride + i - c.top, column = row % W * c.stride + j - c.left;
             if (from < 0 || from >= c.H || column < 0 || column >= c.W) continue;
-            for (int64_t k = 0; k < c.C; ++k)
-              sum += x(n * c.x_image + (from * c.W + column) * c.C + k, 0) *
-                     w(((m * c.kh + i) * c.kw + j) * c.C + k, 0);
+            sum = dot(sum, x.data() + ((n * c.H + from) * c.W + column) * c.C,
+                      w.data() + ((m * c.kh + i) * c.kw + j) * c.C, c.C);
           }
         if (bias.at) sum += bias(c.bias_per_image ? n : 0, m);
         y.set(row, m, sum);

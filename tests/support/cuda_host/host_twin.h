@@ -12,13 +12,14 @@
 #include <map>
 #include <vector>
 
+#include "lanes.h"
 #include "tstitch/backend/cuda/device.h"
 
 namespace tstitch::cuda {
 
 class HostTwin final : public Device {
  public:
-  HostTwin();
+  explicit HostTwin(LaneOrder order = LaneOrder::forward);
   ~HostTwin() override;
   HostTwin(const HostTwin&) = delete;
 
@@ -47,6 +48,7 @@ class HostTwin final : public Device {
   void protect(bool closed) const;
   void refuse_in_capture(const char* what) const;
 
+  const LaneOrder order_;
   std::byte* arena_;
   size_t used_ = 0;
   std::multimap<size_t, std::byte*> free_;  // by size

@@ -42,8 +42,10 @@ struct TiledAttention {
     float *const queries = block.scratch(), *const tile = queries + kTile * d,
                  *const weights = tile + kKeys * (d + 1);
 
-    for (int64_t i = block.rank(); i < kTile * d; i += block.size())
-      queries[i] = first + i / d < T ? q(n * T + first + i / d, head + i % d) : 0;
+    for (int64_t i = block.rank(); i < kTile * d; i += block.size()) {
+      const auto [query, j] = split(i, d);
+      queries[i] = first + query < T ? q(n * T + first + query, head + j) : 0;
+    }
 
     float largest[kQueries], total[kQueries], result[kQueries][kValues];
     for (int k = 0; k < kQueries; ++k) {
@@ -96,8 +98,10 @@ struct TiledAttention {
   TSTITCH_DEVICE void load(const Block& block, float* tile, const Rows& rows, int64_t head, int64_t key,
                            int64_t S) const {
     block.barrier();
-    for (int64_t i = block.rank(); i < kKeys * d; i += block.size())
-      tile[i / d * (d + 1) + i % d] = key + i / d < S ? rows(key + i / d, head + i % d) : 0;
+    for (int64_t i = block.rank(); i < kKeys * d; i += block.size()) {
+      const auto [row, j] = split(i, d);
+      tile[row * (d + 1) + j] = key + row < S ? rows(key + row, head + j) : 0;
+    }
     block.barrier();
   }
 };

@@ -14,8 +14,10 @@ struct ConvolutionInput {
   Activation act;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / C, c = i % C, width = repeats * W;
-    const int64_t n = row / (height * width), y = first + row / width % height, column = row % width;
+    const auto [row, c] = split(i, C);
+    const auto [line, column] = split(row, repeats * W);
+    const auto [n, strip_row] = split(line, height);
+    const int64_t y = first + strip_row;
     float value = x((n * H + y / repeats) * W + column / repeats, c);
     if (norm.at) value = value * norm(2 * n, c) + norm(2 * n + 1, c);
     out.set(row, c, activate(act, value));
@@ -30,7 +32,7 @@ struct ConvolutionOutput {
   Activation act;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, m = i % columns;
+    const auto [row, m] = split(i, columns);
     out.set(row, m, activate(act, accumulate ? out(row, m) + y(row, m) : y(row, m)));
   }
 };
@@ -42,7 +44,7 @@ struct ImageBias {
   int64_t columns;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t n = i / columns, m = i % columns;
+    const auto [n, m] = split(i, columns);
     out.set(n, m, (bias ? bias[m] : 0) + image_bias(n, m));
   }
 };
@@ -53,8 +55,10 @@ struct Pool {
   bool mean;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / C, c = i % C, n = row / (H_out * W_out);
-    const int64_t top = row / W_out % H_out * stride - pad, left = row % W_out * stride - pad;
+    const auto [row, c] = split(i, C);
+    const auto [line, out_column] = split(row, W_out);
+    const auto [n, out_row] = split(line, H_out);
+    const int64_t top = out_row * stride - pad, left = out_column * stride - pad;
     float largest = -INFINITY, sum = 0;
     int64_t count = 0;
     for (int64_t y = top < 0 ? 0 : top; y < top + window && y < H; ++y)

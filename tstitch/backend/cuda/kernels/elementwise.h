@@ -13,8 +13,8 @@ struct Copy {
   int64_t columns, period;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
-    out.set(row, j, x(row % period, j));
+    const auto [row, j] = split(i, columns);
+    out.set(row, j, x(split(row, period).remainder, j));
   }
 };
 
@@ -25,7 +25,7 @@ struct Stack {
   int64_t columns;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     const PlaceInParts place = find(parts, row);
     out.set(row, j, place.part->rows(place.row, j));
   }
@@ -37,7 +37,7 @@ struct Activate {
   Activation act;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     out.set(row, j, activate(act, x(row, j)));
   }
 };
@@ -48,7 +48,7 @@ struct Clamp {
   float low, high;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     const float value = x(row, j);
     out.set(row, j, value < low ? low : value > high ? high : value);
   }
@@ -61,7 +61,7 @@ struct SoftClamp {
   float limit;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     out.set(row, j, limit * std::tanh(x(row, j) / limit));
   }
 };
@@ -78,7 +78,7 @@ struct Combine {
   int64_t columns;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     float sum = offset;
     for (int k = 0; k < terms; ++k) sum += factor[k] * x[k](row, j);
     out.set(row, j, sum);
@@ -91,7 +91,7 @@ struct AddNoise {
   int64_t columns;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     out.set(row, j, mean(row, j) + std::exp(0.5f * log_variance(row, j)) * noise(row, j));
   }
 };
@@ -103,7 +103,7 @@ struct Guide {
   float scale;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     const float cond = c(row, j), uncond = u(row, j);
     out.set(row, j, j < channels ? uncond + scale * (cond - uncond) : cond);
   }
@@ -115,7 +115,7 @@ struct Geglu {
   int64_t columns;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     out.set(row, j, x(row, j) * activate(Activation::gelu, x(row, columns + j)));
   }
 };
@@ -126,8 +126,8 @@ struct AddGated {
   int64_t columns, T;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
-    const float factor = gate.at ? gate(row / T, j) : 1;
+    const auto [row, j] = split(i, columns);
+    const float factor = gate.at ? gate(split(row, T).quotient, j) : 1;
     sum.set(row, j, sum(row, j) + factor * y(row, j));
   }
 };
@@ -138,8 +138,8 @@ struct AddRows {
   int64_t columns, period;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
-    sum.set(row, j, sum(row, j) + y(row % period, j));
+    const auto [row, j] = split(i, columns);
+    sum.set(row, j, sum(row, j) + y(split(row, period).remainder, j));
   }
 };
 
@@ -151,7 +151,7 @@ struct Gather {
   int64_t columns;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     out.set(row, j, table(indices[row], j));
   }
 };
@@ -164,7 +164,7 @@ struct Scatter {
   int64_t columns;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns;
+    const auto [row, j] = split(i, columns);
     table.set(indices[row], j, x(row, j));
   }
 };
@@ -177,7 +177,8 @@ struct TimestepEmbedding {
   int64_t columns;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
-    const int64_t row = i / columns, j = i % columns, half = columns / 2;
+    const auto [row, j] = split(i, columns);
+    const int64_t half = columns / 2;
     const float exponent = -9.21034037f * static_cast<float>(j % half) / static_cast<float>(half);
     const float angle = static_cast<float>(t[row]) * static_cast<float>(std::exp(double{exponent}));
     out.set(row, j, static_cast<float>(j < half ? std::cos(double{angle}) : std::sin(double{angle})));

@@ -33,15 +33,20 @@ struct GroupMoments {
   float* moments;
   int64_t W, C, groups;
 
+  // Number i of the group, whose first is there.
+  TSTITCH_DEVICE float at(int64_t pixel, int64_t channel, int64_t i, int64_t width) const {
+    const auto [further, c] = split(i, width);
+    return x(pixel + further, channel + c);
+  }
+
   TSTITCH_DEVICE void operator()(const Block& block) const {
     const int64_t width = C / groups, count = W * width;
     const int64_t pixel = block.row() / groups * W, channel = block.row() % groups * width;
     float mean = 0, variance = 0;
-    for (int64_t i = block.rank(); i < count; i += block.size())
-      mean += x(pixel + i / width, channel + i % width);
+    for (int64_t i = block.rank(); i < count; i += block.size()) mean += at(pixel, channel, i, width);
     mean = sum(block, mean) / static_cast<float>(count);
     for (int64_t i = block.rank(); i < count; i += block.size()) {
-      const float difference = x(pixel + i / width, channel + i % width) - mean;
+      const float difference = at(pixel, channel, i, width) - mean;
       variance += difference * difference;
     }
     variance = sum(block, variance) / static_cast<float>(count);
