@@ -4,15 +4,13 @@
 
 namespace tstitch::cuda {
 
-// What the CUDA runtime knows of a kernel: launch.cu's.
-struct KernelType {
+// How the CUDA runtime launches a kernel.
+struct CudaKernel {
   const void* function;  // __global__; of an index: (kernel, count), of a block: (kernel)
-  int lanes;             // of a block at most; 0: a kernel of an index
+  int lanes;             // of a block at most; of an index: of every block
 };
 
-constexpr int kIndexLanes = 256;  // of a block, for kernels of an index
-
-// A __global__ function, to ask whether the program was built for a device (any_kernel.cu).
-const void* any_kernel();
+// The one that is meant by what launch.h wrote into a Launch; function null: none. Without a type, any.
+CudaKernel cuda_kernel(const KernelType* type = nullptr);
 
 }  // namespace tstitch::cuda

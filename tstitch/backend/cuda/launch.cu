@@ -1,4 +1,4 @@
-// launch.h for CUDA: the kernels as nvcc compiles them.
+// The kernels as nvcc compiles them.
 #include "tstitch/backend/cuda/block.h"
 #include "tstitch/backend/cuda/instances.h"
 #include "tstitch/backend/cuda/kernel_type.h"
@@ -6,6 +6,8 @@
 
 namespace tstitch::cuda {
 namespace {
+
+constexpr int kIndexLanes = 256;
 
 template <class Kernel>
 __global__ void __launch_bounds__(kIndexLanes)
@@ -30,24 +32,24 @@ __global__ void __launch_bounds__(most_lanes<Kernel>(), 1) run_blocks(const __gr
   kernel(Block{});
 }
 
+struct Entry {
+  const KernelType* type;
+  CudaKernel kernel;
+};
+
 }  // namespace
 
-#define TSTITCH_INSTANCE(Kernel)                                                             \
-  template <>                                                                                \
-  const KernelType* kernel_type<Kernel>() {                                                  \
-    static const KernelType type = {reinterpret_cast<const void*>(&run_indices<Kernel>), 0}; \
-    return &type;                                                                            \
-  }
-TSTITCH_INDEX_KERNELS(TSTITCH_INSTANCE)
-#undef TSTITCH_INSTANCE
-#define TSTITCH_INSTANCE(Kernel)                                                        \
-  template <>                                                                           \
-  const KernelType* kernel_type<Kernel>() {                                             \
-    static const KernelType type = {reinterpret_cast<const void*>(&run_blocks<Kernel>), \
-                                    most_lanes<Kernel>()};                              \
-    return &type;                                                                       \
-  }
-TSTITCH_BLOCK_KERNELS(TSTITCH_INSTANCE)
-#undef TSTITCH_INSTANCE
+CudaKernel cuda_kernel(const KernelType* type) {
+#define TSTITCH_INDEX(Kernel) \
+  {kernel_type<Kernel>(), {reinterpret_cast<const void*>(&run_indices<Kernel>), kIndexLanes}},
+#define TSTITCH_BLOCK(Kernel) \
+  {kernel_type<Kernel>(), {reinterpret_cast<const void*>(&run_blocks<Kernel>), most_lanes<Kernel>()}},
+  static const Entry entries[] = {TSTITCH_INDEX_KERNELS(TSTITCH_INDEX) TSTITCH_BLOCK_KERNELS(TSTITCH_BLOCK)};
+#undef TSTITCH_INDEX
+#undef TSTITCH_BLOCK
+  for (const Entry& entry : entries)
+    if (entry.type == type || !type) return entry.kernel;
+  return {};
+}
 
 }  // namespace tstitch::cuda
