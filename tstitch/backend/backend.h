@@ -246,17 +246,18 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string device = "cpu";  // "cpu" or "reference"
+  std::string device = "cpu";  // "cpu", "cuda" and "cuda:N", or "reference"
   std::string dtype = "auto";  // "f32", "bf16", or "auto": bf16 where the device computes it natively
   int threads = 0;             // 0: all the processors of this process
 };
 
 inline constexpr int kMostThreads = 1024;
 
-// What `auto` comes to on this machine. Throws what make_backend throws.
+// What `auto` comes to on this machine. Throws Error{usage} as make_backend does; opens no device.
 DType compute_dtype(const BackendOptions& options);
 
-// Throws Error{usage} for an unknown device or type, naming the known ones.
+// Throws Error{usage} for an unknown device or type, naming the known ones, and Error{device} for a CUDA device
+// that is not there or does not serve.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 
 }  // namespace tstitch

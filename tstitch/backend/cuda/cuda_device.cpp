@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "tstitch/backend/cuda/cublas_lt.h"
+#include "tstitch/backend/cuda/cuda_kernel.h"
 #include "tstitch/backend/cuda/cudnn_attention.h"
 #include "tstitch/backend/cuda/cudnn_convolution.h"
 #include "tstitch/backend/cuda/cudnn_plans.h"
-#include "tstitch/backend/cuda/kernel_type.h"
 #include "tstitch/backend/cuda/runtime.h"
 #include "tstitch/backend/cuda/staging.h"
 #include "tstitch/base/error.h"
@@ -159,12 +159,13 @@ class CudaDevice final : public Device {
 
   void run(const Launch& launch) override {
     const auto call = enter();
-    const KernelType& kernel = kernel_type(launch.kernel);
+    const CudaKernel kernel = cuda_kernel(launch.kernel);
+    check_internal(kernel.function, "a kernel that is not in the table of launch.cu");
     int64_t count = launch.count;
     void* arguments[] = {const_cast<std::byte*>(launch.parameters.data()), &count};
     if (launch.lanes == 0) {
-      const int64_t blocks = std::min((count - 1) / kIndexLanes + 1, kMostIndexBlocks);
-      return queue(kernel.function, blocks, kIndexLanes, 0, arguments);
+      const int64_t blocks = std::min((count - 1) / kernel.lanes + 1, kMostIndexBlocks);
+      return queue(kernel.function, blocks, kernel.lanes, 0, arguments);
     }
     check_internal(launch.lanes % 32 == 0 && launch.lanes <= kernel.lanes, launch.lanes, " lanes, expected ",
                    kernel.lanes, " at most");
@@ -325,7 +326,7 @@ std::unique_ptr<Device> make_cuda_device(int number) {
         ", expected 8.0 or later, which computes bf16");
   check_cuda(cudaSetDevice(number), number, "cudaSetDevice");
   cudaFuncAttributes attributes = {};
-  const cudaError_t status = cudaFuncGetAttributes(&attributes, any_kernel());
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, cuda_kernel().function);
   check(status != cudaErrorNoKernelImageForDevice && status != cudaErrorInvalidDeviceFunction,
         ErrorKind::device, "cuda:", number, " is ", properties.name, " of compute capability ",
         properties.major, ".", properties.minor, ", and this program is built for ",

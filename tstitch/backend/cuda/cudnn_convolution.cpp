@@ -49,13 +49,13 @@ ConvolutionShape::ConvolutionShape(const Convolution& c)
 // whatever lies beside what in memory, which the strides say.
 Descriptor ConvolutionShape::graph(const PlanTarget& target, int64_t N) const {
   const CudnnLibrary& cudnn = target.cudnn;
-  const auto output = [&](int64_t uid, DType dtype, bool in_memory) {
+  const auto output = [&](int64_t uid, DType dtype, int64_t alignment, TensorOf::Kind kind) {
     return tensor(cudnn, {.uid = uid,
                           .dtype = dtype,
                           .dimensions = {N, M, height, width},
                           .strides = {height * width * M, 1, width * M, M},
-                          .alignment = y_alignment,
-                          .kind = in_memory ? TensorOf::in_memory : TensorOf::between_operations});
+                          .alignment = alignment,
+                          .kind = kind});
   };
   const Descriptor x = tensor(cudnn, {.uid = kX,
                                       .dtype = x_type,
@@ -67,7 +67,8 @@ Descriptor ConvolutionShape::graph(const PlanTarget& target, int64_t N) const {
                                       .dimensions = {M, C, kh, kw},
                                       .strides = {kh * kw * C, 1, kw * C, C},
                                       .alignment = w_alignment}),
-                   y = output(kY, y_type, true), sum = bias ? output(kSum, DType::f32, false) : y;
+                   y = output(kY, y_type, y_alignment, TensorOf::in_memory),
+                   sum = bias ? output(kSum, DType::f32, 16, TensorOf::between_operations) : y;
   const Descriptor path = Descriptor(cudnn, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR)
                               .set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_DATA_FLOAT)
                               .set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_CROSS_CORRELATION)

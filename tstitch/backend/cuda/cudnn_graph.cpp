@@ -8,6 +8,8 @@
 namespace tstitch::cuda {
 namespace {
 
+constexpr int64_t kMostProposals = 64;  // of engines, from one mode of the heuristics
+
 constexpr std::array kRefused = {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS,
                                  CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
                                  CUDNN_NUMERICAL_NOTE_FFT,
@@ -63,10 +65,6 @@ Descriptor& Descriptor::set(cudnnBackendAttributeName_t name, std::span<const De
   return *this;
 }
 
-int64_t Descriptor::count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const {
-  return get(name, type, 0, nullptr);
-}
-
 int64_t Descriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
                         void* values) const {
   int64_t there = 0;
@@ -76,15 +74,13 @@ int64_t Descriptor::get(cudnnBackendAttributeName_t name, cudnnBackendAttributeT
   return there;
 }
 
-std::vector<Descriptor> Descriptor::get(cudnnBackendAttributeName_t name,
-                                        cudnnBackendDescriptorType_t type) const {
-  // The first answer is a bound, and the library fills descriptors that are there.
-  std::vector<Descriptor> values;
-  for (int64_t i = count(name, CUDNN_TYPE_BACKEND_DESCRIPTOR); i > 0; --i) values.emplace_back(*cudnn_, type);
+std::vector<Descriptor> Descriptor::get(cudnnBackendAttributeName_t name, cudnnBackendDescriptorType_t type,
+                                        int64_t most) const {
+  std::vector<Descriptor> values;  // which the library fills
   std::vector<cudnnBackendDescriptor_t> handles;
-  for (const Descriptor& value : values) handles.push_back(value.get());
-  const int64_t there = get(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, std::ssize(handles), handles.data());
-  values.erase(values.begin() + std::min(there, std::ssize(values)), values.end());
+  for (int64_t i = 0; i < most; ++i) handles.push_back(values.emplace_back(*cudnn_, type).get());
+  const int64_t there = get(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, most, handles.data());
+  values.erase(values.begin() + std::min(there, most), values.end());
   return values;
 }
 
@@ -121,25 +117,26 @@ std::vector<EngineChoice> find_engines(const PlanTarget& target, const Descripto
     if (target.properties) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
     if (heuristics.try_finalize() != CUDNN_STATUS_SUCCESS) continue;  // none for this graph
     for (const Descriptor& config :
-         heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)) {
+         heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, kMostProposals)) {
       const Descriptor engine =
-          config.get(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR).at(0);
-      const auto notes = engine.get<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE);
+          config.get(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1).at(0);
+      const auto notes = engine.get<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
+                                                                 CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
       if (std::ranges::any_of(notes, [&](auto note) { return refused(note, f32); })) continue;
-      EngineChoice choice = {.engine = engine.get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX).at(0),
+      EngineChoice choice = {.engine = engine.get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, 1).at(0),
                              .knobs = {}};
-      for (const Descriptor& knob :
-           config.get(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR))
-        choice.knobs.emplace_back(knob.get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE).at(0),
-                                  knob.get<int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE).at(0));
+      for (const Descriptor& knob : config.get(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
+                                               CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, CUDNN_KNOB_TYPE_COUNTS))
+        choice.knobs.emplace_back(knob.get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, 1).at(0),
+                                  knob.get<int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, 1).at(0));
       choices.push_back(std::move(choice));
     }
   }
   return choices;
 }
 
-std::optional<Plan> make_plan(const PlanTarget& target, const Descriptor& graph, const EngineChoice& choice,
-                              cudnnStatus_t& status) {
+std::optional<Descriptor> configure(const PlanTarget& target, const Descriptor& graph,
+                                    const EngineChoice& choice, cudnnStatus_t& status) {
   Descriptor engine(target.cudnn, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph).set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, choice.engine);
   if (target.properties) engine.set(CUDNN_ATTR_ENGINE_DEVICEPROP, *target.properties);
@@ -156,17 +153,22 @@ std::optional<Plan> make_plan(const PlanTarget& target, const Descriptor& graph,
   config.set(CUDNN_ATTR_ENGINECFG_ENGINE, engine);
   if (!knobs.empty()) config.set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, std::span<const Descriptor>(knobs));
   status = config.try_finalize();
-  if (status != CUDNN_STATUS_SUCCESS) return std::nullopt;
+  return status == CUDNN_STATUS_SUCCESS ? std::optional(config) : std::nullopt;
+}
 
+std::optional<Plan> make_plan(const PlanTarget& target, const Descriptor& graph, const EngineChoice& choice,
+                              cudnnStatus_t& status) {
+  const auto config = configure(target, graph, choice, status);
+  if (!config) return std::nullopt;
   Descriptor plan(target.cudnn, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
+  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, *config);
   if (target.handle) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, target.handle);
   if (target.properties) plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
   status = plan.try_finalize();
   if (status != CUDNN_STATUS_SUCCESS) return std::nullopt;
   return Plan{.descriptor = plan,
-              .config = config,
-              .workspace = plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE).at(0)};
+              .config = *config,
+              .workspace = plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, 1).at(0)};
 }
 
 void execute(const PlanTarget& target, const Plan& plan, std::initializer_list<Binding> tensors,

@@ -5,6 +5,7 @@
 
 #include <cudnn_graph.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -92,13 +93,15 @@ class Descriptor {
   }
   Descriptor& set(cudnnBackendAttributeName_t name, std::span<const Descriptor> values);
 
+  // The values there are, `most` at most.
   template <class T>
-  std::vector<T> get(cudnnBackendAttributeName_t name) const {
-    std::vector<T> values(static_cast<size_t>(count(name, kAttributeType<T>)));
-    values.resize(static_cast<size_t>(get(name, kAttributeType<T>, std::ssize(values), values.data())));
+  std::vector<T> get(cudnnBackendAttributeName_t name, int64_t most) const {
+    std::vector<T> values(static_cast<size_t>(most));
+    values.resize(static_cast<size_t>(std::min(most, get(name, kAttributeType<T>, most, values.data()))));
     return values;
   }
-  std::vector<Descriptor> get(cudnnBackendAttributeName_t name, cudnnBackendDescriptorType_t type) const;
+  std::vector<Descriptor> get(cudnnBackendAttributeName_t name, cudnnBackendDescriptorType_t type,
+                              int64_t most) const;
 
   Descriptor& finalize();
   cudnnStatus_t try_finalize();
@@ -113,7 +116,6 @@ class Descriptor {
 
   void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
            const void* values);
-  int64_t count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const;
   int64_t get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
               void* values) const;
 
@@ -158,7 +160,11 @@ struct Plan {
   int64_t workspace;  // bytes
 };
 
-// Compiles the choice for the graph; the status says why not.
+// The choice for a graph; none where the engine does not take it, and the status says why.
+std::optional<Descriptor> configure(const PlanTarget& target, const Descriptor& graph,
+                                    const EngineChoice& choice, cudnnStatus_t& status);
+
+// That, compiled.
 std::optional<Plan> make_plan(const PlanTarget& target, const Descriptor& graph, const EngineChoice& choice,
                               cudnnStatus_t& status);
 
