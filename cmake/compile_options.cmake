@@ -11,13 +11,16 @@ endif()
 find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
 # No contraction into fused multiply-adds except where a kernel asks for it: the reference backend and the
 # schedules must give the same bits with every compiler and processor.
-add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers -ffp-contract=off)
+set(options -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers -ffp-contract=off)
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${options}>")
 add_compile_definitions(_GLIBCXX_ASSERTIONS)
 if(TSTITCH_SANITIZE)
-  add_compile_options(-fsanitize=${TSTITCH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  set(options -fsanitize=${TSTITCH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${options}>")
   add_link_options(-fsanitize=${TSTITCH_SANITIZE})
 endif()

@@ -823,6 +823,11 @@ TEST_F(Cli, UnwritableOutputIsCodeFour) {
   expect_refused(4, {"/proc"}, {"sample", "--steps", "1", "--class", "0", "-q", "-o", "/proc/a.png"});
 }
 
+TEST_F(Cli, ADeviceThatIsNotThereIsCodeFour) {
+  expect_refused(4, {"cuda:99"},
+                 {"sample", "--steps", "1", "--class", "0", "--device", "cuda:99", "-o", "a.png"});
+}
+
 TEST_F(Cli, AnInterruptEndsCleanly) {
   const pid_t child = start({"sample", "--steps", "1000", "-b", "100", "-o", "a.png"});
   std::this_thread::sleep_for(std::chrono::milliseconds(1500));

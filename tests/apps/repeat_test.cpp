@@ -159,7 +159,8 @@ TEST_F(Repeat, PlansCarryWhatTheyWereMadeFor) {
   expect_done({"plan", "--speedup", "1.1", "--steps", "4", "-b", "1", "--class", "1", "--stage", "cfg=1",
                "--stage", "cfg=3", "-o", "s.json"});
   expect_done({"sample", "--plan", "s.json", "--class", "1", "-o", "s.png"});
-  expect_refused(2, {"the plan is for --stage cfg=1, cfg=3"}, {"sample", "--plan", "s.json", "--stage", "share=0.5", "--stage", "cfg=3"});
+  expect_refused(2, {"the plan is for --stage cfg=1, cfg=3"},
+                 {"sample", "--plan", "s.json", "--stage", "share=0.5", "--stage", "cfg=3"});
 
   // Plans of the version before said less.
   auto plan = nlohmann::json::parse(read(path("p.json")));

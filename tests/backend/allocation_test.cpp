@@ -22,7 +22,7 @@ namespace {
 
 TEST(Allocation, ABlockAllocatesNothingTheSecondTime) {
   for (const DType dtype : {DType::f32, DType::bf16})
-    for (const auto& backend : cpu_backends(dtype)) {
+    for (const auto& backend : tested_backends(dtype)) {
       SCOPED_TRACE(backend->description());
       Backend& b = *backend;
       const int64_t N = 2, T = 49, D = 96;

@@ -1,4 +1,4 @@
-// What the backend tests share: the backends of this machine, inputs, comparison.
+// What the backend tests share: the backends they test, inputs, comparison.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,20 +9,23 @@
 #include <random>
 #include <vector>
 
-#include "tstitch/backend/cpu/cpu_backend.h"
 #include "tstitch/backend/reference/reference_backend.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
 
-// The kernels this processor can run, each on two threads.
-inline std::vector<std::unique_ptr<Backend>> cpu_backends(DType dtype, int threads = 2) {
-  std::vector<std::unique_ptr<Backend>> backends;
-  for (const cpu::Isa& isa : cpu::known_isas())
-    if (isa.available(cpu::this_processor()))
-      backends.push_back(std::make_unique<CpuBackend>(dtype, threads, isa));
-  return backends;
-}
+// Those the test program is about, for tensors of the host: the kernels this processor can run
+// (cpu_backends.cpp), or a device's.
+std::vector<std::unique_ptr<Backend>> tested_backends(DType dtype, int threads = 2);
+
+// |x - expected| <= absolute + relative |expected|, everywhere.
+struct Tolerance {
+  double absolute, relative;
+};
+
+// What they may be off beyond their arithmetic in f32, where a linear map or convolution in this compute type
+// ends.
+Tolerance rounding_of_sums(DType compute_dtype);
 
 // Normal deviates times `deviation`, the same for the same seed.
 inline Tensor random_tensor(const Shape& shape, uint32_t seed, DType dtype = DType::f32,
@@ -54,11 +57,6 @@ inline float element(const Tensor& x, int64_t row, int64_t column) {
   const int64_t i = row * x.row_stride() + column;
   return x.dtype() == DType::f32 ? x.data<float>()[i] : to_float(x.data<bfloat16>()[i]);
 }
-
-// |x - expected| <= absolute + relative |expected|, everywhere.
-struct Tolerance {
-  double absolute, relative;
-};
 
 // One failure for a tensor: the worst element.
 inline void expect_close(const Tensor& x, const Tensor& expected, Tolerance tolerance) {

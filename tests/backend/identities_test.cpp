@@ -1,5 +1,5 @@
 // What must be equal bit for bit: an output depends on its own row and the weights, not on the rows computed
-// beside it, their number, or the number of threads.
+// beside it or their number.
 #include "backends.h"
 
 namespace tstitch {
@@ -8,60 +8,15 @@ namespace {
 class Identities : public testing::TestWithParam<DType> {
  protected:
   DType dtype() const { return GetParam(); }
-
-  // compute(backend) on one thread equals that on two and three.
-  template <class F>
-  void expect_same_on_any_threads(const F& compute) {
-    const auto one = cpu_backends(dtype(), 1);
-    for (const int threads : {2, 3}) {
-      const auto more = cpu_backends(dtype(), threads);
-      for (size_t i = 0; i < one.size(); ++i) {
-        SCOPED_TRACE(more[i]->description());
-        expect_equal(compute(*more[i]), compute(*one[i]));
-      }
-    }
-  }
 };
 
 INSTANTIATE_TEST_SUITE_P(, Identities, testing::Values(DType::f32, DType::bf16),
                          [](const auto& test) { return std::string(name_of(test.param)); });
 
-TEST_P(Identities, ThreadsDoNotChangeALinearMap) {
-  const Tensor x = random_tensor({61, 130}, 1, dtype()), w = random_tensor({300, 130}, 2, dtype()),
-               b = random_tensor({300}, 3);
-  expect_same_on_any_threads([&](Backend& backend) {
-    return linear(backend, x, *backend.pack_linear(w, b), Activation::gelu_tanh, dtype());
-  });
-}
-
-TEST_P(Identities, ThreadsDoNotChangeAttention) {
-  const Tensor qkv = random_tensor({1, 300, 3 * 2 * 24}, 1, dtype());
-  const auto [q, k, v] = chunk<3>(qkv);
-  expect_same_on_any_threads(
-      [&, &q = q, &k = k, &v = v](Backend& backend) { return attention(backend, q, k, v, 2); });
-}
-
-TEST_P(Identities, ThreadsDoNotChangeNorms) {
-  const Tensor x = random_tensor({4, 64, 384}, 1), m = random_tensor({4, 384}, 2);
-  expect_same_on_any_threads([&](Backend& backend) { return modulated_norm(backend, x, m, m); });
-}
-
-TEST_P(Identities, ThreadsDoNotChangeConvolutionsAndGroupNorms) {
-  const Tensor x = random_tensor({2, 13, 9, 40}, 1, dtype()), w = random_tensor({70, 40, 3, 3}, 2, dtype()),
-               c = random_tensor({40}, 3);
-  expect_same_on_any_threads([&](Backend& backend) {
-    const Tensor moments = group_moments(backend, x, 8);
-    const Tensor norm = group_norm_scale_shift(backend, {&moments, 1}, c, c, 1e-6);
-    return conv2d(backend, x, *backend.pack_conv2d(w, Tensor()),
-                  {.pad_before = 1, .pad_after = 1, .norm = &norm, .act = Activation::silu}, Activation::none,
-                  DType::f32);
-  });
-}
-
 // Any strip of the rows of a picture alone; one picture alone.
 TEST_P(Identities, StripsAndCompanyDoNotChangeAConvolution) {
   const Tensor x = random_tensor({2, 13, 9, 40}, 1, dtype()), w = random_tensor({70, 40, 3, 3}, 2, dtype());
-  for (const auto& backend : cpu_backends(dtype())) {
+  for (const auto& backend : tested_backends(dtype())) {
     SCOPED_TRACE(backend->description());
     const auto packed = backend->pack_conv2d(w, Tensor());
     for (const bool upsample : {false, true}) {
@@ -88,7 +43,7 @@ TEST_P(Identities, StripsAndCompanyDoNotChangeAConvolution) {
 TEST_P(Identities, StripsDoNotChangeAGroupNorm) {
   const Tensor x = random_tensor({1, 13, 9, 40}, 1, dtype()), c = random_tensor({40}, 3);
   const Tensor rows = x.reshape({13, 9, 40});
-  for (const auto& backend : cpu_backends(dtype())) {
+  for (const auto& backend : tested_backends(dtype())) {
     SCOPED_TRACE(backend->description());
     const Tensor whole[] = {group_moments(*backend, x, 8)};
     const Tensor strips[] = {group_moments(*backend, rows.slice(0, 5).reshape({1, 5, 9, 40}), 8),
@@ -103,7 +58,7 @@ TEST_P(Identities, TheNumberOfRowsDoesNotChangeThem) {
   const Tensor x = random_tensor({40, 64}, 1, dtype()), w = random_tensor({40, 64}, 2, dtype());
   const Tensor qkv = random_tensor({1, 40, 3 * 48}, 3, dtype());
   const auto [q, k, v] = chunk<3>(qkv);
-  for (const auto& backend : cpu_backends(dtype())) {
+  for (const auto& backend : tested_backends(dtype())) {
     SCOPED_TRACE(backend->description());
     const auto packed = backend->pack_linear(w, Tensor());
     const Tensor all = linear(*backend, x, *packed, Activation::none, DType::f32);
@@ -121,7 +76,7 @@ TEST_P(Identities, TheNumberOfRowsDoesNotChangeThem) {
 TEST_P(Identities, CompanyDoesNotChangeALinearMap) {
   const Tensor images = random_tensor({8, 49, 200}, 1, dtype()), w = random_tensor({100, 200}, 2, dtype()),
                b = random_tensor({100}, 3);
-  for (const auto& backend : cpu_backends(dtype())) {
+  for (const auto& backend : tested_backends(dtype())) {
     SCOPED_TRACE(backend->description());
     const auto packed = backend->pack_linear(w, b);
     const Tensor together = linear(*backend, images, *packed, Activation::silu, DType::f32);
@@ -138,7 +93,7 @@ TEST_P(Identities, CompanyDoesNotChangeALinearMap) {
 TEST_P(Identities, CompanyDoesNotChangeAttention) {
   const Tensor qkv = random_tensor({8, 49, 3 * 48}, 1, dtype());
   const auto [q, k, v] = chunk<3>(qkv);
-  for (const auto& backend : cpu_backends(dtype())) {
+  for (const auto& backend : tested_backends(dtype())) {
     SCOPED_TRACE(backend->description());
     const Tensor together = attention(*backend, q, k, v, 3);
     for (int64_t n = 0; n < 8; ++n)
@@ -147,22 +102,10 @@ TEST_P(Identities, CompanyDoesNotChangeAttention) {
   }
 }
 
-// Nor does it matter whether keys and values lie together.
-TEST_P(Identities, CrossAttentionIsAttention) {
-  const Tensor q = random_tensor({3, 49, 48}, 1, dtype()),
-               keys_values = random_tensor({3, 20, 96}, 2, dtype());
-  const auto [k, v] = chunk<2>(keys_values);
-  std::vector<Tensor> of_images;
-  for (int64_t n = 0; n < 3; ++n) of_images.push_back(keys_values.slice(n, n + 1).reshape({20, 96}));
-  const Tensor* const pointers[] = {&of_images[0], &of_images[1], &of_images[2]};
-  for (const auto& backend : cpu_backends(dtype()))
-    expect_equal(cross_attention(*backend, q, pointers, 3), attention(*backend, q, k, v, 3));
-}
-
 TEST_P(Identities, CompanyDoesNotChangeGatedMapsAndNorms) {
   const Tensor x = random_tensor({8, 20, 72}, 1), m = random_tensor({8, 72}, 2),
                w = random_tensor({72, 72}, 3, dtype());
-  for (const auto& backend : cpu_backends(dtype())) {
+  for (const auto& backend : tested_backends(dtype())) {
     SCOPED_TRACE(backend->description());
     const auto packed = backend->pack_linear(w, Tensor());
     const auto block = [&](const Tensor& image, const Tensor& modulation) {

@@ -9,12 +9,12 @@
 namespace tstitch {
 namespace {
 
-// The message of the Error{usage} that the options are refused with.
-std::string refusal(const BackendOptions& options) {
+// The message of the error that the options are refused with.
+std::string refusal(const BackendOptions& options, ErrorKind kind = ErrorKind::usage) {
   try {
     make_backend(options);
   } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::usage);
+    EXPECT_EQ(e.kind(), kind);
     return e.what();
   }
   ADD_FAILURE() << "not refused";
@@ -31,10 +31,30 @@ TEST(MakeBackend, KnowsDevicesAndTypes) {
 }
 
 TEST(MakeBackend, RefusesWhatItDoesNotKnow) {
-  EXPECT_EQ(refusal({.device = "tpu"}), "unknown device \"tpu\"; known are cpu and reference");
+  for (const char* device : {"tpu", "cuda:", "cuda:-1", "cuda:1x", "cuda0"})
+    EXPECT_EQ(
+        refusal({.device = device}),
+        concat("unknown device \"", device, "\"; known are cpu, cuda, cuda:1 and so on, and reference"));
   EXPECT_EQ(refusal({.dtype = "f16"}), "unknown type \"f16\"; known are auto, f32 and bf16");
   EXPECT_EQ(refusal({.threads = -1}), "-1 threads; expected 0 (all processors) to 1024");
   EXPECT_EQ(refusal({.threads = 1025}), "1025 threads; expected 0 (all processors) to 1024");
+}
+
+// A run is planned without the device it is for.
+TEST(MakeBackend, TheTypeOfCudaIsKnownWithoutIt) {
+  EXPECT_EQ(compute_dtype({.device = "cuda:7"}), DType::bf16);
+  EXPECT_EQ(compute_dtype({.device = "cuda", .dtype = "f32"}), DType::f32);
+}
+
+// The program starts everywhere, and says in one sentence what a device is missing: the build's support,
+// NVIDIA's driver, or the device itself.
+TEST(MakeBackend, WithoutTheCudaDeviceItSaysWhy) {
+  const std::string message = refusal({.device = "cuda:99"}, ErrorKind::device);
+  EXPECT_TRUE(message.starts_with("no device cuda:99: this program is built without CUDA; ") ||
+              message.starts_with("CUDA devices need NVIDIA's driver for CUDA 13 or later: cudaError") ||
+              message.starts_with("no device cuda:99; this machine has "))
+      << message;
+  EXPECT_EQ(message.find('\n'), message.npos);
 }
 
 TEST(MakeBackend, TheEnvironmentForcesKernels) {

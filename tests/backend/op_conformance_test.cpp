@@ -1,4 +1,4 @@
-// Every operation of every kind of kernels this machine can run, against the reference: odd sizes, tails,
+// Every operation of every backend that is tested, against the reference: odd sizes, tails,
 // single rows, strided rows, and the sizes of the published networks.
 #include "backends.h"
 
@@ -14,7 +14,12 @@ constexpr double kRounding = 1. / 128;
 class Conformance : public testing::TestWithParam<DType> {
  protected:
   DType dtype() const { return GetParam(); }
-  static Tolerance sum_of(DType out) { return {kSum, out == DType::bf16 ? kRounding : 2e-6}; }
+  // Of a linear map or convolution: beside its own, what the device rounds.
+  Tolerance sum(Tolerance own) const {
+    const Tolerance rounding = rounding_of_sums(dtype());
+    return {own.absolute + rounding.absolute, own.relative + rounding.relative};
+  }
+  Tolerance sum_of(DType out) const { return sum({kSum, out == DType::bf16 ? kRounding : 2e-6}); }
 
   // compute(backend) is the same for all of them.
   template <class F>
@@ -28,7 +33,7 @@ class Conformance : public testing::TestWithParam<DType> {
 
  private:
   ReferenceBackend reference_{GetParam()};
-  std::vector<std::unique_ptr<Backend>> backends_ = cpu_backends(GetParam());
+  std::vector<std::unique_ptr<Backend>> backends_ = tested_backends(GetParam());
 };
 
 INSTANTIATE_TEST_SUITE_P(, Conformance, testing::Values(DType::f32, DType::bf16),
@@ -101,7 +106,7 @@ TEST_P(Conformance, AddGatedLinear) {
     const Tensor w = random_tensor({M, K}, ++seed, dtype(), 1 / std::sqrt(static_cast<double>(K)));
     const Tensor b = random_tensor({M}, ++seed), residual = random_tensor({N, T, M}, ++seed);
     const Tensor gate = with_strided_rows(random_tensor({N, M}, ++seed), 5 * M);
-    expect_conforms({2 * kSum, 2e-6}, [&](Backend& backend) {
+    expect_conforms(sum({2 * kSum, 2e-6}), [&](Backend& backend) {
       Tensor sum = repeat(backend, residual, 1);
       add_gated_linear(backend, sum, gate, x, *backend.pack_linear(w, b));
       return sum;
@@ -176,7 +181,7 @@ TEST_P(Conformance, Conv2dOfTheNormalisedWithEveryTypeActivationAndStride) {
   const Tensor w = random_tensor({37, 22, 3, 3}, 1, DType::f32, 0.07), b = random_tensor({37}, 2);
   const Tensor norm = random_tensor({2, 2, 22}, 4), bias = with_strided_rows(random_tensor({2, 37}, 5), 37);
   // An activated input that falls to the other side in bf16 moves a sum by 2^-9 of one of 200 terms.
-  const double sum = dtype() == DType::bf16 ? 4e-3 : kSum;
+  const double terms = dtype() == DType::bf16 ? 4e-3 : kSum;
   for (const DType in : {DType::f32, DType::bf16})
     for (const DType out : {DType::f32, DType::bf16})
       for (const Activation act :
@@ -187,7 +192,7 @@ TEST_P(Conformance, Conv2dOfTheNormalisedWithEveryTypeActivationAndStride) {
           const Tensor x = with_strided_rows(random_tensor({2, 9, 6, 22}, 3, in), padding);
           const Conv2dPath path = {
               .pad_before = 1, .pad_after = 1, .norm = &norm, .act = act, .image_bias = &bias};
-          expect_conforms({sum, out == DType::bf16 ? kRounding : 2e-6}, [&](Backend& backend) {
+          expect_conforms(sum({terms, out == DType::bf16 ? kRounding : 2e-6}), [&](Backend& backend) {
             return conv2d(backend, x, *backend.pack_conv2d(w, b), path, act, out);
           });
         }
@@ -263,7 +268,7 @@ TEST_P(Conformance, GroupNorm) {
         return group_norm_scale_shift(backend, {&moments, 1}, gamma, beta, 1e-6);
       };
       expect_conforms({2e-4, 2e-5}, norm_of);
-      const Tensor norm = norm_of(*cpu_backends(dtype())[0]);
+      const Tensor norm = norm_of(*tested_backends(dtype())[0]);
       for (const Activation act : {Activation::none, Activation::silu})
         expect_conforms({1e-5, dtype() == DType::bf16 ? kRounding : 1e-5},
                         [&](Backend& backend) { return scale_shift(backend, rows, norm, act); });
@@ -440,7 +445,7 @@ TEST_P(Conformance, NanStaysNan) {
   Tensor x = random_tensor({1, 2, 33}, 1);
   x.data<float>()[40] = nan;
   const Tensor w = random_tensor({20, 33}, 2), modulation = random_tensor({1, 33}, 3);
-  for (const auto& backend : cpu_backends(dtype())) {
+  for (const auto& backend : tested_backends(dtype())) {
     SCOPED_TRACE(backend->description());
     EXPECT_TRUE(std::isnan(element(silu(*backend, x), 1, 7)));
     EXPECT_TRUE(std::isnan(element(backend->cast(x, DType::bf16), 1, 7)));
@@ -484,7 +489,7 @@ TEST_P(Conformance, Layout) {
   expect_conforms(exact, [&](Backend& backend) { return to_channels_last(backend, strided); });
   expect_conforms(exact, [&](Backend& backend) { return to_channels_first(backend, strided); });
   expect_conforms(exact, [&](Backend& backend) { return repeat(backend, strided, 3); });
-  const Tensor parts[] = {strided, strided.slice(0, 1), repeat(*cpu_backends(DType::f32)[0], strided, 2)};
+  const Tensor parts[] = {strided, strided.slice(0, 1), repeat(*tested_backends(DType::f32)[0], strided, 2)};
   expect_conforms(exact, [&](Backend& backend) { return stack(backend, parts); });
   expect_conforms(exact, [&](Backend& backend) {
     return concat_columns(backend, strided, random_tensor({2, 12, 8, 5}, 3));
@@ -495,7 +500,7 @@ TEST_P(Conformance, Layout) {
 
 TEST_P(Conformance, NothingIn) {
   const Tensor none({0, 6}, dtype());
-  for (const auto& backend : cpu_backends(dtype()))
+  for (const auto& backend : tested_backends(dtype()))
     EXPECT_EQ(linear(*backend, none, *backend->pack_linear(random_tensor({4, 6}, 1), Tensor()),
                      Activation::none, dtype())
                   .elements(),

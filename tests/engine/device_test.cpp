@@ -7,6 +7,8 @@
 
 #include "tests/engine/tiny_dits.h"
 #include "tests/support/fake_device.h"
+#include "tests/support/golden.h"
+#include "tests/support/test_backends.h"
 #include "tstitch/models/autoencoder_kl.h"
 #include "tstitch/nn/random_weights.h"
 #include "tstitch/zoo/latents.h"
@@ -48,6 +50,16 @@ INSTANTIATE_TEST_SUITE_P(All, DeviceSamplers,
                          testing::Values("ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm2", "dpm2_a",
                                          "lms", "deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc", "lcm",
                                          "tcd"));
+
+// Others sum in another order.
+TEST_P(DeviceSamplers, MakeTheImagesOfTheHostButForRounding) {
+  for (const Precision& precision : test_devices()) {
+    const auto device = test_backend(precision);
+    const RunResult on_host = sample(setting()), on_device = sample(setting(), *device);
+    EXPECT_LE(relative_error(on_device.latents, on_host.latents), 1e-4) << device->description();
+    EXPECT_EQ(on_device.small_steps, on_host.small_steps);
+  }
+}
 
 TEST(Device, OtherSizesAreThoseOfTheHost) {
   Setting s;

@@ -145,6 +145,8 @@ TEST(Fields, AnOptionWithoutEffectIsRefused) {
            {{{"clip_skip", {"2"}}}, "--clip-skip has no effect here: it is for models of text"},
            {{{"strength", {"0.5"}}}, "--strength has no effect here"},
            {{{"uncond", {"zeros"}}}, "--uncond"},
+           {{{"threads", {"2"}}, {"device", {"cuda:1"}}},
+            "--threads has no effect here: it is for cpu, and the device is cuda:1"},
        }) {
     expect_refused(part, [&] { check_effective(said, spec_of(said, models), models); });
   }

@@ -134,11 +134,9 @@ TEST(Adaptive, RefusesAVarianceOfSomeImagesOnly) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Identities,
-                         ::testing::Combine(::testing::Values("f32", "bf16"), ::testing::Values("ddim", "ddpm")),
-                         [](const auto& test) {
-                           return std::get<0>(test.param) + "_" + std::get<1>(test.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    All, Identities, ::testing::Combine(::testing::Values("f32", "bf16"), ::testing::Values("ddim", "ddpm")),
+    [](const auto& test) { return std::get<0>(test.param) + "_" + std::get<1>(test.param); });
 
 // Counts the system's allocations behind tensors, step by step.
 class AllocationCounter final : public RunObserver {

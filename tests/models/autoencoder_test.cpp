@@ -8,6 +8,7 @@
 
 #include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
+#include "tests/support/test_backends.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
 #include "tstitch/models/autoencoder_keys.h"
@@ -30,13 +31,6 @@ const AutoencoderKLConfig kWithAttention = {.latent_channels = 16,
                                             .use_quant_conv = false,
                                             .use_post_quant_conv = false};
 
-struct Precision {
-  const char* device;
-  const char* dtype;
-  double relative;
-};
-const Precision kPrecisions[] = {{"reference", "f32", 1e-5}, {"cpu", "f32", 1e-5}, {"cpu", "bf16", 3e-2}};
-
 Tensor uniform(Backend& backend, const char* name, const Shape& shape) {
   return to_channels_last(backend, backend.upload(random_uniform(name, shape, std::sqrt(3.0), kSeed)));
 }
@@ -56,9 +50,10 @@ void expect_golden(Backend& backend, const Autoencoder& autoencoder, const std::
 }
 
 TEST(AutoencoderKL, AgreesWithDiffusers) {
-  for (const auto& [device, dtype, tolerance] : kPrecisions) {
+  for (const Precision& precision : test_precisions()) {
+    const auto& [device, dtype, tolerance] = precision;
     SCOPED_TRACE(testing::Message() << device << " " << dtype);
-    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    const auto backend = test_backend(precision);
     for (const auto& [name, config] : {std::pair{"kl", kSmall}, {"kl-attention", kWithAttention}})
       expect_golden(*backend, AutoencoderKL(config, Weights(*backend, RandomWeights(name, kSeed))), name,
                     tolerance);
@@ -71,8 +66,10 @@ TEST(AutoencoderKL, WithACodebookAgreesWithVQModel) {
                                       .norm_num_groups = 8,
                                       .attention_levels = {1},
                                       .codebook_size = 97};
-  for (const auto& [device, dtype, tolerance] : kPrecisions) {
-    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+  for (const Precision& precision : test_precisions()) {
+    const auto& [device, dtype, tolerance] = precision;
+    SCOPED_TRACE(testing::Message() << device << " " << dtype);
+    const auto backend = test_backend(precision);
     const AutoencoderKL autoencoder(config, Weights(*backend, RandomWeights("vq", kSeed)));
     EXPECT_LE(error_of(*backend, autoencoder.decode(uniform(*backend, "z", {2, 4, 5, 6})), "vq_decode.npy"),
               tolerance);
@@ -312,9 +309,10 @@ TEST(AutoencoderKL, BytesOfADecodingAreKnown) {
 }
 
 TEST(TinyAutoencoder, AgreesWithPyTorch) {
-  for (const auto& [device, dtype, tolerance] : kPrecisions) {
+  for (const Precision& precision : test_precisions()) {
+    const auto& [device, dtype, tolerance] = precision;
     SCOPED_TRACE(testing::Message() << device << " " << dtype);
-    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    const auto backend = test_backend(precision);
     const TinyWeights weights;
     const TinyAutoencoder autoencoder(*backend, &weights, &weights);
     EXPECT_LE(error_of(*backend, autoencoder.decode(uniform(*backend, "z", {2, 4, 3, 5})), "tiny_decode.npy"),

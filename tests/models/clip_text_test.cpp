@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/golden.h"
+#include "tests/support/test_backends.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
 #include "tstitch/models/clip_text_keys.h"
@@ -41,17 +42,11 @@ double error_of(const ClipText& encoder, Backend& backend, const std::string& na
   return relative_error(backend.download(encoder(ids(), kTexts)), golden("clip/" + name + ".npy"));
 }
 
-struct Precision {
-  const char* device;
-  const char* dtype;
-  double relative;
-};
-
 TEST(ClipText, AgreesWithTransformers) {
-  for (const auto& [device, dtype, tolerance] :
-       {Precision{"reference", "f32", 1e-5}, {"cpu", "f32", 1e-5}, {"cpu", "bf16", 2e-2}}) {
+  for (const Precision& precision : test_precisions(2e-2)) {
+    const auto& [device, dtype, tolerance] = precision;
     SCOPED_TRACE(testing::Message() << device << " " << dtype);
-    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    const auto backend = test_backend(precision);
     for (const auto& [name, config] :
          {std::pair<std::string, ClipTextConfig>{"clip", kClip}, {"openclip", kOpenClip}}) {
       const RandomWeights weights(name, kSeed);

@@ -11,6 +11,7 @@
 
 #include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
+#include "tests/support/test_backends.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/json.h"
 #include "tstitch/models/unet.h"
@@ -27,13 +28,6 @@ constexpr double kTimestep = 741;
 constexpr double kGuidance[] = {7.5, 2.5};  // of the two images, for networks that are told it
 constexpr const char* kTiny[] = {"sd1", "sd2",  "bk_base", "bk_small", "bk_tiny",
                                  "ldm", "sdxl", "ssd1b",   "lcm"};
-
-struct Precision {
-  const char* device;
-  const char* dtype;
-  double relative;
-};
-const Precision kPrecisions[] = {{"reference", "f32", 1e-5}, {"cpu", "f32", 1e-5}, {"cpu", "bf16", 3e-2}};
 
 UNetConfig tiny_config(const std::string& name) {
   const std::string path = golden_path("unet/" + name + ".json");
@@ -97,10 +91,13 @@ Tensor input(Backend& backend) {
 }
 
 TEST(UNet, AgreesWithDiffusers) {
-  for (const auto& [device, dtype, tolerance] : kPrecisions) {
-    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+  for (const Precision& precision : test_precisions()) {
+    const auto& [device, dtype, tolerance] = precision;
+    const auto backend = test_backend(precision);
     for (const std::string name : kTiny) {
-      if (std::string(device) == "reference" && name != "bk_tiny") continue;  // plain loops take their time
+      // Plain loops take their time.
+      if (device == "reference" && name != "bk_tiny") continue;
+      if (device == "twin" && name != "bk_tiny" && name != "ldm" && name != "sdxl") continue;
       SCOPED_TRACE(testing::Message() << device << " " << dtype << " " << name);
       const Tensor y = bound(*backend, name)(input(*backend), kTimestep);
       EXPECT_LE(

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 
+#include "tstitch/base/function_ref.h"
 #include "tstitch/tensor/tensor.h"
 
 namespace tstitch {
@@ -108,6 +109,10 @@ class Backend {
   virtual std::string arithmetic() const { return description(); }
   virtual DType compute_dtype() const = 0;  // f32 or bf16
   virtual Memory& memory() = 0;
+
+  // Does the work, which asks for the same operations on the same shapes every time it comes, as the
+  // evaluations of a network do: a device may record it once and then replay it. Not within other such work.
+  virtual void repeated(FunctionRef<void()> work) { work(); }
 
   // ---- border between host and device
   // A copy of a contiguous host tensor, made when it returns; and a contiguous one on the host of a tensor
@@ -241,17 +246,18 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string device = "cpu";  // "cpu" or "reference"
+  std::string device = "cpu";  // "cpu", "cuda" and "cuda:N", or "reference"
   std::string dtype = "auto";  // "f32", "bf16", or "auto": bf16 where the device computes it natively
   int threads = 0;             // 0: all the processors of this process
 };
 
 inline constexpr int kMostThreads = 1024;
 
-// What `auto` comes to on this machine. Throws what make_backend throws.
+// What `auto` comes to on this machine. Throws Error{usage} as make_backend does; opens no device.
 DType compute_dtype(const BackendOptions& options);
 
-// Throws Error{usage} for an unknown device or type, naming the known ones.
+// Throws Error{usage} for an unknown device or type, naming the known ones, and Error{device} for a CUDA device
+// that is not there or does not serve.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 
 }  // namespace tstitch

@@ -395,14 +395,14 @@ std::vector<Field> make_fields() {
            .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.given.steps); },
            .label = "Noise"}),
 
-      member<&SampleOptions::backend, &BackendOptions::device>("device", "--device", kRun,
-                                                               "cpu or reference. Default: cpu"),
+      member<&SampleOptions::backend, &BackendOptions::device>(
+          "device", "--device", kRun, "cpu, cuda, cuda:1 ..., or reference. Default: cpu"),
       member<&SampleOptions::backend, &BackendOptions::dtype>(
-          "dtype", "--dtype", kRun,
-          "f32, bf16, or auto: bf16 where the processor computes it. Default: auto"),
+          "dtype", "--dtype", kRun, "f32, bf16, or auto: bf16 where the device computes it. Default: auto"),
       member<&SampleOptions::backend, &BackendOptions::threads>(
           "threads", "-t,--threads", kRun,
-          concat("Threads, 1 ... ", kMostThreads, ", 0 = all processors. Default: 0"), {.passing = true}),
+          concat("Threads, 1 ... ", kMostThreads, ", 0 = all processors. Default: 0"),
+          {.passing = true, .idle = no_threads}),
       member<&SampleOptions::no_memory_check>(
           "no_memory_check", "--no-memory-check", kRun,
           "Load the models even where memory does not seem to suffice: swapping, or the system ends the"

@@ -91,6 +91,11 @@ std::string no_context(const RunSpec& spec, Models models) {
                 models.back().name, " is not one");
 }
 
+std::string no_threads(const RunSpec& spec, Models) {
+  const std::string& device = spec.options.backend.device;
+  return unless(device == "cpu", concat("it is for cpu, and the device is ", device));
+}
+
 std::string no_init_image(const RunSpec& spec, Models) {
   return unless(static_cast<bool>(spec.options.init_image),
                 "it says how far to leave an initial picture: name one with --init-image");

@@ -20,10 +20,10 @@ struct bfloat16 {
   uint16_t bits;
 };
 
-inline float to_float(bfloat16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
+constexpr float to_float(bfloat16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
 
 // Rounds to nearest, ties to even; NaN stays NaN.
-inline bfloat16 to_bfloat16(float x) {
+constexpr bfloat16 to_bfloat16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
@@ -36,7 +36,7 @@ struct float16 {
 
 // Exact for every value. Without branches, for vector registers; no intermediate value is denormal, so a
 // thread that flushes those to zero gets the same result.
-inline float to_float(float16 x) {
+constexpr float to_float(float16 x) {
   constexpr uint32_t kRebias = (127 - 15) << 23;
   const uint32_t sign = uint32_t{x.bits & 0x8000u} << 16, magnitude = x.bits & 0x7fffu;
   const uint32_t denormal =
@@ -49,7 +49,7 @@ inline float to_float(float16 x) {
 }
 
 // Rounds to nearest, ties to even; from 65520 on to infinity. NaN stays NaN.
-inline float16 to_float16(float x) {
+constexpr float16 to_float16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x), sign = (bits >> 16) & 0x8000u,
                  magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu))};

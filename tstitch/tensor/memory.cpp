@@ -57,7 +57,9 @@ Block& CachingMemory::allocate(size_t bytes) {
 void CachingMemory::deallocate(Block& block) noexcept {
   const std::lock_guard lock(mutex_);
   statistics_.bytes_in_use -= static_cast<int64_t>(block.bytes);
-  bins_.find(block.bytes)->second.free.push_back(&block);
+  std::vector<Block*>& free = bins_.find(block.bytes)->second.free;
+  const auto higher = [&](const Block* other) { return other->address > block.address; };
+  free.insert(reuse_ == Reuse::latest ? free.end() : std::ranges::partition_point(free, higher), &block);
 }
 
 CachingMemory::Statistics CachingMemory::statistics() const {

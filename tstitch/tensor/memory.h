@@ -44,6 +44,11 @@ class CachingMemory : public Memory {
     int64_t peak_bytes_in_use = 0;
   };
 
+  // Which of several free blocks serves next: the one freed last, whose contents are in the caches; or that
+  // with the lowest address, so that a step that starts with the same blocks free gets the same addresses.
+  enum class Reuse : uint8_t { latest, lowest };
+
+  explicit CachingMemory(Reuse reuse = Reuse::latest) : reuse_(reuse) {}
   Block& allocate(size_t bytes) final;
   void deallocate(Block& block) noexcept final;
 
@@ -58,12 +63,14 @@ class CachingMemory : public Memory {
  private:
   // Blocks of one size.
   struct Bin {
-    std::vector<Block*> free;  // capacity for all blocks, so that giving one back never allocates
-    size_t blocks = 0;         // free or in use
+    std::vector<Block*>
+        free;           // the next to serve last; capacity for all, so that giving back never allocates
+    size_t blocks = 0;  // free or in use
   };
 
   void release_cached();
 
+  const Reuse reuse_;
   mutable std::mutex mutex_;
   std::map<size_t, Bin> bins_;  // by size, after rounding up
   Statistics statistics_;

@@ -41,7 +41,10 @@ Tensor DiTNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
         }
         return dit_.condition(t, classes);
       });
-  return dit_(x, positions_of(x.extent(1), x.extent(2)), modulations_.tables(), found);
+  const Tensor& positions = positions_of(x.extent(1), x.extent(2));
+  Tensor y;
+  dit_.backend().repeated([&] { y = dit_(x, positions, modulations_.tables(), found); });
+  return y;
 }
 
 const Tensor& DiTNetwork::positions_of(int64_t height, int64_t width) const {

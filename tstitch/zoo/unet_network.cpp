@@ -55,7 +55,10 @@ Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
   contexts_.clear();
   for (size_t block = 0; block < bound_context(rows[0]).context.size(); ++block)
     for (const Row& row : rows) contexts_.push_back(&bound_context(row).context[block]);
-  return unet_(x, gather(unet_.backend(), times_.tables()[0], found), contexts_);
+  Tensor y;
+  unet_.backend().repeated(
+      [&] { y = unet_(x, gather(unet_.backend(), times_.tables()[0], found), contexts_); });
+  return y;
 }
 
 Tensor UNetNetwork::time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const {

@@ -1,0 +1,55 @@
+// The kernels as nvcc compiles them.
+#include "tstitch/backend/cuda/block.h"
+#include "tstitch/backend/cuda/cuda_kernel.h"
+#include "tstitch/backend/cuda/instances.h"
+#include "tstitch/backend/cuda/launch.h"
+
+namespace tstitch::cuda {
+namespace {
+
+constexpr int kIndexLanes = 256;
+
+template <class Kernel>
+__global__ void __launch_bounds__(kIndexLanes)
+    run_indices(const __grid_constant__ Kernel kernel, int64_t count) {
+  const int64_t lanes = int64_t{gridDim.x} * kIndexLanes;
+  for (int64_t i = int64_t{blockIdx.x} * kIndexLanes + threadIdx.x; i < count; i += lanes) kernel(i);
+}
+
+// With how many lanes a block may come, which bounds their registers: other than 256 if a kernel says its
+// warps. That one block of them shall fit is no more than that; where it is not said, ptxas spills registers
+// for the sake of more.
+template <class Kernel>
+constexpr int most_lanes() {
+  if constexpr (requires { Kernel::kWarps; })
+    return Kernel::kWarps * kWarp;
+  else
+    return 256;
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(most_lanes<Kernel>(), 1) run_blocks(const __grid_constant__ Kernel kernel) {
+  kernel(Block{});
+}
+
+struct Entry {
+  const void* name;
+  CudaKernel kernel;
+};
+
+}  // namespace
+
+CudaKernel cuda_kernel(const void* kernel) {
+#define TSTITCH_INDEX(Kernel) \
+  {&kKernel<Kernel>, {reinterpret_cast<const void*>(&run_indices<Kernel>), kIndexLanes}},
+#define TSTITCH_BLOCK(Kernel) \
+  {&kKernel<Kernel>, {reinterpret_cast<const void*>(&run_blocks<Kernel>), most_lanes<Kernel>()}},
+  static const Entry entries[] = {TSTITCH_INDEX_KERNELS(TSTITCH_INDEX) TSTITCH_BLOCK_KERNELS(TSTITCH_BLOCK)};
+#undef TSTITCH_INDEX
+#undef TSTITCH_BLOCK
+  for (const Entry& entry : entries)
+    if (entry.name == kernel || !kernel) return entry.kernel;
+  return {};
+}
+
+}  // namespace tstitch::cuda
