@@ -1,5 +1,6 @@
-// CudaDevice on a runtime and libraries that stand for NVIDIA's (tests/support/nvidia_fake/): the table of operations
-// and the identities run on it as on any backend (identities_test.cpp, op_conformance_test.cpp), and here what is its own.
+// CudaDevice on a runtime and libraries that stand for NVIDIA's (tests/support/nvidia_fake/): the table of
+// operations and the identities run on it as on any backend (identities_test.cpp, op_conformance_test.cpp),
+// and here what is its own.
 #include "tstitch/backend/cuda/cuda_device.h"
 
 #include <cstdlib>
@@ -101,9 +102,10 @@ TEST_F(CudaDeviceOnFakes, MemoryThatIsFreedServesAgainOrThereIsNone) {
 // y = x w^T in graphs with a workspace of their own age, uploads that change, and memory freed meanwhile.
 TEST_F(CudaDeviceOnFakes, GraphsTakeOtherUploadsAndOutliveTheWorkspace) {
   const auto device = make_cuda_device(0);
-  const DeviceAddress w = uploaded(*device, {1, 10, 100, 1000}), x = device->allocate(256), y = device->allocate(256),
-                      other = device->allocate(256);
-  const Product product = {.x = {x, DType::f32, 1, 2, 2}, .w = {w, DType::f32, 2, 2, 2}, .y = {y, DType::f32, 1, 2, 2}};
+  const DeviceAddress w = uploaded(*device, {1, 10, 100, 1000}), x = device->allocate(256),
+                      y = device->allocate(256), other = device->allocate(256);
+  const Product product = {
+      .x = {x, DType::f32, 1, 2, 2}, .w = {w, DType::f32, 2, 2, 2}, .y = {y, DType::f32, 1, 2, 2}};
   std::array<float, 2> values = {1, 2};
 
   device->begin_capture();
@@ -117,7 +119,17 @@ TEST_F(CudaDeviceOnFakes, GraphsTakeOtherUploadsAndOutliveTheWorkspace) {
 
   // cuDNN's plans want more than there is, after which the graph still has what it was recorded with.
   const DeviceAddress pixel = uploaded(*device, {3});
-  device->convolve({.x = pixel, .w = w, .y = pixel, .N = 1, .H = 1, .W = 1, .C = 1, .M = 1, .kh = 1, .kw = 1, .x_image = 1});
+  device->convolve({.x = pixel,
+                    .w = w,
+                    .y = pixel,
+                    .N = 1,
+                    .H = 1,
+                    .W = 1,
+                    .C = 1,
+                    .M = 1,
+                    .kh = 1,
+                    .kw = 1,
+                    .x_image = 1});
   EXPECT_EQ(downloaded(*device, pixel, 1)[0], 3);
   for (const float first : {1.f, 4.f}) {
     values = {first, 2};
@@ -160,7 +172,8 @@ TEST_F(CudaDeviceOnFakes, ImagesThatDoNotFitTheEngineComeOneByOne) {
 TEST_F(CudaDeviceOnFakes, PlansAreNotMadeWhileWorkIsRecorded) {
   const auto device = make_cuda_device(0);
   const DeviceAddress x = uploaded(*device, {1});
-  const Convolution c = {.x = x, .w = x, .y = x, .N = 1, .H = 1, .W = 1, .C = 1, .M = 1, .kh = 1, .kw = 1, .x_image = 1};
+  const Convolution c = {
+      .x = x, .w = x, .y = x, .N = 1, .H = 1, .W = 1, .C = 1, .M = 1, .kh = 1, .kw = 1, .x_image = 1};
   device->begin_capture();
   expect_error(ErrorKind::internal, "", [&] { device->convolve(c); });
   device->end_capture();
@@ -175,7 +188,8 @@ TEST_F(CudaDeviceOnFakes, ProductsThatTheLibraryLacksAreNamed) {
   const auto device = make_cuda_device(0);
   const DeviceAddress x = device->allocate(256);
   expect_error(ErrorKind::device, "cuBLASLt 130100 has no product 1 x 1 x 13, f32 to f32", [&] {
-    device->multiply({.x = {x, DType::f32, 1, 1, 1}, .w = {x, DType::f32, 13, 1, 1}, .y = {x, DType::f32, 1, 13, 13}});
+    device->multiply(
+        {.x = {x, DType::f32, 1, 1, 1}, .w = {x, DType::f32, 13, 1, 1}, .y = {x, DType::f32, 1, 13, 13}});
   });
   device->free(x, 256);
 }
@@ -185,7 +199,8 @@ TEST_F(CudaDeviceOnFakes, WhatIsMissingIsSaid) {
   fake::machine.devices = 3;
   EXPECT_EQ(refusal(3), "no device cuda:3; this machine has cuda:0 to cuda:2");
   fake::machine.major = 7;
-  EXPECT_EQ(refusal(), "cuda:0 is Fake of compute capability 7.0, expected 8.0 or later, which computes bf16");
+  EXPECT_EQ(refusal(),
+            "cuda:0 is Fake of compute capability 7.0, expected 8.0 or later, which computes bf16");
   fake::machine.major = 9;
   fake::machine.kernels = cudaErrorNoKernelImageForDevice;
   EXPECT_EQ(refusal(),
@@ -196,7 +211,8 @@ TEST_F(CudaDeviceOnFakes, WhatIsMissingIsSaid) {
   EXPECT_EQ(refusal(), "no device cuda:0; this machine has none");
   fake::machine.status = cudaErrorInsufficientDriver;
   EXPECT_EQ(refusal(),
-            "CUDA devices need NVIDIA's driver for CUDA 13 or later: cudaErrorInsufficientDriver, as the fake says");
+            "CUDA devices need NVIDIA's driver for CUDA 13 or later: cudaErrorInsufficientDriver, as the "
+            "fake says");
 }
 
 TEST_F(CudaDeviceOnFakes, ItSaysItsNameAndIsTheBackends) {

@@ -49,8 +49,8 @@ size_t cublasLtGetVersion() { return CUBLAS_VERSION; }
 const char* cublasLtGetStatusName(cublasStatus_t) { return "CUBLAS_STATUS_FAKE"; }
 cublasStatus_t cublasLtCreate(cublasLtHandle_t*) { return CUBLAS_STATUS_SUCCESS; }
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t) { return CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t x, size_t, cudaDataType type, uint64_t rows,
-                                                 uint64_t columns, int64_t ld) {
+cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t x, size_t, cudaDataType type,
+                                                 uint64_t rows, uint64_t columns, int64_t ld) {
   const Layout layout = {type, static_cast<int64_t>(rows), static_cast<int64_t>(columns), ld};
   static_assert(sizeof layout <= sizeof *x);
   if (ld < layout.rows) return CUBLAS_STATUS_INVALID_VALUE;
@@ -60,10 +60,12 @@ cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t x, size_
 cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t x, size_t, cublasComputeType_t compute,
                                                cudaDataType_t scale) {
   std::memset(x, 0, sizeof *x);
-  return compute == CUBLAS_COMPUTE_32F && scale == CUDA_R_32F ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+  return compute == CUBLAS_COMPUTE_32F && scale == CUDA_R_32F ? CUBLAS_STATUS_SUCCESS
+                                                              : CUBLAS_STATUS_NOT_SUPPORTED;
 }
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t x, cublasLtMatmulDescAttributes_t attribute,
-                                              const void* value, size_t bytes) {
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t x,
+                                              cublasLtMatmulDescAttributes_t attribute, const void* value,
+                                              size_t bytes) {
   std::memcpy(&x->data[place_of(attribute)], value, bytes);
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -72,7 +74,8 @@ cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t 
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
-                                                    cublasLtMatmulPreferenceAttributes_t, const void*, size_t) {
+                                                    cublasLtMatmulPreferenceAttributes_t, const void*,
+                                                    size_t) {
   return CUBLAS_STATUS_SUCCESS;
 }
 // First one that would sum parts of K apart, which nobody shall take; nothing for products of 13 columns.
@@ -89,19 +92,19 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t* algo,
-                                                    cublasLtMatmulAlgoConfigAttributes_t, void* value, size_t bytes,
-                                                    size_t*) {
+                                                    cublasLtMatmulAlgoConfigAttributes_t, void* value,
+                                                    size_t bytes, size_t*) {
   std::memcpy(value, &algo->data[0], bytes);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t x, const void* alpha, const void* a,
                               cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout,
                               const void* beta, const void* c, cublasLtMatrixLayout_t, void* d,
-                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algo, void*, size_t,
-                              cudaStream_t stream) {
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algo, void*,
+                              size_t, cudaStream_t stream) {
   const Layout A = layout_of(a_layout), B = layout_of(b_layout), D = layout_of(d_layout);
-  if (algo->data[0] != 1 || x->data[kTransposed] != CUBLAS_OP_T || A.columns != D.rows || B.columns != D.columns ||
-      A.rows != B.rows || c != d)
+  if (algo->data[0] != 1 || x->data[kTransposed] != CUBLAS_OP_T || A.columns != D.rows ||
+      B.columns != D.columns || A.rows != B.rows || c != d)
     return CUBLAS_STATUS_INVALID_VALUE;
   const auto* bias = reinterpret_cast<const void*>(x->data[kBias]);
   const auto bias_type = static_cast<cudaDataType_t>(x->data[kBiasType]);

@@ -1,4 +1,6 @@
 // The CUDA runtime on the host.
+#include "cudart.h"
+
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -6,7 +8,6 @@
 #include <cstring>
 #include <set>
 
-#include "cudart.h"
 #include "stream.h"
 
 struct CUevent_st {
@@ -130,7 +131,8 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
   if (width > to_pitch || width > from_pitch) return cudaErrorInvalidPitchValue;
   stream->add([=] {
     for (size_t i = 0; i < height; ++i)
-      std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch, width);
+      std::memcpy(static_cast<char*>(to) + i * to_pitch, static_cast<const char*>(from) + i * from_pitch,
+                  width);
   });
   return cudaSuccess;
 }
@@ -169,7 +171,8 @@ cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int bytes) {
   return cudaSuccess;
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function, void** arguments) {
-  if (config->dynamicSmemBytes > std::max<size_t>(48 << 10, machine.allowed_scratch)) return cudaErrorInvalidValue;
+  if (config->dynamicSmemBytes > std::max<size_t>(48 << 10, machine.allowed_scratch))
+    return cudaErrorInvalidValue;
   if (config->gridDim.x == 0) return cudaErrorInvalidConfiguration;
   const auto launch = reinterpret_cast<tstitch::fake::Kernel>(function);
   config->stream->add(launch(*config, arguments));

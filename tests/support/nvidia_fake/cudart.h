@@ -10,7 +10,7 @@
 namespace tstitch::fake {
 
 struct Machine {
-  cudaError_t status = cudaSuccess;   // what asking for devices answers
+  cudaError_t status = cudaSuccess;  // what asking for devices answers
   int devices = 1, major = 9;
   cudaError_t kernels = cudaSuccess;  // what asking for a kernel answers
   size_t memory = size_t{1} << 30;    // that is left

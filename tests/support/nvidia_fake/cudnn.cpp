@@ -1,6 +1,7 @@
-// cuDNN's graph interface on the host: descriptors are attributes by name, and a plan does the operations of its graph
-// one after the other in f32, tensors read and written by their dimensions and strides alone. Its heuristics propose
-// an engine that must be refused and one that must be taken, which has no plan for three images.
+// cuDNN's graph interface on the host: descriptors are attributes by name, and a plan does the operations of
+// its graph one after the other in f32, tensors read and written by their dimensions and strides alone. Its
+// heuristics propose an engine that must be refused and one that must be taken, which has no plan for three
+// images.
 #include <cuda_bf16.h>
 #include <cudnn_graph.h>
 
@@ -49,7 +50,8 @@ Shared& shared(cudnnBackendDescriptor_t handle) { return *static_cast<Shared*>(h
 struct Tensor {
   Tensor(const Object& of, const std::map<int64_t, void*>& bound,
          std::map<int64_t, std::vector<float>>& between) {
-    const auto d = of.get<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS), s = of.get<int64_t>(CUDNN_ATTR_TENSOR_STRIDES);
+    const auto d = of.get<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS),
+               s = of.get<int64_t>(CUDNN_ATTR_TENSOR_STRIDES);
     std::copy(d.begin(), d.end(), dims.begin());
     std::copy(s.begin(), s.end(), strides.begin());
     f32 = of.get<cudnnDataType_t>(CUDNN_ATTR_TENSOR_DATA_TYPE)[0] == CUDNN_DATA_FLOAT;
@@ -69,7 +71,8 @@ struct Tensor {
   }
   float operator()(int64_t n, int64_t c, int64_t h, int64_t w) const {
     const int64_t i = offset(n, c, h, w);
-    return f32 ? static_cast<const float*>(at)[i] : __bfloat162float(static_cast<const __nv_bfloat16*>(at)[i]);
+    return f32 ? static_cast<const float*>(at)[i]
+               : __bfloat162float(static_cast<const __nv_bfloat16*>(at)[i]);
   }
   void set(int64_t n, int64_t c, int64_t h, int64_t w, float x) const {
     const int64_t i = offset(n, c, h, w);
@@ -135,9 +138,11 @@ void perform(const Object& graph, const std::map<int64_t, void*>& bound, float s
     const auto tensor = [&](int name) { return Tensor(operation->object(name), bound, between); };
     if (operation->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR) {
       convolve(*operation, tensor(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X),
-               tensor(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W), tensor(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y));
+               tensor(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W),
+               tensor(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y));
     } else if (operation->type == CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR) {
-      const Tensor x = tensor(CUDNN_ATTR_OPERATION_POINTWISE_XDESC), b = tensor(CUDNN_ATTR_OPERATION_POINTWISE_BDESC);
+      const Tensor x = tensor(CUDNN_ATTR_OPERATION_POINTWISE_XDESC),
+                   b = tensor(CUDNN_ATTR_OPERATION_POINTWISE_BDESC);
       tensor(CUDNN_ATTR_OPERATION_POINTWISE_YDESC).fill([&](int64_t n, int64_t c, int64_t h, int64_t w) {
         return x(n, c, h, w) + b(n, c, h, w);
       });
@@ -153,7 +158,8 @@ int64_t images_of(const Object& graph) {
   const Object& operation = graph.object(CUDNN_ATTR_OPERATIONGRAPH_OPS);
   const bool convolution = operation.type == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
   return operation
-      .object(convolution ? int{CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X} : int{CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC})
+      .object(convolution ? int{CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X}
+                          : int{CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC})
       .get<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS)[0];
 }
 
@@ -163,9 +169,11 @@ std::vector<Shared> proposals(const Object& heuristics) {
   std::vector<Shared> configs;
   for (const int64_t index : {kRefusedEngine, kEngine}) {
     auto engine = std::make_shared<Object>(Object{CUDNN_BACKEND_ENGINE_DESCRIPTOR});
-    engine->objects[CUDNN_ATTR_ENGINE_OPERATION_GRAPH] = heuristics.objects.at(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
+    engine->objects[CUDNN_ATTR_ENGINE_OPERATION_GRAPH] =
+        heuristics.objects.at(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
     engine->set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, index);
-    if (index == kRefusedEngine) engine->set(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
+    if (index == kRefusedEngine)
+      engine->set(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
     auto knob = std::make_shared<Object>(Object{CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR});
     knob->set(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_KNOB_TYPE_KERNEL_CFG);
     knob->set(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, kKnobValue);
@@ -183,7 +191,8 @@ const Object& engine_of(const Object& plan) {
 
 bool is_supported(const Object& plan) {
   const Object& engine = engine_of(plan);
-  const auto knobs = plan.object(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG).objects.at(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
+  const auto knobs =
+      plan.object(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG).objects.at(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
   return engine.get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX)[0] == kEngine &&
          knobs.at(0)->get<int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE)[0] == kKnobValue &&
          images_of(engine.object(CUDNN_ATTR_ENGINE_OPERATION_GRAPH)) != 3;
@@ -209,7 +218,8 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
   return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t* handle) {
+cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t type,
+                                           cudnnBackendDescriptor_t* handle) {
   *handle = new Shared(std::make_shared<Object>(Object{type}));
   return CUDNN_STATUS_SUCCESS;
 }
@@ -233,14 +243,15 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
                               type == CUDNN_TYPE_HANDLE
                           ? 8
                       : type == CUDNN_TYPE_BOOLEAN || type == CUDNN_TYPE_CHAR ? 1
-                                                                             : 4;
+                                                                              : 4;
   const auto* bytes = static_cast<const std::byte*>(values);
   object.values[name].assign(bytes, bytes + size * static_cast<size_t>(count));
   return CUDNN_STATUS_SUCCESS;
 }
 // Asked for nothing it counts nothing, as the library does for what is no list of results.
-cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const handle, cudnnBackendAttributeName_t name,
-                                       cudnnBackendAttributeType_t type, int64_t room, int64_t* count, void* values) {
+cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const handle,
+                                       cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
+                                       int64_t room, int64_t* count, void* values) {
   const Object& object = *shared(handle);
   if (type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
     const auto found = object.objects.find(name);
@@ -272,7 +283,8 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle) {
     return CUDNN_STATUS_NOT_SUPPORTED;
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, cudnnBackendDescriptor_t pack) {
+cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
+                                  cudnnBackendDescriptor_t pack) {
   const auto uids = shared(pack)->get<int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
   const auto pointers = shared(pack)->get<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
   std::map<int64_t, void*> bound;
@@ -281,7 +293,8 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   // A scale comes by value, so it is read now.
   const Object& operation = graph->object(CUDNN_ATTR_OPERATIONGRAPH_OPS);
   float scale = 1;
-  if (const auto found = operation.objects.find(CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC); found != operation.objects.end())
+  if (const auto found = operation.objects.find(CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC);
+      found != operation.objects.end())
     scale = *static_cast<float*>(bound.at(found->second[0]->get<int64_t>(CUDNN_ATTR_TENSOR_UNIQUE_ID)[0]));
   // All of the workspace is the plan's.
   void* const workspace = shared(pack)->get<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE)[0];

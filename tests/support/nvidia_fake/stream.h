@@ -1,5 +1,6 @@
-// What stands for NVIDIA's runtime and libraries where CudaDevice itself is tested: streams whose work is done when
-// somebody waits, and graphs of it. The libraries' files (cublas_lt.cpp, cudnn.cpp) are opened as NVIDIA's would be.
+// What stands for NVIDIA's runtime and libraries where CudaDevice itself is tested: streams whose work is
+// done when somebody waits, and graphs of it. The libraries' files (cublas_lt.cpp, cudnn.cpp) are opened as
+// NVIDIA's would be.
 #pragma once
 
 #include <functional>
