@@ -11,6 +11,7 @@
 #include "tests/support/nvidia_fake/cudart.h"
 #include "tests/support/through_device.h"
 #include "tstitch/backend/cuda/cuda_backend.h"
+#include "tstitch/backend/cuda/dynamic_library.h"
 
 namespace tstitch {
 
@@ -213,6 +214,25 @@ TEST_F(CudaDeviceOnFakes, WhatIsMissingIsSaid) {
   EXPECT_EQ(refusal(),
             "CUDA devices need NVIDIA's driver for CUDA 13 or later: cudaErrorInsufficientDriver, as the "
             "fake says");
+}
+
+TEST_F(CudaDeviceOnFakes, ErrorsNameTheCallAndTheDevice) {
+  const auto device = make_cuda_device(0);
+  const DeviceAddress at = device->allocate(256);
+  expect_error(ErrorKind::device, "cuda:0: cudaMemcpy2DAsync: cudaErrorUnknown, as the fake says",
+               [&] { device->download(nullptr, at, 8, 4, 2); });
+  device->free(at, 256);
+}
+
+TEST_F(CudaDeviceOnFakes, LibrariesThatAreNotThereAreNamedWithTheirPlaces) {
+  expect_error(ErrorKind::device,
+               "a CUDA device needs libnobody.so.1: " TSTITCH_FAKE_LIBRARIES "/libnobody.so.1: ", [] {
+                 DynamicLibrary("libnobody.so.1");
+               });
+  const DynamicLibrary library("libnvrtc.so.13");
+  EXPECT_EQ(library.path(), TSTITCH_FAKE_LIBRARIES "/libnvrtc.so.13");
+  expect_error(ErrorKind::device, "/libnvrtc.so.13 has no nvrtcNothing: expected a newer version",
+               [&] { library["nvrtcNothing"]; });
 }
 
 TEST_F(CudaDeviceOnFakes, ItSaysItsNameAndIsTheBackends) {
