@@ -33,7 +33,7 @@ namespace {
 
 using tstitch::testing::expect_error;
 
-class CudaDeviceOnFakes : public ::testing::Test {
+class CudaOnFakes : public ::testing::Test {
  protected:
   void SetUp() override { setenv("TSTITCH_CUDA_LIBRARIES", TSTITCH_FAKE_LIBRARIES, 1); }
   void TearDown() override {
@@ -62,7 +62,7 @@ class CudaDeviceOnFakes : public ::testing::Test {
   }
 };
 
-TEST_F(CudaDeviceOnFakes, UploadsOfAnySizeArriveAlthoughTheHostGoesOn) {
+TEST_F(CudaOnFakes, UploadsOfAnySizeArriveAlthoughTheHostGoesOn) {
   const auto device = make_cuda_device(0);
   std::vector<std::pair<DeviceAddress, std::vector<float>>> all;
   for (const size_t count : {1, 3, 5000000, 2, 4 << 18, 7}) {
@@ -76,7 +76,7 @@ TEST_F(CudaDeviceOnFakes, UploadsOfAnySizeArriveAlthoughTheHostGoesOn) {
   }
 }
 
-TEST_F(CudaDeviceOnFakes, RowsComeDownDense) {
+TEST_F(CudaOnFakes, RowsComeDownDense) {
   const auto device = make_cuda_device(0);
   const DeviceAddress at = uploaded(*device, {1, 2, 3, 4, 5, 6, 7, 8, 9});
   std::vector<float> rows(6);
@@ -88,7 +88,7 @@ TEST_F(CudaDeviceOnFakes, RowsComeDownDense) {
   device->free(at, 36);
 }
 
-TEST_F(CudaDeviceOnFakes, MemoryThatIsFreedServesAgainOrThereIsNone) {
+TEST_F(CudaOnFakes, MemoryThatIsFreedServesAgainOrThereIsNone) {
   const auto device = make_cuda_device(0);
   const size_t most = fake::machine.memory;
   const DeviceAddress first = device->allocate(most);
@@ -101,7 +101,7 @@ TEST_F(CudaDeviceOnFakes, MemoryThatIsFreedServesAgainOrThereIsNone) {
 }
 
 // y = x w^T in graphs with a workspace of their own age, uploads that change, and memory freed meanwhile.
-TEST_F(CudaDeviceOnFakes, GraphsTakeOtherUploadsAndOutliveTheWorkspace) {
+TEST_F(CudaOnFakes, GraphsTakeOtherUploadsAndOutliveTheWorkspace) {
   const auto device = make_cuda_device(0);
   const DeviceAddress w = uploaded(*device, {1, 10, 100, 1000}), x = device->allocate(256),
                       y = device->allocate(256), other = device->allocate(256);
@@ -144,7 +144,7 @@ TEST_F(CudaDeviceOnFakes, GraphsTakeOtherUploadsAndOutliveTheWorkspace) {
 }
 
 // What the engine does not take at once, three images, comes one by one, with the bits of single images.
-TEST_F(CudaDeviceOnFakes, ImagesThatDoNotFitTheEngineComeOneByOne) {
+TEST_F(CudaOnFakes, ImagesThatDoNotFitTheEngineComeOneByOne) {
   const auto device = make_cuda_device(0);
   const DeviceAddress w = uploaded(*device, {1, 2}), bias = uploaded(*device, {10, 20, 30, 40, 50, 60}),
                       x = uploaded(*device, {1, 0, 2, 0, 3, 0}), y = device->allocate(256);
@@ -170,7 +170,7 @@ TEST_F(CudaDeviceOnFakes, ImagesThatDoNotFitTheEngineComeOneByOne) {
     device->free(at, static_cast<size_t>(bytes));
 }
 
-TEST_F(CudaDeviceOnFakes, PlansAreNotMadeWhileWorkIsRecorded) {
+TEST_F(CudaOnFakes, PlansAreNotMadeWhileWorkIsRecorded) {
   const auto device = make_cuda_device(0);
   const DeviceAddress x = uploaded(*device, {1});
   const Convolution c = {
@@ -185,7 +185,7 @@ TEST_F(CudaDeviceOnFakes, PlansAreNotMadeWhileWorkIsRecorded) {
   device->free(x, 4);
 }
 
-TEST_F(CudaDeviceOnFakes, ProductsThatTheLibraryLacksAreNamed) {
+TEST_F(CudaOnFakes, ProductsThatTheLibraryLacksAreNamed) {
   const auto device = make_cuda_device(0);
   const DeviceAddress x = device->allocate(256);
   expect_error(ErrorKind::device, "cuBLASLt 130100 has no product 1 x 1 x 13, f32 to f32", [&] {
@@ -195,7 +195,7 @@ TEST_F(CudaDeviceOnFakes, ProductsThatTheLibraryLacksAreNamed) {
   device->free(x, 256);
 }
 
-TEST_F(CudaDeviceOnFakes, WhatIsMissingIsSaid) {
+TEST_F(CudaOnFakes, WhatIsMissingIsSaid) {
   EXPECT_EQ(refusal(1), "no device cuda:1; this machine has cuda:0");
   fake::machine.devices = 3;
   EXPECT_EQ(refusal(3), "no device cuda:3; this machine has cuda:0 to cuda:2");
@@ -216,7 +216,7 @@ TEST_F(CudaDeviceOnFakes, WhatIsMissingIsSaid) {
             "fake says");
 }
 
-TEST_F(CudaDeviceOnFakes, ErrorsNameTheCallAndTheDevice) {
+TEST_F(CudaOnFakes, ErrorsNameTheCallAndTheDevice) {
   const auto device = make_cuda_device(0);
   const DeviceAddress at = device->allocate(256);
   expect_error(ErrorKind::device, "cuda:0: cudaMemcpy2DAsync: cudaErrorUnknown, as the fake says",
@@ -224,7 +224,7 @@ TEST_F(CudaDeviceOnFakes, ErrorsNameTheCallAndTheDevice) {
   device->free(at, 256);
 }
 
-TEST_F(CudaDeviceOnFakes, LibrariesThatAreNotThereAreNamedWithTheirPlaces) {
+TEST_F(CudaOnFakes, LibrariesThatAreNotThereAreNamedWithTheirPlaces) {
   expect_error(ErrorKind::device,
                "a CUDA device needs libnobody.so.1: " TSTITCH_FAKE_LIBRARIES "/libnobody.so.1: ", [] {
                  DynamicLibrary("libnobody.so.1");
@@ -235,7 +235,7 @@ TEST_F(CudaDeviceOnFakes, LibrariesThatAreNotThereAreNamedWithTheirPlaces) {
                [&] { library["nvrtcNothing"]; });
 }
 
-TEST_F(CudaDeviceOnFakes, ItSaysItsNameAndIsTheBackends) {
+TEST_F(CudaOnFakes, ItSaysItsNameAndIsTheBackends) {
   CudaBackend backend(make_cuda_device(0), DType::bf16);
   EXPECT_EQ(backend.description(), "cuda:0: Fake, compute capability 9.0, bf16");
 }
