@@ -1,8 +1,6 @@
 // CudaDevice on a runtime and libraries that stand for NVIDIA's (tests/support/nvidia_fake/): the table of
 // operations and the identities run on it as on any backend (identities_test.cpp, op_conformance_test.cpp),
 // and here what is its own.
-#include "tstitch/backend/cuda/cuda_device.h"
-
 #include <cstdlib>
 #include <numeric>
 
@@ -11,6 +9,7 @@
 #include "tests/support/nvidia_fake/cudart.h"
 #include "tests/support/through_device.h"
 #include "tstitch/backend/cuda/cuda_backend.h"
+#include "tstitch/backend/cuda/cuda_device.h"
 #include "tstitch/backend/cuda/dynamic_library.h"
 
 namespace tstitch {
