@@ -2,8 +2,8 @@
 //
 //   batching_bench [--model fashion-s] [--requests 8] [--steps 20] [--rounds 9] [--threads 0] [--dtype auto]
 //
-// Every request is one guided picture with steps and a class of its own. Prints the ratio of the wall times of
-// both ways of every round: median, least and most.
+// Every request is one guided picture with steps and a class of its own. Prints the ratio of the wall times
+// of both ways of every round: median, least and most.
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>

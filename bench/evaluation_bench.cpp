@@ -1,32 +1,19 @@
 // Milliseconds of one guided evaluation of a published DiT with random weights: {"ms": ...} on one line, the
 // median of several. Weights are those of the whole network, so each is read cold, as in a run.
 //
-//   evaluation_bench [--model DiT-XL/2] [--batch 1] [--dtype bf16] [--threads 0] [--repeats 9]
+//   evaluation_bench [--model DiT-XL/2] [--batch 1] [--device cpu] [--dtype bf16] [--threads 0] [--repeats 9]
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <cstdio>
 
+#include "bench/published_dit.h"
 #include "bench/run_bench.h"
-#include "tstitch/base/error.h"
 #include "tstitch/condition/class_conditions.h"
 #include "tstitch/engine/run.h"
-#include "tstitch/zoo/families/dit.h"
 
 namespace tstitch {
 namespace {
-
-DiTConfig config_of(const std::string& name) {
-  for (const DiTSize& size : kDiTSizes)
-    for (const int64_t patch : {2, 4, 8}) {
-      const DiTConfig config = {.patch_size = patch,
-                                .hidden_size = size.hidden_size,
-                                .depth = size.depth,
-                                .num_heads = size.num_heads};
-      if (dit_name(config) == name) return config;
-    }
-  fail(ErrorKind::usage, "no published DiT is called \"", printable(name), "\"");
-}
 
 int measure(int argc, char** argv) {
   std::string name = "DiT-XL/2";
@@ -36,13 +23,14 @@ int measure(int argc, char** argv) {
   CLI::App program("One guided evaluation of a DiT with random weights");
   program.add_option("--model", name)->capture_default_str();
   program.add_option("--batch", batch, "Images; guidance doubles them")->capture_default_str();
+  program.add_option("--device", options.device)->capture_default_str();
   program.add_option("--dtype", options.dtype)->capture_default_str();
   program.add_option("--threads", options.threads)->capture_default_str();
   program.add_option("--repeats", repeats)->capture_default_str()->check(CLI::Range(1, 1000));
   CLI11_PARSE(program, argc, argv);
 
   const auto backend = make_backend(options);
-  const Model model = random_model(dit_info(config_of(name), name), 7, *backend);
+  const Model model = random_model(dit_info(published_dit(name), name), 7, *backend);
   const RunSpec spec =
       make_run_spec({model.info}, {.fractions = {1},
                                    .classes = std::vector<int64_t>(static_cast<size_t>(batch), 207),

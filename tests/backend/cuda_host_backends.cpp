@@ -1,4 +1,5 @@
 #include "backends.h"
+#include "cuda_devices.h"
 #include "tests/support/cuda_host/host_twin.h"
 #include "tests/support/through_device.h"
 #include "tstitch/backend/cuda/cuda_backend.h"
@@ -12,6 +13,8 @@ std::vector<std::unique_ptr<Backend>> tested_backends(DType dtype, int) {
         std::make_unique<CudaBackend>(std::make_unique<cuda::HostTwin>(order), dtype)));
   return backends;
 }
+
+std::unique_ptr<cuda::Device> cuda::tested_device() { return std::make_unique<HostTwin>(); }
 
 // Biases of order 1 and, before they are gated and added, results of order 10 are rounded to 8 bits.
 Tolerance rounding_of_sums(DType compute_dtype) {

@@ -1,10 +1,10 @@
-// Stretches of work that are replayed, on the twin.
+// Stretches of work that are replayed.
 #include <gtest/gtest.h>
 
 #include <thread>
 
 #include "backends.h"
-#include "tests/support/cuda_host/host_twin.h"
+#include "cuda_devices.h"
 #include "tests/support/expect_error.h"
 #include "tstitch/backend/cuda/cuda_backend.h"
 #include "tstitch/backend/cuda/recorder.h"
@@ -33,7 +33,7 @@ class Replay : public Test {
   }
   cuda::Recorder::Statistics statistics() const { return backend_.recorder().statistics(); }
 
-  CudaBackend backend_{std::make_unique<cuda::HostTwin>(), DType::f32};
+  CudaBackend backend_{cuda::tested_device(), DType::f32};
   const Tensor table_ = backend_.upload(random_tensor({8, 32}, 1));
   const std::unique_ptr<PackedLinear> qkv_ = backend_.pack_linear(random_tensor({96, 32}, 2), {}),
                                       proj_ = backend_.pack_linear(random_tensor({32, 32}, 3), {});
@@ -137,20 +137,6 @@ TEST_F(Replay, ThreadsTakeTurns) {
       }
     });
   for (std::thread& thread : threads) thread.join();
-}
-
-TEST(HostTwin, RefusesWhatADeviceRefuses) {
-  cuda::HostTwin twin;
-  const DeviceAddress at = twin.allocate(64);
-  twin.begin_capture();
-  expect_error(ErrorKind::internal, "allocates", [&] { twin.allocate(64); });
-  expect_error(ErrorKind::internal, "waits", [&] { twin.synchronize(); });
-  expect_error(ErrorKind::internal, "begins another", [&] { twin.begin_capture(); });
-  twin.end_capture();
-  expect_error(ErrorKind::internal, "ends none", [&] { twin.end_capture(); });
-  expect_error(ErrorKind::internal, "alignment",
-               [&] { twin.convolve({.w = static_cast<DeviceAddress>(static_cast<uintptr_t>(at) + 8)}); });
-  EXPECT_DEATH(*reinterpret_cast<volatile char*>(at) = 1, "");
 }
 
 }  // namespace

@@ -15,9 +15,9 @@ struct Precision {
   double relative;
 };
 
-// reference and cpu in f32, cpu in bf16; the CUDA backend on its twin ("twin", where fibers are written for
-// the processor); and the device that TSTITCH_TEST_DEVICE names, "cuda:0". In f32 at most 1e-5 off, in bf16
-// `bf16`.
+// reference and cpu in f32, cpu in bf16, and the CUDA backend on its twin ("twin", where fibers are written
+// for the processor); or only the device that TSTITCH_TEST_DEVICE names, "cuda:0". In f32 at most 1e-5 off,
+// in bf16 `bf16`.
 std::vector<Precision> test_precisions(double bf16 = 3e-2);
 
 // Of those, devices, in f32.

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "kernel_type.h"
+#include "launch_host.h"
 #include "tstitch/backend/backend.h"
 #include "tstitch/backend/cuda/block.h"
 #include "tstitch/backend/cuda/kernels/activation.h"
@@ -137,7 +137,7 @@ void HostTwin::run(const Launch& launch) {
   // What every GPU from Ampere on lets one block have.
   check_internal(launch.scratch * sizeof(float) <= 99 << 10, "[launch] ", launch.scratch,
                  " numbers of scratch");
-  queue([launch] { launch.kernel->run(launch); });
+  queue([launch] { run_on_host(launch); });
 }
 
 namespace {

@@ -2,109 +2,95 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <deque>
 #include <limits>
-#include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#endif
+#include "fiber.h"
 
-// Saves what a call preserves and its stack in *from, and goes on where `to` was saved (System V, x86-64).
-extern "C" void switch_stacks(void** from, void* to);
-asm(R"(
-.globl switch_stacks
-.type switch_stacks, @function
-switch_stacks:
-  push %rbp
-  push %rbx
-  push %r12
-  push %r13
-  push %r14
-  push %r15
-  mov %rsp, (%rdi)
-  mov %rsi, %rsp
-  pop %r15
-  pop %r14
-  pop %r13
-  pop %r12
-  pop %rbx
-  pop %rbp
-  ret
-)");
+#if defined(TSTITCH_KERNELS_UNDER_TSAN)
+#include <sanitizer/tsan_interface.h>
+#endif
 
 namespace tstitch::cuda {
 namespace {
 
-constexpr size_t kStackBytes = size_t{1} << 16;
+// What is done before release(at) is done before what comes after acquire(at).
+#if defined(TSTITCH_KERNELS_UNDER_TSAN)
+constexpr int kBlocksOfLanes = 4;  // each block's have fibers of their own: what one fiber does has an order
+void release(void* at) { __tsan_release(at); }
+void acquire(void* at) { __tsan_acquire(at); }
+#else
+constexpr int kBlocksOfLanes = 1;
+void release(void*) {}
+void acquire(void*) {}
+#endif
+
+void live();
 
 struct Lane {
-  std::unique_ptr<std::byte[]> stack;
-  void* at = nullptr;      // where it goes on
-  void* shadow = nullptr;  // ASan's, of its stack
+  Fiber fiber{&live};
   bool done = true;
   int met = 0;         // barriers and shuffles so far
   float mail[2] = {};  // two boxes: what is sent next never covers what is not read yet
 };
 
+struct BlockState {
+  std::vector<float> scratch;
+  char meeting[2] = {};  // barriers in turn: who is late at one does not see who is early at the next
+};
+
 struct State {
   std::deque<Lane> lanes;
-  void* main = nullptr;
-  void* main_shadow = nullptr;
-  const void* main_stack = nullptr;
-  size_t main_stack_bytes = 0;
+  std::deque<BlockState> blocks;  // under TSan all of a launch: other blocks' scratch is other memory
   int size = 0, now = 0;
   int64_t row = 0;
-  std::vector<float> scratch;
   void (*body)(const void*, const Block&) = nullptr;
   const void* kernel = nullptr;
   LaneOrder order = LaneOrder::forward;
+  char begin = 0, end = 0;  // of a launch
+
+  Lane& lane(int64_t rank) { return lanes[static_cast<size_t>(row % kBlocksOfLanes * size + rank)]; }
 };
 thread_local State state;
 
-void enter(Lane& lane) {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&state.main_shadow, lane.stack.get(), kStackBytes);
-#endif
-  switch_stacks(&state.main, lane.at);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(state.main_shadow, nullptr, nullptr);
-#endif
-}
-
-// Lets the others run until the next round.
-void rest() {
-  Lane& lane = state.lanes[static_cast<size_t>(state.now)];
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&lane.shadow, state.main_stack, state.main_stack_bytes);
-#endif
-  switch_stacks(&lane.at, state.main);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(lane.shadow, &state.main_stack, &state.main_stack_bytes);
-#endif
-}
-
 void live() {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, &state.main_stack, &state.main_stack_bytes);
-#endif
   for (;;) {
+    acquire(&state.begin);
     state.body(state.kernel, Block{});
-    state.lanes[static_cast<size_t>(state.now)].done = true;
-    rest();
+    release(&state.end);
+    state.lane(state.now).done = true;
+    Fiber::rest();
   }
 }
 
-void give_stack(Lane& lane) {
-  lane.stack = std::make_unique<std::byte[]>(kStackBytes);
-  const auto top = (reinterpret_cast<uintptr_t>(lane.stack.get()) + kStackBytes) & ~uintptr_t{15};
-  void** words = reinterpret_cast<void**>(top);
-  words[-2] = reinterpret_cast<void*>(&live);  // what `ret` finds, with the stack aligned as after a call
-  lane.at = words - 8;                         // below it the six registers
+[[noreturn]] void fail(const char* what) {
+  state.lanes.clear();  // they wait in the middle of a kernel
+  throw std::logic_error(what);
+}
+
+// Every lane once, until all are done.
+void run_block(int64_t row, int scratch) {
+  if (kBlocksOfLanes == 1) state.blocks.clear();
+  state.row = row;
+  state.blocks.emplace_back().scratch.assign(static_cast<size_t>(scratch),
+                                             std::numeric_limits<float>::quiet_NaN());
+  for (Lane& lane : state.lanes) lane.met = 0;
+  for (int64_t i = 0; i < state.size; ++i) state.lane(i).done = false;
+  release(&state.begin);
+  for (int64_t waiting = state.size; waiting;) {
+    for (int64_t k = 0; k < state.size; ++k) {
+      state.now = static_cast<int>(turn(k, state.size));
+      if (Lane& lane = state.lane(state.now); !lane.done) lane.fiber.enter();
+    }
+    waiting = std::ranges::count(state.lanes, false, &Lane::done);
+    if (waiting % state.size) fail("some lanes wait where others never come");
+    const int met = state.lane(0).met;
+    for (int64_t i = 0; i < state.size; ++i)
+      if (state.lane(i).met != met) fail("lanes wait at different places");
+  }
 }
 
 }  // namespace
@@ -112,20 +98,22 @@ void give_stack(Lane& lane) {
 int Block::rank() const { return state.now; }
 int Block::size() const { return state.size; }
 int64_t Block::row() const { return state.row; }
-float* Block::scratch() const { return state.scratch.data(); }
+float* Block::scratch() const { return state.blocks.back().scratch.data(); }
 
 void Block::barrier() const {
-  ++state.lanes[static_cast<size_t>(state.now)].met;
-  rest();
+  char* meeting = &state.blocks.back().meeting[state.lane(state.now).met++ & 1];
+  release(meeting);
+  Fiber::rest();
+  acquire(meeting);
 }
 
 float Block::shuffle_xor(float x, int mask) const {
   const int i = state.now;
-  Lane& lane = state.lanes[static_cast<size_t>(i)];
+  Lane& lane = state.lane(i);
   const int mail = lane.met++ & 1;
   lane.mail[mail] = x;
-  rest();
-  return state.lanes[static_cast<size_t>(i ^ mask)].mail[mail];
+  Fiber::rest();
+  return state.lane(i ^ mask).mail[mail];
 }
 
 void set_lane_order(LaneOrder order) { state.order = order; }
@@ -145,32 +133,16 @@ int64_t turn(int64_t i, int64_t count) {
   return i * stride % count;
 }
 
-void run_block(int64_t row, int lanes, int scratch, void (*body)(const void*, const Block&),
-               const void* kernel) {
+void run_blocks(int64_t count, int lanes, int scratch, void (*body)(const void*, const Block&),
+                const void* kernel) {
   if (lanes % kWarp != 0 || lanes <= 0 || lanes > kMostLanes) throw std::logic_error("lanes of a block");
-  while (state.lanes.size() < static_cast<size_t>(lanes)) give_stack(state.lanes.emplace_back());
-  state.row = row;
+  while (state.lanes.size() < static_cast<size_t>(kBlocksOfLanes * lanes)) state.lanes.emplace_back();
   state.size = lanes;
   state.body = body;
   state.kernel = kernel;
-  state.scratch.assign(static_cast<size_t>(scratch), std::numeric_limits<float>::quiet_NaN());
-  for (int i = 0; i < lanes; ++i) {
-    state.lanes[static_cast<size_t>(i)].done = false;
-    state.lanes[static_cast<size_t>(i)].met = 0;
-  }
-  for (int waiting = lanes; waiting;) {
-    for (int64_t k = 0; k < lanes; ++k) {
-      state.now = static_cast<int>(turn(k, lanes));
-      if (Lane& lane = state.lanes[static_cast<size_t>(state.now)]; !lane.done) enter(lane);
-    }
-    waiting = static_cast<int>(std::count_if(state.lanes.begin(), state.lanes.begin() + lanes,
-                                             [](const Lane& lane) { return !lane.done; }));
-    if (waiting % lanes) throw std::logic_error("some lanes wait where others never come");
-    const int met = state.lanes[0].met;
-    if (std::any_of(state.lanes.begin(), state.lanes.begin() + lanes,
-                    [&](const Lane& lane) { return lane.met != met; }))
-      throw std::logic_error("lanes wait at different places");
-  }
+  for (int64_t i = 0; i < count; ++i) run_block(turn(i, count), scratch);
+  acquire(&state.end);
+  state.blocks.clear();
 }
 
 }  // namespace tstitch::cuda

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "tstitch/backend/cuda/cublas_lt.h"
+#include "tstitch/backend/cuda/cuda_kernel.h"
 #include "tstitch/backend/cuda/cudnn_attention.h"
 #include "tstitch/backend/cuda/cudnn_convolution.h"
 #include "tstitch/backend/cuda/cudnn_plans.h"
-#include "tstitch/backend/cuda/kernel_type.h"
 #include "tstitch/backend/cuda/runtime.h"
 #include "tstitch/backend/cuda/staging.h"
 #include "tstitch/base/error.h"

@@ -62,15 +62,14 @@ struct Attention {
 };
 
 // A kernel of ours with its parameters, as launch.h makes it.
-struct KernelType;
 struct Launch {
   static constexpr int kMostBytes = 384;
 
-  const KernelType* kernel = nullptr;
-  int64_t count = 0;  // of indices, or of blocks
-  int lanes = 0;      // of a block; 0: a kernel of an index
-  int scratch = 0;    // f32 numbers that the lanes of a block share
-  int bytes = 0;      // of the parameters
+  const void* kernel = nullptr;  // which: launch.h's
+  int64_t count = 0;             // of indices, or of blocks
+  int lanes = 0;                 // of a block; 0: a kernel of an index
+  int scratch = 0;               // f32 numbers that the lanes of a block share
+  int bytes = 0;                 // of the parameters
   alignas(16) std::array<std::byte, kMostBytes> parameters = {};
 };
 

@@ -1,7 +1,7 @@
 // The kernels as nvcc compiles them.
 #include "tstitch/backend/cuda/block.h"
+#include "tstitch/backend/cuda/cuda_kernel.h"
 #include "tstitch/backend/cuda/instances.h"
-#include "tstitch/backend/cuda/kernel_type.h"
 #include "tstitch/backend/cuda/launch.h"
 
 namespace tstitch::cuda {
@@ -33,22 +33,22 @@ __global__ void __launch_bounds__(most_lanes<Kernel>(), 1) run_blocks(const __gr
 }
 
 struct Entry {
-  const KernelType* type;
+  const void* name;
   CudaKernel kernel;
 };
 
 }  // namespace
 
-CudaKernel cuda_kernel(const KernelType* type) {
+CudaKernel cuda_kernel(const void* kernel) {
 #define TSTITCH_INDEX(Kernel) \
-  {kernel_type<Kernel>(), {reinterpret_cast<const void*>(&run_indices<Kernel>), kIndexLanes}},
+  {&kKernel<Kernel>, {reinterpret_cast<const void*>(&run_indices<Kernel>), kIndexLanes}},
 #define TSTITCH_BLOCK(Kernel) \
-  {kernel_type<Kernel>(), {reinterpret_cast<const void*>(&run_blocks<Kernel>), most_lanes<Kernel>()}},
+  {&kKernel<Kernel>, {reinterpret_cast<const void*>(&run_blocks<Kernel>), most_lanes<Kernel>()}},
   static const Entry entries[] = {TSTITCH_INDEX_KERNELS(TSTITCH_INDEX) TSTITCH_BLOCK_KERNELS(TSTITCH_BLOCK)};
 #undef TSTITCH_INDEX
 #undef TSTITCH_BLOCK
   for (const Entry& entry : entries)
-    if (entry.type == type || !type) return entry.kernel;
+    if (entry.name == kernel || !kernel) return entry.kernel;
   return {};
 }
 

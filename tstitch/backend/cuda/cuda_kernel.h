@@ -10,7 +10,7 @@ struct CudaKernel {
   int lanes;             // of a block at most; of an index: of every block
 };
 
-// The one that is meant by what launch.h wrote into a Launch; function null: none. Without a type, any.
-CudaKernel cuda_kernel(const KernelType* type = nullptr);
+// The one that launch.h named in a Launch; function null: none. Without a name, any.
+CudaKernel cuda_kernel(const void* kernel = nullptr);
 
 }  // namespace tstitch::cuda

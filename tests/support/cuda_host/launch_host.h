@@ -4,9 +4,7 @@
 
 namespace tstitch::cuda {
 
-// What the twin knows of a kernel.
-struct KernelType {
-  void (*run)(const Launch&);
-};
+// How the twin runs a kernel: now, with the lanes of lanes.h.
+void run_on_host(const Launch& launch);
 
 }  // namespace tstitch::cuda
