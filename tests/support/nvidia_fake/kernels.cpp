@@ -4,15 +4,15 @@
 
 #include "cudart.h"
 #include "tests/support/cuda_host/lanes.h"
+#include "tstitch/backend/cuda/cuda_kernel.h"
 #include "tstitch/backend/cuda/instances.h"
-#include "tstitch/backend/cuda/kernel_type.h"
 #include "tstitch/backend/cuda/launch.h"
 
 namespace tstitch::cuda {
 namespace {
 
 template <class Kernel>
-std::function<void()> run_indices(const cudaLaunchConfig_t& config, void** arguments) {
+std::function<void()> run_kernel_indices(const cudaLaunchConfig_t& config, void** arguments) {
   const Kernel kernel = *static_cast<const Kernel*>(arguments[0]);
   const int64_t count = *static_cast<const int64_t*>(arguments[1]);
   const int64_t lanes = int64_t{config.gridDim.x} * config.blockDim.x;
@@ -23,12 +23,12 @@ std::function<void()> run_indices(const cudaLaunchConfig_t& config, void** argum
 }
 
 template <class Kernel>
-std::function<void()> run_blocks(const cudaLaunchConfig_t& config, void** arguments) {
+std::function<void()> run_kernel_blocks(const cudaLaunchConfig_t& config, void** arguments) {
   const Kernel kernel = *static_cast<const Kernel*>(arguments[0]);
   const auto body = [](const void* k, const Block& block) { (*static_cast<const Kernel*>(k))(block); };
   return [=, blocks = int64_t{config.gridDim.x}, lanes = static_cast<int>(config.blockDim.x),
           scratch = static_cast<int>(config.dynamicSmemBytes / sizeof(float))] {
-    for (int64_t i = 0; i < blocks; ++i) run_block(i, lanes, scratch, body, &kernel);
+    run_blocks(blocks, lanes, scratch, body, &kernel);
   };
 }
 
@@ -39,13 +39,13 @@ const void* address(Function* function) {
 
 }  // namespace
 
-CudaKernel cuda_kernel(const KernelType* type) {
+CudaKernel cuda_kernel(const void* kernel) {
 #define TSTITCH_INDEX(Kernel) \
-  if (type == kernel_type<Kernel>() || !type) return {address(&run_indices<Kernel>), 256};
+  if (kernel == &kKernel<Kernel> || !kernel) return {address(&run_kernel_indices<Kernel>), 256};
   TSTITCH_INDEX_KERNELS(TSTITCH_INDEX)
 #undef TSTITCH_INDEX
 #define TSTITCH_BLOCK(Kernel) \
-  if (type == kernel_type<Kernel>()) return {address(&run_blocks<Kernel>), 256};
+  if (kernel == &kKernel<Kernel>) return {address(&run_kernel_blocks<Kernel>), 256};
   TSTITCH_BLOCK_KERNELS(TSTITCH_BLOCK)
 #undef TSTITCH_BLOCK
   return {};
