@@ -195,7 +195,7 @@ double difference(const json& golden, const std::vector<Parameterization>& kinds
 
 TEST(Diffusers, Trajectories) {
   const json goldens = read_goldens("trajectories.json");
-  EXPECT_EQ(goldens.size(), 217u);
+  EXPECT_EQ(goldens.size(), 218u);
   for (const json& golden : goldens) {
     json name = golden;
     name.erase("x");

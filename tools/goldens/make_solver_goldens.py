@@ -181,6 +181,7 @@ def cases():
     for solver in ("deis", "dpm++2s"):
         for order, steps in ((1, 10), (3, 10), (3, 11), (3, 12), (3, 20)):
             yield dict(solver=solver, steps=steps, denoiser="mlp", betas="scaled_linear", order=order)
+    yield dict(solver="deis", steps=20, denoiser="mlp", betas="scaled_linear", order=3, sigmas="beta")
     for solver in ("lms", "deis", "dpm++2s"):
         yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", prediction="v_prediction")
     for eta in (0.0, 0.3, 1.0):
