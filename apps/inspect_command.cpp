@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/numbers.h"
 #include "tstitch/condition/class_names.h"
 #include "tstitch/diffusion/solver.h"
 #include "tstitch/engine/run_spec.h"
@@ -67,7 +68,9 @@ std::string in_words(const nlohmann::ordered_json& object) {
   std::string text;
   for (const auto& [key, value] : object.items())
     text += concat(text.empty() ? "" : ", ", key, " ",
-                   value.is_string() ? value.get<std::string>() : value.dump());
+                   value.is_string()         ? value.get<std::string>()
+                   : value.is_number_float() ? number_text(value)
+                                             : value.dump());
   return text;
 }
 

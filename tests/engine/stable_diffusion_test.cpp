@@ -36,7 +36,9 @@ class StableDiffusion : public ::testing::Test {
     for (const std::string model : {"large", "small", "told"}) {
       const fs::path pipeline = folder() / model;
       component(pipeline / "unet", model, "diffusion_pytorch_model.safetensors");
-      write(pipeline / "model_index.json", R"({"_class_name": "StableDiffusionPipeline"})");
+      write(pipeline / "model_index.json", model == "told"
+                                               ? R"({"_class_name": "LatentConsistencyModelPipeline"})"
+                                               : R"({"_class_name": "StableDiffusionPipeline"})");
       fs::create_directories(pipeline / "scheduler");
       fs::copy(golden_path("sd/scheduler_config.json"), pipeline / "scheduler" / "scheduler_config.json");
     }

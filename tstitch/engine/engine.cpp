@@ -122,12 +122,11 @@ Tensor Engine::decoded(const Tensor& latents, double& seconds) {
 }
 
 std::vector<EvaluationTime> Engine::time_evaluations(const RunSpec& spec,
-                                                     const std::function<bool()>& cancelled,
-                                                     double at_least) {
-  constexpr int kFewest = 3;
+                                                     const std::function<bool()>& cancelled, double at_least,
+                                                     int fewest) {
   std::vector<std::vector<double>> seconds(models_.size());
   const Stopwatch stopwatch;
-  for (int round = 0; round < kFewest || stopwatch.seconds() < at_least; ++round)
+  for (int round = 0; round < fewest || stopwatch.seconds() < at_least; ++round)
     for (size_t i = 0; i < models_.size(); ++i) {
       if (cancelled()) return {};
       if (models_[i].network) seconds[i].push_back(timed(spec, i));
@@ -154,8 +153,10 @@ double Engine::time_decoding(const RunSpec& spec) {
 }
 
 double Engine::estimate(const RunSpec& spec, const std::function<bool()>& cancelled) {
-  constexpr double kSeconds = 0.2;  // two digits are enough, and cheap for a network of milliseconds
-  const std::vector<EvaluationTime> times = time_evaluations(spec, cancelled, kSeconds);
+  // Who asks how long it takes wants to know soon: each is warmed up before it is timed, and that once will
+  // do.
+  constexpr double kSeconds = 0.02;
+  const std::vector<EvaluationTime> times = time_evaluations(spec, cancelled, kSeconds, 1);
   if (times.empty()) return 0;
   double seconds = static_cast<double>(spec.images()) * time_decoding(spec);
   for (size_t i = 0; i < models_.size(); ++i)
