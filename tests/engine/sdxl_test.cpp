@@ -12,7 +12,7 @@
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/memory_check.h"
-#include "tstitch/engine/report.h"
+#include "tstitch/zoo/families/unet.h"
 
 namespace tstitch {
 namespace {
@@ -382,6 +382,26 @@ TEST_F(Sdxl, MemoryIsCountedForTheLargestTextEncoder) {
   const std::string one = tiny()->path("text_encoder"), two = tiny()->path("text_encoder_2");
   EXPECT_EQ(needed({one, two}), std::max(needed({one}), needed({two})));
   EXPECT_GE(needed({two}), needed({}));
+}
+
+// SSD-1B and SDXL at 1024 x 1024 with guidance: 7.3 GiB of weights, and what an evaluation needs.
+TEST(SdxlMemory, ThePublishedPairFitsIntoTwelveGibibytes) {
+  std::vector<ModelInfo> models;
+  for (const char* preset : {"ssd1b", "sdxl"}) {
+    ModelInfo& info = models.emplace_back();
+    info.path = info.files.path = info.name = preset;
+    info.condition = {.kind = ConditionKind::text, .width = 2048, .pooled_width = 1280};
+    info.any_size = true;
+    info.side = 128;
+    info.architecture =
+        std::make_shared<UNetArchitecture>(unet_preset(preset), "", 77, WeightChoice::automatic);
+  }
+  SampleOptions asked{.sampler = "euler", .prompts = {"a"}, .batch_size = 1};
+  asked.backend.dtype = "bf16";
+  const int64_t needed = bytes_needed(models, make_run_spec(models, asked), "");
+  EXPECT_GT(needed, int64_t{2} * (1'331'334'404 + 2'567'463'684));
+  EXPECT_LT(needed, int64_t{12} << 30);
+  RecordProperty("GiB", concat(static_cast<double>(needed) / (1 << 30)));
 }
 
 TEST_F(Sdxl, WhatDoesNotFitIsRefused) {

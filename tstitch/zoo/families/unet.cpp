@@ -141,6 +141,8 @@ ModelInfo describe_unet(const ModelSource& source) {
         ": networks that are told more than the latent (inpainting, depth) cannot be stitched");
 
   const auto class_tokens = find_class_tokens(file, unet.context_width);
+  check(!class_tokens || unet.added_width == 0, ErrorKind::input, file.path(), ": a U-Net of classes (\"",
+        kClassTable, "\") that is told a text and sizes, too");
   ModelInfo info = class_tokens ? class_conditional(*class_tokens) : text_conditional(unet.context_width);
   if (!class_tokens && unet.added_width > 0) describe_sdxl(source, unet, config, info);
   info.architecture =
