@@ -89,6 +89,7 @@ nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
   json.update(info.architecture->details());
   json["num_classes"] = info.condition.num_classes;
   json["context_width"] = draws_text(info) ? info.condition.width : 0;
+  json["pooled_width"] = info.condition.pooled_width;
   json["prediction"] = name_of(info.prediction);
   json["betas"] = {{"kind", info.noise.kind}, {"timesteps", info.noise.timesteps}};
   if (info.noise.flow()) {
@@ -139,9 +140,14 @@ void print(const ModelInfo& info, Size size) {
                 std::string(name_of(info.prediction)).c_str());
   std::printf("  sampling        %s\n", in_words(sampling(info)).c_str());
   if (info.condition.num_classes) print_classes(info);
-  if (draws_text(info))
-    std::printf("  text            encoded as %lld numbers a token\n",
-                static_cast<long long>(info.condition.width));
+  if (draws_text(info)) {
+    const ConditionInfo& condition = info.condition;
+    std::printf("  text            encoded as %lld numbers a token", static_cast<long long>(condition.width));
+    if (condition.pooled_width > 0)
+      std::printf(" and %lld as a whole; told %s", static_cast<long long>(condition.pooled_width),
+                  condition.scored ? "the original size, the crop and a score" : "sizes");
+    std::printf("\n");
+  }
 }
 
 // Every pair that can take turns, and why the others cannot.

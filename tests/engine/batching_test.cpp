@@ -45,16 +45,33 @@ Pair dit_pair() {
   return pair;
 }
 
+// Of four prompts and the negative one, for both models; added: how many numbers they are told more.
+void make_conditions(Pair& pair, int64_t added) {
+  std::vector<Condition> texts;
+  for (const int64_t tokens : {3, 9, 3, 6, 5}) {
+    const auto seed = static_cast<uint64_t>(texts.size());
+    texts.push_back({.context = random_uniform("context", {tokens, pair.infos[0].condition.width}, 1, seed)});
+    if (added > 0) texts.back().added = random_uniform("added", {added}, 1, seed);
+  }
+  for (int i = 0; i < 2; ++i) pair.conditions.push_back(std::make_shared<TextConditions>(texts, 4));
+}
+
 Pair text_pair() {
   Pair pair{.infos = {unet_info("small", "bk_tiny", {.kind = ConditionKind::text}, 77),
                       unet_info("large", "sd1", {.kind = ConditionKind::text}, 77)},
             .conditions = {},
             .prompts = {"a", "b", "c", "d"}};
-  const int64_t width = pair.infos[0].condition.width;
-  std::vector<Tensor> contexts;
-  for (const int64_t tokens : {3, 9, 3, 6, 5})
-    contexts.push_back(random_uniform("context", {tokens, width}, 1, static_cast<uint64_t>(contexts.size())));
-  for (int i = 0; i < 2; ++i) pair.conditions.push_back(std::make_shared<TextConditions>(contexts, 4));
+  make_conditions(pair, 0);
+  return pair;
+}
+
+// Every prompt has a pooled text and sizes of its own.
+Pair sdxl_pair() {
+  const ConditionInfo told = {.kind = ConditionKind::text, .pooled_width = 32, .number_width = 8};
+  Pair pair{.infos = {unet_info("small", "ssd1b", told, 77), unet_info("large", "sdxl", told, 77)},
+            .conditions = {},
+            .prompts = {"a", "b", "c", "d"}};
+  make_conditions(pair, 32 + 6 * 8);
   return pair;
 }
 
@@ -270,7 +287,8 @@ TEST_P(Batching, TheSteadyStateAllocatesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Families, Batching,
                          testing::Values(Models{"DiT", dit_pair}, Models{"UNet", text_pair},
-                                         Models{"LDM", token_pair}, Models{"LCM", told_pair}),
+                                         Models{"LDM", token_pair}, Models{"LCM", told_pair},
+                                         Models{"SDXL", sdxl_pair}),
                          [](const auto& test) { return test.param.first; });
 
 }  // namespace

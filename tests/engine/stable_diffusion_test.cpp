@@ -377,8 +377,8 @@ TEST_F(StableDiffusion, ImagesSwitchByThemselves) {
 
 TEST_F(StableDiffusion, WeightsKeepTheMeanOfTheEncoding) {
   const auto backend = make_backend({.dtype = "f32", .threads = 1});
-  const TextEncoder encoder(*backend, model_with_text_encoder(infos()), 0);
-  const auto encoded = [&](const std::string& text) { return encoder.encode({text}).at(0); };
+  const TextEncoder encoder(*backend, infos().back(), 0, 0);
+  const auto encoded = [&](const std::string& text) { return encoder.encode({text}).at(0).context; };
   const Tensor plain = encoded("a red bicycle"), heavy = encoded("a (red:1.5) bicycle");
   const auto mean = [](const Tensor& x) {
     double sum = 0;
@@ -413,7 +413,7 @@ TEST_F(StableDiffusion, ANetworkAloneTakesWhatItsPartnerBrings) {
       const auto models =
           last ? read_model_infos({full.string(), file}) : read_model_infos({file, full.string()});
       const ModelInfo &folder_info = models[last ? 0 : 1], &lone = models[last ? 1 : 0];
-      EXPECT_EQ(model_with_text_encoder(models).path, full);
+      EXPECT_EQ(lone.files.text_encoders, (std::vector{(full / "text_encoder").string()}));
       EXPECT_EQ(lone.files.vae, full / "vae");
       EXPECT_EQ(lone.noise, folder_info.noise);
       EXPECT_EQ(lone.prediction, *scheduler ? Parameterization::v : Parameterization::eps);
@@ -465,7 +465,7 @@ TEST_F(StableDiffusion, ModelsOfEpsAndVShareATrajectory) {
 TEST_F(StableDiffusion, PromptsArePaddedAsTheTokenizerSays) {
   const auto backend = make_backend({.dtype = "f32", .threads = 1});
   const auto encoded = [&] {
-    return TextEncoder(*backend, model_with_text_encoder(infos()), 0).encode({"a red bicycle"}).at(0);
+    return TextEncoder(*backend, infos().back(), 0, 0).encode({"a red bicycle"}).at(0).context;
   };
   const auto error_of = [&](const std::string& padding) {
     const Tensor usual = encoded();
@@ -506,8 +506,10 @@ TEST_F(StableDiffusion, WhatDoesNotFitIsRefused) {
   models[0].condition.width = 768;
   refused(ErrorKind::input, "Stable Diffusion 2 (1024) with BK-SDM-v2", models, {.prompts = {kPrompt}});
   models = infos();
-  models[1].files.text_encoder.clear();
-  EXPECT_THROW(model_with_text_encoder(models), Error);
+  models[1].files.text_encoders.clear();
+  testing::expect_error(ErrorKind::input, "large\" holds no text encoder", [&] {
+    make_condition_makers(*make_backend({.threads = 1}), models, {.prompts = {"a"}, .negatives = {{}, {}}});
+  });
 }
 
 }  // namespace

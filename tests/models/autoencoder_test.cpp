@@ -79,6 +79,37 @@ TEST(AutoencoderKL, WithACodebookAgreesWithVQModel) {
   }
 }
 
+// The random weights of "kl", the residual stream of its decoder a million times as large, which its norms
+// undo.
+class Large final : public WeightSource {
+ public:
+  std::optional<Shape> shape(const std::string&) const override { return std::nullopt; }
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
+    Tensor x = weights_.load(name, expected, DType::f32);
+    const auto holds = [&](const char* part) { return name.find(part) != name.npos; };
+    const bool adds = holds("decoder.conv_in.") || holds("conv2.") || holds("to_out.0."),
+               passes = holds("upsamplers") || holds("conv_shortcut");
+    if (name.starts_with("decoder.") && (adds || (passes && name.ends_with(".bias"))))
+      for (int64_t i = 0; i < x.elements(); ++i) x.data<float>()[i] *= 1e6f;
+    check_internal(dtype == DType::f32, "weights are asked for in f32");
+    return x;
+  }
+
+ private:
+  RandomWeights weights_{"kl", kSeed};
+};
+
+// As that of SDXL, whose decoder overflows f16: the largest number of that is 65504.
+TEST(AutoencoderKL, LargeActivationsDoNotOverflow) {
+  for (const auto& [device, dtype, tolerance] : kPrecisions) {
+    SCOPED_TRACE(testing::Message() << device << " " << dtype);
+    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    const AutoencoderKL autoencoder(kSmall, Weights(*backend, Large()));
+    EXPECT_LE(error_of(*backend, autoencoder.decode(uniform(*backend, "z", {2, 4, 5, 6})), "kl_decode.npy"),
+              tolerance);
+  }
+}
+
 // The random weights of "kl" under other names: stored name -> (diffusers' name, stored shape).
 class Renamed final : public WeightSource {
  public:

@@ -56,8 +56,8 @@ TEST_F(PictureArchiveTest, TheManifestKnowsThePadding) {
   fs::create_directories(tokenizer);
   write_safetensors((encoder / "model.safetensors").string(), {{"a", Tensor({2}, DType::f32)}}, {});
   infos[0].condition.kind = ConditionKind::text;
-  infos[0].files.text_encoder = encoder.string();
-  const auto contents = [&] { return RunContents(infos, "", [] {}).text_encoder; };
+  infos[0].files.text_encoders = {encoder.string()};
+  const auto contents = [&] { return RunContents(infos, "", [] {}).text_encoders.at(0); };
   const std::string usual = contents();
   std::ofstream(tokenizer / "special_tokens_map.json") << R"({"pad_token": "<|endoftext|>"})";
   EXPECT_EQ(contents(), usual);

@@ -26,8 +26,8 @@ namespace {
 constexpr uint64_t kSeed = 7;
 constexpr double kTimestep = 741;
 constexpr double kGuidance[] = {7.5, 2.5};  // of the two images, for networks that are told it
-constexpr const char* kTiny[] = {"sd1", "sd2",  "bk_base", "bk_small", "bk_tiny",
-                                 "ldm", "sdxl", "ssd1b",   "lcm"};
+constexpr const char* kTiny[] = {"sd1",  "sd2",   "bk_base", "bk_small", "bk_tiny",    "ldm",
+                                 "sdxl", "ssd1b", "vega",    "koala_1b", "koala_700m", "lcm"};
 
 UNetConfig tiny_config(const std::string& name) {
   const std::string path = golden_path("unet/" + name + ".json");

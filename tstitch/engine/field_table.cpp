@@ -134,6 +134,24 @@ void parse_cfg_channels(const Field& field, const Texts& texts, SampleOptions& o
   if (texts.at(0) != "all") read(field, texts[0], options.cfg_channels);
 }
 
+template <auto Part>
+json told(const Field&, const RunSpec& spec) {
+  return spec.sizes ? value_of((*spec.sizes).*Part) : json();
+}
+
+void parse_empty_prompt(const Field& field, const Texts& texts, SampleOptions& options, Models) {
+  check(texts.at(0) == "zeros" || texts[0] == "encode", ErrorKind::usage, field.option(), " is \"",
+        printable(texts[0]), "\", expected zeros or encode");
+  options.empty_is_zeros = texts[0] == "zeros";
+}
+
+// Of which stages no negative prompt is zeros.
+json zeros_of(const Field&, const RunSpec& spec) {
+  json stages;
+  for (const Stage& stage : spec.stages) stages.push_back(stage.negative_is_zeros);
+  return stages;
+}
+
 json print_stages(const SampleOptions& options) {
   json texts;
   for (const StageOptions& stage : options.stages) texts.push_back(to_string(stage));
@@ -145,7 +163,11 @@ json guidance_of(const RunSpec& spec) {
   const SampleOptions& options = spec.options;
   const Stage of_run{
       .cfg_scale = *options.cfg_scale, .cfg_interval = {}, .negative_prompt = options.negative_prompt};
-  if (std::ranges::all_of(spec.stages, [&](const Stage& stage) { return stage == of_run; })) return {};
+  if (std::ranges::all_of(spec.stages, [&](Stage stage) {
+        stage.negative_is_zeros = of_run.negative_is_zeros;  // not said by a stage
+        return stage == of_run;
+      }))
+    return {};
   json stages;
   for (const Stage& stage : spec.stages)
     stages.push_back(
@@ -322,6 +344,29 @@ std::vector<Field> make_fields() {
           "clip_skip", "--clip-skip", kImages,
           "Which layer of the text encoder answers, counted from the last, 1. Default: as trained",
           {.idle = no_text, .identity = as_printed, .label = "Clip skip", .neutral = "0"}),
+      member<&SampleOptions::original_size>(
+          "original_size", "--original-size", kImages,
+          "Of models that are told sizes (SDXL): that of the picture before it was cut to shape, WxH."
+          " Default: the picture's",
+          {.idle = no_sizes, .identity = told<&PictureSizes::original>, .label = "Original size"}),
+      member<&SampleOptions::crop>(
+          "crop", "--crop", kImages, "Of the same: where it was cut, LEFT,TOP. Default: 0,0",
+          {.idle = no_sizes, .identity = told<&PictureSizes::crop>, .label = "Crop"}),
+      member<&SampleOptions::target_size>(
+          "target_size", "--target-size", kImages,
+          "Of the same: what it was cut to, WxH. Default: the picture's",
+          {.idle = no_target_size, .identity = told<&PictureSizes::target>, .label = "Target size"}),
+      row("empty_prompt", "--empty-prompt", kImages,
+          "What no negative prompt is to SDXL: zeros, as it was trained, or encode, the encoded \"\", as the"
+          " web UIs have it. Default: as the model's folder says, else zeros",
+          {.parse = parse_empty_prompt,
+           .print =
+               [](const SampleOptions& o) {
+                 return o.empty_is_zeros ? json(*o.empty_is_zeros ? "zeros" : "encode") : json();
+               },
+           .idle = no_empty_prompt,
+           .identity = zeros_of,
+           .label = "Empty prompt"}),
       member<&SampleOptions::files, &SampleOptions::Files::null_context>(
           "uncond", "--uncond", kImages,
           "What stands for no class where the model has no row for it (LDM): uniform, random numbers as in"

@@ -96,6 +96,29 @@ std::string no_threads(const RunSpec& spec, Models) {
   return unless(device == "cpu", concat("it is for cpu, and the device is ", device));
 }
 
+std::string no_sizes(const RunSpec&, Models models) {
+  return unless(models.back().condition.pooled_width > 0,
+                concat("it is for models that are told sizes (SDXL), and ", models.back().name, " is not"));
+}
+
+std::string no_target_size(const RunSpec& spec, Models models) {
+  if (const std::string reason = no_sizes(spec, models); !reason.empty()) return reason;
+  bool told = false;
+  for (int i = 0; i < std::ssize(models); ++i)
+    told |= spec.uses(i) && !models[static_cast<size_t>(i)].condition.scored;
+  return unless(told, "a refiner is told a score instead");
+}
+
+std::string no_empty_prompt(const RunSpec& spec, Models models) {
+  if (const std::string reason = no_sizes(spec, models); !reason.empty()) return reason;
+  bool empty = false;
+  for (size_t i = 0; i < models.size(); ++i)
+    empty |=
+        models[i].condition.needs_null(spec.stages[i].cfg_scale) && spec.stages[i].negative_prompt.empty();
+  return unless(empty, spec.needs_null(models) ? "every guided stage has a negative prompt"
+                                               : no_guidance(spec, models));
+}
+
 std::string no_init_image(const RunSpec& spec, Models) {
   return unless(static_cast<bool>(spec.options.init_image),
                 "it says how far to leave an initial picture: name one with --init-image");

@@ -58,18 +58,17 @@ int64_t elements_of(const TensorFile& file, std::string_view part) {
   return elements;
 }
 
-int64_t elements_of_text_encoder(std::span<const ModelInfo> models, const RunSpec& spec) {
+// Of the largest: one is gone before the next comes.
+int64_t elements_of_text_encoders(std::span<const ModelInfo> models, const RunSpec& spec) {
   // With a clip skip the last layers are left out.
   if (spec.options.prompts.empty() || spec.options.clip_skip > 1) return 0;
-  for (auto model = models.rbegin(); model != models.rend(); ++model) {
-    const std::string& folder = model->files.text_encoder;
-    if (!folder.empty())
-      return fs::is_directory(folder)
-                 ? elements_of(open_weights(find_model_files(folder), WeightChoice::automatic),
-                               "encoder.layers.")
-                 : 0;
-  }
-  return 0;
+  int64_t most = 0;
+  for (const ModelInfo& model : models)
+    for (const std::string& path : model.files.text_encoders)
+      if (fs::is_directory(path))
+        most = std::max(most, elements_of(open_weights(find_model_files(path), WeightChoice::automatic),
+                                          "encoder.layers."));
+  return most;
 }
 
 struct Decoder {
@@ -137,7 +136,7 @@ int64_t bytes_needed(std::span<const ModelInfo> models, const RunSpec& spec, con
         std::max(activations, rows * model.architecture->activation_bytes(spec.height, spec.width, compute));
   }
   const Decoder decoder = decoder_of(vae, spec, compute);
-  const int64_t encoder = elements_of_text_encoder(models, spec), latents = rows * spec.channels * pixels,
+  const int64_t encoder = elements_of_text_encoders(models, spec), latents = rows * spec.channels * pixels,
                 pictures = vae.empty() ? 0 : batch * 3 * pixels * side * side;
   return size_of(compute) * (decoder.elements + std::max(networks, encoder)) +
          size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes);

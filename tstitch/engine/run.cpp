@@ -83,13 +83,15 @@ std::vector<IndexRange> batches_of(std::span<const IndexRange> images, int64_t b
 std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
                                                                          const std::vector<ModelInfo>& models,
                                                                          const RunSpec& spec) {
-  std::vector<std::string> negatives;
-  for (const Stage& stage : spec.stages) negatives.push_back(stage.negative_prompt);
+  std::vector<NegativePrompt> negatives;
+  for (const Stage& stage : spec.stages)
+    negatives.push_back({stage.negative_prompt, stage.negative_is_zeros});
   return make_condition_makers(backend, models,
                                {.prompts = spec.options.prompts,
-                                .negative_prompts = negatives,
+                                .negatives = negatives,
                                 .clip_skip = spec.options.clip_skip,
                                 .prompt_style = spec.options.prompt_style,
+                                .sizes = spec.sizes.value_or(PictureSizes{}),
                                 .null_token = spec.options.null_context});
 }
 

@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kMostImages = 1'000'000;
 constexpr int64_t kLargestSide = 1024;  // of a latent
+constexpr int64_t kLargestToldSize = 1 << 20;
 
 void check_stitchable(const std::vector<ModelInfo>& models) {
   check(!models.empty(), ErrorKind::usage, "no model to sample with");
@@ -70,6 +71,11 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
     stage.cfg_interval = said.cfg_interval.value_or(stage.cfg_interval);
     stage.negative_prompt = said.negative_prompt.value_or(stage.negative_prompt);
     check_prompt(stage.negative_prompt, options.prompt_style, kAndIsAWord);
+  }
+  for (size_t i = 0; i < models.size(); ++i) {
+    const ConditionInfo& condition = models[i].condition;
+    stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
+                                  options.empty_is_zeros.value_or(condition.empty_is_zeros);
   }
   return stages;
 }
@@ -301,6 +307,24 @@ void check_given(const GivenLatents& given, const RunSpec& spec) {
   }
 }
 
+// With the picture's size decided.
+std::optional<PictureSizes> sizes_of(const SampleOptions& options, const ModelInfo& model) {
+  if (model.condition.pooled_width == 0) return std::nullopt;
+  const PixelSize picture = {.width = *options.width, .height = *options.height};
+  const PictureSizes sizes = {.original = options.original_size.value_or(picture),
+                              .crop = options.crop.value_or(PixelPoint{}),
+                              .target = options.target_size.value_or(picture)};
+  const auto expect = [](const char* option, std::initializer_list<int64_t> values, int64_t least) {
+    for (const int64_t value : values)
+      check(least <= value && value <= kLargestToldSize, ErrorKind::usage, option, " has ", value,
+            ", expected ", least, " ... ", kLargestToldSize, " pixels");
+  };
+  expect("--original-size", {sizes.original.width, sizes.original.height}, 1);
+  expect("--crop", {sizes.crop.left, sizes.crop.top}, 0);
+  expect("--target-size", {sizes.target.width, sizes.target.height}, 1);
+  return sizes;
+}
+
 void check_init_image(const RunSpec& spec, const ModelInfo& model) {
   if (!spec.options.init_image) return;
   check(0 < spec.options.strength && spec.options.strength <= 1, ErrorKind::usage, "--strength is ",
@@ -476,7 +500,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .channels = model.channels,
                   .height = height,
                   .width = width,
-                  .initial_scale = initial_scale(options.sampler, spacing, levels[0])};
+                  .initial_scale = initial_scale(options.sampler, spacing, levels[0]),
+                  .sizes = sizes_of(options, model)};
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);

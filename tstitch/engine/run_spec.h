@@ -17,9 +17,10 @@ namespace tstitch {
 
 // How a model is asked in its steps.
 struct Stage {
-  double cfg_scale = 1;           // 1: no guidance
-  GuidanceInterval cfg_interval;  // which steps are guided
-  std::string negative_prompt;    // what guidance leads away from, of models for text
+  double cfg_scale = 1;            // 1: no guidance
+  GuidanceInterval cfg_interval;   // which steps are guided
+  std::string negative_prompt;     // what guidance leads away from, of models for text
+  bool negative_is_zeros = false;  // instead of the encoded ""
 
   bool guided() const { return cfg_scale != 1; }
   bool operator==(const Stage&) const = default;
@@ -36,9 +37,10 @@ struct RunSpec {
   std::vector<Stage> stages;  // of every model
   int left_out;               // steps before the trajectory's first, which an initial picture has behind it
   int64_t cfg_channels;       // guided ones
-  std::vector<int64_t> subjects;    // of every image: its class, or the index of its prompt
-  int64_t channels, height, width;  // of the latents
-  double initial_scale;             // of the noise at the start, see timesteps.h
+  std::vector<int64_t> subjects;      // of every image: its class, or the index of its prompt
+  int64_t channels, height, width;    // of the latents
+  double initial_scale;               // of the noise at the start, see timesteps.h
+  std::optional<PictureSizes> sizes;  // of models that are told them
 
   int64_t images() const { return static_cast<int64_t>(subjects.size()); }
   // Whether guidance leads away from a null row in any of its stages.

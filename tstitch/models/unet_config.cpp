@@ -67,8 +67,25 @@ UNetConfig sdxl(UNetConfig::Depths down, UNetConfig::Depths up, Middle middle, i
   return config;
 }
 
-const std::array<std::pair<std::string_view, UNetConfig>, 12>& presets() {
-  static const std::array<std::pair<std::string_view, UNetConfig>, 12> all = {{
+// Lee et al. 2023 (arXiv 2312.04005): one resnet less in each level.
+UNetConfig koala(int64_t innermost, Middle middle) {
+  return sdxl({{0}, {2}, {innermost}}, {{0, 0}, {2, 2}, {innermost, innermost}}, middle,
+              middle == Middle::none ? 0 : innermost);
+}
+
+// The last steps of SDXL, told by the second of its text encoders and five numbers.
+UNetConfig sdxl_refiner() {
+  UNetConfig config = sdxl({{0, 0}, {4, 4}, {4, 4}, {0, 0}}, {{0, 0, 0}, {4, 4, 4}, {4, 4, 4}, {0, 0, 0}},
+                           Middle::transformer, 4);
+  config.block_out_channels = {384, 768, 1536, 1536};
+  config.heads = heads_of_width(config.block_out_channels, 64);
+  config.context_width = 1280;
+  config.added_width = 1280 + 5 * 256;
+  return config;
+}
+
+const auto& presets() {
+  static const std::array<std::pair<std::string_view, UNetConfig>, 16> all = {{
       {"sd1", stable_diffusion(2, Middle::transformer, true, 768)},
       {"sd2", stable_diffusion(2, Middle::transformer, true, 1024)},
       {"bk_base", stable_diffusion(1, Middle::transformer, true, 768)},
@@ -82,6 +99,10 @@ const std::array<std::pair<std::string_view, UNetConfig>, 12>& presets() {
       {"sdxl",
        sdxl({{0, 0}, {2, 2}, {10, 10}}, {{0, 0, 0}, {2, 2, 2}, {10, 10, 10}}, Middle::transformer, 10)},
       {"ssd1b", sdxl({{0, 0}, {2, 2}, {4, 4}}, {{0, 0, 0}, {2, 1, 1}, {4, 4, 10}}, Middle::resnet, 0)},
+      {"vega", sdxl({{0, 0}, {1, 1}, {2, 2}}, {{0, 0, 0}, {1, 1, 1}, {2, 2, 2}}, Middle::resnet, 0)},
+      {"koala_1b", koala(6, Middle::transformer)},
+      {"koala_700m", koala(5, Middle::none)},
+      {"sdxl_refiner", sdxl_refiner()},
   }};
   return all;
 }

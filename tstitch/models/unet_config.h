@@ -1,7 +1,7 @@
 // What distinguishes the U-Nets of latent diffusion: Rombach et al. 2022 (arXiv 2112.10752), Stable Diffusion
 // 1 and 2, SDXL (Podell et al. 2023, arXiv 2307.01952), BK-SDM (Kim et al. 2023, arXiv 2305.15798), SSD-1B
-// (Gupta et al. 2024, arXiv 2401.02677). Every one of them is a list of layers that follows from the numbers
-// here.
+// and Segmind-Vega (Gupta et al. 2024, arXiv 2401.02677), KOALA (Lee et al. 2023, arXiv 2312.04005). Every
+// one of them is a list of layers that follows from the numbers here.
 //
 // L levels, level 0 of full resolution, every next one of half the extent.
 #pragma once
@@ -62,7 +62,8 @@ std::vector<UNetLayer> unet_layers(const UNetConfig& config);
 inline constexpr int64_t kMostSkips = 64;
 
 // Published networks: "sd1", "sd2", "bk_base", "bk_small", "bk_tiny", "bk_v2_base", "bk_v2_small",
-// "bk_v2_tiny", "ldm", "ldm_s", "sdxl", "ssd1b". Throws Error{usage} listing them for another name.
+// "bk_v2_tiny", "ldm", "ldm_s", "sdxl", "ssd1b", "vega", "koala_1b", "koala_700m", "sdxl_refiner". Throws
+// Error{usage} listing them for another name.
 UNetConfig unet_preset(std::string_view name);
 
 // Reads the configuration off the shapes of a checkpoint with diffusers' names (UNetKeys reads others). No

@@ -17,11 +17,25 @@ bool takes_scheduler(const ModelInfo& info, const ModelInfo& other) {
          info.condition.told_guidance == other.condition.told_guidance;
 }
 
-// A network that comes alone takes what the last of the others of its kind brings: the autoencoder and, where
-// both read texts of one encoding, what the scheduler beside that one says of training and sampling.
+// Texts encoded alike. What no negative prompt is belongs to how these networks were trained, too.
+void share_text_encoders(const std::vector<ModelInfo>& others, ModelInfo& info) {
+  if (!info.files.text_encoders.empty() || info.condition.kind != ConditionKind::text) return;
+  const auto found = std::find_if(others.rbegin(), others.rend(), [&](const ModelInfo& one) {
+    return !one.files.text_encoders.empty() && one.condition.width == info.condition.width &&
+           one.condition.encoders() == info.condition.encoders();
+  });
+  if (found == others.rend()) return;
+  info.files.text_encoders = found->files.text_encoders;
+  info.condition.empty_is_zeros = found->condition.empty_is_zeros;
+}
+
+// A network that comes alone takes what the last of the others of its kind brings: the text encoders, the
+// autoencoder and, where both read texts of one encoding, what the scheduler beside that one says of training
+// and sampling.
 void share_companions(std::vector<ModelInfo>& infos) {
   const std::vector<ModelInfo> as_read = infos;
   for (ModelInfo& info : infos) {
+    share_text_encoders(as_read, info);
     if (!info.files.vae.empty()) continue;
     const auto last_with = [&](std::string ModelFiles::*companion) {
       const auto found = std::find_if(as_read.rbegin(), as_read.rend(), [&](const ModelInfo& one) {

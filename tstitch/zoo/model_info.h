@@ -14,6 +14,7 @@
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/io/checkpoint.h"
+#include "tstitch/models/clip_text_keys.h"
 #include "tstitch/zoo/architecture.h"
 #include "tstitch/zoo/family.h"
 #include "tstitch/zoo/model_files.h"
@@ -66,9 +67,18 @@ struct ConditionInfo {
   int64_t width = 0;             // of a token of context; 0 where classes are numbers
   std::string class_table = "";  // for class_tokens: the tensor of them, (num_classes, width)
   bool told_guidance = false;    // the network is told the scale of guidance (Row::guidance)
+  // Of networks that are told more than tokens, as SDXL's (Podell et al. 2023, arXiv 2307.01952,
+  // section 2.2):
+  int64_t pooled_width = 0;    // of the text as a whole; 0: they are told nothing more
+  int64_t number_width = 256;  // of the sinusoids of each number beside it: sizes in pixels,
+  bool scored = false;         // and how good it is to look like instead of the last two: SDXL's refiner
+  bool empty_is_zeros = true;  // no negative prompt is zeros ("force_zeros_for_empty_prompt"), not ""
 
+  // The encoders of its texts, whose tokens lie side by side in the context; the last gives the pooled text.
+  std::vector<ClipPlace> encoders() const;
   // Whether guidance of that scale, 1 for none, leads away from a null row.
   bool needs_null(double cfg_scale) const { return cfg_scale != 1 && !told_guidance; }
+  bool operator==(const ConditionInfo&) const = default;
 };
 
 struct ModelInfo {

@@ -9,6 +9,7 @@
 #include "tstitch/models/unet_keys.h"
 #include "tstitch/zoo/config_reader.h"
 #include "tstitch/zoo/diffusers_unet.h"
+#include "tstitch/zoo/families/sdxl.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/model_config.h"
 #include "tstitch/zoo/scheduler_config.h"
@@ -24,7 +25,7 @@ constexpr int64_t kTextTokens = 77;  // of one chunk of text
 struct Known {
   const char *preset, *name;
 };
-constexpr std::array<Known, 12> kKnown = {{{"sd1", "Stable Diffusion 1"},
+constexpr std::array<Known, 16> kKnown = {{{"sd1", "Stable Diffusion 1"},
                                            {"sd2", "Stable Diffusion 2"},
                                            {"bk_base", "BK-SDM Base"},
                                            {"bk_small", "BK-SDM Small"},
@@ -35,7 +36,11 @@ constexpr std::array<Known, 12> kKnown = {{{"sd1", "Stable Diffusion 1"},
                                            {"ldm", "LDM"},
                                            {"ldm_s", "LDM-S"},
                                            {"sdxl", "Stable Diffusion XL"},
-                                           {"ssd1b", "SSD-1B"}}};
+                                           {"sdxl_refiner", "Stable Diffusion XL refiner"},
+                                           {"ssd1b", "SSD-1B"},
+                                           {"vega", "Segmind-Vega"},
+                                           {"koala_1b", "KOALA-1B"},
+                                           {"koala_700m", "KOALA-700M"}}};
 
 // Of the names of its tensors; nothing where there is no U-Net.
 std::optional<std::string> find_prefix(const TensorFile& file) {
@@ -134,11 +139,12 @@ ModelInfo describe_unet(const ModelSource& source) {
   check(unet.in_channels == unet.out_channels, ErrorKind::input, file.path(), ": a U-Net of ",
         unet.in_channels, " channels that gives ", unet.out_channels,
         ": networks that are told more than the latent (inpainting, depth) cannot be stitched");
-  check(unet.added_width == 0, ErrorKind::input, file.path(),
-        ": the U-Net of Stable Diffusion XL, whose two text encoders are not read yet");
 
   const auto class_tokens = find_class_tokens(file, unet.context_width);
+  check(!class_tokens || unet.added_width == 0, ErrorKind::input, file.path(), ": a U-Net of classes (\"",
+        kClassTable, "\") that is told a text and sizes, too");
   ModelInfo info = class_tokens ? class_conditional(*class_tokens) : text_conditional(unet.context_width);
+  if (!class_tokens && unet.added_width > 0) describe_sdxl(source, unet, config, info);
   info.architecture =
       std::make_shared<UNetArchitecture>(unet, prefix, class_tokens ? 1 : kTextTokens, source.weights);
   info.channels = unet.in_channels;

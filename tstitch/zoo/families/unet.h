@@ -1,5 +1,5 @@
 // The U-Nets of latent diffusion: LDM (Rombach et al. 2022, arXiv 2112.10752), Stable Diffusion 1 and 2,
-// BK-SDM.
+// BK-SDM, and SDXL's kind (sdxl.h).
 #pragma once
 
 #include <string>
