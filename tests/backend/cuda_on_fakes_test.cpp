@@ -211,7 +211,7 @@ TEST_F(CudaOnFakes, WhatIsMissingIsSaid) {
   EXPECT_EQ(refusal(), "no device cuda:0; this machine has none");
   fake::machine.status = cudaErrorInsufficientDriver;
   EXPECT_EQ(refusal(),
-            "CUDA devices need NVIDIA's driver for CUDA 13 or later: cudaErrorInsufficientDriver, as the "
+            "cuda:0 needs NVIDIA's driver for CUDA 13 or later: cudaErrorInsufficientDriver, as the "
             "fake says");
 }
 
