@@ -139,7 +139,8 @@ NoiseLevel NoiseSchedule::level_between(double t) const {
 
 double NoiseSchedule::timestep_of_ratio(double ratio) const {
   // alphas_cumprod falls with t, and the ratio rises: the first timestep with a larger one.
-  const auto above = std::ranges::upper_bound(alphas_cumprod_, ratio, {}, ratio_of);
+  const auto above = std::ranges::upper_bound(alphas_cumprod_, ratio, {},
+                                              [](double alpha_cumprod) { return ratio_of(alpha_cumprod); });
   if (above == alphas_cumprod_.begin()) return 0;
   if (above == alphas_cumprod_.end()) return train_timesteps() - 1;
   const double low = std::log(ratio_of(above[-1])), high = std::log(ratio_of(*above));
