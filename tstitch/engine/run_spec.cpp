@@ -8,6 +8,7 @@
 #include "tstitch/base/philox.h"
 #include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/engine/init_image.h"
+#include "tstitch/engine/take_loras.h"
 #include "tstitch/io/npy.h"
 #include "tstitch/text/unsupported_grammar.h"
 #include "tstitch/zoo/assets.h"
@@ -422,6 +423,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
     const std::string settings = i < options.stages.size() ? settings_of(options.stages[i]) : "";
     if (!settings.empty()) models.back().name += concat(" [", printable(settings, 60), "]");
   }
+  take_loras(options, models);
   return models;
 }
 
