@@ -38,6 +38,7 @@ void Recorder::write(std::byte call, Argument argument, size_t bytes) {
 
 void Recorder::begin() {
   std::unique_lock turn(turn_);
+  const std::lock_guard call(call_);
   check_internal(!writing_, "[recorder] begins twice");
   writing_ = true;
   turn.release();  // until end
@@ -45,6 +46,7 @@ void Recorder::begin() {
 
 void Recorder::end() {
   const std::lock_guard turn(turn_, std::adopt_lock);
+  const std::lock_guard call(call_);
   writing_ = false;
   const uint64_t hash = fnv1a(log_.data(), log_.size());
   const auto known =
@@ -65,7 +67,7 @@ void Recorder::end() {
 }
 
 Recorder::Statistics Recorder::statistics() const {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   return statistics_;
 }
 
@@ -119,12 +121,12 @@ void Recorder::flush() {
 }
 
 DeviceAddress Recorder::allocate(size_t bytes) {
-  const std::lock_guard turn(turn_);
+  const std::lock_guard call(call_);
   return device_->allocate(bytes);
 }
 
 void Recorder::free(DeviceAddress address, size_t bytes) noexcept {
-  const std::lock_guard turn(turn_);
+  const std::lock_guard call(call_);
   if (writing_)
     freed_.emplace_back(address, bytes);
   else
@@ -132,7 +134,7 @@ void Recorder::free(DeviceAddress address, size_t bytes) noexcept {
 }
 
 void Recorder::upload(DeviceAddress to, const void* from, size_t bytes) {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   if (!writing_) return device_->upload(to, from, bytes);
   write(kUpload, Upload{to, bytes});
   const auto* first = static_cast<const std::byte*>(from);
@@ -140,58 +142,58 @@ void Recorder::upload(DeviceAddress to, const void* from, size_t bytes) {
 }
 
 void Recorder::download(void* to, DeviceAddress from, size_t row, size_t pitch, size_t rows) {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   flush();
   device_->download(to, from, row, pitch, rows);
 }
 
 void Recorder::synchronize() {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   flush();
   device_->synchronize();
 }
 
 void Recorder::run(const Launch& launch) {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   if (!writing_) return device_->run(launch);
   write(kRun, launch, offsetof(Launch, parameters) + static_cast<size_t>(launch.bytes));
 }
 
 void Recorder::multiply(const Product& product) {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   if (!writing_) return device_->multiply(product);
   write(kMultiply, product);
 }
 
 void Recorder::convolve(const Convolution& convolution) {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   if (!writing_) return device_->convolve(convolution);
   write(kConvolve, convolution);
 }
 
 bool Recorder::attends(const Attention& attention) const {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   return device_->attends(attention);
 }
 
 void Recorder::attend(const Attention& attention) {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   if (!writing_) return device_->attend(attention);
   write(kAttend, attention);
 }
 
 void Recorder::begin_capture() {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   device_->begin_capture();
 }
 
 std::unique_ptr<Graph> Recorder::end_capture() {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   return device_->end_capture();
 }
 
 void Recorder::replay(Graph& graph, std::span<const std::byte> uploads) {
-  const std::lock_guard turn(turn_);
+  const std::scoped_lock turn(turn_, call_);
   device_->replay(graph, uploads);
 }
 

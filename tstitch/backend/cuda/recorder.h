@@ -17,7 +17,8 @@ namespace tstitch::cuda {
 // first time, and whenever anything differs, it is done call by call. The bytes of uploads may differ;
 // addresses may not, so a graph never outlives the memory it was recorded for: who asks with the same
 // addresses has tensors there now. Other threads' calls wait for the end: the order of the calls is that of
-// the memory's reuse.
+// the memory's reuse. Only allocate and free do not, as who calls them may hold a lock of the memory's that
+// the thread between begin and end is about to need.
 class Recorder final : public Device {
  public:
   static constexpr size_t kMostGraphs = 32;  // the least recently used gives way
@@ -64,7 +65,8 @@ class Recorder final : public Device {
   void flush();  // does what has been written down so far
 
   std::unique_ptr<Device> device_;
-  mutable std::recursive_mutex turn_;  // held from begin to end
+  mutable std::recursive_mutex turn_;  // to queue work: held from begin to end
+  mutable std::mutex call_;            // of the device, and of what is below; taken after turn_
   bool writing_ = false;
   Log log_, uploads_;
   std::list<Known> known_;                               // the most recently used first
