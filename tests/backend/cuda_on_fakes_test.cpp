@@ -1,8 +1,6 @@
 // CudaDevice on a runtime and libraries that stand for NVIDIA's (tests/support/nvidia_fake/): the table of
 // operations and the identities run on it as on any backend (identities_test.cpp, op_conformance_test.cpp),
 // and here what is its own.
-#include "tstitch/backend/cuda/cuda_device.h"
-
 #include <cstdlib>
 #include <numeric>
 
@@ -11,6 +9,7 @@
 #include "tests/support/nvidia_fake/cudart.h"
 #include "tests/support/through_device.h"
 #include "tstitch/backend/cuda/cuda_backend.h"
+#include "tstitch/backend/cuda/cuda_device.h"
 #include "tstitch/backend/cuda/dynamic_library.h"
 
 namespace tstitch {
@@ -212,7 +211,7 @@ TEST_F(CudaOnFakes, WhatIsMissingIsSaid) {
   EXPECT_EQ(refusal(), "no device cuda:0; this machine has none");
   fake::machine.status = cudaErrorInsufficientDriver;
   EXPECT_EQ(refusal(),
-            "CUDA devices need NVIDIA's driver for CUDA 13 or later: cudaErrorInsufficientDriver, as the "
+            "cuda:0 needs NVIDIA's driver for CUDA 13 or later: cudaErrorInsufficientDriver, as the "
             "fake says");
 }
 

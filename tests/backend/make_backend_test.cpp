@@ -51,7 +51,7 @@ TEST(MakeBackend, TheTypeOfCudaIsKnownWithoutIt) {
 TEST(MakeBackend, WithoutTheCudaDeviceItSaysWhy) {
   const std::string message = refusal({.device = "cuda:99"}, ErrorKind::device);
   EXPECT_TRUE(message.starts_with("no device cuda:99: this program is built without CUDA; ") ||
-              message.starts_with("CUDA devices need NVIDIA's driver for CUDA 13 or later: cudaError") ||
+              message.starts_with("cuda:99 needs NVIDIA's driver for CUDA 13 or later: cudaError") ||
               message.starts_with("no device cuda:99; this machine has "))
       << message;
   EXPECT_EQ(message.find('\n'), message.npos);

@@ -300,22 +300,24 @@ class CudaDevice final : public Device {
   std::vector<DeviceAddress> freed_;  // while work was recorded
 };
 
-}  // namespace
-
-int cuda_device_count() {
+int count_devices(const std::string& who_needs) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status == cudaErrorNoDevice) {
     cudaGetLastError();
     return 0;
   }
-  check(status == cudaSuccess, ErrorKind::device, "CUDA devices need NVIDIA's driver for CUDA ",
+  check(status == cudaSuccess, ErrorKind::device, who_needs, " NVIDIA's driver for CUDA ",
         CUDART_VERSION / 1000, " or later: ", cudaGetErrorName(status), ", ", cudaGetErrorString(status));
   return count;
 }
 
+}  // namespace
+
+int cuda_device_count() { return count_devices("CUDA devices need"); }
+
 std::unique_ptr<Device> make_cuda_device(int number) {
-  const int count = cuda_device_count();
+  const int count = count_devices(concat("cuda:", number, " needs"));
   check(0 <= number && number < count, ErrorKind::device, "no device cuda:", number, "; ",
         count == 0   ? "this machine has none"
         : count == 1 ? "this machine has cuda:0"
