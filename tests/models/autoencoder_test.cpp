@@ -104,9 +104,10 @@ class Large final : public WeightSource {
 
 // As that of SDXL, whose decoder overflows f16: the largest number of that is 65504.
 TEST(AutoencoderKL, LargeActivationsDoNotOverflow) {
-  for (const auto& [device, dtype, tolerance] : kPrecisions) {
+  for (const Precision& precision : test_precisions()) {
+    const auto& [device, dtype, tolerance] = precision;
     SCOPED_TRACE(testing::Message() << device << " " << dtype);
-    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    const auto backend = test_backend(precision);
     const AutoencoderKL autoencoder(kSmall, Weights(*backend, Large()));
     EXPECT_LE(error_of(*backend, autoencoder.decode(uniform(*backend, "z", {2, 4, 5, 6})), "kl_decode.npy"),
               tolerance);
