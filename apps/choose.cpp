@@ -7,32 +7,27 @@
 
 #include "apps/help.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/numbers.h"
 
 namespace tstitch {
 namespace {
 
-// A positive number and what stands behind it.
-std::pair<double, std::string> number_and_unit(const std::string& option, const std::string& text,
-                                               const char* expected) {
-  char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  check(end != text.c_str() && std::isfinite(value) && value > 0, ErrorKind::usage, option, " is \"",
-        printable(text), "\", expected ", expected);
-  return {value, end};
-}
-
-double parse_share(const std::string& option, const std::string& text) {
-  constexpr const char* kExpected = "a share like 2% or 0.02";
-  const auto [value, unit] = number_and_unit(option, text, kExpected);
-  check(unit.empty() || unit == "%", ErrorKind::usage, option, " is \"", printable(text), "\", expected ",
-        kExpected);
-  return unit.empty() ? value : value / 100;
+// "2%" or "0.02", above 0.
+double parse_loss(const std::string& option, const std::string& text) {
+  const double loss = read_fraction(option, text);
+  check(std::isfinite(loss) && loss > 0, ErrorKind::usage, option, " is ", printable(text),
+        ", expected a share above 0");
+  return loss;
 }
 
 // "3s", "500ms", "2m" or a number of seconds.
 double parse_seconds(const std::string& option, const std::string& text) {
   constexpr const char* kExpected = "a time like 3s, 500ms or 2m";
-  const auto [value, unit] = number_and_unit(option, text, kExpected);
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  check(end != text.c_str() && std::isfinite(value) && value > 0, ErrorKind::usage, option, " is \"",
+        printable(text), "\", expected ", kExpected);
+  const std::string unit = end;
   for (const auto& [name, seconds] :
        {std::pair{"", 1.0}, {"s", 1.0}, {"ms", 1e-3}, {"m", 60.0}, {"h", 3600.0}})
     if (unit == name) return value * seconds;
@@ -93,7 +88,7 @@ Goal goal_of(const ChooseArguments& a, const Said& said) {
             .steps_said = said.contains("steps"),
             .sampler_said = said.contains("sampler")};
   if (!a.budget.empty()) goal.budget = parse_seconds("--budget", a.budget);
-  if (!a.max_metric_loss.empty()) goal.max_metric_loss = parse_share("--max-metric-loss", a.max_metric_loss);
+  if (!a.max_metric_loss.empty()) goal.max_metric_loss = parse_loss("--max-metric-loss", a.max_metric_loss);
   if (!a.curve.empty()) goal.curve = read_curve(a.curve);
   check(!goal.max_metric_loss || goal.curve, ErrorKind::usage,
         "--max-metric-loss needs metrics: name a curve of `tstitch sweep --metrics fid` with --curve");

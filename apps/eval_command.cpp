@@ -146,7 +146,8 @@ Command add_eval_command(CLI::App& program) {
           "Some of fid, sfid, is, precision, recall, with commas between. Default: all that the sets allow");
   command->add_option("--save-stats", a->save_stats,
                       "Write the statistics and features of the samples, .npz: a reference for later");
-  command->add_option("--device", a->backend.device, "cpu, cuda, cuda:1 ..., or reference")->capture_default_str();
+  command->add_option("--device", a->backend.device, "cpu, cuda, cuda:1 ..., or reference")
+      ->capture_default_str();
   command->add_option("-t,--threads", a->backend.threads, "Threads, 0 = all processors")
       ->capture_default_str()
       ->check(CLI::Range(0, kMostThreads));

@@ -6,7 +6,9 @@
 
 #include "apps/commands.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/numbers.h"
 #include "tstitch/condition/class_names.h"
+#include "tstitch/diffusion/solver.h"
 #include "tstitch/engine/run_spec.h"
 #include "tstitch/io/json.h"
 #include "tstitch/zoo/assets.h"
@@ -36,6 +38,40 @@ double gflop(const ModelInfo& info, Size size) {
   return info.architecture->flops(size.height, size.width) / 1e9;
 }
 
+// How it is sampled where nothing is said, or why it is not.
+nlohmann::ordered_json sampling(const ModelInfo& info) {
+  SampleOptions nothing_said;
+  if (draws_text(info)) nothing_said.prompts = {""};
+  try {
+    const RunSpec spec = make_run_spec({info}, nothing_said);
+    const SampleOptions& options = spec.options;
+    nlohmann::ordered_json json = {{"sampler", options.sampler}};
+    if (traits_of(options.sampler).eta) json["eta"] = *options.eta;
+    if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
+      json["solver"] = settings;
+    if (spec.spacing.sigmas != SigmaSpacing::discrete) json["scheduler"] = name_of(*spec.spacing.sigmas);
+    if (spec.spacing.spacing) json["spacing"] = name_of(*spec.spacing.spacing);
+    json["first_timestep"] = spec.trajectory[0].level.t;
+    json["ends_clean"] = spec.trajectory[spec.trajectory.size() - 1].next == kClean;
+    json["cfg_scale"] = *options.cfg_scale;
+    json["cfg_channels"] = spec.cfg_channels;
+    json["switch_rule"] = name_of(*options.switch_rule);
+    return json;
+  } catch (const Error& e) {
+    return {{"refused", e.what()}};
+  }
+}
+
+std::string in_words(const nlohmann::ordered_json& object) {
+  std::string text;
+  for (const auto& [key, value] : object.items())
+    text += concat(text.empty() ? "" : ", ", key, " ",
+                   value.is_string()         ? value.get<std::string>()
+                   : value.is_number_float() ? number_text(value)
+                                             : value.dump());
+  return text;
+}
+
 nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
   const ClassNames names(info);
   std::vector<std::string> classes;
@@ -53,6 +89,7 @@ nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
   json.update(info.architecture->details());
   json["num_classes"] = info.condition.num_classes;
   json["context_width"] = draws_text(info) ? info.condition.width : 0;
+  json["pooled_width"] = info.condition.pooled_width;
   json["prediction"] = name_of(info.prediction);
   json["betas"] = {{"kind", info.noise.kind}, {"timesteps", info.noise.timesteps}};
   if (info.noise.flow()) {
@@ -60,7 +97,9 @@ nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
   } else {
     json["betas"]["start"] = info.noise.start;
     json["betas"]["end"] = info.noise.end;
+    json["betas"]["zero_terminal_snr"] = info.noise.zero_snr;
   }
+  json["sampling"] = sampling(info);
   json["classes"] = classes;
   return json;
 }
@@ -82,17 +121,13 @@ void print(const ModelInfo& info, Size size) {
   std::printf("  name            %s\n", info.name.c_str());
   // Which of a folder's files: there may be several, in other precisions.
   if (info.files.weights != info.path) std::printf("  weights         %s\n", info.files.weights.c_str());
-  std::printf("  architecture    %s:", info.architecture->name().c_str());
-  const nlohmann::ordered_json details = info.architecture->details();
-  const char* separator = " ";
-  for (const auto& [key, value] : details.items()) {
-    std::printf("%s%s %s", separator, key.c_str(), value.dump().c_str());
-    separator = ", ";
-  }
-  std::printf("\n  parameters      %.2f M\n", static_cast<double>(info.architecture->parameters()) / 1e6);
+  std::printf("  architecture    %s: %s\n", info.architecture->name().c_str(),
+              in_words(info.architecture->details()).c_str());
+  std::printf("  parameters      %.2f M\n", static_cast<double>(info.architecture->parameters()) / 1e6);
   std::printf("  stored          %s, %.1f MB\n", info.dtypes.c_str(),
               static_cast<double>(info.file_bytes) / 1e6);
-  std::printf("  evaluation      %.3f GFLOP for one image, twice that with guidance\n", gflop(info, size));
+  std::printf("  evaluation      %.3f GFLOP for one image, %s\n", gflop(info, size),
+              info.condition.told_guidance ? "with guidance or without" : "twice that with guidance");
   std::printf("  latents         %lld x %lld x %lld%s\n", static_cast<long long>(info.channels),
               static_cast<long long>(size.height), static_cast<long long>(size.width),
               info.pixels ? ", pixels in [-1, 1]" : ", of an autoencoder");
@@ -100,12 +135,19 @@ void print(const ModelInfo& info, Size size) {
   if (noise.flow())
     std::printf("  noise           rectified flow, shift %g, %d timesteps\n", noise.shift, noise.timesteps);
   else
-    std::printf("  noise           %s betas, %g ... %g, %d timesteps; predicts %s\n", noise.kind.c_str(),
-                noise.start, noise.end, noise.timesteps, std::string(name_of(info.prediction)).c_str());
+    std::printf("  noise           %s betas, %g ... %g, %d timesteps%s; predicts %s\n", noise.kind.c_str(),
+                noise.start, noise.end, noise.timesteps, noise.zero_snr ? ", zero terminal SNR" : "",
+                std::string(name_of(info.prediction)).c_str());
+  std::printf("  sampling        %s\n", in_words(sampling(info)).c_str());
   if (info.condition.num_classes) print_classes(info);
-  if (draws_text(info))
-    std::printf("  text            encoded as %lld numbers a token\n",
-                static_cast<long long>(info.condition.width));
+  if (draws_text(info)) {
+    const ConditionInfo& condition = info.condition;
+    std::printf("  text            encoded as %lld numbers a token", static_cast<long long>(condition.width));
+    if (condition.pooled_width > 0)
+      std::printf(" and %lld as a whole; told %s", static_cast<long long>(condition.pooled_width),
+                  condition.scored ? "the original size, the crop and a score" : "sizes");
+    std::printf("\n");
+  }
 }
 
 // Every pair that can take turns, and why the others cannot.

@@ -121,7 +121,7 @@ int print_estimate(const SampleArguments& a, const RunSpec& spec, Engine& engine
     std::printf("%s\n",
                 json_estimate(spec, engine.models(), engine.backend().description(), seconds).c_str());
   else if (!a.quiet)
-    std::printf("estimated time: %.2f s\n", seconds);
+    std::printf("estimated time: %.*f s\n", seconds < 1 ? 3 : seconds < 10 ? 1 : 0, seconds);
   return kDone;
 }
 

@@ -64,14 +64,14 @@ int measure(int argc, char** argv) {
   const ClipTextConfig& config = published->second;
   const auto backend = make_backend(options);
   const RandomWeights weights(name, kSeed);
-  const ClipText encoder(config, Weights(*backend, weights), skip);
+  const ClipText encoder(config, Weights(*backend, weights), {.skip = skip});
   const std::vector<int32_t> ids = ids_of(texts, config);
 
-  Tensor y = encoder(ids, texts);  // once to warm up
+  Tensor y = encoder(ids, texts).tokens;  // once to warm up
   std::vector<double> seconds;
   for (int i = 0; i < repeats; ++i) {
     const Stopwatch stopwatch;
-    y = encoder(ids, texts);
+    y = encoder(ids, texts).tokens;
     seconds.push_back(stopwatch.seconds());
   }
   if (!output.empty()) write_npy(output, backend->download(y));

@@ -30,7 +30,7 @@ TEST_F(Cli, SamplesWithNothingNamed) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("fashion-s: steps 1-2, fashion-l: 3-4"), std::string::npos) << outcome.out;
   const Image image = read_png(path("a.png").string());
-  EXPECT_EQ(image.width, 2 * 30 + 2);
+  EXPECT_EQ(image.width, 2 * (3 * 28 + 2) + 2);  // small pictures are shown three times as large
   EXPECT_NE(read(path("a.png")).find("Switch after step: 2"), std::string::npos);
 }
 
@@ -71,6 +71,9 @@ TEST_F(Cli, APictureIsAStart) {
   };
   EXPECT_EQ(size_of_result({}), std::pair(28, 28));
   EXPECT_EQ(size_of_result({"--strength", "0.3", "-W", "56", "-H", "32"}), std::pair(56, 32));
+  const std::string by_share = read(path("b.png"));
+  EXPECT_EQ(size_of_result({"--strength", "30%", "-W", "56", "-H", "32"}), std::pair(56, 32));
+  EXPECT_EQ(read(path("b.png")), by_share);
   EXPECT_EQ(run({"sample", "-i", "a.png", "--strength", "0"}).code, 2);
   EXPECT_EQ(run({"sample", "--strength", "0.5"}).code, 2);
   EXPECT_EQ(run({"sample", "-i", "missing.png"}).code, 3);
@@ -251,19 +254,20 @@ TEST_F(Cli, ClassesGoByNumberOrName) {
 
 TEST_F(Cli, EverySamplerSamples) {
   std::set<std::string> hashes;
-  for (const char* sampler :
-       {"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"}) {
+  for (const char* sampler : {"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm2", "dpm2_a", "lms",
+                              "deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc", "lcm", "tcd"}) {
     const Outcome outcome = run({"sample", "--json", "--class", "1", "--steps", "6", "--ratio", "0.5",
                                  "--switch-rule", "round", "--sampler", sampler});
     ASSERT_EQ(outcome.code, 0) << sampler << outcome.err;
     const auto report = nlohmann::json::parse(outcome.out);
-    const bool pndm = std::string(sampler) == "pndm", heun = std::string(sampler) == "heun";
+    const std::string name = sampler;
+    const bool pndm = name == "pndm", heun = name == "heun" || name.starts_with("dpm2");  // two evaluations
     EXPECT_EQ(report["trajectory"]["steps"], pndm ? 7 : 6);
     EXPECT_EQ(report["models"][0]["evaluations"], pndm ? 4 : heun ? 6 : 3) << sampler;
     EXPECT_EQ(report["models"][1]["evaluations"], heun ? 5 : 3) << sampler;
     hashes.insert(report["latents_hash"]);
   }
-  EXPECT_EQ(hashes.size(), 10u);
+  EXPECT_EQ(hashes.size(), 16u);
 }
 
 TEST_F(Cli, SpacingSchedulerAndResetChangeTheImage) {
@@ -571,6 +575,42 @@ TEST_F(Cli, InspectSaysWhatFits) {
   EXPECT_GT(larger["models"][0]["gflop_per_evaluation"], report["models"][0]["gflop_per_evaluation"]);
   EXPECT_EQ(run({"inspect", "fashion-s", "-W", "27"}).code, 2);
   EXPECT_EQ(report["pairs"][0]["stitchable"], true);
+  EXPECT_NE(outcome.out.find("sampler ddim, eta 0, spacing respaced"), std::string::npos) << outcome.out;
+  EXPECT_EQ(report["models"][0]["sampling"]["sampler"], "ddim");
+  EXPECT_EQ(report["models"][0]["betas"]["zero_terminal_snr"], false);
+}
+
+// What a folder's scheduler means, or why it is not followed.
+TEST_F(Cli, InspectSaysHowAFolderIsSampled) {
+  for (const char* component : {"m/unet", "m/scheduler"}) fs::create_directories(path(component));
+  std::ofstream(path("m/model_index.json")) << R"({"_class_name": "StableDiffusionPipeline"})";
+  fs::copy(golden_path("sd/small_config.json"), path("m/unet/config.json"));
+  std::map<std::string, Tensor> tensors;
+  const auto shapes = nlohmann::json::parse(read(golden_path("sd/small_names.json")));
+  for (const auto& [name, shape] : shapes.items())
+    tensors[name] = Tensor(Shape(shape.get<std::vector<int64_t>>()), DType::f32);
+  write_safetensors(path("m/unet/diffusion_pytorch_model.safetensors").string(), tensors, {});
+  const auto inspected = [&](const std::string& scheduler) {
+    std::ofstream(path("m/scheduler/scheduler_config.json")) << scheduler;
+    const Outcome outcome = run({"inspect", "m"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return std::pair(outcome.out, nlohmann::json::parse(run({"inspect", "m", "--json"}).out)["models"][0]);
+  };
+  const auto [karras, of_karras] = inspected(
+      R"({"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true, "solver_order": 1})");
+  EXPECT_NE(karras.find("sampler dpm++2m, solver solver_order 1, scheduler karras"), std::string::npos)
+      << karras;
+  EXPECT_EQ(of_karras["sampling"]["solver"], "solver_order 1");
+  EXPECT_EQ(of_karras["betas"]["zero_terminal_snr"], false);
+  const auto [unknown, of_unknown] = inspected(R"({"_class_name": "EDMEulerScheduler"})");
+  EXPECT_NE(unknown.find("sampling        refused m/scheduler/scheduler_config.json: \"_class_name\""),
+            std::string::npos)
+      << unknown;
+  EXPECT_TRUE(of_unknown["sampling"].contains("refused"));
+  const auto [zero, of_zero] = inspected(
+      R"({"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": true, "prediction_type": "v_prediction"})");
+  EXPECT_NE(zero.find("1000 timesteps, zero terminal SNR; predicts v"), std::string::npos) << zero;
+  EXPECT_EQ(of_zero["betas"]["zero_terminal_snr"], true);
 }
 
 TEST_F(Cli, ConvertsCheckpoints) {
@@ -689,7 +729,7 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
                  {"sample", "-W", "30"});
   expect_refused(2, {"--ratios is 140%"}, {"sweep", "--ratios", "40%,140%"});
   expect_refused(2, {"flow_euler", "rectified flows"}, {"sample", "--sampler", "flow_euler"});
-  expect_refused(2, {"--scheduler", "beta", "discrete, karras"}, {"sample", "--scheduler", "beta"});
+  expect_refused(2, {"--scheduler", "cosine", "discrete, karras"}, {"sample", "--scheduler", "cosine"});
   expect_refused(2, {"--spacing", "even", "respaced, leading"}, {"sample", "--spacing", "even"});
   expect_refused(2, {"pndm", "karras"}, {"sample", "--sampler", "pndm", "--scheduler", "karras"});
   expect_refused(2, {"10,20", "linspace"}, {"sample", "--sampler", "unipc", "--steps", "10,20"});

@@ -92,6 +92,42 @@ TEST_F(Replay, ForgetsTheOldest) {
   EXPECT_EQ(statistics().called, 80);
 }
 
+// What cuDNN does on a device is replayed as well.
+TEST_F(Replay, OfAConvolutionAndItsAttention) {
+  CudaBackend backend(cuda::tested_device(), DType::bf16);
+  const Tensor x = backend.upload(random_tensor({2, 5, 6, 16}, 1, DType::bf16));
+  const auto conv = backend.pack_conv2d(random_tensor({16, 16, 3, 3}, 2, DType::f32, 0.1), {});
+  Tensor y;
+  const auto work = [&] {
+    const Tensor tokens =
+        conv2d(backend, x, *conv, {.pad_before = 1, .pad_after = 1}, Activation::silu, DType::bf16)
+            .reshape({2, 30, 16});
+    y = attention(backend, tokens, tokens, tokens, 2);
+  };
+  work();
+  const Tensor expected = backend.download(y);
+  for (int step = 0; step < 4; ++step) {
+    y = {};
+    backend.repeated(work);
+    expect_equal(backend.download(y), expected);
+  }
+  EXPECT_GE(backend.recorder().statistics().replayed, 1);
+}
+
+// Memory that goes back to the device meanwhile is still read by what has been written down.
+TEST_F(Replay, MayGiveMemoryBack) {
+  const Tensor x = backend_.upload(random_tensor({3, 40}, 4));
+  const Tensor expected = backend_.download(silu(backend_, silu(backend_, x)));
+  for (int step = 0; step < 3; ++step) {
+    Tensor y;
+    backend_.repeated([&] {
+      y = silu(backend_, silu(backend_, x));
+      backend_.memory().trim();
+    });
+    expect_equal(backend_.download(y), expected);
+  }
+}
+
 // A wait in the middle: what was asked before is done, and so is the rest.
 TEST_F(Replay, MayBeReadInTheMiddle) {
   const Tensor x = backend_.upload(random_tensor({3, 40}, 4));

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <vector>
 
@@ -62,11 +63,41 @@ TEST(ClassTokenConditions, NoClassCanBeGiven) {
 }
 
 TEST(TextConditions, AreContextsAndOneOfThemIsTheNegative) {
-  const std::vector<Tensor> contexts = {counted({2, 4}), counted({6, 4}), counted({2, 4})};
-  const TextConditions texts(contexts, 2);
+  const std::vector<Condition> all = {
+      {.context = counted({2, 4})}, {.context = counted({6, 4})}, {.context = counted({2, 4})}};
+  const TextConditions texts(all, 2);
   EXPECT_EQ(texts.condition(1).context.shape(), Shape({6, 4}));
-  EXPECT_EQ(texts.condition(1).context.bytes(), contexts[1].bytes());
-  EXPECT_EQ(texts.null(7).context.bytes(), contexts[2].bytes());
+  EXPECT_TRUE(is_same(texts.condition(1), all[1]));
+  EXPECT_TRUE(is_same(texts.null(7), all[2]));
+}
+
+// Cosines before sines of every number, behind the pooled text: cos(n), sin(n) where a sinusoid is two wide.
+TEST(TextConditions, NetworksThatAreToldMoreGetTheirNumbers) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 1});
+  const EncodedText text = {.context = counted({2, 4}), .pooled = counted({3})};
+  const PictureSizes sizes = {.original = {.width = 6, .height = 5},
+                              .crop = {.left = 2, .top = 1},
+                              .target = {.width = 4, .height = 3}};
+  ConditionInfo info = {.kind = ConditionKind::text, .width = 4};
+  const auto added = [&](bool negative) {
+    return text_condition(*backend, info, text, sizes, negative).added;
+  };
+  EXPECT_FALSE(added(false));
+  info.pooled_width = 3;
+  info.number_width = 2;
+  const auto expect_numbers = [&](const Tensor& x, const std::vector<double>& numbers) {
+    ASSERT_EQ(x.shape(), Shape({3 + 2 * std::ssize(numbers)}));
+    for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(x.data<float>()[i], static_cast<float>(i));
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      EXPECT_NEAR(x.data<float>()[3 + 2 * i], std::cos(numbers[i]), 1e-6) << i;
+      EXPECT_NEAR(x.data<float>()[4 + 2 * i], std::sin(numbers[i]), 1e-6) << i;
+    }
+  };
+  expect_numbers(added(false), {5, 6, 1, 2, 3, 4});
+  expect_numbers(added(true), {5, 6, 1, 2, 3, 4});
+  info.scored = true;
+  expect_numbers(added(false), {5, 6, 1, 2, 6});
+  expect_numbers(added(true), {5, 6, 1, 2, 2.5});
 }
 
 TEST(ConditionMakers, TheModelSaysWhichItNeeds) {

@@ -329,7 +329,9 @@ TEST(Solvers, EndOnAPointOfAFiniteSet) {
 
 TEST(MakeSolver, KnowsItsNames) {
   EXPECT_EQ(solver_names(),
-            "ddim, ddpm, pndm, euler, euler_a, heun, dpm++2m, dpm++2m_sde, unipc, lcm, flow_euler");
+            "ddim, ddpm, pndm, euler, euler_a, heun, dpm2, dpm2_a, lms, deis, dpm++2s, dpm++2m, dpm++2m_sde, "
+            "unipc, "
+            "lcm, tcd, flow_euler");
   EXPECT_NE(dynamic_cast<Ddim*>(make_solver(backend(), "ddim", {.eta = 1}).get()), nullptr);
   EXPECT_NE(dynamic_cast<Ddpm*>(make_solver(backend(), "ddpm", {}).get()), nullptr);
 }
@@ -342,6 +344,11 @@ TEST(MakeSolver, RefusesOthers) {
                [] { make_solver(backend(), "ddim", {.eta = -0.1}); });
   expect_error(ErrorKind::usage, "eta 1.5, expected 0 to 1",
                [] { make_solver(backend(), "ddim", {.eta = 1.5}); });
+  const auto schedule = std::make_shared<const NoiseSchedule>(NoiseSchedule::linear(1e-4, 2e-2, 1000));
+  expect_error(ErrorKind::usage, "eta 1.5, expected 0 to 1",
+               [&] { make_solver(backend(), "tcd", {.eta = 1.5, .schedule = schedule}); });
+  for (const char* name : {"dpm2", "dpm2_a", "tcd"})
+    expect_error(ErrorKind::internal, "without a noise schedule", [&] { make_solver(backend(), name, {}); });
   expect_error(ErrorKind::usage, "eta nan", [] { make_solver(backend(), "ddim", {.eta = std::nan("")}); });
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tests/diffusion/exact_denoisers.h"
+#include "tstitch/base/error.h"
 #include "tstitch/diffusion/flow_schedule.h"
 #include "tstitch/diffusion/sample.h"
 #include "tstitch/diffusion/timesteps.h"
@@ -22,14 +23,24 @@ Tensor some_x(double name) {
   return tensor_of({1, 4, 4, 1}, [=](int64_t i) { return scramble(i, name); });
 }
 
+const NoiseSchedule& schedule() {
+  static const NoiseSchedule linear = NoiseSchedule::linear(1e-4, 2e-2, 1000);
+  return linear;
+}
+
+// With the schedule, which some need.
+std::unique_ptr<Solver> solver_of(const std::string& name, SolverOptions options = {}) {
+  options.schedule = std::make_shared<const NoiseSchedule>(schedule());
+  return make_solver(backend(), name, options);
+}
+
 std::vector<float> run(const std::string& solver, const std::vector<NoiseLevel>& levels,
                        const Denoiser& denoiser, const SolverOptions& options = {}) {
   const Trajectory trajectory(levels, std::vector<int>(levels.size() - 1, 0));
   testing::CountingDenoiser counting(denoiser);
   Denoiser* const denoisers[] = {&counting};
   PhiloxNoise noise(backend(), {5}, {1, 4, 4});
-  return values_of(
-      sample(trajectory, denoisers, *make_solver(backend(), solver, options), noise, some_x(4)).x);
+  return values_of(sample(trajectory, denoisers, *solver_of(solver, options), noise, some_x(4)).x);
 }
 
 // ---- order of convergence
@@ -41,15 +52,17 @@ using Path = NoiseLevel (*)(double s);  // s = 0 the start, 1 the end
 NoiseLevel by_angle(double s) { return level_of_ratio(0, std::tan(1.4 - 1.2 * s)); }
 NoiseLevel by_ratio(double s) { return level_of_ratio(0, 4 - 3.7 * s); }
 NoiseLevel by_log_snr(double s) { return level_of_ratio(0, 4 * std::pow(0.05, s)); }
+// The same, the first steps so short that their low order is lost in that of the others.
+NoiseLevel by_log_snr_slow_start(double s) { return level_of_ratio(0, 4 * std::pow(0.05, s * s)); }
 
 // The probability flow of Gaussian data keeps (x - alpha mean) / deviation of x at every level, so its exact
 // solution is known at every level. Largest error over some x, after `steps` steps along the path.
-double error(const std::string& solver, Path path, int steps) {
+double error(const std::string& solver, Path path, int steps, const SolverOptions& options = {}) {
   std::vector<NoiseLevel> levels;
   for (int i = 0; i <= steps; ++i) levels.push_back(path(static_cast<double>(i) / steps));
   if (solver == "pndm") levels.insert(levels.begin() + 1, levels[1]);
   const GaussianDenoiser gaussian(kMean, kDeviation);
-  const std::vector<float> x = run(solver, levels, gaussian);
+  const std::vector<float> x = run(solver, levels, gaussian, options);
   const NoiseLevel first = levels.front(), last = levels.back();
   double largest = 0;
   for (size_t i = 0; i < x.size(); ++i) {
@@ -61,8 +74,8 @@ double error(const std::string& solver, Path path, int steps) {
   return largest;
 }
 
-double order(const std::string& solver, Path path, int steps) {
-  return std::log2(error(solver, path, steps) / error(solver, path, 2 * steps));
+double order(const std::string& solver, Path path, int steps, const SolverOptions& options = {}) {
+  return std::log2(error(solver, path, steps, options) / error(solver, path, 2 * steps, options));
 }
 
 TEST(Convergence, EulerHasOrderOne) {
@@ -78,6 +91,15 @@ TEST(Convergence, DpmSolverHasOrderTwo) {
   EXPECT_NEAR(order("dpm++2m", by_ratio, 128), 2, 0.4);
 }
 
+TEST(Convergence, TheOrderOfTheMultistepSolversIsAChoice) {
+  EXPECT_NEAR(order("dpm++2m", by_log_snr, 64, {.order = 1}), 1, 0.1);
+  EXPECT_NEAR(order("dpm++2m", by_log_snr, 32, {.heun = true}), 2, 0.2);
+  EXPECT_NEAR(order("dpm++2m", by_log_snr, 16, {.order = 3}), 3, 0.3);
+  EXPECT_NEAR(order("unipc", by_log_snr, 32, {.order = 1}), 2, 0.2);
+  EXPECT_NEAR(order("unipc", by_log_snr, 32, {.bh1 = true}), 3, 0.3);
+  EXPECT_NEAR(order("unipc", by_ratio, 48, {.order = 3}), 4, 0.3);
+}
+
 // The corrector's order; in log(alpha / sigma) its steps are even, and the asymptote is reached first.
 TEST(Convergence, UniPcHasOrderThree) {
   EXPECT_NEAR(order("unipc", by_log_snr, 32), 3, 0.1);
@@ -91,17 +113,30 @@ TEST(Convergence, PndmHasOrderTwoAndFourWhereItsStepsAreEven) {
   EXPECT_NEAR(order("pndm", by_ratio, 32), 4, 0.4);
 }
 
+TEST(Convergence, Dpm2HasOrderTwo) {
+  for (const Path path : {by_angle, by_ratio, by_log_snr}) EXPECT_NEAR(order("dpm2", path, 32), 2, 0.1);
+}
+
+// Its first steps are of lower order, which shows only where the flow bends there: by_ratio it is straight.
+TEST(Convergence, LmsHasOrderFour) { EXPECT_NEAR(order("lms", by_ratio, 64), 4, 0.2); }
+
+TEST(Convergence, DeisHasTheOrderAskedFor) {
+  for (const int asked : {1, 2, 3})
+    EXPECT_NEAR(order("deis", by_log_snr_slow_start, 48, {.order = asked}), asked, 0.2) << asked;
+}
+
+TEST(Convergence, SingleStepsHaveTheOrderAskedFor) {
+  for (const int asked : {1, 2, 3})
+    for (const Path path : {by_angle, by_log_snr})
+      EXPECT_NEAR(order("dpm++2s", path, 48, {.order = asked}), asked, 0.3) << asked;
+}
+
 TEST(Convergence, AStepOfHigherOrderIsWorthIt) {
-  for (const std::string solver : {"heun", "pndm", "dpm++2m", "unipc"})
+  for (const std::string solver : {"heun", "dpm2", "pndm", "lms", "deis", "dpm++2s", "dpm++2m", "unipc"})
     EXPECT_LT(error(solver, by_log_snr, 32), error("euler", by_log_snr, 32) / 10) << solver;
 }
 
 // ---- solvers that are one
-
-const NoiseSchedule& schedule() {
-  static const NoiseSchedule linear = NoiseSchedule::linear(1e-4, 2e-2, 1000);
-  return linear;
-}
 
 void expect_near(const std::vector<float>& a, const std::vector<float>& b, double tolerance) {
   ASSERT_EQ(a.size(), b.size());
@@ -134,6 +169,99 @@ TEST(Solvers, TwoStepsAreOfOrderOne) {
   const std::vector<float> x = run("euler", levels, three_points());
   expect_near(run("dpm++2m", levels, three_points()), x, 1e-5);
   expect_near(run("dpm++2m_sde", levels, three_points()), run("euler_a", levels, three_points()), 1e-5);
+}
+
+// With an order of one every method is Euler's; so are the first steps of the multistep ones.
+TEST(Solvers, OfOrderOneAreEuler) {
+  const auto levels = make_levels("dpm++2m", schedule(), "20", {.ends_clean = false});
+  const std::vector<float> x = run("euler", levels, three_points());
+  for (const char* solver : {"deis", "dpm++2s", "dpm++2m"})
+    expect_near(run(solver, levels, three_points(), {.order = 1}), x, 2e-5);
+  const std::vector<NoiseLevel> first(levels.begin(), levels.begin() + 2);
+  for (const char* solver : {"lms", "deis", "dpm++2s"})
+    expect_near(run(solver, first, three_points()), run("euler", first, three_points()), 1e-6);
+}
+
+TEST(Solvers, TcdIsDdimWithoutGamma) {
+  const auto levels = make_levels("tcd", schedule(), "8", {});
+  EXPECT_EQ(run("tcd", levels, three_points()), run("ddim", levels, three_points()));
+  EXPECT_NE(run("tcd", levels, three_points(), {.eta = 0.3}), run("ddim", levels, three_points()));
+}
+
+// Where there is no noise to add the step of gamma is the one to the next level; no noise is drawn then.
+TEST(Solvers, TcdDrawsNothingInItsLastStep) {
+  const auto tcd = solver_of("tcd", {.eta = 0.7});
+  const GaussianDenoiser gaussian(kMean, kDeviation);
+  for (const NoiseLevel& end : {schedule().level(0), kClean}) {
+    const Step last = {.index = 0, .level = schedule().level(259), .next = end, .denoiser = 0};
+    const auto denoise = [&](const Tensor& at, const NoiseLevel& level) {
+      return gaussian.predict(at, level);
+    };
+    const auto no_noise = []() -> Tensor { throw Error(ErrorKind::internal, "noise was drawn"); };
+    EXPECT_EQ(values_of(tcd->step(denoise, some_x(4), last, no_noise)),
+              values_of(solver_of("ddim")->step(denoise, some_x(4), last, no_noise)));
+  }
+}
+
+// One step of DPM-Solver++ crosses as many levels as its order has, from the first one's x: what lies at the
+// others only asks.
+TEST(Solvers, SingleStepsStartFromTheirFirstLevel) {
+  const auto levels = make_levels("dpm++2s", schedule(), "6", {.ends_clean = false});
+  const GaussianDenoiser gaussian(kMean, kDeviation);
+  for (const int order : {2, 3}) {
+    const auto solver = solver_of("dpm++2s", {.order = order});
+    const auto cross = [&](int i, const Tensor& x, const Tensor& asked_at) {
+      return solver->step(
+          [&](const Tensor&, const NoiseLevel& level) { return gaussian.predict(asked_at, level); }, x,
+          {.index = i, .level = levels[i], .next = levels[i + 1], .denoiser = 0}, [] { return Tensor(); });
+    };
+    for (int i = 0; i < order - 1; ++i) cross(i, some_x(4), some_x(4));
+    const std::vector<float> found = values_of(cross(order - 1, some_x(5), some_x(4)));
+    solver->reset();
+    for (int i = 0; i < order - 1; ++i) cross(i, some_x(4), some_x(4));
+    EXPECT_EQ(values_of(cross(order - 1, some_x(6), some_x(4))), found) << order;
+    // But the next step starts from what it is given.
+    EXPECT_NE(values_of(cross(order, some_x(5), some_x(4))), values_of(cross(order, some_x(6), some_x(4))));
+  }
+}
+
+// Steps are counted with those an initial picture leaves out: the turn of a pair's second comes first, which
+// without the first is of order 1.
+TEST(Solvers, SingleStepsCountWhatWasLeftOut) {
+  const auto levels = make_levels("dpm++2s", schedule(), "9", {.ends_clean = false});
+  const std::vector<NoiseLevel> rest(levels.begin() + 1, levels.end());
+  const std::vector<float> x = run("dpm++2s", rest, three_points(), {.left_out = 1});
+  EXPECT_NE(x, run("dpm++2s", rest, three_points()));
+  const auto solver = solver_of("dpm++2s"), euler = solver_of("euler");
+  Tensor at = some_x(4);
+  for (int i = 0; i + 1 < std::ssize(rest); ++i)
+    at =
+        (i == 0 ? euler : solver)
+            ->step([&](const Tensor& y, const NoiseLevel& level) { return three_points().predict(y, level); },
+                   at, {.index = i - 1, .level = rest[i], .next = rest[i + 1], .denoiser = 0},
+                   [] { return Tensor(); });
+  expect_near(x, values_of(at), 1e-5);
+}
+
+// From the lowest of Karras's sigmas to "sigma_min", and to no noise at all: h is 0 or infinite, which a
+// slope does not survive. diffusers has NaN there.
+TEST(Solvers, TheLastStepsOfHighOrderAreFinite) {
+  for (const bool clean : {false, true})
+    for (const char* solver : {"deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc"})
+      for (const SolverOptions& options :
+           {SolverOptions{.order = 3}, SolverOptions{.heun = true, .bh1 = true}}) {
+        const auto levels =
+            make_levels(solver, schedule(), "10", {.sigmas = SigmaSpacing::karras, .ends_clean = clean});
+        for (const float value : run(solver, levels, three_points(), options))
+          EXPECT_TRUE(std::isfinite(value)) << solver;
+      }
+}
+
+TEST(Solvers, UniPcWithoutItsCorrectorIsDpmSolver) {
+  const auto levels = make_levels("unipc", schedule(), "10", {});
+  const std::vector<int> all = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  expect_near(run("unipc", levels, three_points(), {.uncorrected = all}),
+              run("dpm++2m", levels, three_points()), 1e-5);
 }
 
 TEST(Solvers, FlowEulerMovesAlongTheVelocity) {
@@ -171,7 +299,7 @@ TEST(Solvers, LcmIsTheIdentityAtTheEnd) {
 
 // ---- history
 
-constexpr const char* kMultistep[] = {"pndm", "dpm++2m", "dpm++2m_sde", "unipc"};
+constexpr const char* kMultistep[] = {"pndm", "lms", "deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc"};
 
 // From `x` along levels first .. last of the trajectory, model 0 up to level `switch_at`, model 1 from there.
 Tensor stitch(Solver& solver, const std::vector<NoiseLevel>& levels, int first, int switch_at, Tensor x) {
@@ -191,7 +319,7 @@ Tensor stitch(Solver& solver, const std::vector<NoiseLevel>& levels, int first, 
 TEST(History, IsForgottenBetweenRuns) {
   for (const char* name : kMultistep) {
     const auto levels = make_levels(name, schedule(), "10", {});
-    const auto solver = make_solver(backend(), name, {});
+    const auto solver = solver_of(name);
     const std::vector<float> first = values_of(stitch(*solver, levels, 0, 4, some_x(4)));
     EXPECT_EQ(values_of(stitch(*solver, levels, 0, 4, some_x(4))), first) << name;
   }
@@ -203,8 +331,8 @@ TEST(History, SurvivesASwitchUnlessToldNotTo) {
   for (const char* name : kMultistep) {
     const auto levels = make_levels(name, schedule(), "10", {});
     const std::vector<NoiseLevel> before(levels.begin(), levels.begin() + kSwitch + 1);
-    const auto keeps = make_solver(backend(), name, {});
-    const auto resets = make_solver(backend(), name, {.reset_at_switch = true});
+    const auto keeps = solver_of(name);
+    const auto resets = solver_of(name, {.reset_at_switch = true});
     const Tensor middle = stitch(*keeps, before, 0, kSwitch, some_x(4));
     const std::vector<float> alone = values_of(stitch(*keeps, levels, kSwitch, kSwitch, middle));
     EXPECT_EQ(values_of(stitch(*resets, levels, 0, kSwitch, some_x(4))), alone) << name;
@@ -212,11 +340,22 @@ TEST(History, SurvivesASwitchUnlessToldNotTo) {
   }
 }
 
+// A switch within one step leaves its second half without the first: it is of order 1 then, as a first one.
+TEST(History, MayEndWithinASingleStep) {
+  const auto levels = make_levels("dpm++2s", schedule(), "10", {});
+  const auto resets = solver_of("dpm++2s", {.reset_at_switch = true});
+  const auto first = solver_of("dpm++2s", {.order = 1});
+  const Tensor before = stitch(*first, {levels.begin(), levels.begin() + 2}, 0, 1, some_x(4));
+  const Tensor second = stitch(*first, {levels.begin(), levels.begin() + 3}, 1, 1, before);
+  EXPECT_EQ(values_of(stitch(*resets, levels, 0, 1, some_x(4))),
+            values_of(stitch(*resets, levels, 2, 1, second)));
+}
+
 TEST(History, IsNothingToOneStepSolvers) {
-  for (const char* name : {"ddim", "ddpm", "euler", "euler_a", "heun", "lcm"}) {
+  for (const char* name : {"ddim", "ddpm", "euler", "euler_a", "heun", "dpm2", "dpm2_a", "lcm", "tcd"}) {
     const auto levels = make_levels(name, schedule(), "10", {});
-    const auto keeps = make_solver(backend(), name, {});
-    const auto resets = make_solver(backend(), name, {.reset_at_switch = true});
+    const auto keeps = solver_of(name);
+    const auto resets = solver_of(name, {.reset_at_switch = true});
     EXPECT_EQ(values_of(stitch(*keeps, levels, 0, 5, some_x(4))),
               values_of(stitch(*resets, levels, 0, 5, some_x(4))))
         << name;
@@ -226,8 +365,8 @@ TEST(History, IsNothingToOneStepSolvers) {
 // A switch within PNDM's start leaves nothing to average with: the repeated step then leads nowhere.
 TEST(History, MayEndWithinTheStartOfPndm) {
   const auto levels = make_levels("pndm", schedule(), "10", {});
-  const auto resets = make_solver(backend(), "pndm", {.reset_at_switch = true});
-  const auto keeps = make_solver(backend(), "pndm", {});
+  const auto resets = solver_of("pndm", {.reset_at_switch = true});
+  const auto keeps = solver_of("pndm");
   const Tensor second =
       stitch(*keeps, {levels.begin(), levels.begin() + 2}, 0, 1, some_x(4));  // after the first step
   EXPECT_EQ(values_of(stitch(*resets, levels, 0, 1, some_x(4))),

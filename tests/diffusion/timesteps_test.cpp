@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "tests/support/expect_error.h"
+#include "tstitch/diffusion/beta_quantile.h"
 #include "tstitch/diffusion/flow_schedule.h"
 #include "tstitch/diffusion/solver.h"
 
@@ -66,6 +67,36 @@ TEST(MakeLevels, EulerKeepsFractions) {
   EXPECT_EQ(timesteps("euler", "5", {.spacing = Spacing::leading, .offset = 1}),
             (Timesteps{801, 601, 401, 201, 1}));
   EXPECT_EQ(timesteps("euler", "5", {.spacing = Spacing::trailing}), (Timesteps{999, 799, 599, 399, 199}));
+  for (const char* solver : {"dpm2", "dpm2_a", "lms"})
+    EXPECT_EQ(timesteps(solver, "5"), timesteps("euler", "5")) << solver;
+}
+
+TEST(MakeLevels, Dpm2RoundsTheTimestepsOfKarrasSigmas) {
+  for (const double t : timesteps("dpm2", "7", {.sigmas = SigmaSpacing::karras})) EXPECT_EQ(t, std::round(t));
+  EXPECT_NE(timesteps("lms", "7", {.sigmas = SigmaSpacing::karras})[3],
+            timesteps("dpm2", "7", {.sigmas = SigmaSpacing::karras})[3]);
+}
+
+// DEIS has no choice of its end; with Karras sigmas, which reach it, its last step leads nowhere.
+TEST(MakeLevels, DeisAndTcdEndAtTheLevelOfTimestepZero) {
+  for (const char* solver : {"deis", "tcd"})
+    for (const bool ends_clean : {false, true})
+      EXPECT_EQ(make_levels(solver, schedule(), "5", {.ends_clean = ends_clean}).back(), schedule().level(0))
+          << solver;
+  const auto karras = make_levels("deis", schedule(), "5", {.sigmas = SigmaSpacing::karras});
+  EXPECT_NEAR(karras[4].sigma, karras[5].sigma, 1e-12);
+  EXPECT_EQ(make_levels("dpm++2s", schedule(), "5", {}).back(), kClean);
+  EXPECT_EQ(make_levels("dpm++2s", schedule(), "5", {.ends_clean = false}).back(), schedule().level(0));
+}
+
+TEST(InitialScale, IsTheFirstSigmaOfThoseThatWorkInIt) {
+  for (const char* solver : {"euler", "euler_a", "heun", "dpm2", "dpm2_a", "lms"}) {
+    const NoiseLevel first = schedule().level(999);
+    EXPECT_EQ(initial_scale(solver, {}, first), first.sigma) << solver;
+    EXPECT_EQ(initial_scale(solver, {.spacing = Spacing::leading}, first), 1) << solver;
+  }
+  for (const char* solver : {"ddim", "deis", "dpm++2s", "dpm++2m", "tcd"})
+    EXPECT_EQ(initial_scale(solver, {}, schedule().level(999)), 1) << solver;
 }
 
 TEST(MakeLevels, HeunStopsAWholeStepAboveTheEnd) {
@@ -73,16 +104,18 @@ TEST(MakeLevels, HeunStopsAWholeStepAboveTheEnd) {
 }
 
 TEST(MakeLevels, MultistepsLeaveOutTheLowest) {
-  for (const char* solver : {"dpm++2m", "dpm++2m_sde", "unipc"}) {
+  for (const char* solver : {"deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc"}) {
     EXPECT_EQ(timesteps(solver, "4"), (Timesteps{999, 749, 500, 250}));
     EXPECT_EQ(timesteps(solver, "4", {.spacing = Spacing::leading}), (Timesteps{800, 600, 400, 200}));
   }
 }
 
-TEST(MakeLevels, LcmTakesWhatWasDistilled) {
-  EXPECT_EQ(timesteps("lcm", "4"), (Timesteps{999, 759, 499, 259}));
-  EXPECT_EQ(timesteps("lcm", "2"), (Timesteps{999, 499}));
-  EXPECT_EQ(timesteps("lcm", "8"), (Timesteps{999, 879, 759, 639, 499, 379, 259, 139}));
+TEST(MakeLevels, LcmAndTcdTakeWhatWasDistilled) {
+  for (const char* solver : {"lcm", "tcd"}) {
+    EXPECT_EQ(timesteps(solver, "4"), (Timesteps{999, 759, 499, 259}));
+    EXPECT_EQ(timesteps(solver, "2"), (Timesteps{999, 499}));
+    EXPECT_EQ(timesteps(solver, "8"), (Timesteps{999, 879, 759, 639, 499, 379, 259, 139}));
+  }
 }
 
 // ---- what holds for all
@@ -97,7 +130,7 @@ TEST(MakeLevels, EverySolverHasLevels) {
 }
 
 TEST(MakeLevels, FallAndKeepUnitVariance) {
-  for (const char* solver : {"ddim", "euler", "dpm++2m", "unipc"})
+  for (const char* solver : {"ddim", "euler", "dpm2", "lms", "dpm++2s", "dpm++2m", "unipc"})
     for (const Spacing spacing : {Spacing::respaced, Spacing::leading, Spacing::linspace, Spacing::trailing})
       for (const SigmaSpacing sigmas :
            {SigmaSpacing::discrete, SigmaSpacing::karras, SigmaSpacing::exponential})
@@ -121,16 +154,56 @@ TEST(MakeLevels, KarrasIsEvenInTheSeventhRoot) {
   EXPECT_NEAR(levels[9].t, 0, 1e-9);
 }
 
+// scipy.stats.beta.ppf(p, 0.6, 0.6).
+TEST(MakeLevels, BetaIsAtTheQuantilesOfItsDistribution) {
+  for (const auto& [p, x] : {std::pair{0.0, 0.0},
+                             {1e-6, 1.8558824624053043e-10},
+                             {0.001, 1.855873851745199e-05},
+                             {0.1, 0.03958440558878085},
+                             {1 / 3.0, 0.2754132907776234},
+                             {0.5, 0.5},
+                             {0.75, 0.824319621347305},
+                             {0.999, 0.9999814412614826},
+                             {1.0, 1.0}})
+    EXPECT_NEAR(beta_quantile(p), x, 1e-14 + 1e-10 * x) << p;
+}
+
+TEST(MakeLevels, SigmasMayHaveARangeOfTheirOwn) {
+  for (const char* solver : {"euler", "unipc"})
+    for (const SigmaSpacing sigmas : {SigmaSpacing::karras, SigmaSpacing::exponential, SigmaSpacing::beta}) {
+      const auto levels =
+          make_levels(solver, schedule(), "5", {.sigmas = sigmas, .lowest = 0.1, .highest = 10});
+      EXPECT_NEAR(levels[0].sigma / levels[0].alpha, 10, 1e-12);
+      EXPECT_NEAR(levels[4].sigma / levels[4].alpha, 0.1, 1e-12);
+    }
+  expect_error(ErrorKind::usage, "sigma / alpha from 0.5 to 1", [] {
+    make_levels("euler", schedule(), "5", {.sigmas = SigmaSpacing::karras, .lowest = 1, .highest = 0.5});
+  });
+}
+
+// As diffusers with torch 2.9.1 and numpy 2.4.
+TEST(MakeLevels, TheFirstTimestepIsCutOffAsInFloat32) {
+  EXPECT_FALSE(NoiseSchedule::linear(1e-4, 2e-2, 1000).float32_falls_short());
+  EXPECT_TRUE(schedule().float32_falls_short());
+  EXPECT_TRUE(NoiseSchedule::cosine(1000).float32_falls_short());
+  EXPECT_TRUE(schedule().zero_terminal_snr().with_finite_ratios().float32_falls_short());
+  for (const SigmaSpacing sigmas : {SigmaSpacing::exponential, SigmaSpacing::beta}) {
+    EXPECT_EQ(timesteps("dpm++2m", "10", {.sigmas = sigmas})[0], 998);
+    EXPECT_NEAR(timesteps("euler", "10", {.sigmas = sigmas})[0], 999, 1e-9);
+  }
+}
+
 TEST(MakeLevels, NamesAreParsed) {
   for (const Spacing spacing :
        {Spacing::respaced, Spacing::leading, Spacing::linspace, Spacing::trailing, Spacing::lcm})
     EXPECT_EQ(parse_spacing(name_of(spacing)), spacing);
-  for (const SigmaSpacing sigmas : {SigmaSpacing::discrete, SigmaSpacing::karras, SigmaSpacing::exponential})
+  for (const SigmaSpacing sigmas : {SigmaSpacing::discrete, SigmaSpacing::karras, SigmaSpacing::exponential,
+                                    SigmaSpacing::beta, SigmaSpacing::lu})
     EXPECT_EQ(parse_sigma_spacing(name_of(sigmas)), sigmas);
   EXPECT_EQ(parse_spacing("even"), std::nullopt);
   EXPECT_EQ(parse_sigma_spacing(""), std::nullopt);
   EXPECT_EQ(spacing_names(), "respaced, leading, linspace, trailing, lcm");
-  EXPECT_EQ(sigma_spacing_names(), "discrete, karras, exponential");
+  EXPECT_EQ(sigma_spacing_names(), "discrete, karras, exponential, beta, lu");
 }
 
 TEST(MakeLevels, RefusesWhatDoesNotFit) {
@@ -150,6 +223,7 @@ TEST(MakeLevels, RefusesWhatDoesNotFit) {
   refuses("an offset of -1", "euler", "10", {.spacing = Spacing::leading, .offset = -1});
   refuses("sampler 'pndm' takes no karras sigmas", "pndm", "10", {.sigmas = SigmaSpacing::karras});
   refuses("sampler 'lcm' takes no exponential sigmas", "lcm", "4", {.sigmas = SigmaSpacing::exponential});
+  refuses("sampler 'tcd' takes no karras sigmas", "tcd", "4", {.sigmas = SigmaSpacing::karras});
   expect_error(ErrorKind::usage, "at least 50 timesteps, this one has 40",
                [] { make_levels("lcm", NoiseSchedule::linear(1e-4, 2e-2, 40), "4", {}); });
 }

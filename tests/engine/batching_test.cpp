@@ -9,16 +9,13 @@
 #include <random>
 #include <thread>
 
-#include "tests/support/golden.h"
+#include "tests/engine/tiny_unets.h"
 #include "tstitch/condition/class_conditions.h"
 #include "tstitch/condition/text_conditions.h"
 #include "tstitch/diffusion/step_batcher.h"
 #include "tstitch/engine/run.h"
-#include "tstitch/io/json.h"
 #include "tstitch/nn/random_weights.h"
-#include "tstitch/zoo/diffusers_unet.h"
 #include "tstitch/zoo/families/dit.h"
-#include "tstitch/zoo/families/unet.h"
 
 namespace tstitch {
 namespace {
@@ -48,23 +45,15 @@ Pair dit_pair() {
   return pair;
 }
 
-// The tiny U-Nets of tests/golden/unet, a quarter as wide.
-ModelInfo unet_info(const std::string& name, const std::string& layout, const ConditionInfo& condition,
-                    int64_t tokens) {
-  UNetConfig config =
-      read_diffusers_unet_config(parse_json_file(golden_path("unet/" + layout + ".json")), layout);
-  for (int64_t& channels : config.block_out_channels) channels /= 4;
-  config.norm_num_groups /= 4;
-  ModelInfo info;
-  info.name = name;
-  info.condition = condition;
-  info.condition.width = config.context_width;
-  info.architecture = std::make_shared<UNetArchitecture>(config, "", tokens, WeightChoice::automatic);
-  info.channels = config.in_channels;
-  info.side = 8;
-  info.any_size = true;
-  info.defaults.sampler = "pndm";
-  return info;
+// Of four prompts and the negative one, for both models; added: how many numbers they are told more.
+void make_conditions(Pair& pair, int64_t added) {
+  std::vector<Condition> texts;
+  for (const int64_t tokens : {3, 9, 3, 6, 5}) {
+    const auto seed = static_cast<uint64_t>(texts.size());
+    texts.push_back({.context = random_uniform("context", {tokens, pair.infos[0].condition.width}, 1, seed)});
+    if (added > 0) texts.back().added = random_uniform("added", {added}, 1, seed);
+  }
+  for (int i = 0; i < 2; ++i) pair.conditions.push_back(std::make_shared<TextConditions>(texts, 4));
 }
 
 Pair text_pair() {
@@ -72,11 +61,24 @@ Pair text_pair() {
                       unet_info("large", "sd1", {.kind = ConditionKind::text}, 77)},
             .conditions = {},
             .prompts = {"a", "b", "c", "d"}};
-  const int64_t width = pair.infos[0].condition.width;
-  std::vector<Tensor> contexts;
-  for (const int64_t tokens : {3, 9, 3, 6, 5})
-    contexts.push_back(random_uniform("context", {tokens, width}, 1, static_cast<uint64_t>(contexts.size())));
-  for (int i = 0; i < 2; ++i) pair.conditions.push_back(std::make_shared<TextConditions>(contexts, 4));
+  make_conditions(pair, 0);
+  return pair;
+}
+
+// Every prompt has a pooled text and sizes of its own.
+Pair sdxl_pair() {
+  const ConditionInfo told = {.kind = ConditionKind::text, .pooled_width = 32, .number_width = 8};
+  Pair pair{.infos = {unet_info("small", "ssd1b", told, 77), unet_info("large", "sdxl", told, 77)},
+            .conditions = {},
+            .prompts = {"a", "b", "c", "d"}};
+  make_conditions(pair, 32 + 6 * 8);
+  return pair;
+}
+
+// The small one is told the scale of guidance, the large one led away from a null row.
+Pair told_pair() {
+  Pair pair = text_pair();
+  pair.infos[0] = unet_info("told", "lcm", {.kind = ConditionKind::text, .told_guidance = true}, 77);
   return pair;
 }
 
@@ -122,9 +124,10 @@ class Dice {
 
 SampleOptions random_request(Dice& dice, const Pair& pair) {
   SampleOptions options;
-  options.sampler = dice.one_of<const char*>(
-      {"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"});
-  if (options.sampler == "ddim") options.eta = dice.one_of({0.0, 0.5});
+  options.sampler =
+      dice.one_of<const char*>({"ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm2", "dpm2_a", "lms",
+                                "deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc", "lcm", "tcd"});
+  if (options.sampler == "ddim" || options.sampler == "tcd") options.eta = dice.one_of({0.0, 0.5});
   options.steps = std::to_string(2 + dice.below(4));
   options.seed = static_cast<uint64_t>(dice.below(1000));
   options.batch_size = 1 + dice.below(3);
@@ -284,7 +287,8 @@ TEST_P(Batching, TheSteadyStateAllocatesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Families, Batching,
                          testing::Values(Models{"DiT", dit_pair}, Models{"UNet", text_pair},
-                                         Models{"LDM", token_pair}),
+                                         Models{"LDM", token_pair}, Models{"LCM", told_pair},
+                                         Models{"SDXL", sdxl_pair}),
                          [](const auto& test) { return test.param.first; });
 
 }  // namespace

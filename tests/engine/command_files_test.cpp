@@ -81,7 +81,8 @@ TEST_F(CommandFilesTest, AModelIsAllItsFiles) {
                             .weights = index,
                             .config = config,
                             .scheduler = "",
-                            .text_encoder = path("m/text_encoder"),
+                            .index = names,
+                            .text_encoders = {path("m/text_encoder")},
                             .vae = path("m/vae"),
                             .classes = {}};
   CommandFiles files;

@@ -47,8 +47,9 @@ TEST_P(DeviceSamplers, MakeTheImagesOfTheHost) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DeviceSamplers,
-                         testing::Values("ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm++2m",
-                                         "dpm++2m_sde", "unipc", "lcm"));
+                         testing::Values("ddim", "ddpm", "pndm", "euler", "euler_a", "heun", "dpm2", "dpm2_a",
+                                         "lms", "deis", "dpm++2s", "dpm++2m", "dpm++2m_sde", "unipc", "lcm",
+                                         "tcd"));
 
 // Others sum in another order.
 TEST_P(DeviceSamplers, MakeTheImagesOfTheHostButForRounding) {

@@ -135,7 +135,7 @@ TEST(Fields, AnOptionWithoutEffectIsRefused) {
     std::vector<ModelInfo> models = kPair;
   };
   for (const auto& [said, part, models] : std::vector<Case>{
-           {{{"eta", {"0.5"}}, {"sampler", {"euler"}}}, "--eta has no effect here: it is for ddim"},
+           {{{"eta", {"0.5"}}, {"sampler", {"euler"}}}, "--eta has no effect here: it is for ddim and tcd"},
            {{{"solver_reset", {"true"}}}, "--solver-reset has no effect here: it is for multistep samplers"},
            {{{"solver_reset", {"true"}}, {"sampler", {"unipc"}}}, "there is one", one},
            {{{"switch_rule", {"dit"}}}, "--switch-rule has no effect here", one},
@@ -151,6 +151,8 @@ TEST(Fields, AnOptionWithoutEffectIsRefused) {
     expect_refused(part, [&] { check_effective(said, spec_of(said, models), models); });
   }
   for (const Said& said : std::vector<Said>{{{"eta", {"0.5"}}},
+                                            {{"eta", {"0.5"}}, {"sampler", {"tcd"}}, {"steps", {"4"}}},
+                                            {{"solver_reset", {"true"}}, {"sampler", {"dpm++2s"}}},
                                             {{"solver_reset", {"true"}}, {"sampler", {"pndm"}}},
                                             {{"switch_rule", {"step"}}, {"ratio", {"0.5"}}},
                                             {{"seed", {"3"}}, {"rng", {"torch"}}}})
@@ -164,6 +166,10 @@ TEST(Fields, NoiseThatNobodyAsksForIsRefused) {
                  [&] {
                    check_effective({{"noise", {"n.npy"}}}, make_run_spec(kPair, options), kPair);
                  });
+  options.sampler = "tcd";
+  expect_refused("tcd with --eta 0 adds none", [&] {
+    check_effective({{"noise", {"n.npy"}}}, make_run_spec(kPair, options), kPair);
+  });
   options.given.initial = Tensor({1, 4, 32, 32}, DType::f32);
   expect_refused("--seed has no effect here: all noise is given", [&] {
     check_effective({{"seed", {"1"}}}, make_run_spec(kPair, options), kPair);

@@ -1,6 +1,10 @@
 #include "tstitch/engine/memory_check.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "tests/engine/tiny_dits.h"
 #include "tests/support/expect_error.h"
@@ -23,13 +27,56 @@ TEST(MemoryCheck, ReadsWhatTheKernelSays) {
   EXPECT_EQ(bytes_left("", "", ""), std::nullopt);
 }
 
-TEST(MemoryCheck, SaysWhatIsNeededAndWhatIsFree) {
-  EXPECT_NO_THROW(check_memory(14 * kGiB, 14 * kGiB));
-  testing::expect_error(ErrorKind::device, "needs 17.5 GiB of memory, 14.0 GiB are free",
-                        [] { check_memory(35 * kGiB / 2, 14 * kGiB); });
+// Groups of both versions, from the process's own up to the top; swapping is limited too.
+TEST(MemoryCheck, ReadsControlGroupsOfBothVersions) {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::temp_directory_path() / concat("tstitch_groups_", getpid());
+  const auto write = [&](const fs::path& file, const std::string& text) {
+    fs::create_directories((root / file).parent_path());
+    std::ofstream(root / file) << text << "\n";
+  };
+  const auto free = [&] { return bytes_free(root.string()); };
+  EXPECT_EQ(free(), std::nullopt);
+  write("proc/meminfo", "MemAvailable: 3000 kB\nSwapFree: 100 kB");
+  EXPECT_EQ(free(), 3100 * 1024);
+  write("proc/self/cgroup", "1:cpu:/no\n0::/user/a.scope");
+  EXPECT_EQ(free(), 3100 * 1024);
+  const fs::path second = "sys/fs/cgroup", first = second / "memory";
+  write(second / "user/memory.max", "2000000");
+  write(second / "user/memory.current", "500000");
+  write(second / "user/memory.swap.max", "1000");
+  EXPECT_EQ(free(), 1'501'000);
+  write(second / "user/a.scope/memory.max", "max");
+  EXPECT_EQ(free(), 1'501'000);
+  write("proc/self/cgroup", "4:cpu,memory:/docker/b\n2:pids:/c");
+  EXPECT_EQ(free(), 3100 * 1024);
+  write(first / "memory.limit_in_bytes", "1000000");  // a container's top
+  write(first / "memory.usage_in_bytes", "300000");
+  write(first / "memory.stat", "active_file 1\ntotal_active_file 7\ntotal_inactive_file 20");
+  EXPECT_EQ(free(), 700'027 + 100 * 1024);
+  write(first / "memory.memsw.limit_in_bytes", "1000000");
+  write(first / "memory.memsw.usage_in_bytes", "400000");
+  EXPECT_EQ(free(), 600'027);
+  fs::remove_all(root);
 }
 
-// Weights once for each file, in the compute type, and a batch of latents.
+TEST(MemoryCheck, SaysWhatIsNeededAndWhatCanBeDone) {
+  SampleOptions options;
+  options.backend.dtype = "f32";
+  EXPECT_NO_THROW(check_memory(options, 14 * kGiB, 14 * kGiB));
+  const auto refused = [&](const std::string& part) {
+    testing::expect_error(ErrorKind::device, part, [&] { check_memory(options, 35 * kGiB / 2, 14 * kGiB); });
+  };
+  refused(
+      "needs 17.5 GiB of memory, 14.0 GiB are free: expected smaller models or pictures, --dtype bf16, a"
+      " smaller --batch-size; --no-memory-check");
+  options.backend.dtype = "bf16";
+  refused("smaller models or pictures, a smaller --batch-size;");
+  options.batch_size = 1;
+  refused("smaller models or pictures; --no-memory-check");
+}
+
+// Weights once for each file, in the compute type, a batch of latents, and an evaluation of it.
 TEST(MemoryCheck, CountsEachFileOnce) {
   std::vector<ModelInfo> models = {dit_info(kTiny, "one"), dit_info(larger(), "two")};
   for (ModelInfo& model : models) model.files.path = model.path;
@@ -37,12 +84,16 @@ TEST(MemoryCheck, CountsEachFileOnce) {
   options.backend.dtype = "f32";
   const auto needed = [&] { return bytes_needed(models, make_run_spec(models, options), ""); };
   const int64_t parameters = models[0].architecture->parameters() + models[1].architecture->parameters();
-  constexpr int64_t kLatents = 2 * 28 * 28 * 4;  // guided
-  EXPECT_EQ(needed(), 4 * parameters + kLatents);
+  // Guided; of the larger DiT's 49 tokens of 96 numbers.
+  constexpr int64_t kLatents = 2 * 28 * 28 * 4, kF32 = 2 * 49 * 96 * (4 + 4 * 5),
+                    kBf16 = 2 * 49 * 96 * (4 + 2 * 5);
+  EXPECT_EQ(needed(), 4 * parameters + kLatents + kF32);
   models.push_back(models[1]);
-  EXPECT_EQ(needed(), 4 * parameters + kLatents);
+  EXPECT_EQ(needed(), 4 * parameters + kLatents + kF32);
   options.backend.dtype = "bf16";
-  EXPECT_EQ(needed(), 2 * parameters + kLatents);
+  EXPECT_EQ(needed(), 2 * parameters + kLatents + kBf16);
+  options.batch_size = 2;
+  EXPECT_EQ(needed(), 2 * parameters + 2 * (kLatents + kBf16));
 }
 
 TEST(MemoryCheck, SomethingIsFreeHere) { EXPECT_GT(bytes_free().value_or(kGiB), 1 << 20); }

@@ -25,22 +25,36 @@ TEST(SamplerNames, AreThoseThatPeopleUse) {
                                       {"dpmpp_2m", "dpm++2m"},
                                       {"DPM++ 2M SDE", "dpm++2m_sde"},
                                       {"dpmpp-2m-sde", "dpm++2m_sde"},
+                                      {"DPM2", "dpm2"},
+                                      {"DPM2 a", "dpm2_a"},
+                                      {"dpm_2_ancestral", "dpm2_a"},
+                                      {"kdpm_2", "dpm2"},
+                                      {"k_dpm_2_a", "dpm2_a"},
+                                      {"LMS", "lms"},
+                                      {"k_lms", "lms"},
+                                      {"DEIS", "deis"},
+                                      {"dpmpp_2s", "dpm++2s"},
+                                      {"TCD", "tcd"},
                                       {"plms", "pndm"},
                                       {"DDIM", "ddim"},
                                       {"LCM", "lcm"},
                                       {"UniPC", "unipc"}})
     expect_choice(name, sampler, std::nullopt);
   for (const std::string& own : split(solver_names())) EXPECT_EQ(find_sampler(own)->sampler, own);
-  for (const char* unknown : {"", "karras", "euler b", "dpm", "euler a karras x"})
+  for (const char* unknown :
+       {"", "karras", "euler b", "dpm", "euler a karras x", "DPM++ 2", "DPM++ 2 a", "DPM++ 2S a"})
     EXPECT_FALSE(find_sampler(unknown)) << unknown;
 }
 
 TEST(SamplerNames, MaySayTheScheduler) {
   for (const auto& [name, sampler] : {std::pair{"DPM++ 2M Karras", "dpm++2m"},
                                       {"dpm++ 2m sde karras", "dpm++2m_sde"},
+                                      {"LMS Karras", "lms"},
+                                      {"DPM2 a Karras", "dpm2_a"},
                                       {"euler_karras", "euler"}})
     expect_choice(name, sampler, SigmaSpacing::karras);
   EXPECT_EQ(find_sampler("DPM++ 2M SDE Exponential")->scheduler, SigmaSpacing::exponential);
+  EXPECT_EQ(find_sampler("Euler Beta")->scheduler, SigmaSpacing::beta);
 }
 
 }  // namespace

@@ -9,10 +9,12 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/expect_error.h"
 #include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/condition/text_encoder.h"
+#include "tstitch/engine/fields.h"
 #include "tstitch/engine/run.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/safetensors.h"
@@ -27,14 +29,16 @@ constexpr uint64_t kSeed = 7;
 constexpr const char* kPrompt = "a photograph of an astronaut riding a horse";
 
 // The folders of the pair as diffusers and transformers would have saved them, made once.
-class StableDiffusion : public testing::Test {
+class StableDiffusion : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     folder() = fs::temp_directory_path() / ("tstitch_sd_" + std::to_string(getpid()));
-    for (const std::string model : {"large", "small"}) {
+    for (const std::string model : {"large", "small", "told"}) {
       const fs::path pipeline = folder() / model;
       component(pipeline / "unet", model, "diffusion_pytorch_model.safetensors");
-      write(pipeline / "model_index.json", R"({"_class_name": "StableDiffusionPipeline"})");
+      write(pipeline / "model_index.json", model == "told"
+                                               ? R"({"_class_name": "LatentConsistencyModelPipeline"})"
+                                               : R"({"_class_name": "StableDiffusionPipeline"})");
       fs::create_directories(pipeline / "scheduler");
       fs::copy(golden_path("sd/scheduler_config.json"), pipeline / "scheduler" / "scheduler_config.json");
     }
@@ -132,7 +136,7 @@ TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsName
   fs::copy(folder() / "large", model, fs::copy_options::recursive);
   write(
       model / "scheduler" / "scheduler_config.json",
-      R"({"_class_name": "KDPM2DiscreteScheduler", "use_karras_sigmas": true, "timestep_spacing": "trailing"})");
+      R"({"_class_name": "DPMSolverSDEScheduler", "use_karras_sigmas": true, "timestep_spacing": "trailing"})");
   const ModelInfo info = read_model_info(model.string());
   SampleOptions asked = options("", 1);
   asked.fractions.clear();
@@ -141,13 +145,13 @@ TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsName
     ADD_FAILURE() << "accepted";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::input);
-    EXPECT_NE(std::string(e.what()).find("\"_class_name\" is \"KDPM2DiscreteScheduler\""), std::string::npos)
+    EXPECT_NE(std::string(e.what()).find("\"_class_name\" is \"DPMSolverSDEScheduler\""), std::string::npos)
         << e.what();
   }
   // As from_config in diffusers: what it says of timesteps and sigmas holds for whoever has such a choice.
   const auto sigmas_of = [&](const std::string& sampler) {
     asked.sampler = sampler;
-    return make_run_spec({info}, asked).options.spacing.sigmas;
+    return make_run_spec({info}, asked).spacing.sigmas;
   };
   EXPECT_EQ(sigmas_of("unipc"), SigmaSpacing::karras);
   EXPECT_EQ(sigmas_of("ddim"), SigmaSpacing::discrete);
@@ -164,10 +168,11 @@ TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsName
             "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
             "timestep_spacing": "linspace"})");
   const ModelInfo euler = read_model_info(model.string());
-  for (const auto& [sampler, sigmas] :
-       {std::pair{"heun", SigmaSpacing::exponential}, {"unipc", SigmaSpacing::discrete}}) {
+  for (const auto& [sampler, sigmas] : {std::pair{"heun", SigmaSpacing::exponential},
+                                        {"unipc", SigmaSpacing::exponential},
+                                        {"euler_a", SigmaSpacing::discrete}}) {
     asked.sampler = sampler;
-    EXPECT_EQ(make_run_spec({euler}, asked).options.spacing.sigmas, sigmas) << sampler;
+    EXPECT_EQ(make_run_spec({euler}, asked).spacing.sigmas, sigmas) << sampler;
   }
   EXPECT_EQ(first_timestep("ddim"), 901);
   EXPECT_EQ(first_timestep("euler"), 999);
@@ -175,26 +180,120 @@ TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsName
   EXPECT_EQ(first_timestep("ddim"), 901);
   EXPECT_EQ(first_timestep("heun"), 999);
   write(model / "scheduler" / "scheduler_config.json",
-        R"({"_class_name": "KDPM2DiscreteScheduler", "use_karras_sigmas": true})");
+        R"({"_class_name": "DPMSolverSDEScheduler", "use_karras_sigmas": true})");
   // LCM has timesteps of its own.
   asked = {.sampler = "lcm", .steps = "4", .prompts = {kPrompt}};
   EXPECT_EQ(make_run_spec({info}, asked).trajectory[1].level.t, 759);
 }
 
+// A picture keeps what the user said of it, and leaves open what the folder decided: another sampler may be
+// asked for the same picture.
+TEST_F(StableDiffusion, WhatTheFolderSaysIsNotRecordedAsSaid) {
+  const fs::path model = folder() / "karras";
+  fs::copy(folder() / "large", model, fs::copy_options::recursive);
+  write(model / "scheduler" / "scheduler_config.json",
+        R"({"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true})");
+  const std::vector<ModelInfo> models = {read_model_info(model.string())};
+  const auto spec_of = [&](const Said& said) { return make_run_spec(models, parse_options(said, models)); };
+  const auto label_of = [&](const RunSpec& spec) {
+    for (const auto& [label, value] : labelled(spec.options, spec, models))
+      if (label == "Schedule type") return value;
+    return std::string();
+  };
+  const auto recorded = [](const RunSpec& spec) {
+    return said_of(nlohmann::json::parse(to_json(spec.options, false).dump()), "test");
+  };
+  const RunSpec spec = spec_of({{"prompt", {kPrompt}}});
+  const Said of_picture = recorded(spec);
+  EXPECT_FALSE(of_picture.contains("scheduler"));
+  EXPECT_EQ(label_of(spec), "karras");
+  EXPECT_EQ(decided(spec)["scheduler"], "karras");
+  EXPECT_EQ(spec_of(of_picture).trajectory, spec.trajectory);
+  for (const char* sampler : {"pndm", "ddim"}) {
+    const RunSpec other = spec_of(merged(of_picture, {{"sampler", {sampler}}}));
+    EXPECT_EQ(other.trajectory, spec_of({{"prompt", {kPrompt}}, {"sampler", {sampler}}}).trajectory)
+        << sampler;
+    EXPECT_EQ(label_of(other), "") << sampler;
+  }
+  // What was said stays said.
+  const Said said = recorded(spec_of({{"prompt", {kPrompt}}, {"scheduler", {"exponential"}}}));
+  EXPECT_EQ(said.at("scheduler"), Texts{"exponential"});
+  EXPECT_THROW(spec_of(merged(said, {{"sampler", {"pndm"}}})), Error);
+}
+
+// A network that is told the scale of guidance, alone and before one that is led away from a negative prompt
+// (tools/goldens/make_sd_goldens.py).
+TEST_F(StableDiffusion, ToldGuidanceAgreesWithDiffusers) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  const auto models = read_model_infos({(folder() / "told").string(), (folder() / "large").string()});
+  EXPECT_TRUE(models[0].condition.told_guidance);
+  for (const auto& [ratio, name] : {std::pair{0.5, "0.5"}, {1.0, "1"}}) {
+    SampleOptions asked = options("lcm", ratio);
+    asked.steps = "4";
+    asked.cfg_scale = 2.5;
+    asked.given.steps = random_uniform("noise", {4, 1, 4, 8, 8}, std::sqrt(3.0), kSeed);
+    EXPECT_LE(relative_error(latents_of(*backend, models, asked), golden(concat("sd/told_", name, ".npy"))),
+              1e-4)
+        << ratio;
+  }
+}
+
+// Stages have scales and intervals of their own; nothing is led away from.
+TEST_F(StableDiffusion, ToldGuidanceIsTheStages) {
+  const auto backend = make_backend({.threads = 2});
+  // The text encoder comes with a model that no step asks.
+  const auto of_folders = read_model_infos({(folder() / "told").string(), (folder() / "large").string()});
+  const ModelInfo told = of_folders[0], large = of_folders[1];
+  const auto bytes = [&](const Texts& stages) {
+    SampleOptions asked{.sampler = "ddim", .steps = "8", .prompts = {kPrompt, "a"}};
+    for (const std::string& stage : stages) asked.stages.push_back(parse_stage(stage));
+    std::vector<ModelInfo> infos(stages.size() - 1, told);
+    infos.push_back(large);
+    const Tensor latents = latents_of(*backend, infos, asked);
+    return std::string(reinterpret_cast<const char*>(latents.bytes()),
+                       static_cast<size_t>(latents.elements()) * 4);
+  };
+  const std::string interval = bytes({"share=1,cfg=4,cfg-interval=0.25:0.75", ""});
+  EXPECT_EQ(interval, bytes({"until=2,cfg=1", "until=6,cfg=4", "until=8,cfg=1", ""}));
+  EXPECT_NE(interval, bytes({"share=1,cfg=1", ""}));
+  EXPECT_NE(interval, bytes({"share=1,cfg=4", ""}));
+
+  const std::vector<ModelInfo> models = {told};
+  const auto spec_of = [&](const Said& said) {
+    const RunSpec spec = make_run_spec(models, parse_options(said, models));
+    check_effective(said, spec, models);
+    return spec;
+  };
+  EXPECT_FALSE(spec_of({{"prompt", {"a"}}, {"cfg_scale", {"8"}}}).needs_null(models));
+  for (const Said& said :
+       {Said{{"negative_prompt", {"b"}}}, Said{{"cfg_channels", {"3"}}}, Said{{"stage", {"negative=b"}}}})
+    testing::expect_error(ErrorKind::usage, "is told the scale of guidance and led away from nothing", [&] {
+      spec_of(merged({{"prompt", {"a"}}, {"model", {told.path}}}, said));
+    });
+  // With one that is, the run's negative prompt is that one's.
+  const std::vector<ModelInfo> pair = {told, large};
+  const Said said = {{"prompt", {"a"}}, {"negative_prompt", {"b"}}};
+  EXPECT_NO_THROW(check_effective(said, make_run_spec(pair, parse_options(said, pair)), pair));
+}
+
 // Text encoder included.
 TEST_F(StableDiffusion, OnADeviceIsThatOfTheHost) {
+  std::vector<ModelInfo> models = infos();
+  models.back().defaults.sampler = "unipc";
+  models.back().defaults.solver = {.order = 3, .thresholding = Thresholding{.ratio = 0.9, .most = 5}};
   SampleOptions asked = options("pndm", 0.4);
   asked.prompts.push_back("a (red:1.5) bicycle");
   asked.given = {};
-  for (const char* dtype : {"f32", "bf16"}) {
+  for (const auto& [dtype, sampler] : {std::pair{"f32", "pndm"}, {"bf16", "pndm"}, {"f32", "unipc"}}) {
+    asked.sampler = sampler;
     const auto host = make_backend({.dtype = dtype, .threads = 2});
     const auto device = fake_device({.dtype = dtype, .threads = 2});
-    const Tensor expected = latents_of(*host, infos(), asked), found = latents_of(*device, infos(), asked);
+    const Tensor expected = latents_of(*host, models, asked), found = latents_of(*device, models, asked);
     ASSERT_EQ(found.shape(), expected.shape());
     EXPECT_EQ(std::memcmp(found.bytes(), expected.bytes(),
                           static_cast<size_t>(expected.elements()) * sizeof(float)),
               0)
-        << dtype;
+        << dtype << " " << sampler;
   }
 }
 
@@ -278,8 +377,8 @@ TEST_F(StableDiffusion, ImagesSwitchByThemselves) {
 
 TEST_F(StableDiffusion, WeightsKeepTheMeanOfTheEncoding) {
   const auto backend = make_backend({.dtype = "f32", .threads = 1});
-  const TextEncoder encoder(*backend, model_with_text_encoder(infos()), 0);
-  const auto encoded = [&](const std::string& text) { return encoder.encode({text}).at(0); };
+  const TextEncoder encoder(*backend, infos().back(), 0, 0);
+  const auto encoded = [&](const std::string& text) { return encoder.encode({text}).at(0).context; };
   const Tensor plain = encoded("a red bicycle"), heavy = encoded("a (red:1.5) bicycle");
   const auto mean = [](const Tensor& x) {
     double sum = 0;
@@ -304,21 +403,69 @@ TEST_F(StableDiffusion, ANetworkAloneTakesWhatItsPartnerBrings) {
   fs::create_directory(full / "vae");
   component(alone, "large", "large.safetensors");
   const std::string file = (alone / "large.safetensors").string();
-  const auto models = read_model_infos({full.string(), file});
-  EXPECT_EQ(model_with_text_encoder(models).path, full);
-  EXPECT_EQ(models[1].files.vae, full / "vae");
   const auto backend = make_backend({.threads = 2});
-  const SampleOptions asked = options("ddim", 0.4);
-  const Tensor latents = latents_of(*backend, models, asked),
-               expected = latents_of(*backend, {models[0], models[0]}, asked);
-  EXPECT_LE(relative_error(latents, expected), 0.5);  // the scheduler's settings were those of the folder
+  // Its scheduler's settings, too: other betas, another sampler, v instead of eps.
+  for (const char* scheduler :
+       {"", R"({"_class_name": "DPMSolverMultistepScheduler", "prediction_type": "v_prediction",
+                "beta_schedule": "linear", "use_karras_sigmas": true, "solver_order": 1})"}) {
+    if (*scheduler) write(full / "scheduler" / "scheduler_config.json", scheduler);
+    for (const bool last : {true, false}) {
+      const auto models =
+          last ? read_model_infos({full.string(), file}) : read_model_infos({file, full.string()});
+      const ModelInfo &folder_info = models[last ? 0 : 1], &lone = models[last ? 1 : 0];
+      EXPECT_EQ(lone.files.text_encoders, (std::vector{(full / "text_encoder").string()}));
+      EXPECT_EQ(lone.files.vae, full / "vae");
+      EXPECT_EQ(lone.noise, folder_info.noise);
+      EXPECT_EQ(lone.prediction, *scheduler ? Parameterization::v : Parameterization::eps);
+      EXPECT_EQ(lone.defaults.sampler, *scheduler ? "dpm++2m" : "pndm");
+      EXPECT_EQ(lone.defaults.spacing.sigmas, folder_info.defaults.spacing.sigmas);
+      SampleOptions asked = options("", 0.4);
+      const Tensor latents = latents_of(*backend, models, asked),
+                   expected = latents_of(*backend, {folder_info, folder_info}, asked);
+      EXPECT_EQ(std::memcmp(latents.bytes(), expected.bytes(), static_cast<size_t>(latents.elements()) * 4),
+                0);
+    }
+  }
   EXPECT_TRUE(read_model_info(file).files.vae.empty());
+  // What it says itself stands, and a network of another kind brings nothing.
+  const auto asked = read_model_infos({full.string(), file}, WeightChoice::automatic, Parameterization::x0);
+  EXPECT_EQ(asked[1].prediction, Parameterization::x0);
+  fs::create_directories(alone / "told");
+  component(alone / "told", "told", "told.safetensors");
+  EXPECT_EQ(
+      read_model_infos({full.string(), (alone / "told" / "told.safetensors").string()})[1].defaults.sampler,
+      "lcm");
+}
+
+// As diffusers' PNDM it averages what the network predicts.
+TEST_F(StableDiffusion, ModelsOfEpsAndVShareATrajectory) {
+  const fs::path of_v = folder() / "of_v";
+  fs::copy(folder() / "small", of_v, fs::copy_options::recursive);
+  auto scheduler = parse_json_file((of_v / "scheduler" / "scheduler_config.json").string());
+  scheduler["prediction_type"] = "v_prediction";
+  write(of_v / "scheduler" / "scheduler_config.json", scheduler.dump());
+  const ModelInfo v = read_model_info(of_v.string()), eps = infos()[1];
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  const std::vector<ModelInfo> both = {v, eps};
+  const Tensor stitched = latents_of(*backend, both, options("ddim", 0.4));
+  const auto alone = [&](double ratio) {
+    SampleOptions asked = options("ddim", ratio);
+    return latents_of(*backend, both, asked);
+  };
+  SampleOptions one = options("ddim", 1);
+  one.fractions.clear();
+  EXPECT_EQ(relative_error(alone(0), latents_of(*backend, {eps}, one)), 0);
+  EXPECT_GT(relative_error(stitched, alone(0)), 1e-3);
+  EXPECT_GT(relative_error(stitched, alone(1)), 1e-3);
+  EXPECT_GT(relative_error(alone(1), latents_of(*backend, {infos()[0], eps}, options("ddim", 1))), 1e-3);
+  EXPECT_TRUE(make_run_spec({eps, v}, options("pndm", 0.4)).solver.averages_v);
+  EXPECT_FALSE(make_run_spec(both, options("pndm", 0.4)).solver.averages_v);
 }
 
 TEST_F(StableDiffusion, PromptsArePaddedAsTheTokenizerSays) {
   const auto backend = make_backend({.dtype = "f32", .threads = 1});
   const auto encoded = [&] {
-    return TextEncoder(*backend, model_with_text_encoder(infos()), 0).encode({"a red bicycle"}).at(0);
+    return TextEncoder(*backend, infos().back(), 0, 0).encode({"a red bicycle"}).at(0).context;
   };
   const auto error_of = [&](const std::string& padding) {
     const Tensor usual = encoded();
@@ -349,15 +496,20 @@ TEST_F(StableDiffusion, WhatDoesNotFitIsRefused) {
   refused(ErrorKind::usage, "--prompt", models, {});
   refused(ErrorKind::usage, "--prompt instead of --class", models, {.classes = {1}, .prompts = {kPrompt}});
   refused(ErrorKind::usage, "\"[cat:dog:0.5]\"", models, {.prompts = {"a [cat:dog:0.5]"}});
-  refused(ErrorKind::usage, "\"AND\"", models, {.prompts = {"a cat"}, .negative_prompt = "a dog AND a hen"});
+  refused(ErrorKind::usage, "\"AND\"", models, {.prompts = {"a dog AND a hen"}});
+  // A word like any other where guidance leads away from it, as in the web UI.
+  EXPECT_NO_THROW(make_run_spec(models, {.prompts = {"a cat"}, .negative_prompt = "a dog AND a hen"}));
+  refused(ErrorKind::usage, "\"[a|b]\"", models, {.prompts = {"a cat"}, .negative_prompt = "[a|b]"});
   EXPECT_NO_THROW(make_run_spec(
       models, {.prompts = {"a [cat|dog]"}, .prompt_style = PromptStyle::plain, .clip_skip = 1}));
   models[1].condition.width = 1024;
   models[0].condition.width = 768;
   refused(ErrorKind::input, "Stable Diffusion 2 (1024) with BK-SDM-v2", models, {.prompts = {kPrompt}});
   models = infos();
-  models[1].files.text_encoder.clear();
-  EXPECT_THROW(model_with_text_encoder(models), Error);
+  models[1].files.text_encoders.clear();
+  testing::expect_error(ErrorKind::input, "large\" holds no text encoder", [&] {
+    make_condition_makers(*make_backend({.threads = 1}), models, {.prompts = {"a"}, .negatives = {{}, {}}});
+  });
 }
 
 }  // namespace

@@ -79,6 +79,37 @@ TEST(AutoencoderKL, WithACodebookAgreesWithVQModel) {
   }
 }
 
+// The random weights of "kl", the residual stream of its decoder a million times as large, which its norms
+// undo.
+class Large final : public WeightSource {
+ public:
+  std::optional<Shape> shape(const std::string&) const override { return std::nullopt; }
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
+    Tensor x = weights_.load(name, expected, DType::f32);
+    const auto holds = [&](const char* part) { return name.find(part) != name.npos; };
+    const bool adds = holds("decoder.conv_in.") || holds("conv2.") || holds("to_out.0."),
+               passes = holds("upsamplers") || holds("conv_shortcut");
+    if (name.starts_with("decoder.") && (adds || (passes && name.ends_with(".bias"))))
+      for (int64_t i = 0; i < x.elements(); ++i) x.data<float>()[i] *= 1e6f;
+    check_internal(dtype == DType::f32, "weights are asked for in f32");
+    return x;
+  }
+
+ private:
+  RandomWeights weights_{"kl", kSeed};
+};
+
+// As that of SDXL, whose decoder overflows f16: the largest number of that is 65504.
+TEST(AutoencoderKL, LargeActivationsDoNotOverflow) {
+  for (const auto& [device, dtype, tolerance] : kPrecisions) {
+    SCOPED_TRACE(testing::Message() << device << " " << dtype);
+    const auto backend = make_backend({.device = device, .dtype = dtype, .threads = 2});
+    const AutoencoderKL autoencoder(kSmall, Weights(*backend, Large()));
+    EXPECT_LE(error_of(*backend, autoencoder.decode(uniform(*backend, "z", {2, 4, 5, 6})), "kl_decode.npy"),
+              tolerance);
+  }
+}
+
 // The random weights of "kl" under other names: stored name -> (diffusers' name, stored shape).
 class Renamed final : public WeightSource {
  public:
@@ -291,6 +322,21 @@ TEST(AutoencoderKL, FlopsOfADecodingAreWhatPyTorchCounts) {
   // torch.utils.flop_counter over diffusers' AutoencoderKL with Stable Diffusion's configuration.
   EXPECT_DOUBLE_EQ(autoencoder_kl_decode_flops({}, 32, 32), 622'187'282'432);
   EXPECT_DOUBLE_EQ(autoencoder_kl_decode_flops({}, 64, 64), 2'514'518'933'504);
+}
+
+// What the memory check counts on: never more than what is alive, and not far below.
+TEST(AutoencoderKL, BytesOfADecodingAreKnown) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto device = fake_device({.dtype = dtype, .threads = 2});
+    const AutoencoderKL autoencoder(kSmall, Weights(*device, RandomWeights("kl", kSeed)));
+    const Tensor z = device->upload(random_uniform("z", {1, 16, 12, kSmall.latent_channels}, 1, kSeed));
+    const int64_t before = device->memory().statistics().bytes_in_use;
+    autoencoder.decode(z);
+    const int64_t peak = device->memory().statistics().peak_bytes_in_use - before,
+                  known = autoencoder_kl_decode_bytes(kSmall, 16, 12, device->compute_dtype());
+    EXPECT_LE(known, peak) << dtype;
+    EXPECT_GE(known, peak * 3 / 5) << dtype;
+  }
 }
 
 TEST(TinyAutoencoder, AgreesWithPyTorch) {

@@ -39,7 +39,7 @@ std::vector<int32_t> ids() {
 }
 
 double error_of(const ClipText& encoder, Backend& backend, const std::string& name) {
-  return relative_error(backend.download(encoder(ids(), kTexts)), golden("clip/" + name + ".npy"));
+  return relative_error(backend.download(encoder(ids(), kTexts).tokens), golden("clip/" + name + ".npy"));
 }
 
 TEST(ClipText, AgreesWithTransformers) {
@@ -50,8 +50,8 @@ TEST(ClipText, AgreesWithTransformers) {
     for (const auto& [name, config] :
          {std::pair<std::string, ClipTextConfig>{"clip", kClip}, {"openclip", kOpenClip}}) {
       const RandomWeights weights(name, kSeed);
-      EXPECT_LE(error_of(ClipText(config, Weights(*backend, weights), 0), *backend, name), tolerance);
-      EXPECT_LE(error_of(ClipText(config, Weights(*backend, weights), 1), *backend, name + "_skip"),
+      EXPECT_LE(error_of(ClipText(config, Weights(*backend, weights), {}), *backend, name), tolerance);
+      EXPECT_LE(error_of(ClipText(config, Weights(*backend, weights), {.skip = 1}), *backend, name + "_skip"),
                 tolerance);
     }
   }
@@ -97,7 +97,7 @@ TEST(ClipTextKeys, OpenClipsNamesAreRead) {
     ASSERT_TRUE(ClipTextKeys::recognises(stored));
     const ClipTextKeys keys(stored);
     EXPECT_EQ(infer_clip_text_config(keys), kOpenClip);
-    EXPECT_LE(error_of(ClipText(kOpenClip, Weights(*backend, keys), 0), *backend, "openclip"), 1e-5);
+    EXPECT_LE(error_of(ClipText(kOpenClip, Weights(*backend, keys), {}), *backend, "openclip"), 1e-5);
   }
 }
 
@@ -108,7 +108,7 @@ TEST(ClipTextKeys, WhatIsMissingIsNamedAsStored) {
   ClipTextConfig config = kOpenClip;
   config.layers = 3;
   try {
-    ClipText(config, Weights(*backend, keys), 0);
+    ClipText(config, Weights(*backend, keys), {});
     ADD_FAILURE() << "accepted";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::input);
@@ -122,9 +122,9 @@ TEST(ClipText, RefusesWhatItCannotRead) {
   const auto backend = make_backend({.dtype = "f32", .threads = 1});
   const RandomWeights random("clip", kSeed);
   const Weights weights(*backend, random);
-  EXPECT_THROW(ClipText(kClip, weights, 3), Error);
-  EXPECT_THROW(ClipText(kClip, weights, -1), Error);
-  const ClipText encoder(kClip, weights, 0);
+  EXPECT_THROW(ClipText(kClip, weights, {.skip = 3}), Error);
+  EXPECT_THROW(ClipText(kClip, weights, {.skip = -1}), Error);
+  const ClipText encoder(kClip, weights, {});
   const std::vector<int32_t> unknown = {0, 97}, negative = {-1};
   EXPECT_THROW(encoder(unknown, 1), Error);
   EXPECT_THROW(encoder(negative, 1), Error);
@@ -133,9 +133,10 @@ TEST(ClipText, RefusesWhatItCannotRead) {
 // What a text is encoded as does not depend on the texts beside it.
 TEST(ClipText, CompanyChangesNothing) {
   const auto backend = make_backend({.threads = 2});
-  const ClipText encoder(kClip, Weights(*backend, RandomWeights("clip", kSeed)), 0);
+  const ClipText encoder(kClip, Weights(*backend, RandomWeights("clip", kSeed)), {});
   const std::vector<int32_t> all = ids();
-  const Tensor both = encoder(all, kTexts), second = encoder(std::span(all).subspan(kTokens), 1);
+  const Tensor both = encoder(all, kTexts).tokens,
+               second = encoder(std::span(all).subspan(kTokens), 1).tokens;
   EXPECT_EQ(std::memcmp(both.slice(1, 2).bytes(), second.bytes(), static_cast<size_t>(second.elements()) * 4),
             0);
 }

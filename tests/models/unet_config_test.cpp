@@ -20,6 +20,10 @@ TEST(UNetConfig, PublishedParameterCounts) {
                                                               {"ldm", 394'984'196},
                                                               {"sdxl", 2'567'463'684},
                                                               {"ssd1b", 1'331'334'404},
+                                                              {"vega", 745'225'604},
+                                                              {"koala_1b", 1'161'184'324},
+                                                              {"koala_700m", 782'822'724},
+                                                              {"sdxl_refiner", 2'259'526'660},
                                                               {"sd2", 865'910'724}})
     EXPECT_EQ(unet_parameters(unet_preset(name)), parameters) << name;
   try {

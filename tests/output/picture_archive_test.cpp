@@ -1,8 +1,10 @@
 #include "tstitch/output/picture_archive.h"
 
 #include <filesystem>
+#include <fstream>
 
 #include "tests/io/io_support.h"
+#include "tstitch/io/safetensors.h"
 #include "tstitch/zoo/assets.h"
 
 namespace tstitch {
@@ -44,6 +46,24 @@ TEST_F(PictureArchiveTest, APackThatIsGivenUpLeavesTheRun) {
   EXPECT_GE(moment, 5);  // two records are verified, pictures and classes of each copied
   EXPECT_TRUE(fs::exists(archive));
   EXPECT_FALSE(fs::exists(parts));
+}
+
+// What prompts are padded with is said by files beside the text encoder, or by none.
+TEST_F(PictureArchiveTest, TheManifestKnowsThePadding) {
+  std::vector<ModelInfo> infos = {read_model_info(builtin_models()[0])};
+  const fs::path encoder = path("text_encoder"), tokenizer = path("tokenizer");
+  fs::create_directories(encoder);
+  fs::create_directories(tokenizer);
+  write_safetensors((encoder / "model.safetensors").string(), {{"a", Tensor({2}, DType::f32)}}, {});
+  infos[0].condition.kind = ConditionKind::text;
+  infos[0].files.text_encoders = {encoder.string()};
+  const auto contents = [&] { return RunContents(infos, "", [] {}).text_encoders.at(0); };
+  const std::string usual = contents();
+  std::ofstream(tokenizer / "special_tokens_map.json") << R"({"pad_token": "<|endoftext|>"})";
+  EXPECT_EQ(contents(), usual);
+  std::ofstream(tokenizer / "special_tokens_map.json") << R"({"pad_token": "!"})";
+  EXPECT_NE(contents(), usual);
+  EXPECT_NE(contents().find("padding 0"), std::string::npos) << contents();
 }
 
 TEST_F(PictureArchiveTest, ReadingTheModelsCanBeGivenUp) {

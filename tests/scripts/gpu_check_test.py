@@ -110,6 +110,13 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual([groups["fails"]["tests"][0]["status"], groups["fails"]["tests"][0]["again"]], ["failed", "failed"])
         self.assertEqual([t["status"] for t in groups["hangs"]["tests"]], ["hung"])
 
+    def test_a_program_that_runs_no_test_fails(self):
+        self.write("build/tests/fake/fake_test", "#!/bin/sh\necho no device: none\n")
+        self.assertEqual(self.start([group("all", ["A.passes"])]).wait(60), 1)
+        _, groups, page = self.outcome()
+        self.assertEqual((groups["all"]["status"], groups["all"]["why"]), ("failed", "no test ran"))
+        self.assertIn("no device: none", page)
+
     def test_what_there_is_no_time_for_is_left_out(self):
         begin = time.monotonic()
         self.start([group("slow", ["A.hangs"], seconds=50), group("late", ["B.passes"])], "--seconds", "3").wait(60)

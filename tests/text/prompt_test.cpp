@@ -176,6 +176,14 @@ TEST(Prompt, WhatTheWebUIReadsAnotherWayIsRefused) {
     EXPECT_NO_THROW(check_prompt(fine, PromptStyle::webui)) << fine;
 }
 
+TEST(Prompt, AndIsAWordOfNegativePrompts) {
+  EXPECT_NO_THROW(check_prompt("a AND b", PromptStyle::webui, kAndIsAWord));
+  expect_error([&] { check_prompt("a AND [b|c]", PromptStyle::webui, kAndIsAWord); }, ErrorKind::usage,
+               "\"[b|c]\"");
+  EXPECT_EQ(tokenize_prompt(clip(), "a AND b", PromptStyle::webui, 0).at(0).ids,
+            tokenize_prompt(clip(), "a AND b", PromptStyle::plain, 0).at(0).ids);
+}
+
 TEST(Prompt, PlainBracketsStand) {
   const auto ids = [](std::string_view prompt, PromptStyle style) {
     return tokenize_prompt(clip(), prompt, style, 0).at(0).ids;

@@ -108,7 +108,7 @@ TEST(PredictionSimilarity, IsThatOfWhatTheModelsPredict) {
     ConditionBinder binder(small.spec->height, small.spec->width);
     DirectEvaluator evaluator;
     for (const Model& model : small.models) {
-      const StageRows rows = bind_rows(binder, *model.network, *small.spec, small.spec->guided(),
+      const StageRows rows = bind_rows(binder, model, *small.spec, cfg_scale_of(*small.spec, 0),
                                        *small.inputs.conditions[0], images);
       const auto denoiser =
           make_denoiser(*small.backend, evaluator, model, *small.spec, small.spec->stages[0].cfg_scale, rows);

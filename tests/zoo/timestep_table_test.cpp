@@ -16,6 +16,7 @@ class TimestepTableTest : public testing::Test {
     double t;
     int64_t number;
     std::vector<double> ahead = {};
+    double guidance = 1;
   };
 
   // Asks for these rows; each must get its own.
@@ -23,24 +24,26 @@ class TimestepTableTest : public testing::Test {
     std::vector<Row> rows;
     std::vector<int64_t> numbers;
     for (const Asked& row : asked) {
-      rows.push_back({.t = row.t, .condition = nullptr, .ahead = row.ahead});
+      rows.push_back({.t = row.t, .condition = nullptr, .guidance = row.guidance, .ahead = row.ahead});
       numbers.push_back(row.number);
     }
     computed.clear();
     const auto found = table.find(rows, numbers, [&](std::span<const TimestepTable::Pair> pairs) {
-      Tensor a({std::ssize(pairs), 2}, DType::f32), b({std::ssize(pairs), 1}, DType::f32);
+      Tensor a({std::ssize(pairs), 3}, DType::f32), b({std::ssize(pairs), 1}, DType::f32);
       for (size_t i = 0; i < pairs.size(); ++i) {
         computed.push_back({pairs[i].t, numbers[pairs[i].row]});
-        a.data<float>()[2 * i] = static_cast<float>(pairs[i].t);
-        a.data<float>()[2 * i + 1] = static_cast<float>(numbers[pairs[i].row]);
+        a.data<float>()[3 * i] = static_cast<float>(pairs[i].t);
+        a.data<float>()[3 * i + 1] = static_cast<float>(numbers[pairs[i].row]);
+        a.data<float>()[3 * i + 2] = static_cast<float>(rows[pairs[i].row].guidance);
         b.data<float>()[i] = -static_cast<float>(pairs[i].t);
       }
       return std::vector{a, b};
     });
     for (size_t n = 0; n < asked.size(); ++n) {
-      const float* a = table.tables()[0].data<float>() + 2 * found[n];
+      const float* a = table.tables()[0].data<float>() + 3 * found[n];
       EXPECT_EQ(a[0], asked[n].t);
       EXPECT_EQ(a[1], asked[n].number);
+      EXPECT_EQ(a[2], asked[n].guidance);
       EXPECT_EQ(table.tables()[1].data<float>()[found[n]], -asked[n].t);
     }
   }
@@ -55,6 +58,14 @@ class TimestepTableTest : public testing::Test {
   TimestepTable table{*backend, TimestepTable::kMostBytes / kSlots};
   std::vector<std::pair<double, int64_t>> computed;  // by the last call, the padding too
 };
+
+TEST_F(TimestepTableTest, TellsScalesOfGuidanceApart) {
+  ask({{500, 3, {500, 400}, 1}, {500, 3, {500, 400}, 7.5}, {500, 3, {}, 2}});
+  ask({{400, 3, {}, 7.5}, {500, 3, {}, 1}, {400, 3, {}, 1}, {500, 3, {}, 7.5}});
+  EXPECT_TRUE(computed.empty());
+  ask({{400, 3, {}, 2}});
+  EXPECT_FALSE(computed.empty());
+}
 
 TEST_F(TimestepTableTest, ComputesOnceWhatIsAskedAgain) {
   ask({{500, 3}});

@@ -9,8 +9,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/expect_error.h"
 #include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
+#include "tests/support/recorder.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/run.h"
 #include "tstitch/io/json.h"
@@ -28,21 +30,7 @@ namespace fs = std::filesystem;
 
 using Tensors = std::map<std::string, Tensor>;
 
-// Keeps what is asked for.
-class Recorder final : public WeightSource {
- public:
-  explicit Recorder(const std::string& tag) : random_(tag, 7) {}
-  std::optional<Shape> shape(const std::string&) const override { return std::nullopt; }
-  Tensor load(const std::string& name, const Shape& expected, DType) const override {
-    return tensors[name] = random_.load(name, expected, DType::f32);
-  }
-  mutable Tensors tensors;
-
- private:
-  RandomWeights random_;
-};
-
-class CheckpointOfEverything : public testing::Test {
+class CheckpointOfEverything : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_ = fs::temp_directory_path() / ("tstitch_unet_" + std::to_string(getpid()));
@@ -80,7 +68,7 @@ class CheckpointOfEverything : public testing::Test {
 
 TEST_F(CheckpointOfEverything, OfTextsIsSampledAsStableDiffusion) {
   Tensors tensors = network("sd1");
-  EXPECT_TRUE(read_model_info(write("alone", tensors)).files.text_encoder.empty());
+  EXPECT_TRUE(read_model_info(write("alone", tensors)).files.text_encoders.empty());
   tensors["cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"] =
       Tensor({1, 1}, DType::f32);
   const std::string path = write("sd1", tensors);
@@ -88,7 +76,7 @@ TEST_F(CheckpointOfEverything, OfTextsIsSampledAsStableDiffusion) {
   EXPECT_EQ(info.condition.kind, ConditionKind::text);
   EXPECT_EQ(info.condition.width, 768);
   EXPECT_EQ(info.side, 64);
-  EXPECT_EQ(info.files.text_encoder, path);
+  EXPECT_EQ(info.files.text_encoders, std::vector{path});
   EXPECT_EQ(info.prediction, Parameterization::eps);
   EXPECT_EQ(info.noise, (TrainingNoise{"scaled_linear", 0.00085, 0.012, 1, 1000}));
   EXPECT_EQ(info.defaults.sampler, "pndm");
@@ -108,8 +96,21 @@ TEST_F(CheckpointOfEverything, ComponentsMayBePrefixes) {
   const std::string path = write("prefixed", tensors);
   const ModelInfo info = read_model_info(path);
   EXPECT_EQ(info.condition.width, 768);
-  EXPECT_EQ(info.files.text_encoder, path);
+  EXPECT_EQ(info.files.text_encoders, std::vector{path});
   EXPECT_NO_THROW(load_model(info, *backend_));
+}
+
+TEST_F(CheckpointOfEverything, WhatIsToldTheGuidanceIsSampledAsItWasDistilled) {
+  const ModelInfo info = read_model_info(write("lcm", network("lcm")));
+  EXPECT_TRUE(info.condition.told_guidance);
+  EXPECT_FALSE(info.condition.needs_null(8));
+  EXPECT_EQ(info.defaults.sampler, "lcm");
+  EXPECT_EQ(info.defaults.cfg_scale, 8.5);
+  EXPECT_EQ(info.architecture->details()["guidance"], 16);
+  const ModelInfo plain = read_model_info(write("plain", network("sd1")));
+  EXPECT_TRUE(plain.condition.needs_null(8));
+  EXPECT_FALSE(plain.condition.needs_null(1));
+  EXPECT_TRUE(stitch_obstacles(info, plain).empty());
 }
 
 TEST_F(CheckpointOfEverything, WhatStableDiffusion2PredictsCanBeSaid) {
@@ -120,7 +121,7 @@ TEST_F(CheckpointOfEverything, WhatStableDiffusion2PredictsCanBeSaid) {
   const ModelInfo base = read_model_info(path, WeightChoice::automatic, Parameterization::eps);
   EXPECT_EQ(base.prediction, Parameterization::eps);
   EXPECT_EQ(base.side, 64);
-  EXPECT_FALSE(stitch_obstacles(base, large).empty());
+  EXPECT_TRUE(stitch_obstacles(base, large).empty());  // what they predict is nothing to the trajectory
 }
 
 TEST_F(CheckpointOfEverything, PairsOfDifferentFamiliesAreRefusedWithTheRightPartner) {
@@ -137,6 +138,98 @@ TEST_F(CheckpointOfEverything, PairsOfDifferentFamiliesAreRefusedWithTheRightPar
         << e.what();
   }
   EXPECT_TRUE(stitch_obstacles(models[0], read_model_info(write("sd1", network("sd1")))).empty());
+}
+
+// What shapes do not show of SDXL's kind: how a single file is sampled.
+class SdxlFile : public CheckpointOfEverything {
+ protected:
+  // Told as much as the published ones: a pooled text of 1280 numbers and six sizes of 256.
+  Tensors network_of(const std::string& family) const {
+    Tensors tensors = network(family);
+    Tensor& added = tensors.at("model.diffusion_model.label_emb.0.0.weight");
+    added = Tensor({added.extent(0), 1280 + 6 * 256}, DType::f32);
+    return tensors;
+  }
+};
+
+TEST_F(SdxlFile, IsSampledAsStabilitysModel) {
+  for (const char* family : {"sdxl", "ssd1b", "vega", "koala_1b", "koala_700m"}) {
+    const ModelInfo info = read_model_info(write(family, network_of(family)));
+    EXPECT_EQ(info.condition.width, 2048);
+    EXPECT_EQ(info.condition.pooled_width, 1280);
+    EXPECT_EQ(info.condition.encoders(), (std::vector{ClipPlace::first, ClipPlace::second}));
+    EXPECT_TRUE(info.condition.empty_is_zeros);
+    EXPECT_EQ(info.latent_scale, 0.13025);
+    EXPECT_EQ(info.noise, (TrainingNoise{"scaled_linear", 0.00085, 0.012, 1, 1000}));
+    EXPECT_EQ(info.prediction, Parameterization::eps);
+    const RunSpec spec = make_run_spec({info}, {.prompts = {"a"}});
+    EXPECT_EQ(spec.options.sampler, "euler");
+    EXPECT_EQ(*spec.options.cfg_scale, 5);
+    EXPECT_EQ(spec.options.width, 1024);
+    EXPECT_EQ(spec.trajectory.size(), 50);
+    EXPECT_EQ(spec.trajectory[0].level.t, 981);
+    EXPECT_EQ(spec.trajectory[49].level.t, 1);
+    EXPECT_EQ(spec.initial_scale, 1);
+  }
+}
+
+TEST_F(SdxlFile, FilesWithOneOfTheTwoTextEncodersHaveNone) {
+  Tensors tensors = network_of("sdxl");
+  tensors["conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight"] =
+      Tensor({1, 1}, DType::f32);
+  EXPECT_TRUE(read_model_info(write("one", tensors)).files.text_encoders.empty());
+  tensors["conditioner.embedders.1.model.token_embedding.weight"] = Tensor({1, 1}, DType::f32);
+  const std::string path = write("both", tensors);
+  EXPECT_EQ(read_model_info(path).files.text_encoders, (std::vector{path, path}));
+  EXPECT_EQ(read_model_infos({write("alone", network_of("ssd1b")), path})[0].files.text_encoders,
+            (std::vector{path, path}));
+}
+
+// As fine-tunes that predict v mark their files.
+TEST_F(SdxlFile, MarkersSayWhatItPredicts) {
+  Tensors tensors = network_of("sdxl");
+  tensors["v_pred"] = Tensor({0}, DType::f32);
+  const ModelInfo v = read_model_info(write("v", tensors));
+  EXPECT_EQ(v.prediction, Parameterization::v);
+  EXPECT_FALSE(v.noise.zero_snr);
+  tensors["ztsnr"] = Tensor({0}, DType::f32);
+  EXPECT_TRUE(read_model_info(write("zero", tensors)).noise.zero_snr);
+  const std::string said = (folder_ / "said.safetensors").string();
+  write_safetensors(said, network_of("sdxl"), {{"modelspec.prediction_type", "v"}});
+  EXPECT_EQ(read_model_info(said).prediction, Parameterization::v);
+  EXPECT_EQ(read_model_info(said, WeightChoice::automatic, Parameterization::eps).prediction,
+            Parameterization::eps);
+}
+
+TEST_F(SdxlFile, RelativesAreRefusedByName) {
+  for (const auto& [tensor, name] : {std::pair{"edm_mean", "Playground v2.5"},
+                                     {"edm_vpred.sigma_max", "CosXL"},
+                                     {"model.diffusion_model.encoder_hid_proj.weight", "Kolors"}}) {
+    Tensors tensors = network_of("sdxl");
+    tensors[tensor] = Tensor({1}, DType::f32);
+    testing::expect_error(ErrorKind::input, concat("is that of ", name),
+                          [&] { read_model_info(write("relative", tensors)); });
+  }
+  testing::expect_error(ErrorKind::input, "an added condition of 80 numbers, expected more than the 1536",
+                        [&] { read_model_info(write("narrow", network("sdxl"))); });
+}
+
+TEST_F(SdxlFile, IsNotStitchedWithOtherFamilies) {
+  const ModelInfo sdxl = read_model_info(write("sdxl", network_of("sdxl")));
+  EXPECT_TRUE(stitch_obstacles(read_model_info(write("koala", network_of("koala_700m"))), sdxl).empty());
+  const auto obstacles = stitch_obstacles(read_model_info(write("sd1", network("sd1"))), sdxl);
+  ASSERT_FALSE(obstacles.empty());
+  EXPECT_NE(obstacles[0].find("SDXL (2048) with SSD-1B, Segmind-Vega and KOALA"), std::string::npos);
+}
+
+TEST(UNetArchitecture, PublishedNetworksHaveNames) {
+  for (const auto& [preset, name] : {std::pair{"sdxl", "Stable Diffusion XL"},
+                                     {"sdxl_refiner", "Stable Diffusion XL refiner"},
+                                     {"ssd1b", "SSD-1B"},
+                                     {"vega", "Segmind-Vega"},
+                                     {"koala_1b", "KOALA-1B"},
+                                     {"koala_700m", "KOALA-700M"}})
+    EXPECT_EQ(UNetArchitecture(unet_preset(preset), "", 77, WeightChoice::automatic).name(), name);
 }
 
 // Of classes: one token of context, and the running average unless the weights themselves are asked for.
@@ -173,7 +266,7 @@ TEST_F(CheckpointOfEverything, OfClassesIsSampledAsLatentDiffusion) {
   EXPECT_EQ(info.latent_scale, 1);
   EXPECT_EQ(info.defaults.eta, 1);
   EXPECT_EQ(info.defaults.switch_rule, SwitchRule::ldm);
-  EXPECT_TRUE(info.files.text_encoder.empty());
+  EXPECT_TRUE(info.files.text_encoders.empty());
 
   const Tensor of_plain = latents(plain, WeightChoice::automatic, 0);
   EXPECT_TRUE(equal(of_plain, latents(both, WeightChoice::automatic, 0)));
@@ -261,12 +354,8 @@ TEST_F(CheckpointOfEverything, WhatIsBrokenIsRefusedByName) {
   bad[prefix + "input_blocks.0.0.weight"] = Tensor({first.extent(0), 9, 3, 3}, DType::f32);
   refused("cannot be stitched", bad);  // inpainting
   bad = good;
-  bad[prefix + "time_embed.cond_proj.weight"] = Tensor({8, 256}, DType::f32);
-  refused("told the guidance scale", bad);
-  bad = good;
   bad["cond_stage_model.embedding.weight"] = Tensor({10, 5}, DType::f32);
   refused("expected (classes, 768)", bad);
-  refused("two text encoders", network("sdxl"));
 }
 
 }  // namespace

@@ -25,7 +25,9 @@ namespace {
 
 constexpr uint64_t kSeed = 7;
 constexpr double kTimestep = 741;
-constexpr const char* kTiny[] = {"sd1", "sd2", "bk_base", "bk_small", "bk_tiny", "ldm", "sdxl", "ssd1b"};
+constexpr double kGuidance[] = {7.5, 2.5};  // of the two images, for networks that are told it
+constexpr const char* kTiny[] = {"sd1",  "sd2",   "bk_base", "bk_small", "bk_tiny",    "ldm",
+                                 "sdxl", "ssd1b", "vega",    "koala_1b", "koala_700m", "lcm"};
 
 UNetConfig tiny_config(const std::string& name) {
   const std::string path = golden_path("unet/" + name + ".json");
@@ -67,7 +69,8 @@ class Bound {
                     std::span<const double> ahead = {}) const {
     std::vector<Row> rows;
     for (const size_t image : images)
-      rows.push_back({.t = t, .condition = bound_[image].get(), .ahead = ahead});
+      rows.push_back(
+          {.t = t, .condition = bound_[image].get(), .guidance = kGuidance[image], .ahead = ahead});
     return network_.evaluate(x, rows);
   }
   const UNetNetwork& network() const { return network_; }
@@ -123,7 +126,7 @@ TEST(UNet, IsTheSameAloneAndAnnounced) {
   constexpr double kAhead[] = {981, kTimestep, 1};
   for (const char* dtype : {"f32", "bf16"}) {
     const auto backend = make_backend({.dtype = dtype, .threads = 2});
-    for (const std::string name : {"sd1", "ldm", "ssd1b"}) {
+    for (const std::string name : {"sd1", "ldm", "ssd1b", "lcm"}) {
       SCOPED_TRACE(testing::Message() << dtype << " " << name);
       const Bound fresh = bound(*backend, name), announced = bound(*backend, name);
       const Tensor x = input(*backend), y = fresh(x, kTimestep);
@@ -156,6 +159,61 @@ TEST(UNet, RowsShareAnEvaluationWhateverTheyShow) {
             << n;
     }
   }
+}
+
+// Those that are told different scales of guidance, too; 1 is none.
+TEST(UNet, RowsShareAnEvaluationWhateverTheirGuidance) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto backend = make_backend({.dtype = dtype, .threads = 2});
+    const Bound unet = bound(*backend, "lcm");
+    std::vector<Row> rows;
+    for (const double guidance : {8.0, 1.0, 3.5, 8.0})
+      rows.push_back({.t = kTimestep, .condition = &unet.condition(0), .guidance = guidance});
+    const Tensor x = repeat(*backend, input(*backend).slice(0, 1), 4);
+    const Tensor y = unet.network().evaluate(x, rows);
+    for (int64_t n = 0; n < 4; ++n)
+      EXPECT_EQ(bytes_of(unet.network().evaluate(x.slice(n, n + 1), {&rows[static_cast<size_t>(n)], 1})),
+                bytes_of(y.slice(n, n + 1)))
+          << n;
+    for (const int64_t n : {1, 2}) EXPECT_NE(bytes_of(y.slice(n, n + 1)), bytes_of(y.slice(0, 1)));
+    EXPECT_EQ(bytes_of(y.slice(3, 4)), bytes_of(y.slice(0, 1)));
+  }
+}
+
+// Against diffusers' formula in f64: sin, then cos, of 1000 (w - 1) f, f = 10000^(-i / (half - 1)).
+TEST(UNet, GuidanceIsEmbeddedAsSinusoids) {
+  constexpr double kScales[] = {1, 7.5};
+  const Tensor embedding = guidance_embedding(kScales, 7);
+  EXPECT_EQ(embedding.shape(), Shape({2, 7}));
+  const float* x = embedding.data<float>();
+  for (const int i : {0, 1, 2}) {
+    EXPECT_EQ(x[i], 0);
+    EXPECT_EQ(x[3 + i], 1);
+  }
+  for (const auto& [i, angle] : {std::pair{0, 6500.0}, {1, 65.0}, {2, 0.65}}) {
+    EXPECT_NEAR(x[7 + i], std::sin(angle), 1e-6);
+    EXPECT_NEAR(x[10 + i], std::cos(angle), 1e-6);
+  }
+  EXPECT_EQ(x[6], 0);
+  EXPECT_EQ(x[13], 0);
+}
+
+// What the memory check counts on: never more than what is alive, and not far below.
+TEST(UNet, ItsActivationsAreKnown) {
+  for (const char* dtype : {"f32", "bf16"})
+    for (const std::string name : {"sd1", "bk_tiny", "ssd1b"}) {
+      const auto device = fake_device({.dtype = dtype, .threads = 2});
+      const Bound unet = bound(*device, name);
+      const Tensor x = repeat(*device, input(*device), 2);
+      const std::vector<size_t> images = {0, 1, 0, 1};
+      unet(x, kTimestep, images);
+      const int64_t before = device->memory().statistics().bytes_in_use;
+      unet(x, kTimestep, images);
+      const int64_t peak = device->memory().statistics().peak_bytes_in_use - before,
+                    known = 4 * unet_activation_bytes(tiny_config(name), 8, 16, device->compute_dtype());
+      EXPECT_LE(known, peak) << name << " " << dtype;
+      EXPECT_GE(known, peak * 3 / 5) << name << " " << dtype;
+    }
 }
 
 // The second evaluation finds the memory of the first.
@@ -353,7 +411,7 @@ TEST(DiffusersUNet, RefusesWhatItDoesNotKnow) {
       {"projection_class_embeddings_input_dim", nullptr, "\"projection_class_embeddings_input_dim\""},
       {"class_embed_type", "timestep", "\"class_embed_type\" is \"timestep\""},
       {"resnet_time_scale_shift", "scale_shift", "\"resnet_time_scale_shift\""},
-      {"time_cond_proj_dim", 256, "\"time_cond_proj_dim\" is 256, expected null"},
+      {"time_cond_proj_dim", 1, "\"time_cond_proj_dim\" is 1, expected an integer 4"},
       {"freq_shift", 1, "\"freq_shift\" is 1, expected 0"},
       {"_class_name", "UNet2DModel", "\"_class_name\""},
       {"cross_attention_dim", {2048, 768, 2048}, "\"cross_attention_dim\""},

@@ -24,8 +24,8 @@ def ldm(width, context):
                 attention_head_dim=(width // 32, width // 16, width // 8), **blocks([CROSS] * 3))
 
 
-def sdxl(channels, heads, depths, middle="UNetMidBlock2DCrossAttn", up_depths=None, pooled=1280, time=256):
-    return dict(SPATIAL, block_out_channels=channels, layers_per_block=2, cross_attention_dim=2048, attention_head_dim=heads,
+def sdxl(channels, heads, depths, middle="UNetMidBlock2DCrossAttn", up_depths=None, pooled=1280, time=256, layers=2):
+    return dict(SPATIAL, block_out_channels=channels, layers_per_block=layers, cross_attention_dim=2048, attention_head_dim=heads,
                 transformer_layers_per_block=depths, reverse_transformer_layers_per_block=up_depths, mid_block_type=middle,
                 use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=time,
                 projection_class_embeddings_input_dim=pooled + 6 * time, **blocks([PLAIN, CROSS, CROSS]))
@@ -43,6 +43,9 @@ PUBLISHED = {
     "ldm_s": ldm(64, 256),
     "sdxl": sdxl(WIDE[:3], (5, 10, 20), (1, 2, 10)),
     "ssd1b": sdxl(WIDE[:3], (5, 10, 20), (1, (2, 2), (4, 4)), ONE, ((4, 4, 10), (2, 1, 1), 1)),
+    "vega": sdxl(WIDE[:3], (5, 10, 20), (1, (1, 1), (2, 2)), ONE, ((2, 2, 2), (1, 1, 1), 1)),
+    "koala_1b": sdxl(WIDE[:3], (5, 10, 20), (1, 2, 6), layers=1),
+    "koala_700m": sdxl(WIDE[:3], (5, 10, 20), (1, 2, 5), None, layers=1),
 }
 # The same families, small; the width of the context, by which the number of heads is known, is the published one.
 TINY = {
@@ -54,7 +57,20 @@ TINY = {
     "ldm": ldm(32, 256),
     "sdxl": sdxl((64, 64, 128), (1, 1, 2), (1, 1, 2), pooled=32, time=8),
     "ssd1b": sdxl((64, 64, 128), (1, 1, 2), (1, (2, 1), (1, 1)), ONE, ((1, 1, 2), (1, 2, 1), 1), pooled=32, time=8),
+    "vega": sdxl((64, 64, 128), (1, 1, 2), (1, (1, 1), (2, 2)), ONE, ((2, 2, 2), (1, 1, 1), 1), pooled=32, time=8),
+    "koala_1b": sdxl((64, 64, 128), (1, 1, 2), (1, 2, 1), pooled=32, time=8, layers=1),
+    "koala_700m": sdxl((64, 64, 128), (1, 1, 2), (1, 1, 2), None, pooled=32, time=8, layers=1),
+    "lcm": dict(sd((32, 64, 64, 64), 1, 768, 8), time_cond_proj_dim=16),
 }
+
+
+def told(scales, width):
+    """What a distilled U-Net is told of the scales of guidance: diffusers' embedding, not rounded to f32 on the way."""
+    import torch
+    from diffusers import LatentConsistencyModelPipeline
+
+    w = torch.tensor(scales, dtype=torch.float64) - 1
+    return LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, w, width, torch.float64).float()
 
 
 def unet(tag, config):
@@ -68,6 +84,8 @@ def compvis_modules(model, sparse):
     files of BK-SDM are converted, each stage with the three numbers of Stable Diffusion's."""
     names = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
              "conv_norm_out": "out.0", "conv_out": "out.2"}
+    if getattr(model.time_embedding, "cond_proj", None) is not None:
+        names["time_embedding.cond_proj"] = "time_embed.cond_proj"
     if getattr(model, "add_embedding", None) is not None:
         names |= {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}
     inner = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",

@@ -15,11 +15,13 @@ import tempfile
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, PNDMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler, PNDMScheduler, UNet2DConditionModel
+from diffusers.schedulers import scheduling_lcm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "common"))
 import random_weights
+import unets as shapes_of_unets
 
 SEED = 7
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -32,6 +34,8 @@ COMMON = dict(sample_size=SIDE, in_channels=4, out_channels=4, cross_attention_d
 UNETS = {
     "large": dict(block_out_channels=[32, 64], layers_per_block=2, down_block_types=["CrossAttnDownBlock2D", "DownBlock2D"],
                   up_block_types=["UpBlock2D", "CrossAttnUpBlock2D"], **COMMON),
+    "told": dict(block_out_channels=[16, 32], layers_per_block=1, down_block_types=["CrossAttnDownBlock2D"] * 2,
+                 up_block_types=["CrossAttnUpBlock2D"] * 2, time_cond_proj_dim=32, **COMMON),
     "small": dict(block_out_channels=[16, 32], layers_per_block=1, down_block_types=["CrossAttnDownBlock2D"] * 2,
                   up_block_types=["CrossAttnUpBlock2D"] * 2, mid_block_type=None, **COMMON),
 }
@@ -40,6 +44,7 @@ TEXT = dict(vocab_size=49408, hidden_size=64, num_hidden_layers=2, num_attention
 CASES = [("pndm", PNDMScheduler, dict(skip_prk_steps=True)), ("ddim", DDIMScheduler, dict(clip_sample=False)),
          ("euler", EulerDiscreteScheduler, {})]
 RATIOS = [0, 0.4, 1]
+LCM_STEPS, LCM_SCALE = 4, 2.5
 
 
 def fill(model, tag):
@@ -97,6 +102,22 @@ def main():
                 uncond, cond = unet(model_input, t, contexts).sample.chunk(2)
                 x = scheduler.step(uncond + SCALE * (cond - uncond), t, x).prev_sample
             np.save(FOLDER / f"{name}_{ratio}.npy", x.numpy())
+
+    # A network that is told the scale of guidance, alone and before one that is led away from the negative prompt.
+    for ratio in [0.5, 1]:
+        scheduler = LCMScheduler.from_config(SCHEDULER)
+        scheduler.set_timesteps(LCM_STEPS)
+        drawn = iter(random_weights.uniform("noise", (LCM_STEPS, 1, 4, SIDE, SIDE), np.sqrt(3.0), SEED))
+        scheduling_lcm.randn_tensor = lambda *a, **k: torch.from_numpy(next(drawn))
+        x = x_T
+        for i, t in enumerate(scheduler.timesteps):
+            if (i + 1) / LCM_STEPS <= ratio:
+                eps = unets["told"](x, t, contexts[1:], timestep_cond=shapes_of_unets.told([LCM_SCALE], 32)).sample
+            else:
+                uncond, cond = unets["large"](torch.cat([x, x]), t, contexts).sample.chunk(2)
+                eps = uncond + LCM_SCALE * (cond - uncond)
+            x = scheduler.step(eps, t, x).prev_sample
+        np.save(FOLDER / f"told_{ratio}.npy", x.numpy())
 
 
 if __name__ == "__main__":

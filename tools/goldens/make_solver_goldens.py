@@ -2,7 +2,8 @@
 
 diffusers keeps its schedules in float32. To compare formulas and not roundings, every scheduler runs twice: as it is,
 and with the types float32 of its module replaced by float64. The goldens are the second run's; `agreement` in the
-files holds the largest difference of the first from them.
+files holds the largest difference of the first from them. Only the first timestep of exponential and beta sigmas is the
+first run's where diffusers cuts it off to a whole one: how float32 rounds decides it.
 
 Latents are written in the engine's coordinates, x = alpha x0 + sigma eps. Schedulers that work with x / alpha get
 their input so and their output is taken back.
@@ -14,6 +15,7 @@ import sys
 
 import numpy as np
 import torch
+from diffusers.utils import logging
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "common"))
 from random_weights import uniform
@@ -37,9 +39,17 @@ SOLVERS = {
     "dpm++2m_sde": ("dpmsolver_multistep", "DPMSolverMultistepScheduler", False, dict(algorithm_type="sde-dpmsolver++")),
     "unipc": ("unipc_multistep", "UniPCMultistepScheduler", False, {}),
     "lcm": ("lcm", "LCMScheduler", False, dict(clip_sample=False)),
+    "dpm2": ("k_dpm_2_discrete", "KDPM2DiscreteScheduler", True, {}),
+    "dpm2_a": ("k_dpm_2_ancestral_discrete", "KDPM2AncestralDiscreteScheduler", True, {}),
+    "lms": ("lms_discrete", "LMSDiscreteScheduler", True, {}),
+    "deis": ("deis_multistep", "DEISMultistepScheduler", False, {}),
+    "dpm++2s": ("dpmsolver_singlestep", "DPMSolverSinglestepScheduler", False, {}),
+    "tcd": ("tcd", "TCDScheduler", False, {}),
     "flow_euler": ("flow_match_euler_discrete", "FlowMatchEulerDiscreteScheduler", False, {}),
 }
-SIGMAS = {"discrete": {}, "karras": dict(use_karras_sigmas=True), "exponential": dict(use_exponential_sigmas=True)}
+SIGMAS = {"discrete": {}, "karras": dict(use_karras_sigmas=True), "exponential": dict(use_exponential_sigmas=True),
+          "beta": dict(use_beta_sigmas=True), "lu": dict(use_lu_lambdas=True)}
+MULTISTEP = ("dpm++2m", "dpm++2m_sde", "unipc")
 
 
 class Replaced:
@@ -60,11 +70,26 @@ def scheduler(solver, double, **config):
     return getattr(module, name)(**{**defaults, **config}), module
 
 
+def timed(solver, steps, double, **config):
+    """A scheduler with its timesteps, and its module."""
+    first = None
+    if double and solver in (*MULTISTEP, "deis", "dpm++2s") and (config.get("use_exponential_sigmas") or config.get("use_beta_sigmas")):
+        first = timed(solver, steps, False, **config)[0].timesteps[0]
+    s, module = scheduler(solver, double, **config)
+    s.set_timesteps(steps)
+    if first is not None:
+        s.timesteps[0] = first
+    return s, module
+
+
 def levels(s, solver):
     """t, alpha and sigma of every evaluation, then alpha and sigma of the end."""
     t = [float(v) for v in s.timesteps]
     if hasattr(s, "sigmas") and solver != "flow_euler":
         ratio = s.sigmas.double()
+        if solver in ("dpm2", "dpm2_a"):  # every second evaluation is in the middle of a step
+            middle = s.sigmas_interpol.double() if solver == "dpm2" else s.sigmas_interpol.double().roll(1)
+            ratio = torch.cat([torch.where(torch.arange(len(t)) % 2 == 1, middle[:len(t)], ratio[:len(t)]), ratio[-1:]])
         alpha = 1 / (1 + ratio**2).sqrt()
         return t, alpha, ratio * alpha
     if solver == "flow_euler":
@@ -99,9 +124,9 @@ def prediction(kind, x, x0, alpha, sigma):
     return {"epsilon": eps, "sample": x0, "v_prediction": alpha * eps - sigma * x0, "flow": eps - x0}[kind]
 
 
-def sample(solver, steps, denoiser, double, **config):
-    s, module = scheduler(solver, double, **config)
-    s.set_timesteps(steps)
+def sample(solver, steps, denoiser, double, eta=None, **config):
+    s, module = timed(solver, steps, double, **config)
+    more = {} if eta is None else dict(eta=eta)
     if hasattr(s, "set_begin_index"):
         s.set_begin_index(0)  # as pipelines do; else repeated first timesteps skip a step
     t, alpha, sigma = levels(s, solver)
@@ -116,7 +141,7 @@ def sample(solver, steps, denoiser, double, **config):
     for i, timestep in enumerate(s.timesteps):
         seen = (s.scale_model_input(x, timestep) if scaled else x).double()
         x0 = DENOISERS[denoiser](seen, t[i], alpha[i], sigma[i])
-        x = s.step(prediction(kind, seen, x0, alpha[i], sigma[i]).to(dtype), timestep, x, return_dict=False)[0]
+        x = s.step(prediction(kind, seen, x0, alpha[i], sigma[i]).to(dtype), timestep, x, return_dict=False, **more)[0]
     return x.double()
 
 
@@ -128,34 +153,79 @@ def cases():
     for solver in SOLVERS:
         for steps in (10, 20, 50):
             for denoiser in DENOISERS:
-                yield dict(solver=solver, steps=steps, denoiser=denoiser, betas="linear")
+                yield dict(solver=solver, steps=steps, denoiser=denoiser, betas="linear", **({"eta": 0.3} if solver == "tcd" else {}))
     for solver in ("pndm", "euler", "euler_a", "heun", "dpm++2m", "dpm++2m_sde", "unipc", "lcm"):
         yield dict(solver=solver, steps=10, denoiser="mlp", betas="scaled_linear")
         if solver != "heun":  # starts at sigma / alpha = 20291, so that float32 knows nothing of the second slope
             yield dict(solver=solver, steps=10, denoiser="mlp", betas="squaredcos_cap_v2")
     for solver in ("euler", "heun", "dpm++2m", "dpm++2m_sde", "unipc"):
-        for sigmas in ("karras", "exponential"):
+        for sigmas in ("karras", "exponential", "beta"):
             yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", sigmas=sigmas)
     for solver in ("euler", "euler_a", "heun", "dpm++2m", "unipc"):
         for spacing in ("leading", "trailing"):
             yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", spacing=spacing)
     yield dict(solver="pndm", steps=20, denoiser="mlp", betas="scaled_linear", spacing="trailing")
     yield dict(solver="flow_euler", steps=20, denoiser="mlp", betas="linear", shift=3.0)
+    yield dict(solver="dpm++2m", steps=20, denoiser="mlp", betas="scaled_linear", sigmas="lu")
     for solver in ("dpm++2m", "unipc", "euler"):
         for kind in ("v_prediction", "sample"):
             yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", prediction=kind)
+    for solver in ("dpm2", "dpm2_a", "lms", "deis", "dpm++2s"):
+        if not solver.startswith("dpm2"):  # as Heun; the ancestral one is not a number
+            yield dict(solver=solver, steps=10, denoiser="mlp", betas="squaredcos_cap_v2")
+        for sigmas in ("karras", "exponential", "beta"):
+            yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", sigmas=sigmas)
+        if solver != "dpm++2s":
+            for spacing in ("leading", "trailing"):
+                yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", spacing=spacing)
+    for solver in ("deis", "dpm++2s"):
+        for order, steps in ((1, 10), (3, 10), (3, 11), (3, 12), (3, 20)):
+            yield dict(solver=solver, steps=steps, denoiser="mlp", betas="scaled_linear", order=order)
+    yield dict(solver="deis", steps=20, denoiser="mlp", betas="scaled_linear", order=3, sigmas="beta")
+    for solver in ("lms", "deis", "dpm++2s"):
+        yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", prediction="v_prediction")
+    for eta in (0.0, 0.3, 1.0):
+        for steps in (1, 4, 8):
+            yield dict(solver="tcd", steps=steps, denoiser="mlp", betas="scaled_linear", eta=eta)
+
+
+    yield dict(solver="pndm", steps=20, denoiser="mlp", betas="scaled_linear", prediction="v_prediction")
+    # The last: the order falls in fewer than 15 steps, UniPC's always. The stochastic one's does not survive the last step
+    # of 20 to sigma_min.
+    for solver in MULTISTEP:
+        for steps, more in ((20, {}), (20, dict(final="sigma_min")), (20, dict(final="sigma_min", lower=False)), (10, dict(final="sigma_min"))):
+            if (solver, steps) == ("dpm++2m_sde", 20) and more:
+                continue
+            yield dict(solver=solver, steps=steps, denoiser="mlp", betas="scaled_linear", order=3, **more)
+    for solver in ("dpm++2m", "dpm++2m_sde"):
+        yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", type="heun")
+    for order in (1, 2, 3):
+        yield dict(solver="unipc", steps=20, denoiser="mlp", betas="scaled_linear", order=order, type="bh1", final="sigma_min")
+    yield dict(solver="unipc", steps=20, denoiser="mlp", betas="scaled_linear", uncorrected=[0, 3])
+    for solver in ("ddim", "dpm++2m", "unipc", "lcm"):
+        yield dict(solver=solver, steps=10, denoiser="mlp", betas="scaled_linear", thresholding=[0.7, 1.3])
+    yield dict(solver="lcm", steps=10, denoiser="mlp", betas="scaled_linear", scaling=0.01)
+    for solver in ("euler", "unipc"):
+        yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", sigmas="karras", lowest=0.1, highest=10.0)
 
 
 def config_of(case):
     config = {} if case["solver"] == "flow_euler" else dict(BETAS[case["betas"]])
     config.update(SIGMAS[case.get("sigmas", "discrete")])
-    for key, name in (("spacing", "timestep_spacing"), ("prediction", "prediction_type"), ("shift", "shift"), ("offset", "steps_offset")):
+    for key, name in (("spacing", "timestep_spacing"), ("prediction", "prediction_type"), ("shift", "shift"), ("offset", "steps_offset"),
+                      ("order", "solver_order"), ("type", "solver_type"), ("final", "final_sigmas_type"), ("lower", "lower_order_final"),
+                      ("uncorrected", "disable_corrector"), ("scaling", "timestep_scaling"), ("lowest", "sigma_min"), ("highest", "sigma_max"),
+                      ("eta", "eta")):
         if key in case:
             config[name] = case[key]
+    if "thresholding" in case:
+        ratio, most = case["thresholding"]
+        config.update(thresholding=True, dynamic_thresholding_ratio=ratio, sample_max_value=most)
     return config
 
 
 def main():
+    logging.set_verbosity_error()
     os.makedirs(OUT, exist_ok=True)
     trajectories, worst = [], {}
     for case in cases():
@@ -168,12 +238,14 @@ def main():
         trajectories.append({**case, "x": rounded(exact.flatten(), 9), "agreement": rounded([difference], 2)[0]})
 
     timesteps = []
-    for solver in ("pndm", "euler", "dpm++2m", "unipc", "lcm", "flow_euler"):
-        for betas in BETAS if solver not in ("lcm", "flow_euler") else ["linear"]:
-            for spacing in ("leading", "linspace", "trailing") if solver in ("euler", "dpm++2m", "unipc") else [None]:
-                for sigmas in SIGMAS if solver in ("euler", "dpm++2m", "unipc") else ["discrete"]:
-                    if (sigmas != "discrete" and spacing == "leading") or (solver == "dpm++2m" and sigmas == "karras" and betas == "squaredcos_cap_v2"):
+    for solver in ("pndm", "euler", "dpm++2m", "unipc", "lcm", "flow_euler", "lms", "deis", "tcd"):
+        for betas in BETAS if solver not in ("lcm", "flow_euler", "lms", "tcd") else ["linear"]:
+            for spacing in ("leading", "linspace", "trailing") if solver in ("euler", "dpm++2m", "unipc", "lms", "deis") else [None]:
+                for sigmas in SIGMAS if solver in ("euler", "dpm++2m", "unipc", "lms", "deis") else ["discrete"]:
+                    if (sigmas != "discrete" and spacing == "leading") or (solver == "dpm++2m" and sigmas in ("karras", "lu") and betas == "squaredcos_cap_v2"):
                         continue  # the first: as with the others; the second: the README says
+                    if sigmas == "lu" and solver != "dpm++2m":
+                        continue
                     for steps in (10, 48) if sigmas == "discrete" and betas == "linear" else (9,):
                         case = dict(solver=solver, betas=betas, sigmas=sigmas, steps=steps)
                         case.update({"spacing": spacing} if spacing else {})
@@ -181,8 +253,7 @@ def main():
                         case.update({"offset": 1} if spacing == "leading" else {})
                         runs = []
                         for double in (True, False):
-                            s, _ = scheduler(solver, double, **config_of(case))
-                            s.set_timesteps(steps)
+                            s, _ = timed(solver, steps, double, **config_of(case))
                             runs.append(levels(s, solver))
                         (t, alpha, sigma), (t32, _, sigma32) = runs
                         timesteps.append({**case, "t": rounded(t, 11), "alpha": rounded(alpha, 10), "sigma": rounded(sigma, 10)})

@@ -18,6 +18,7 @@ import unets
 
 SEED = 7
 HEIGHT, WIDTH, TIMESTEP = 8, 16, 741.0
+GUIDANCE = [7.5, 2.5]  # of networks that are told it
 SIZES = [[64, 128, 0, 0, 64, 128], [100, 90, 5, 7, 64, 128]]  # height, width, crop top, crop left, target height and width
 
 
@@ -41,7 +42,9 @@ def main():
         context, added = condition(config, 2, 1 if name == "ldm" else 7)
         x = uniform("x", (2, 4, HEIGHT, WIDTH))
         with torch.inference_mode():
-            y = model(x, TIMESTEP, encoder_hidden_states=context, added_cond_kwargs=added).sample
+            width = config.get("time_cond_proj_dim")
+            y = model(x, TIMESTEP, encoder_hidden_states=context, added_cond_kwargs=added,
+                      timestep_cond=unets.told(GUIDANCE, width) if width else None).sample
         np.save(os.path.join(folder, f"{name}.npy"), y.numpy())
         stored = {k: v for k, v in model.config.items() if k != "_use_default_values"}
         with open(os.path.join(folder, f"{name}.json"), "w") as file:

@@ -256,8 +256,8 @@ inline constexpr int kMostThreads = 1024;
 // What `auto` comes to on this machine. Throws Error{usage} as make_backend does; opens no device.
 DType compute_dtype(const BackendOptions& options);
 
-// Throws Error{usage} for an unknown device or type, naming the known ones, and Error{device} for a CUDA device
-// that is not there or does not serve.
+// Throws Error{usage} for an unknown device or type, naming the known ones, and Error{device} for a CUDA
+// device that is not there or does not serve.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);
 
 }  // namespace tstitch

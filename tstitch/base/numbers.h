@@ -29,10 +29,15 @@ Value read_number(const std::string& what, const std::string& text) {
   return value;
 }
 
-// "0.4" or "40%", 0 ... 1.
-inline double read_share(const std::string& what, const std::string& text) {
+// "0.4" or "40%".
+inline double read_fraction(const std::string& what, const std::string& text) {
   const bool percent = text.ends_with('%');
-  const double share = read_number<double>(what, text.substr(0, text.size() - percent)) / (percent ? 100 : 1);
+  return read_number<double>(what, text.substr(0, text.size() - percent)) / (percent ? 100 : 1);
+}
+
+// The same, 0 ... 1.
+inline double read_share(const std::string& what, const std::string& text) {
+  const double share = read_fraction(what, text);
   check(0 <= share && share <= 1, ErrorKind::usage, what, " is ", printable(text), ", expected 0 ... 1");
   return share;
 }

@@ -9,14 +9,57 @@
 namespace tstitch {
 namespace {
 
-// The prompts and, once each, the negative ones.
-std::vector<std::string> texts_of(const ConditionOptions& options) {
-  std::vector<std::string> texts = options.prompts;
-  const auto prompts = std::ssize(texts);
-  for (const std::string& negative : options.negative_prompts)
-    if (std::find(texts.begin() + prompts, texts.end(), negative) == texts.end()) texts.push_back(negative);
-  return texts;
+void fill_with_zeros(Tensor& x) {
+  if (x) std::fill_n(x.data<float>(), x.elements(), 0.0f);
 }
+
+// The makers of models of texts. What one model reads of them, all that are alike do.
+class TextMakers {
+ public:
+  TextMakers(Backend& backend, const ConditionOptions& options) : backend_(backend), options_(options) {
+    for (const NegativePrompt& negative : options.negatives)
+      if (!std::ranges::count(negatives_, negative)) negatives_.push_back(negative);
+  }
+
+  std::shared_ptr<const ConditionMaker> make(const ModelInfo& model, const NegativePrompt& negative) {
+    auto group = std::ranges::find_if(groups_, [&](const Group& g) {
+      return g.model->files.text_encoders == model.files.text_encoders &&
+             g.model->condition == model.condition;
+    });
+    if (group == groups_.end()) group = groups_.insert(group, {&model, conditions_of(model)});
+    const auto number = std::ranges::find(negatives_, negative) - negatives_.begin();
+    return std::make_shared<TextConditions>(group->conditions, std::ssize(options_.prompts) + number);
+  }
+
+ private:
+  struct Group {
+    const ModelInfo* model;
+    std::vector<Condition> conditions;  // of the prompts, then of the negative ones
+  };
+
+  std::vector<Condition> conditions_of(const ModelInfo& model) const {
+    std::vector<std::string> texts = options_.prompts;
+    for (const NegativePrompt& negative : negatives_) texts.push_back(negative.text);
+    std::vector<EncodedText> encoded =
+        encode_texts(backend_, model, texts, options_.clip_skip, options_.prompt_style);
+    std::vector<Condition> conditions;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const bool is_negative = i >= options_.prompts.size();
+      if (is_negative && negatives_[i - options_.prompts.size()].zeros) {
+        fill_with_zeros(encoded[i].context);
+        fill_with_zeros(encoded[i].pooled);
+      }
+      conditions.push_back(
+          text_condition(backend_, model.condition, encoded[i], options_.sizes, is_negative));
+    }
+    return conditions;
+  }
+
+  Backend& backend_;
+  const ConditionOptions& options_;
+  std::vector<NegativePrompt> negatives_;  // once each
+  std::vector<Group> groups_;
+};
 
 }  // namespace
 
@@ -24,8 +67,7 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                                                          const std::vector<ModelInfo>& models,
                                                                          const ConditionOptions& options) {
   std::vector<std::shared_ptr<const ConditionMaker>> makers;
-  const std::vector<std::string> texts = texts_of(options);
-  std::vector<Tensor> contexts;
+  TextMakers texts(backend, options);
   for (size_t i = 0; i < models.size(); ++i) {
     const ModelInfo& model = models[i];
     const ConditionInfo& condition = model.condition;
@@ -38,14 +80,7 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
             std::make_shared<ClassTokenConditions>(load_class_tokens(model), options.null_token));
         break;
       case ConditionKind::text:
-        if (contexts.empty())
-          contexts =
-              TextEncoder(backend, model_with_text_encoder(models), options.clip_skip, options.prompt_style)
-                  .encode(texts);
-        makers.push_back(std::make_shared<TextConditions>(
-            contexts, std::find(texts.begin() + std::ssize(options.prompts), texts.end(),
-                                options.negative_prompts.at(i)) -
-                          texts.begin()));
+        makers.push_back(texts.make(model, options.negatives.at(i)));
         break;
     }
   }

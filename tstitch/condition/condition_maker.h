@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/condition/picture_sizes.h"
 #include "tstitch/diffusion/condition.h"
 #include "tstitch/text/prompt.h"
 #include "tstitch/zoo/model_info.h"
@@ -22,17 +23,26 @@ class ConditionMaker {
   virtual Condition null(uint64_t seed) const = 0;
 };
 
+// What guidance leads away from.
+struct NegativePrompt {
+  std::string text;
+  bool zeros = false;  // instead of what the encoders make of it
+  bool operator==(const NegativePrompt&) const = default;
+};
+
 // What can be asked for beside the number of a class.
 struct ConditionOptions {
-  std::vector<std::string> prompts;           // by their numbers; UTF-8
-  std::vector<std::string> negative_prompts;  // what guidance leads away from, of every model
-  int64_t clip_skip = 0;                      // see TextEncoder
+  std::vector<std::string> prompts;       // by their numbers; UTF-8
+  std::vector<NegativePrompt> negatives;  // of every model
+  int64_t clip_skip = 0;                  // see TextEncoder
   PromptStyle prompt_style = PromptStyle::webui;
+  PictureSizes sizes;
   Tensor null_token;  // see ClassTokenConditions
 };
 
-// The maker of every model, by the kind of its condition. Prompts are encoded here, once for all models.
-// Throws Error{input} when a file lacks what is to be encoded with, and as TextEncoder does.
+// The maker of every model, by the kind of its condition. Prompts are encoded here, once for all models with
+// the same text encoders. Throws Error{input} when a file lacks what is to be encoded with, and as
+// TextEncoder does.
 std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
                                                                          const std::vector<ModelInfo>& models,
                                                                          const ConditionOptions& options);

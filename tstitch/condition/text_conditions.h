@@ -3,19 +3,25 @@
 #include <vector>
 
 #include "tstitch/condition/condition_maker.h"
+#include "tstitch/condition/picture_sizes.h"
+#include "tstitch/condition/text_encoder.h"
 
 namespace tstitch {
 
-// Prompts by number, encoded; guidance leads away from the negative one.
+// A text as the networks of that kind read it. Those that are told more get their numbers, too: the sizes or,
+// instead of the last two, how good the picture is to look like, 6 of 10, and 2.5 if `negative`.
+Condition text_condition(Backend& backend, const ConditionInfo& info, const EncodedText& text,
+                         const PictureSizes& sizes, bool negative);
+
+// Texts by number; guidance leads away from the negative one.
 class TextConditions final : public ConditionMaker {
  public:
-  // contexts: of all texts (TextEncoder); negative: which of them guidance leads away from.
-  TextConditions(std::vector<Tensor> contexts, int64_t negative);
+  TextConditions(std::vector<Condition> texts, int64_t negative);
   Condition condition(int64_t subject) const override;
   Condition null(uint64_t seed) const override;
 
  private:
-  std::vector<Tensor> contexts_;
+  std::vector<Condition> texts_;
   int64_t negative_;
 };
 

@@ -1,11 +1,13 @@
 #include "tstitch/condition/text_encoder.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/condition/padding_token.h"
 #include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
@@ -65,64 +67,92 @@ void weigh(Tensor& chunk, std::span<const float> weights) {
   for (int64_t i = 0; i < chunk.elements(); ++i) chunk.data<float>()[i] *= factor;
 }
 
-}  // namespace
-
-const ModelInfo& model_with_text_encoder(const std::vector<ModelInfo>& models) {
-  for (auto model = models.rbegin(); model != models.rend(); ++model)
-    if (!model->files.text_encoder.empty()) return *model;
-  fail(ErrorKind::input, "\"", printable(models.back().path),
-       "\" holds no text encoder: expected one in a checkpoint of everything or in diffusers' folder");
+// (S, a) and (S, b) to (S, a + b).
+Tensor side_by_side(const Tensor& a, const Tensor& b) {
+  const int64_t A = a.columns(), B = b.columns();
+  Tensor joined({a.extent(0), A + B}, DType::f32);
+  float* to = joined.data<float>();
+  for (int64_t row = 0; row < a.extent(0); ++row) {
+    to = std::copy_n(a.data<float>() + row * A, A, to);
+    to = std::copy_n(b.data<float>() + row * B, B, to);
+  }
+  return joined;
 }
 
-TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip, PromptStyle style)
+bool is_folder(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
+// What the network was trained with, unless the user says otherwise.
+ClipReading reading_of(const ConditionInfo& condition, ClipPlace place, const ClipTextConfig& config,
+                       bool described, int64_t clip_skip) {
+  const bool sdxl = condition.pooled_width > 0;
+  // Stable Diffusion 2's folders in transformers' layout have no last layer.
+  const int64_t trained = sdxl || (config.width == kOpenClipWidth && !described) ? 2 : 1;
+  return {.skip = (clip_skip ? clip_skip : trained) - 1,
+          .normalised = !sdxl,
+          .pooled = place == ClipPlace::second};
+}
+
+}  // namespace
+
+int32_t padding_of(const ModelInfo& model, size_t number) {
+  const std::string& path = model.files.text_encoders.at(number);
+  const bool openclip =
+      model.condition.width == kOpenClipWidth || model.condition.encoders().at(number) == ClipPlace::second;
+  const int32_t usual = openclip ? 0 : ClipTokenizer::kEnd;
+  return is_folder(path) ? find_padding(path).value_or(usual) : usual;
+}
+
+TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number, int64_t clip_skip,
+                         PromptStyle style)
     : backend_(backend), tokenizer_(make_tokenizer()), style_(style) {
-  const std::string& path = model.files.text_encoder;
-  const bool own = path == model.files.weights;
-  const ModelFiles files = own ? model.files : find_model_files(path);
+  const std::string& path = model.files.text_encoders.at(number);
+  const ClipPlace place = model.condition.encoders().at(number);
+  const ModelFiles files = find_model_files(path);
   const TensorFile file = open_weights(files, WeightChoice::automatic);
   naming_file(file.path(), [&] {
     const FileWeights stored(file);
-    const ClipTextKeys keys(stored);
-    const bool described = !own && !files.config.empty();
-    const ClipTextConfig config =
-        described ? read_clip_text_config(files.config) : infer_clip_text_config(keys);
+    const ClipTextKeys keys(stored, place);
+    const bool described = is_folder(path) && !files.config.empty();
+    ClipTextConfig config = described ? read_clip_text_config(files.config) : infer_clip_text_config(keys);
+    config.projection = clip_projection(keys);
     check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
           config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);
-    check(config.width == model.condition.width, ErrorKind::input, file.path(),
-          ": a text encoder that gives ", config.width, " numbers a token, but ", model.name, " reads ",
-          model.condition.width);
-    // Stable Diffusion 2 reads the layer before the last; transformers' folders have no last one.
-    const int64_t trained = config.width == kOpenClipWidth && !described ? 2 : 1;
-    clip_ = std::make_unique<ClipText>(config, Weights(backend, keys), (clip_skip ? clip_skip : trained) - 1);
-    padding_ = config.width == kOpenClipWidth ? 0 : ClipTokenizer::kEnd;
+    clip_ = std::make_unique<ClipText>(config, Weights(backend, keys),
+                                       reading_of(model.condition, place, config, described, clip_skip));
   });
-  if (!own) padding_ = find_padding(path).value_or(padding_);
+  padding_ = padding_of(model, number);
 }
 
 // A few at a time: those of thousands of prompts at once would want gigabytes.
-Tensor TextEncoder::encode_chunks(std::span<const int32_t> ids) const {
+ClipText::Answer TextEncoder::encode_chunks(std::span<const int32_t> ids) const {
   constexpr int64_t kLength = PromptChunk::kLength, kAtOnce = 32;
   const int64_t chunks = std::ssize(ids) / kLength;
-  std::vector<Tensor> parts;
+  std::vector<Tensor> tokens, pooled;
   for (int64_t first = 0; first < chunks; first += kAtOnce) {
     const int64_t count = std::min(kAtOnce, chunks - first);
-    parts.push_back((*clip_)(
-        ids.subspan(static_cast<size_t>(first * kLength), static_cast<size_t>(count * kLength)), count));
+    const ClipText::Answer answer = (*clip_)(
+        ids.subspan(static_cast<size_t>(first * kLength), static_cast<size_t>(count * kLength)), count);
+    tokens.push_back(answer.tokens);
+    if (answer.pooled) pooled.push_back(answer.pooled);
   }
-  return backend_.download(stack(backend_, parts));
+  return {.tokens = backend_.download(stack(backend_, tokens)),
+          .pooled = pooled.empty() ? Tensor() : backend_.download(stack(backend_, pooled))};
 }
 
-std::vector<Tensor> TextEncoder::encode(const std::vector<std::string>& texts) const {
+std::vector<EncodedText> TextEncoder::encode(const std::vector<std::string>& texts) const {
   std::vector<std::vector<PromptChunk>> prompts;
   std::vector<int32_t> ids;
   for (const std::string& text : texts) {
     prompts.push_back(tokenize_prompt(tokenizer_, text, style_, padding_));
     for (const PromptChunk& chunk : prompts.back()) ids.insert(ids.end(), chunk.ids.begin(), chunk.ids.end());
   }
-  const Tensor encoded = encode_chunks(ids);  // (chunks, 77, width)
+  const auto [encoded, pooled] = encode_chunks(ids);  // (chunks, 77, width), (chunks, P)
   const int64_t tokens = encoded.extent(1), width = encoded.extent(2);
 
-  std::vector<Tensor> contexts;
+  std::vector<EncodedText> all;
   int64_t first = 0;
   for (const auto& prompt : prompts) {
     const int64_t count = std::ssize(prompt);
@@ -131,10 +161,37 @@ std::vector<Tensor> TextEncoder::encode(const std::vector<std::string>& texts) c
       Tensor chunk = encoded.slice(first + c, first + c + 1).reshape({tokens, width});
       if (std::ranges::any_of(weights, [](float weight) { return weight != 1; })) weigh(chunk, weights);
     }
-    contexts.push_back(encoded.slice(first, first + count).reshape({count * tokens, width}));
+    all.push_back({.context = encoded.slice(first, first + count).reshape({count * tokens, width}),
+                   .pooled = pooled ? pooled.slice(first, first + 1).reshape({pooled.columns()}) : Tensor()});
     first += count;
   }
-  return contexts;
+  return all;
+}
+
+std::vector<EncodedText> encode_texts(Backend& backend, const ModelInfo& model,
+                                      const std::vector<std::string>& texts, int64_t clip_skip,
+                                      PromptStyle style) {
+  const size_t found = model.files.text_encoders.size(), expected = model.condition.encoders().size();
+  check(found > 0, ErrorKind::input, "\"", printable(model.path),
+        "\" holds no text encoder: expected one in a checkpoint of everything or in diffusers' folder");
+  check(found == expected, ErrorKind::input, "\"", printable(model.path), "\" has text encoders: ", found,
+        ", expected ", expected);
+  std::vector<EncodedText> all;
+  for (size_t number = 0; number < expected; ++number) {
+    std::vector<EncodedText> more = TextEncoder(backend, model, number, clip_skip, style).encode(texts);
+    for (size_t i = 0; i < all.size(); ++i) more[i].context = side_by_side(all[i].context, more[i].context);
+    all = std::move(more);
+  }
+  const auto expect_width = [&](const Tensor& x, int64_t width, const char* what) {
+    const int64_t columns = x ? x.extent(x.shape().rank() - 1) : 0;
+    check(columns == width, ErrorKind::input, printable(join(model.files.text_encoders)),
+          ": text encoders that give ", columns, " numbers a ", what, ", but ", model.name, " reads ", width);
+  };
+  if (!all.empty()) {
+    expect_width(all[0].context, model.condition.width, "token");
+    expect_width(all[0].pooled, model.condition.pooled_width, "text");
+  }
+  return all;
 }
 
 }  // namespace tstitch

@@ -1,4 +1,4 @@
-// From prompts to the context of a text-conditional network.
+// From prompts to what a text-conditional network is told of them.
 #pragma once
 
 #include <memory>
@@ -14,27 +14,35 @@
 
 namespace tstitch {
 
-// The model whose text encoder serves all of them: the last, as in the reference, else one before it that has
-// one. Throws Error{input} when none has.
-const ModelInfo& model_with_text_encoder(const std::vector<ModelInfo>& models);
+// The id that prompts are padded with for the model's text encoder of that number, from 0: as the tokenizer
+// beside it says, else what such encoders were trained with. Throws Error{input} for a token that is not one
+// of CLIP's.
+int32_t padding_of(const ModelInfo& model, size_t number);
 
+struct EncodedText {
+  Tensor context;  // (S, width) f32 on the host, S = 77 for each of its chunks (text/prompt.h)
+  Tensor pooled;   // (P) f32 on the host: its first chunk as a whole; empty where no network asks for it
+};
+
+// One of the text encoders of a model.
 class TextEncoder {
  public:
-  // What model.files.text_encoder names: a folder with config.json (transformers' CLIPTextModel), or the
-  // model's own checkpoint. Prompts are padded as the tokenizer beside it says. clip_skip: 1 takes the last
-  // layer's answer, 2 that of the layer before, ...; 0 what the model was trained with. Throws Error{input}
-  // when it does not suit the model, Error{usage} for a clip_skip beyond its layers.
-  TextEncoder(Backend& backend, const ModelInfo& model, int64_t clip_skip,
+  // What model.files.text_encoders names: a folder with config.json (transformers' CLIPTextModel or
+  // CLIPTextModelWithProjection), or a checkpoint of everything. clip_skip: 1 takes the tokens of the last
+  // layer, 2 those of the layer before, ...; 0 what the model was trained with: the last, of Stable Diffusion
+  // 2 and SDXL the one before. SDXL's are not normalised, and its pooled text is that of the last layer
+  // whatever the clip skip is, as in diffusers (whose clip_skip is two less). Throws Error{input} when
+  // something is missing, Error{usage} for a clip_skip beyond its layers.
+  TextEncoder(Backend& backend, const ModelInfo& model, size_t number, int64_t clip_skip,
               PromptStyle style = PromptStyle::webui);
 
-  // Of each text (S, width) f32 on the host, S = 77 for each of its chunks (text/prompt.h). The
-  // weights of a prompt's words multiply what their tokens are encoded as; a chunk with weights is then
-  // scaled so that its mean is what it was, as in the web UI that made them popular. Throws Error{usage} for
-  // what is no UTF-8.
-  std::vector<Tensor> encode(const std::vector<std::string>& texts) const;
+  // The weights of a prompt's words multiply what their tokens are encoded as; a chunk with weights is then
+  // scaled so that its mean is what it was, as in the web UI that made them popular. They leave the pooled
+  // text as it is. Throws Error{usage} for what is no UTF-8.
+  std::vector<EncodedText> encode(const std::vector<std::string>& texts) const;
 
  private:
-  Tensor encode_chunks(std::span<const int32_t> ids) const;
+  ClipText::Answer encode_chunks(std::span<const int32_t> ids) const;
 
   Backend& backend_;
   ClipTokenizer tokenizer_;
@@ -42,5 +50,11 @@ class TextEncoder {
   PromptStyle style_;
   int32_t padding_;
 };
+
+// By all text encoders of the model, one after the other: their tokens side by side. Throws Error{input} when
+// they are not those that the network was trained with.
+std::vector<EncodedText> encode_texts(Backend& backend, const ModelInfo& model,
+                                      const std::vector<std::string>& texts, int64_t clip_skip,
+                                      PromptStyle style);
 
 }  // namespace tstitch

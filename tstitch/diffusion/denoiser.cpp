@@ -18,12 +18,13 @@ Tensor x0_from_eps(Backend& backend, const Tensor& x, const Tensor& eps, const N
 }
 
 NetworkDenoiser::NetworkDenoiser(Backend& backend, Evaluator& evaluator, const Network& network,
-                                 BoundRows rows, Parameterization parameterization)
+                                 BoundRows rows, Parameterization parameterization, double guidance)
     : backend_(backend),
       evaluator_(evaluator),
       network_(network),
       rows_(std::move(rows)),
       parameterization_(parameterization),
+      guidance_(guidance),
       asked_(rows_.size()) {}
 
 Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {
@@ -33,6 +34,7 @@ Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) co
     BoundRow& row = *rows_[n];
     asked_[n] = {.t = level.t,
                  .condition = row.condition.get(),
+                 .guidance = guidance_,
                  .ahead = ahead,
                  .context = {row.seed, row.image, row.evaluations++}};
   }

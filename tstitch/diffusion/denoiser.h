@@ -61,9 +61,9 @@ using BoundRows = std::vector<std::shared_ptr<BoundRow>>;
 class NetworkDenoiser final : public Denoiser {
  public:
   // rows: of every x that will be asked about, their conditions bound by the network; which must outlive
-  // this, as must the evaluator.
+  // this, as must the evaluator. guidance: see Row.
   NetworkDenoiser(Backend& backend, Evaluator& evaluator, const Network& network, BoundRows rows,
-                  Parameterization parameterization = Parameterization::eps);
+                  Parameterization parameterization = Parameterization::eps, double guidance = 1);
 
   Prediction predict(const Tensor& x, const NoiseLevel& level) const override;
   void prepare(std::span<const NoiseLevel> levels) override;
@@ -76,6 +76,7 @@ class NetworkDenoiser final : public Denoiser {
   const Network& network_;
   BoundRows rows_;
   Parameterization parameterization_;
+  double guidance_;
   std::vector<double> timesteps_;  // that were announced
   mutable size_t next_ = 0;        // of them
   mutable std::vector<Row> asked_;

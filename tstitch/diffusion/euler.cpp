@@ -1,7 +1,6 @@
 #include "tstitch/diffusion/euler.h"
 
-#include <cmath>
-
+#include "tstitch/diffusion/ancestral.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
@@ -12,10 +11,7 @@ Tensor Euler::step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn
 }
 
 Tensor EulerAncestral::step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn noise) {
-  const double s = step.level.sigma / step.level.alpha;
-  const double s_next = step.next.sigma / step.next.alpha;
-  const double s_up = s_next * std::sqrt(1 - (s_next / s) * (s_next / s));
-  const double s_down = s_next * s_next / s;
+  const auto [s_down, s_up] = ancestral_split(step);
   const double alpha_next = step.next.alpha;
 
   const Prediction at = denoise(x, step.level);

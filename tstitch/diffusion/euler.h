@@ -21,8 +21,8 @@ class Euler final : public Solver {
   Backend& backend_;
 };
 
-// Euler's step to a lower level, s_down, and fresh noise up to the next:
-//   s_up = s' sqrt(1 - (s' / s)^2),  s_down = s'^2 / s,  x' = alpha' (x0 + s_down eps + s_up noise)
+// Euler's step to a lower level, s_down, and fresh noise up to the next (ancestral.h):
+//   x' = alpha' (x0 + s_down eps + s_up noise)
 // On variance-preserving levels this is DDIM with eta 1.
 class EulerAncestral final : public Solver {
  public:

@@ -29,6 +29,9 @@ struct EvaluationContext {
 struct Row {
   double t;                         // timestep of training
   const BoundCondition* condition;  // made by the network that is asked
+  // Of networks that are told it instead of being led away from a null row: the scale of guidance, 1 for
+  // none (Meng et al. 2022, arXiv 2210.03142).
+  double guidance = 1;
   // The timesteps at which this condition will be asked for, this one first, so that what depends on them
   // alone can be computed for many at once. Only a hint; may be empty.
   std::span<const double> ahead = {};

@@ -9,7 +9,7 @@
 namespace tstitch {
 namespace {
 
-constexpr int kMargin = 12, kGap = 4, kTextScale = 2, kSmallestSide = 84;
+constexpr int kMargin = 12, kGap = 4, kTextScale = 2;
 
 void draw_centered(Image& canvas, int left, int width, int y, const std::string& text) {
   draw_text(canvas, left + (width - text_width(text, kTextScale)) / 2, y, text, kTextScale, 0);
@@ -21,7 +21,7 @@ Image draw(const Figure& figure) {
   const auto& columns = figure.columns;
   check_internal(!columns.empty() && !columns[0].images.empty(), "a figure without pictures");
   const Image& first = columns[0].images[0];
-  const int factor = (kSmallestSide + first.height - 1) / first.height;
+  const int factor = viewing_factor(first.height);
   const int rows = static_cast<int>(columns[0].images.size());
   const int line = text_height(kTextScale) + kGap;
 

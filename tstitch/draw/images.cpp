@@ -20,6 +20,11 @@ Image enlarge(const Image& image, int factor) {
   return large;
 }
 
+int viewing_factor(int height) {
+  constexpr int kSmallest = 84;
+  return (kSmallest + height - 1) / height;
+}
+
 void paste(Image& target, const Image& image, int x, int y) {
   check_internal(x >= 0 && y >= 0 && x + image.width <= target.width && y + image.height <= target.height,
                  "a picture outside its canvas");

@@ -36,8 +36,7 @@ BatchRouter::BatchRouter(Backend& backend, Evaluator& evaluator, std::span<const
   for (size_t i = 0; i < models.size(); ++i) {
     const int stage = static_cast<int>(i);
     if (!spec.uses(stage)) continue;
-    rows_[i] =
-        bind_rows(binder, *models[i].network, spec, is_guided(spec, stage), *inputs.conditions[i], images);
+    rows_[i] = bind_rows(binder, models[i], spec, cfg_scale_of(spec, stage), *inputs.conditions[i], images);
     // Where images switch one by one, the trajectory is the first model's.
     levels_[i] = levels_asked(spec.trajectory, solver, rule_ ? 0 : stage);
   }

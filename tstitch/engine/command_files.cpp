@@ -40,9 +40,9 @@ void CommandFiles::reads(const std::string& what, const std::string& path,
 
 void CommandFiles::reads(const std::string& what, const ModelFiles& model) {
   const std::vector<std::string> parts = {".safetensors", ".bin", "config.json"};
-  for (const std::string* path :
-       {&model.weights, &model.config, &model.scheduler, &model.text_encoder, &model.vae})
+  for (const std::string* path : {&model.weights, &model.config, &model.scheduler, &model.vae})
     reads(what, *path, parts);
+  for (const std::string& path : model.text_encoders) reads(what, path, parts);
   reads(what, (fs::path(model.path) / "model_index.json").string());
   if (is_shard_index(model.weights)) reads(what, parent_folder(model.weights), parts);  // its shards
 }

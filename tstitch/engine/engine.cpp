@@ -27,8 +27,9 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   std::vector<ModelInfo> new_models;
   for (size_t i = 0; i < infos_.size(); ++i)
     if (uses(i) && !models_[i].network) new_models.push_back(infos_[i]);
-  if (const auto free = bytes_free(); free && !new_models.empty())
-    check_memory(bytes_needed(new_models, spec, pictures && !last.pixels ? vae_ : ""), *free);
+  if (!spec.options.no_memory_check && !new_models.empty())
+    if (const auto free = bytes_free())
+      check_memory(spec.options, bytes_needed(new_models, spec, pictures && !last.pixels ? vae_ : ""), *free);
   // First, so that one that does not fit is known before the long part.
   if ((pictures || from_picture) && !last.pixels)
     autoencoder_ = load_decoder(*backend_, vae_, last, from_picture);
@@ -121,12 +122,11 @@ Tensor Engine::decoded(const Tensor& latents, double& seconds) {
 }
 
 std::vector<EvaluationTime> Engine::time_evaluations(const RunSpec& spec,
-                                                     const std::function<bool()>& cancelled,
-                                                     double at_least) {
-  constexpr int kFewest = 3;
+                                                     const std::function<bool()>& cancelled, double at_least,
+                                                     int fewest) {
   std::vector<std::vector<double>> seconds(models_.size());
   const Stopwatch stopwatch;
-  for (int round = 0; round < kFewest || stopwatch.seconds() < at_least; ++round)
+  for (int round = 0; round < fewest || stopwatch.seconds() < at_least; ++round)
     for (size_t i = 0; i < models_.size(); ++i) {
       if (cancelled()) return {};
       if (models_[i].network) seconds[i].push_back(timed(spec, i));
@@ -153,8 +153,10 @@ double Engine::time_decoding(const RunSpec& spec) {
 }
 
 double Engine::estimate(const RunSpec& spec, const std::function<bool()>& cancelled) {
-  constexpr double kSeconds = 0.2;  // two digits are enough, and cheap for a network of milliseconds
-  const std::vector<EvaluationTime> times = time_evaluations(spec, cancelled, kSeconds);
+  // Who asks how long it takes wants to know soon: each is warmed up before it is timed, and that once will
+  // do.
+  constexpr double kSeconds = 0.02;
+  const std::vector<EvaluationTime> times = time_evaluations(spec, cancelled, kSeconds, 1);
   if (times.empty()) return 0;
   double seconds = static_cast<double>(spec.images()) * time_decoding(spec);
   for (size_t i = 0; i < models_.size(); ++i)

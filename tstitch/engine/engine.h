@@ -60,13 +60,14 @@ class Engine {
   std::vector<Image> sample(const RunSpec& spec);
 
   // Of one evaluation of each model on a batch of the spec, the models in turns, for `at_least` seconds and
-  // at least three times each; 0 where one is not loaded. The mean, for a run's time is a sum: whatever else
-  // the machine does now and then is part of it. Empty when it was cancelled, which is asked before each.
+  // `fewest` times each or more; 0 where one is not loaded. The mean, for a run's time is a sum: whatever
+  // else the machine does now and then is part of it. Empty when it was cancelled, which is asked before
+  // each.
   std::vector<EvaluationTime> time_evaluations(const RunSpec& spec, const std::function<bool()>& cancelled,
-                                               double at_least = 2);
+                                               double at_least = 2, int fewest = 3);
   // Seconds of making pictures of one image's latent, 0 where it is one.
   double time_decoding(const RunSpec& spec);
-  // Seconds of a run, from timed evaluations of each model; 0 when it was cancelled.
+  // Seconds of a run, about, from an evaluation of each model or a few; 0 when it was cancelled.
   double estimate(const RunSpec& spec, const std::function<bool()>& cancelled);
 
  private:

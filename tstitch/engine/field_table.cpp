@@ -134,6 +134,24 @@ void parse_cfg_channels(const Field& field, const Texts& texts, SampleOptions& o
   if (texts.at(0) != "all") read(field, texts[0], options.cfg_channels);
 }
 
+template <auto Part>
+json told(const Field&, const RunSpec& spec) {
+  return spec.sizes ? value_of((*spec.sizes).*Part) : json();
+}
+
+void parse_empty_prompt(const Field& field, const Texts& texts, SampleOptions& options, Models) {
+  check(texts.at(0) == "zeros" || texts[0] == "encode", ErrorKind::usage, field.option(), " is \"",
+        printable(texts[0]), "\", expected zeros or encode");
+  options.empty_is_zeros = texts[0] == "zeros";
+}
+
+// Of which stages no negative prompt is zeros.
+json zeros_of(const Field&, const RunSpec& spec) {
+  json stages;
+  for (const Stage& stage : spec.stages) stages.push_back(stage.negative_is_zeros);
+  return stages;
+}
+
 json print_stages(const SampleOptions& options) {
   json texts;
   for (const StageOptions& stage : options.stages) texts.push_back(to_string(stage));
@@ -145,7 +163,11 @@ json guidance_of(const RunSpec& spec) {
   const SampleOptions& options = spec.options;
   const Stage of_run{
       .cfg_scale = *options.cfg_scale, .cfg_interval = {}, .negative_prompt = options.negative_prompt};
-  if (std::ranges::all_of(spec.stages, [&](const Stage& stage) { return stage == of_run; })) return {};
+  if (std::ranges::all_of(spec.stages, [&](Stage stage) {
+        stage.negative_is_zeros = of_run.negative_is_zeros;  // not said by a stage
+        return stage == of_run;
+      }))
+    return {};
   json stages;
   for (const Stage& stage : spec.stages)
     stages.push_back(
@@ -270,14 +292,16 @@ std::vector<Field> make_fields() {
           "scheduler", "--scheduler", kTrajectory,
           "How the noise falls: " + sigma_spacing_names() +
               ". Default: as the model's folder says, else discrete, as the timesteps say",
-          {.label = "Schedule type", .neutral = "discrete"}),
+          {.decided = [](const RunSpec& spec) { return value_of(spec.spacing.sigmas); },
+           .label = "Schedule type",
+           .neutral = "discrete"}),
       member<&SampleOptions::spacing, &SpacingOptions::spacing>(
           "spacing", "--spacing", kTrajectory,
           "Which timesteps: " + spacing_names() +
               ". Default: as the model's folder says, else the sampler's, see docs/solvers.md",
           {.label = "Spacing"}),
       member<&SampleOptions::eta>("eta", "--eta", kTrajectory,
-                                  "Noise of DDIM, 0 ... 1. Default: the model's, 0 for a DiT",
+                                  "Noise of DDIM, gamma of TCD, 0 ... 1. Default: the model's, 0 for a DiT",
                                   {.idle = no_eta, .identity = as_printed, .label = "Eta", .neutral = "0"}),
       member<&SampleOptions::solver_reset>(
           "solver_reset", "--solver-reset", kTrajectory,
@@ -320,6 +344,29 @@ std::vector<Field> make_fields() {
           "clip_skip", "--clip-skip", kImages,
           "Which layer of the text encoder answers, counted from the last, 1. Default: as trained",
           {.idle = no_text, .identity = as_printed, .label = "Clip skip", .neutral = "0"}),
+      member<&SampleOptions::original_size>(
+          "original_size", "--original-size", kImages,
+          "Of models that are told sizes (SDXL): that of the picture before it was cut to shape, WxH."
+          " Default: the picture's",
+          {.idle = no_sizes, .identity = told<&PictureSizes::original>, .label = "Original size"}),
+      member<&SampleOptions::crop>(
+          "crop", "--crop", kImages, "Of the same: where it was cut, LEFT,TOP. Default: 0,0",
+          {.idle = no_sizes, .identity = told<&PictureSizes::crop>, .label = "Crop"}),
+      member<&SampleOptions::target_size>(
+          "target_size", "--target-size", kImages,
+          "Of the same: what it was cut to, WxH. Default: the picture's",
+          {.idle = no_target_size, .identity = told<&PictureSizes::target>, .label = "Target size"}),
+      row("empty_prompt", "--empty-prompt", kImages,
+          "What no negative prompt is to SDXL: zeros, as it was trained, or encode, the encoded \"\", as the"
+          " web UIs have it. Default: as the model's folder says, else zeros",
+          {.parse = parse_empty_prompt,
+           .print =
+               [](const SampleOptions& o) {
+                 return o.empty_is_zeros ? json(*o.empty_is_zeros ? "zeros" : "encode") : json();
+               },
+           .idle = no_empty_prompt,
+           .identity = zeros_of,
+           .label = "Empty prompt"}),
       member<&SampleOptions::files, &SampleOptions::Files::null_context>(
           "uncond", "--uncond", kImages,
           "What stands for no class where the model has no row for it (LDM): uniform, random numbers as in"
@@ -375,9 +422,10 @@ std::vector<Field> make_fields() {
            .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.init_image); },
            .label = "Init image"}),
       row("strength", "--strength", kTrajectory,
-          "How much of the trajectory the initial picture passes, more than 0 ... 1. Default: 0.75",
+          "How much of the trajectory the initial picture passes, more than 0 ... 1 or in percent. Default: "
+          "0.75",
           {.parse = [](const Field& self, const Texts& texts, SampleOptions& o,
-                       Models) { read(self, texts.at(0), o.strength); },
+                       Models) { o.strength = read_share(self.option(), texts.at(0)); },
            .print = [](const SampleOptions& o) { return o.init_image ? json(o.strength) : json(); },
            .idle = no_init_image,
            .label = "Denoising strength"}),
@@ -400,6 +448,11 @@ std::vector<Field> make_fields() {
           "threads", "-t,--threads", kRun,
           concat("Threads, 1 ... ", kMostThreads, ", 0 = all processors. Default: 0"),
           {.passing = true, .idle = no_threads}),
+      member<&SampleOptions::no_memory_check>(
+          "no_memory_check", "--no-memory-check", kRun,
+          "Load the models even where memory does not seem to suffice: swapping, or the system ends the"
+          " program",
+          {.form = Field::Form::flag, .passing = true}),
   };
 }
 

@@ -4,10 +4,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/numbers.h"
+#include "tstitch/condition/picture_sizes.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/engine/fields.h"
@@ -42,6 +45,21 @@ inline void read(const Field& field, const std::string& text, PromptStyle& value
 }
 inline void read(const Field& field, const std::string& text, SigmaSpacing& value) {
   read_name(field, text, value, parse_sigma_spacing(text), sigma_spacing_names());
+}
+
+// Two numbers with a sign between: 1024x768 or 0,64.
+inline std::pair<int64_t, int64_t> read_pair(const Field& field, const std::string& text, char between,
+                                             const char* form) {
+  const size_t at = text.find(between);
+  check(at != text.npos, ErrorKind::usage, field.option(), " is \"", printable(text), "\", expected ", form);
+  return {read_number<int64_t>(field.option(), text.substr(0, at)),
+          read_number<int64_t>(field.option(), text.substr(at + 1))};
+}
+inline void read(const Field& field, const std::string& text, PixelSize& value) {
+  std::tie(value.width, value.height) = read_pair(field, text, 'x', "WIDTHxHEIGHT");
+}
+inline void read(const Field& field, const std::string& text, PixelPoint& value) {
+  std::tie(value.left, value.top) = read_pair(field, text, ',', "LEFT,TOP");
 }
 
 template <class Value>
@@ -84,6 +102,8 @@ inline nlohmann::json value_of(SwitchRule rule) { return name_of(rule); }
 inline nlohmann::json value_of(Spacing spacing) { return name_of(spacing); }
 inline nlohmann::json value_of(SigmaSpacing spacing) { return name_of(spacing); }
 inline nlohmann::json value_of(PromptStyle style) { return name_of(style); }
+inline nlohmann::json value_of(PixelSize size) { return concat(size.width, "x", size.height); }
+inline nlohmann::json value_of(PixelPoint point) { return concat(point.left, ",", point.top); }
 template <class Value>
 nlohmann::json value_of(const std::optional<Value>& value) {
   return value ? value_of(*value) : nlohmann::json();

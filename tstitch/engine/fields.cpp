@@ -134,12 +134,19 @@ SampleOptions parse_options(const Said& said, Models models) {
   return options;
 }
 
+nlohmann::ordered_json decided(const RunSpec& spec) {
+  nlohmann::ordered_json object = nlohmann::ordered_json::object();
+  for (const Field& field : fields())
+    if (field.decided) object[std::string(field.name)] = field.decided(spec);
+  return object;
+}
+
 std::vector<std::pair<std::string, std::string>> labelled(const SampleOptions& options, const RunSpec& spec,
                                                           Models models) {
   std::vector<std::pair<std::string, std::string>> texts;
   for (const Field& field : fields()) {
     if (field.label.empty()) continue;
-    const json value = field.print(options);
+    const json value = field.decided ? field.decided(spec) : field.print(options);
     if (value.is_null() || field.goes_without_saying(texts_of(value))) continue;
     if (!field.idle || field.idle(spec, models).empty())
       texts.emplace_back(field.label, join(texts_of(value)));

@@ -49,6 +49,9 @@ struct Field {
   // Its value, which `parse` reads again; null where it has none.
   nlohmann::json (*print)(const SampleOptions&) = nullptr;
 
+  // What the run has, where the options may leave it open.
+  nlohmann::json (*decided)(const RunSpec&) = nullptr;
+
   // Why it has no effect on such a run: "it is for ddim, and the sampler is euler"; "", or nobody to ask,
   // where it has one.
   std::string (*idle)(const RunSpec&, std::span<const ModelInfo>) = nullptr;
@@ -75,6 +78,9 @@ void check_exclusive(const Said& said);
 // with the files that they name. Throws Error{usage} for what is wrong.
 SampleOptions parse_models(const Said& said);
 SampleOptions parse_options(const Said& said, std::span<const ModelInfo> models);
+
+// What the run has where the options leave it open, by the names of the fields.
+nlohmann::ordered_json decided(const RunSpec& spec);
 
 // What people see of them in a PNG file: "CFG scale", "4"; what has no effect on the run or goes without
 // saying is left out.

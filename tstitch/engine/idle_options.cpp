@@ -25,7 +25,7 @@ std::string guides_nothing(const RunSpec& spec, Models models) {
 
 std::string no_eta(const RunSpec& spec, Models) {
   return unless(traits_of(spec.options.sampler).eta,
-                concat("it is for ddim, and the sampler is ", spec.options.sampler));
+                concat("it is for ddim and tcd, and the sampler is ", spec.options.sampler));
 }
 
 std::string no_multistep(const RunSpec& spec, Models models) {
@@ -37,14 +37,14 @@ std::string no_multistep(const RunSpec& spec, Models models) {
 std::string no_step_noise(const RunSpec& spec, Models) {
   return unless(spec.draws_noise(),
                 concat("it is the noise of the steps, and ", spec.options.sampler,
-                       spec.options.sampler == "ddim" ? " with --eta 0" : "", " adds none"));
+                       traits_of(spec.options.sampler).eta ? " with --eta 0" : "", " adds none"));
 }
 
 std::string nothing_drawn(const RunSpec& spec, Models models) {
   const bool drawn = !spec.options.given.initial || (spec.draws_noise() && !spec.options.given.steps) ||
                      spec.options.random_classes ||
-                     (models.back().condition.kind == ConditionKind::class_tokens && spec.guided() &&
-                      !spec.options.null_context);
+                     (models.back().condition.kind == ConditionKind::class_tokens &&
+                      spec.needs_null(models) && !spec.options.null_context);
   return unless(drawn, "all noise is given");
 }
 
@@ -55,8 +55,11 @@ std::string no_shares(const RunSpec& spec, Models models) {
                                                      : "it makes steps of shares, and the steps are named");
 }
 
-std::string no_guidance(const RunSpec& spec, Models) {
-  return unless(spec.guided(), "it is for guidance, and --cfg-scale is 1");
+std::string no_guidance(const RunSpec& spec, Models models) {
+  const bool told = std::ranges::any_of(spec.stages, &Stage::guided);
+  return unless(spec.needs_null(models), told ? "the network is told the scale of guidance and led away from"
+                                                " nothing"
+                                              : "it is for guidance, and --cfg-scale is 1");
 }
 
 std::string no_stage_takes_it(const RunSpec& spec, Models) {
@@ -76,9 +79,10 @@ std::string no_negative_prompt(const RunSpec& spec, Models models) {
   const auto& stages = spec.options.stages;
   bool taken = false;
   for (size_t i = 0; i < spec.stages.size(); ++i)
-    taken |= spec.stages[i].guided() && (i >= stages.size() || !stages[i].negative_prompt);
-  return unless(taken,
-                spec.guided() ? "every guided --stage says its own negative=" : no_guidance(spec, models));
+    taken |= models[i].condition.needs_null(spec.stages[i].cfg_scale) &&
+             (i >= stages.size() || !stages[i].negative_prompt);
+  return unless(taken, spec.needs_null(models) ? "every guided --stage says its own negative="
+                                               : no_guidance(spec, models));
 }
 
 std::string no_context(const RunSpec& spec, Models models) {
@@ -90,6 +94,29 @@ std::string no_context(const RunSpec& spec, Models models) {
 std::string no_threads(const RunSpec& spec, Models) {
   const std::string& device = spec.options.backend.device;
   return unless(device == "cpu", concat("it is for cpu, and the device is ", device));
+}
+
+std::string no_sizes(const RunSpec&, Models models) {
+  return unless(models.back().condition.pooled_width > 0,
+                concat("it is for models that are told sizes (SDXL), and ", models.back().name, " is not"));
+}
+
+std::string no_target_size(const RunSpec& spec, Models models) {
+  if (const std::string reason = no_sizes(spec, models); !reason.empty()) return reason;
+  bool told = false;
+  for (int i = 0; i < std::ssize(models); ++i)
+    told |= spec.uses(i) && !models[static_cast<size_t>(i)].condition.scored;
+  return unless(told, "a refiner is told a score instead");
+}
+
+std::string no_empty_prompt(const RunSpec& spec, Models models) {
+  if (const std::string reason = no_sizes(spec, models); !reason.empty()) return reason;
+  bool empty = false;
+  for (size_t i = 0; i < models.size(); ++i)
+    empty |=
+        models[i].condition.needs_null(spec.stages[i].cfg_scale) && spec.stages[i].negative_prompt.empty();
+  return unless(empty, spec.needs_null(models) ? "every guided stage has a negative prompt"
+                                               : no_guidance(spec, models));
 }
 
 std::string no_init_image(const RunSpec& spec, Models) {

@@ -6,17 +6,22 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 #include <utility>
+#include <vector>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
+#include "tstitch/models/autoencoder_keys.h"
+#include "tstitch/models/autoencoder_kl.h"
+#include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/latents.h"
+#include "tstitch/zoo/naming_file.h"
 
 namespace tstitch {
 namespace {
 
 namespace fs = std::filesystem;
-
-const fs::path kGroups = "/sys/fs/cgroup";
 
 // The number behind a word at the beginning of a line.
 std::optional<int64_t> number_behind(std::string_view text, std::string_view word) {
@@ -42,8 +47,7 @@ std::string gibibytes(int64_t bytes) {
 }
 
 // Numbers in the tensors of a part of a file, which are named so.
-int64_t elements_of(const ModelFiles& files, std::string_view part) {
-  const TensorFile file = open_weights(files, WeightChoice::automatic);
+int64_t elements_of(const TensorFile& file, std::string_view part) {
   int64_t elements = 0;
   for (const auto& [name, tensor] : file.tensors()) {
     if (name.find(part) == name.npos) continue;
@@ -54,33 +58,88 @@ int64_t elements_of(const ModelFiles& files, std::string_view part) {
   return elements;
 }
 
-int64_t elements_of_text_encoder(std::span<const ModelInfo> models, const RunSpec& spec) {
+// Of the largest: one is gone before the next comes.
+int64_t elements_of_text_encoders(std::span<const ModelInfo> models, const RunSpec& spec) {
   // With a clip skip the last layers are left out.
   if (spec.options.prompts.empty() || spec.options.clip_skip > 1) return 0;
-  for (auto model = models.rbegin(); model != models.rend(); ++model) {
-    const std::string& folder = model->files.text_encoder;
-    if (!folder.empty())
-      return fs::is_directory(folder) ? elements_of(find_model_files(folder), "encoder.layers.") : 0;
+  int64_t most = 0;
+  for (const ModelInfo& model : models)
+    for (const std::string& path : model.files.text_encoders)
+      if (fs::is_directory(path))
+        most = std::max(most, elements_of(open_weights(find_model_files(path), WeightChoice::automatic),
+                                          "encoder.layers."));
+  return most;
+}
+
+struct Decoder {
+  int64_t elements = 0, activation_bytes = 0;
+};
+
+Decoder decoder_of(const std::string& vae, const RunSpec& spec, DType compute) {
+  if (vae.empty()) return {};
+  const TensorFile file = open_weights(find_decoder(vae), WeightChoice::automatic);
+  Decoder decoder{.elements = elements_of(file, "decoder.")};
+  const FileWeights weights(file);
+  if (AutoencoderKeys::recognises(weights))  // the tiny ones take little
+    decoder.activation_bytes = naming_file(file.path(), [&] {
+      return autoencoder_kl_decode_bytes(infer_autoencoder_kl_config(AutoencoderKeys(weights)), spec.height,
+                                         spec.width, compute);
+    });
+  return decoder;
+}
+
+// A line of /proc/self/cgroup is "ID:CONTROLLERS:/PATH"; version 2 has no controllers.
+struct Group {
+  bool second_version;
+  fs::path path;  // below its root
+};
+
+std::vector<Group> memory_groups(const std::string& text) {
+  std::vector<Group> groups;
+  std::istringstream lines(text);
+  for (std::string id, controllers, path;
+       std::getline(lines, id, ':') && std::getline(lines, controllers, ':') && std::getline(lines, path);) {
+    const bool first_version = concat(',', controllers, ',').find(",memory,") != std::string::npos;
+    if (first_version || controllers.empty())
+      groups.push_back({!first_version, fs::path(path).relative_path()});
   }
-  return 0;
+  return groups;
+}
+
+std::optional<int64_t> bytes_left_in(const fs::path& group, const char* limit, const char* used) {
+  return bytes_left(text_of(group / limit), text_of(group / used), text_of(group / "memory.stat"));
+}
+
+// What one group still grants, with swapping.
+std::optional<int64_t> granted(const fs::path& group, bool second_version, int64_t swap_free) {
+  const auto left = second_version ? bytes_left_in(group, "memory.max", "memory.current")
+                                   : bytes_left_in(group, "memory.limit_in_bytes", "memory.usage_in_bytes");
+  if (!left) return std::nullopt;
+  if (second_version)
+    return *left +
+           std::min(number_behind(text_of(group / "memory.swap.max"), "").value_or(swap_free), swap_free);
+  const auto with_swap = bytes_left_in(group, "memory.memsw.limit_in_bytes", "memory.memsw.usage_in_bytes");
+  return std::min(*left + swap_free, with_swap.value_or(*left + swap_free));
 }
 
 }  // namespace
 
 int64_t bytes_needed(std::span<const ModelInfo> models, const RunSpec& spec, const std::string& vae) {
-  std::set<std::pair<std::string, WeightChoice>> seen;
-  int64_t networks = 0;
-  for (const ModelInfo& model : models)
-    if (seen.emplace(model.files.path, model.weights).second) networks += model.architecture->parameters();
-  const int64_t autoencoder = vae.empty() ? 0 : elements_of(find_decoder(vae), "decoder."),
-                encoder = elements_of_text_encoder(models, spec);
-  const int64_t weight_bytes = size_of(compute_dtype(spec.options.backend));
-
+  const DType compute = compute_dtype(spec.options.backend);
   const int64_t batch = std::min(spec.options.batch_size, spec.images()), pixels = spec.height * spec.width,
-                latents = batch * spec.channels * pixels * (spec.guided() ? 2 : 1),
-                side = models.back().pixels_per_latent,
+                rows = batch * (spec.needs_null(models) ? 2 : 1), side = models.back().pixels_per_latent;
+  std::set<std::pair<std::string, WeightChoice>> seen;
+  int64_t networks = 0, activations = 0;
+  for (const ModelInfo& model : models) {
+    if (seen.emplace(model.files.path, model.weights).second) networks += model.architecture->parameters();
+    activations =
+        std::max(activations, rows * model.architecture->activation_bytes(spec.height, spec.width, compute));
+  }
+  const Decoder decoder = decoder_of(vae, spec, compute);
+  const int64_t encoder = elements_of_text_encoders(models, spec), latents = rows * spec.channels * pixels,
                 pictures = vae.empty() ? 0 : batch * 3 * pixels * side * side;
-  return weight_bytes * (autoencoder + std::max(networks, encoder)) + 4 * (latents + pictures);
+  return size_of(compute) * (decoder.elements + std::max(networks, encoder)) +
+         size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes);
 }
 
 std::optional<int64_t> bytes_available(std::string_view meminfo) {
@@ -92,35 +151,36 @@ std::optional<int64_t> bytes_available(std::string_view meminfo) {
 std::optional<int64_t> bytes_left(std::string_view max, std::string_view current, std::string_view stat) {
   const auto limit = number_behind(max, ""), used = number_behind(current, "");
   if (!limit || !used) return std::nullopt;
-  const int64_t caches =
-      number_behind(stat, "active_file ").value_or(0) + number_behind(stat, "inactive_file ").value_or(0);
+  int64_t caches = 0;
+  for (const std::string name : {"active_file ", "inactive_file "})  // "total_": with the groups within
+    caches += number_behind(stat, "total_" + name).value_or(number_behind(stat, name).value_or(0));
   return std::max<int64_t>(0, *limit - *used + caches);
 }
 
-std::optional<int64_t> bytes_free() {
-  const std::string meminfo = text_of("/proc/meminfo");
+std::optional<int64_t> bytes_free(const std::string& root) {
+  const fs::path files = root;
+  const std::string meminfo = text_of(files / "proc/meminfo");
   const int64_t swap_free = 1024 * number_behind(meminfo, "SwapFree:").value_or(0);
   std::optional<int64_t> free = bytes_available(meminfo);
-  // "0::/user.slice/a.scope": of version 2, whose limits hold for all within.
-  const std::string groups = text_of("/proc/self/cgroup");
-  constexpr std::string_view kPrefix = "0::/";
-  const size_t line = groups.starts_with(kPrefix) ? 0 : groups.find(concat('\n', kPrefix));
-  if (line == groups.npos) return free;
-  const size_t begin = groups.find(kPrefix, line) + kPrefix.size();
-  fs::path group = kGroups / groups.substr(begin, groups.find('\n', begin) - begin);
-  for (;; group = group.parent_path()) {
-    const auto left = bytes_left(text_of(group / "memory.max"), text_of(group / "memory.current"),
-                                 text_of(group / "memory.stat"));
-    const int64_t swap =
-        std::min(number_behind(text_of(group / "memory.swap.max"), "").value_or(swap_free), swap_free);
-    if (left) free = std::min(free.value_or(*left + swap), *left + swap);
-    if (group == kGroups || !group.has_relative_path()) return free;
+  for (const auto& [second_version, path] : memory_groups(text_of(files / "proc/self/cgroup"))) {
+    const fs::path top = files / (second_version ? "sys/fs/cgroup" : "sys/fs/cgroup/memory");
+    // Limits hold for all within; a container sees its own group as the top.
+    for (fs::path group = path;; group = group.parent_path()) {
+      if (const auto left = granted(top / group, second_version, swap_free))
+        free = std::min(free.value_or(*left), *left);
+      if (group.empty()) break;
+    }
   }
+  return free;
 }
 
-void check_memory(int64_t needed, int64_t free) {
-  check(needed <= free, ErrorKind::device, "the run needs ", gibibytes(needed), " of memory, ",
-        gibibytes(free), " are free: expected smaller models, --dtype bf16, a smaller --batch-size or size");
+void check_memory(const SampleOptions& options, int64_t needed, int64_t free) {
+  if (needed <= free) return;
+  std::vector<std::string> ways = {"smaller models or pictures"};
+  if (compute_dtype(options.backend) == DType::f32) ways.emplace_back("--dtype bf16");
+  if (options.batch_size > 1) ways.emplace_back("a smaller --batch-size");
+  fail(ErrorKind::device, "the run needs ", gibibytes(needed), " of memory, ", gibibytes(free),
+       " are free: expected ", join(ways), "; --no-memory-check tries it all the same");
 }
 
 }  // namespace tstitch

@@ -83,13 +83,15 @@ std::vector<IndexRange> batches_of(std::span<const IndexRange> images, int64_t b
 std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
                                                                          const std::vector<ModelInfo>& models,
                                                                          const RunSpec& spec) {
-  std::vector<std::string> negatives;
-  for (const Stage& stage : spec.stages) negatives.push_back(stage.negative_prompt);
+  std::vector<NegativePrompt> negatives;
+  for (const Stage& stage : spec.stages)
+    negatives.push_back({stage.negative_prompt, stage.negative_is_zeros});
   return make_condition_makers(backend, models,
                                {.prompts = spec.options.prompts,
-                                .negative_prompts = negatives,
+                                .negatives = negatives,
                                 .clip_skip = spec.options.clip_skip,
                                 .prompt_style = spec.options.prompt_style,
+                                .sizes = spec.sizes.value_or(PictureSizes{}),
                                 .null_token = spec.options.null_context});
 }
 
@@ -179,13 +181,14 @@ double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec
   const int64_t count = std::min(spec.options.batch_size, spec.images());
   ConditionBinder binder(spec.height, spec.width);
   DirectEvaluator evaluator;
-  const StageRows rows = bind_rows(binder, *model.network, spec, cfg_scale != 1, conditions, {0, count});
+  const StageRows rows = bind_rows(binder, model, spec, cfg_scale, conditions, {0, count});
   const auto denoiser = make_denoiser(backend, evaluator, model, spec, cfg_scale, rows);
   const Tensor x = noise_of(backend, spec, {0, count})->initial();
   const NoiseLevel level = spec.trajectory[0].level;
   denoiser->prepare({&level, 1});
   const auto predict = [&] { backend.download(denoiser->predict(x, level).x0); };  // waits for a device
-  // A device prepares at the first time, and at the second it records what it then replays (Backend::repeated).
+  // A device prepares at the first time, and at the second it records what it then replays
+  // (Backend::repeated).
   for (int i = 0; i < (x.place().on_host() ? 1 : 3); ++i) predict();
   std::vector<double> seconds;
   for (int i = 0; i < repeats; ++i) {

@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kMostImages = 1'000'000;
 constexpr int64_t kLargestSide = 1024;  // of a latent
+constexpr int64_t kLargestToldSize = 1 << 20;
 
 void check_stitchable(const std::vector<ModelInfo>& models) {
   check(!models.empty(), ErrorKind::usage, "no model to sample with");
@@ -50,9 +51,9 @@ double checked_scale(const std::string& option, double scale) {
   return scale == 0 ? 1 : scale;
 }
 
-std::vector<Stage> stages_of(const SampleOptions& options, const ModelInfo& model, size_t models) {
+std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<ModelInfo>& models) {
   std::vector<Stage> stages(
-      models,
+      models.size(),
       {.cfg_scale = *options.cfg_scale, .cfg_interval = {}, .negative_prompt = options.negative_prompt});
   for (size_t i = 0; i < options.stages.size(); ++i) {
     const StageOptions& said = options.stages[i];
@@ -61,11 +62,20 @@ std::vector<Stage> stages_of(const SampleOptions& options, const ModelInfo& mode
     if (said.cfg_scale) stage.cfg_scale = checked_scale(concat(option, "cfg= is "), *said.cfg_scale);
     check(stage.guided() || !(said.cfg_interval || said.negative_prompt), ErrorKind::usage, option,
           said.cfg_interval ? "cfg-interval=" : "negative=", " has no effect without guidance");
-    check(!said.negative_prompt || model.condition.kind == ConditionKind::text, ErrorKind::usage, option,
-          "negative= is for models of text, and ", model.name, " draws classes");
+    const ConditionInfo& condition = models[i].condition;
+    check(!said.negative_prompt || condition.kind == ConditionKind::text, ErrorKind::usage, option,
+          "negative= is for models of text, and ", models[i].name, " draws classes");
+    check(!said.negative_prompt || !condition.told_guidance, ErrorKind::usage, option,
+          "negative= has no effect: ", models[i].name,
+          " is told the scale of guidance and led away from nothing");
     stage.cfg_interval = said.cfg_interval.value_or(stage.cfg_interval);
     stage.negative_prompt = said.negative_prompt.value_or(stage.negative_prompt);
-    check_prompt(stage.negative_prompt, options.prompt_style);
+    check_prompt(stage.negative_prompt, options.prompt_style, kAndIsAWord);
+  }
+  for (size_t i = 0; i < models.size(); ++i) {
+    const ConditionInfo& condition = models[i].condition;
+    stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
+                                  options.empty_is_zeros.value_or(condition.empty_is_zeros);
   }
   return stages;
 }
@@ -78,7 +88,20 @@ void check_adaptive(const SampleOptions& options, size_t models) {
         " switch one by one");
 }
 
-// Of the steps between `levels`, the last of those between `all`.
+// Of the steps between `levels`, the last of those between `all`, each as the step of its level: which level
+// comes twice (pndm.h) depends on the first.
+std::vector<int> last_of(const std::vector<int>& assignment, std::span<const NoiseLevel> all,
+                         std::span<const NoiseLevel> levels) {
+  if (levels.size() == all.size()) return assignment;
+  const auto starts = all.first(all.size() - 1);
+  std::vector<int> last;
+  for (const NoiseLevel& level : levels.first(levels.size() - 1)) {
+    const auto same = std::find(starts.rbegin(), starts.rend(), level);
+    last.push_back(assignment[static_cast<size_t>(starts.rend() - same) - 1]);
+  }
+  return last;
+}
+
 std::vector<int> assign(const SampleOptions& options, const ModelInfo& model, size_t models,
                         std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
   const size_t steps = levels.size() - 1;
@@ -106,7 +129,7 @@ std::vector<int> assign(const SampleOptions& options, const ModelInfo& model, si
     for (const NoiseLevel& level : all.first(all.size() - 1)) timesteps.push_back(level.t);
     assignment = assign_steps(*options.switch_rule, options.fractions, timesteps, model.noise.timesteps);
   }
-  return {assignment.end() - static_cast<std::ptrdiff_t>(steps), assignment.end()};
+  return last_of(assignment, all, levels);
 }
 
 // Each of `asked` as often as the options say.
@@ -126,7 +149,7 @@ std::vector<int64_t> image_prompts(const SampleOptions& options, const ModelInfo
   check(!options.prompts.empty(), ErrorKind::usage, model.name,
         " draws what a text says: name it with --prompt");
   for (const std::string& prompt : options.prompts) check_prompt(prompt, options.prompt_style);
-  check_prompt(options.negative_prompt, options.prompt_style);
+  check_prompt(options.negative_prompt, options.prompt_style, kAndIsAWord);
   std::vector<int64_t> asked(options.prompts.size());
   std::iota(asked.begin(), asked.end(), int64_t{0});
   return repeated(options, asked);
@@ -184,26 +207,37 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
     spacing.spacing = Spacing::linspace;
   if (!spacing.spacing && (sampler == "ddim" || sampler == "ddpm")) spacing.spacing = defaults.ddim_spacing;
   if (!spacing.offset) spacing.offset = defaults.spacing.offset;
-  if (!spacing.sigmas && said.sigmas &&
-      honours(sampler, concat("use_", name_of(*said.sigmas), "_sigmas"), true))
+  if (!spacing.sigmas && said.sigmas && honours(sampler, key_of(*said.sigmas), true))
     spacing.sigmas = said.sigmas;
+  if (!spacing.sigmas) spacing.sigmas = SigmaSpacing::discrete;
+  if (honours(sampler, "sigma_min")) spacing.lowest = said.lowest;
+  if (honours(sampler, "sigma_max")) spacing.highest = said.highest;
   if (honours(sampler, "set_alpha_to_one")) spacing.ends_clean = defaults.spacing.ends_clean;
   if (honours(sampler, "final_sigmas_type")) spacing.ends_clean = !defaults.ends_at_lowest;
   spacing.distilled = defaults.spacing.distilled;
   return spacing;
 }
 
-// In N steps, `taken` of them by this run.
-SolverOptions solver_of(const SampleOptions& options, const SamplingDefaults& defaults, int N, int taken) {
-  SolverOptions solver = {.eta = *options.eta, .reset_at_switch = options.solver_reset};
-  // As diffusers: UniPC always, DPM-Solver++ in few steps. A step that ends clean is of order 1 anyway.
-  const bool lower = (defaults.euler_at_final && honours(options.sampler, "euler_at_final")) ||
-                     (defaults.lower_order_final && (options.sampler == "unipc" || N < 15));
-  if (defaults.ends_at_lowest && lower) solver.first_order_at = taken - 1;
-  if (options.sampler == defaults.sampler) {
-    solver.order = defaults.solver_order;
-    solver.large_variance = defaults.large_variance;
-  }
+// In N steps, of which this run leaves out the first ones.
+SolverOptions solver_of(const SampleOptions& options, const ModelInfo& model, int N, int left_out) {
+  const SamplingDefaults& defaults = model.defaults;
+  const std::string& sampler = options.sampler;
+  SolverOptions solver = sampler == defaults.sampler ? defaults.solver : SolverOptions{};
+  solver.eta = *options.eta;
+  solver.reset_at_switch = options.solver_reset;
+  solver.left_out = left_out;
+  if (!model.noise.flow())
+    solver.schedule = std::make_shared<const NoiseSchedule>(model.noise.betas().with_finite_ratios());
+  solver.averages_v = sampler == "pndm" && model.prediction == Parameterization::v;
+  for (int& step : solver.uncorrected) step -= left_out;
+  // As diffusers: UniPC always, single steps where the last would be a whole one, the others in few steps. A
+  // step that ends clean is of order 1 anyway.
+  const bool may_fall = sampler == "unipc" || (sampler == "dpm++2s" ? N % solver.order == 0 : N < 15);
+  const bool falls_far = defaults.ends_at_lowest || solver.order > 2 || sampler == "deis";
+  if (defaults.lower_order_final && may_fall && falls_far && honours(sampler, "lower_order_final"))
+    solver.end = N - left_out;
+  if (defaults.euler_at_final && defaults.ends_at_lowest && honours(sampler, "euler_at_final"))
+    solver.first_order_at = N - left_out - 1;
   return solver;
 }
 
@@ -217,8 +251,10 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const SampleOptions& o
   }
   check(sampler == "flow_euler", ErrorKind::usage, "sampler '", printable(sampler), "' for ", model.name,
         ", which is a rectified flow: expected flow_euler");
-  check(!options.spacing.spacing && options.spacing.sigmas == SigmaSpacing::discrete, ErrorKind::usage,
-        "--spacing and --scheduler are for models with betas, and ", model.name, " is a rectified flow");
+  check(!options.spacing.spacing &&
+            options.spacing.sigmas.value_or(SigmaSpacing::discrete) == SigmaSpacing::discrete,
+        ErrorKind::usage, "--spacing and --scheduler are for models with betas, and ", model.name,
+        " is a rectified flow");
   return make_levels(FlowSchedule{.shift = noise.shift, .train_timesteps = noise.timesteps}, options.steps,
                      strength);
 }
@@ -269,6 +305,24 @@ void check_given(const GivenLatents& given, const RunSpec& spec) {
     check(given.steps.shape() == steps, ErrorKind::input, "--noise has the shape ", given.steps.shape(),
           ", expected ", steps, " (steps, images, channels, height, width)");
   }
+}
+
+// With the picture's size decided.
+std::optional<PictureSizes> sizes_of(const SampleOptions& options, const ModelInfo& model) {
+  if (model.condition.pooled_width == 0) return std::nullopt;
+  const PixelSize picture = {.width = *options.width, .height = *options.height};
+  const PictureSizes sizes = {.original = options.original_size.value_or(picture),
+                              .crop = options.crop.value_or(PixelPoint{}),
+                              .target = options.target_size.value_or(picture)};
+  const auto expect = [](const char* option, std::initializer_list<int64_t> values, int64_t least) {
+    for (const int64_t value : values)
+      check(least <= value && value <= kLargestToldSize, ErrorKind::usage, option, " has ", value,
+            ", expected ", least, " ... ", kLargestToldSize, " pixels");
+  };
+  expect("--original-size", {sizes.original.width, sizes.original.height}, 1);
+  expect("--crop", {sizes.crop.left, sizes.crop.top}, 0);
+  expect("--target-size", {sizes.target.width, sizes.target.height}, 1);
+  return sizes;
 }
 
 void check_init_image(const RunSpec& spec, const ModelInfo& model) {
@@ -325,7 +379,11 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
   if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
 }
 
-bool RunSpec::guided() const { return std::ranges::any_of(stages, &Stage::guided); }
+bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
+  for (size_t i = 0; i < stages.size(); ++i)
+    if (models[i].condition.needs_null(stages[i].cfg_scale)) return true;
+  return false;
+}
 
 double RunSpec::cfg_scale_at(const Step& step) const {
   const Stage& stage = stages[static_cast<size_t>(step.denoiser)];
@@ -391,6 +449,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
     check(model.defaults.refusal.empty(), ErrorKind::input, model.defaults.refusal);
     options.sampler = model.defaults.sampler;
   }
+  if (options.sampler == "euler" && model.noise.flow()) options.sampler = "flow_euler";  // the same there
   check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
         "\" is not known, expected one of: ", solver_names());
   if (!options.switch_rule) options.switch_rule = model.defaults.switch_rule;
@@ -417,29 +476,32 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   options.height = height * model.pixels_per_latent;
   options.width = width * model.pixels_per_latent;
 
-  options.spacing.sigmas = spacing_of(options, model.defaults).sigmas.value_or(SigmaSpacing::discrete);
+  const SpacingOptions spacing = spacing_of(options, model.defaults);
   const std::vector<NoiseLevel> all = levels_of(model, options, 1);
   const std::vector<NoiseLevel> levels =
       options.init_image ? levels_of(model, options, options.strength) : all;
-  check(levels[0].alpha > 0 || model.prediction != Parameterization::eps, ErrorKind::input, "\"", model.path,
+  const Trajectory trajectory(levels, assign(options, model, models.size(), all, levels));
+  const ModelInfo& first = models[static_cast<size_t>(trajectory[0].denoiser)];
+  check(levels[0].alpha > 0 || first.prediction != Parameterization::eps, ErrorKind::input, "\"", first.path,
         "\" predicts eps, from which nothing follows for a picture where its noise schedule ends without any "
         "signal (\"rescale_betas_zero_snr\"), and ",
         options.sampler, " starts there: expected another sampler, or spacing leading");
-  RunSpec spec = {
-      .options = options,
-      .trajectory = Trajectory(levels, assign(options, model, models.size(), all, levels)),
-      .switch_threshold = options.switch_threshold,
-      .solver = solver_of(options, model.defaults, static_cast<int>(all.size()) - 1,
-                          static_cast<int>(levels.size()) - 1),
-      .stages = stages_of(options, model, models.size()),
-      .left_out = static_cast<int>(all.size() - levels.size()),
-      .cfg_channels = *options.cfg_channels,
-      .subjects = model.condition.kind == ConditionKind::text ? image_prompts(options, model)
-                                                              : image_classes(options, model),
-      .channels = model.channels,
-      .height = height,
-      .width = width,
-      .initial_scale = initial_scale(options.sampler, spacing_of(options, model.defaults), levels[0])};
+  RunSpec spec = {.options = options,
+                  .spacing = spacing,
+                  .trajectory = trajectory,
+                  .switch_threshold = options.switch_threshold,
+                  .solver = solver_of(options, model, static_cast<int>(all.size()) - 1,
+                                      static_cast<int>(all.size() - levels.size())),
+                  .stages = stages_of(options, models),
+                  .left_out = static_cast<int>(all.size() - levels.size()),
+                  .cfg_channels = *options.cfg_channels,
+                  .subjects = model.condition.kind == ConditionKind::text ? image_prompts(options, model)
+                                                                          : image_classes(options, model),
+                  .channels = model.channels,
+                  .height = height,
+                  .width = width,
+                  .initial_scale = initial_scale(options.sampler, spacing, levels[0]),
+                  .sizes = sizes_of(options, model)};
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);

@@ -17,28 +17,34 @@ namespace tstitch {
 
 // How a model is asked in its steps.
 struct Stage {
-  double cfg_scale = 1;           // 1: no guidance
-  GuidanceInterval cfg_interval;  // which steps are guided
-  std::string negative_prompt;    // what guidance leads away from, of models for text
+  double cfg_scale = 1;            // 1: no guidance
+  GuidanceInterval cfg_interval;   // which steps are guided
+  std::string negative_prompt;     // what guidance leads away from, of models for text
+  bool negative_is_zeros = false;  // instead of the encoded ""
 
   bool guided() const { return cfg_scale != 1; }
   bool operator==(const Stage&) const = default;
 };
 
 struct RunSpec {
-  SampleOptions options;  // as asked, and what was left open decided: asked again they give this run
-  Trajectory trajectory;  // with a threshold all of the first model, to begin with
+  // As asked, and what was left open decided: asked again they give this run. How the levels are spaced stays
+  // open where the model's folder decides it, for whom another sampler may be asked.
+  SampleOptions options;
+  SpacingOptions spacing;                  // decided
+  Trajectory trajectory;                   // with a threshold all of the first model, to begin with
   std::optional<double> switch_threshold;  // where every image switches by itself
   SolverOptions solver;
   std::vector<Stage> stages;  // of every model
   int left_out;               // steps before the trajectory's first, which an initial picture has behind it
   int64_t cfg_channels;       // guided ones
-  std::vector<int64_t> subjects;    // of every image: its class, or the index of its prompt
-  int64_t channels, height, width;  // of the latents
-  double initial_scale;             // of the noise at the start, see timesteps.h
+  std::vector<int64_t> subjects;      // of every image: its class, or the index of its prompt
+  int64_t channels, height, width;    // of the latents
+  double initial_scale;               // of the noise at the start, see timesteps.h
+  std::optional<PictureSizes> sizes;  // of models that are told them
 
   int64_t images() const { return static_cast<int64_t>(subjects.size()); }
-  bool guided() const;  // in any of its stages
+  // Whether guidance leads away from a null row in any of its stages.
+  bool needs_null(std::span<const ModelInfo> models) const;
   // Of the model that serves the step.
   double cfg_scale_at(const Step& step) const;
   int guided_steps_of(int model) const;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/condition/picture_sizes.h"
 #include "tstitch/diffusion/noise.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
@@ -47,7 +48,11 @@ struct SampleOptions {
   std::vector<std::string> prompts;
   std::string negative_prompt;  // what guidance leads away from
   PromptStyle prompt_style = PromptStyle::webui;
-  int64_t clip_skip = 0;                 // see TextEncoder
+  int64_t clip_skip = 0;  // see TextEncoder
+  // Of those that are told sizes. Default: the picture's size, uncut; as the models' folders say, else zeros.
+  std::optional<PixelSize> original_size, target_size;
+  std::optional<PixelPoint> crop;
+  std::optional<bool> empty_is_zeros;    // whether no negative prompt is zeros, else the encoded ""
   int64_t batch_count = 1;               // images per class or prompt; with random_classes, images
   int64_t batch_size = 8;                // images sampled at once
   uint64_t seed = 0;                     // of the first image; the others' follow from it (RunSpec::seed_of)
@@ -74,6 +79,7 @@ struct SampleOptions {
   std::string weights = "auto", prediction;
   std::string vae;  // the autoencoder, "" for what comes with the last model
   BackendOptions backend;
+  bool no_memory_check = false;  // load the models even where memory does not seem to suffice
 };
 
 }  // namespace tstitch

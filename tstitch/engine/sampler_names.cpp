@@ -10,16 +10,23 @@ namespace tstitch {
 namespace {
 
 // Names that are not ours but for their spelling, as `bare` leaves them.
-constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
-    {"eulerancestral", "euler_a"}, {"plms", "pndm"}, {"keuler", "euler"}, {"keulera", "euler_a"}};
+constexpr std::pair<std::string_view, std::string_view> kAliases[] = {{"eulerancestral", "euler_a"},
+                                                                      {"plms", "pndm"},
+                                                                      {"keuler", "euler"},
+                                                                      {"keulera", "euler_a"},
+                                                                      {"dpm2ancestral", "dpm2_a"},
+                                                                      {"kdpm2ancestral", "dpm2_a"},
+                                                                      {"kdpm2", "dpm2"},
+                                                                      {"kdpm2a", "dpm2_a"},
+                                                                      {"klms", "lms"}};
 
-// "DPM++ 2M", "dpmpp_2m" and "dpm++2m" are all "dpm2m".
-std::string bare(std::string_view name) {
+// "DPM++ 2M", "dpmpp_2m" and "dpm++2m" are all "dpmpp2m"; "DPM2" is another sampler.
+std::string bare(std::string name) {
+  if (const size_t plus = name.find("++"); plus != std::string::npos) name.replace(plus, 2, "pp");
   std::string text;
   for (const char c : name)
     if (std::string_view("-_+ ").find(c) == std::string_view::npos)
       text += 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  if (text.starts_with("dpmpp")) text.erase(3, 2);
   return text;
 }
 

@@ -26,34 +26,36 @@ StageRows StageRows::of(std::span<const int64_t> images) const {
   return some;
 }
 
-bool is_guided(const RunSpec& spec, int stage) {
-  return std::ranges::any_of(spec.trajectory,
-                             [&](const Step& step) { return cfg_scale_at(spec, stage, step) != 1; });
+double cfg_scale_of(const RunSpec& spec, int stage) {
+  const bool guides = std::ranges::any_of(
+      spec.trajectory, [&](const Step& step) { return cfg_scale_at(spec, stage, step) != 1; });
+  return guides ? spec.stages[static_cast<size_t>(stage)].cfg_scale : 1;
 }
 
-StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, bool guided,
+StageRows bind_rows(ConditionBinder& binder, const Model& model, const RunSpec& spec, double cfg_scale,
                     const ConditionMaker& conditions, IndexRange images) {
+  const bool nulls = model.info.condition.needs_null(cfg_scale);
   StageRows rows;
   for (int64_t image = images.first; image < images.end(); ++image) {
     const uint64_t seed = spec.seed_of(image);
     const auto row_of = [&](const Condition& condition) {
       return std::make_shared<BoundRow>(
-          BoundRow{.condition = binder.bind(network, condition), .seed = seed, .image = image});
+          BoundRow{.condition = binder.bind(*model.network, condition), .seed = seed, .image = image});
     };
     rows.conditions.push_back(row_of(conditions.condition(spec.subjects[static_cast<size_t>(image)])));
-    if (guided) rows.nulls.push_back(row_of(conditions.null(seed)));
+    if (nulls) rows.nulls.push_back(row_of(conditions.null(seed)));
   }
   return rows;
 }
 
 std::unique_ptr<Denoiser> make_denoiser(Backend& backend, Evaluator& evaluator, const Model& model,
                                         const RunSpec& spec, double cfg_scale, const StageRows& rows) {
-  const bool guided = cfg_scale != 1;
+  const bool nulls = model.info.condition.needs_null(cfg_scale);
   BoundRows all = rows.conditions;
-  if (guided) all.insert(all.end(), rows.nulls.begin(), rows.nulls.end());
+  if (nulls) all.insert(all.end(), rows.nulls.begin(), rows.nulls.end());
   auto denoiser = std::make_unique<NetworkDenoiser>(backend, evaluator, *model.network, std::move(all),
-                                                    model.info.prediction);
-  if (!guided) return denoiser;
+                                                    model.info.prediction, nulls ? 1 : cfg_scale);
+  if (!nulls) return denoiser;
   return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), cfg_scale, spec.cfg_channels);
 }
 

@@ -12,7 +12,7 @@
 
 namespace tstitch {
 
-// The rows of some images in a stage: what they show and, where the stage guides, what they are led away
+// The rows of some images in a stage: what they show and, where guidance needs it, what they are led away
 // from.
 struct StageRows {
   BoundRows conditions, nulls;
@@ -20,11 +20,11 @@ struct StageRows {
   StageRows of(std::span<const int64_t> images) const;  // those of them, by their numbers here
 };
 
-// Whether the stage guides in any step, whoever the trajectory says serves it.
-bool is_guided(const RunSpec& spec, int stage);
+// The scale of the stage's guidance if it guides in any step, whoever the trajectory says serves it; else 1.
+double cfg_scale_of(const RunSpec& spec, int stage);
 
-// Of these images of the spec, with null rows if they are to be guided.
-StageRows bind_rows(ConditionBinder& binder, const Network& network, const RunSpec& spec, bool guided,
+// Of these images of the spec, to be guided with that scale.
+StageRows bind_rows(ConditionBinder& binder, const Model& model, const RunSpec& spec, double cfg_scale,
                     const ConditionMaker& conditions, IndexRange images);
 
 // The model as a run asks it about these rows with guidance of that scale.

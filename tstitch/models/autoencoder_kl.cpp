@@ -178,6 +178,20 @@ double autoencoder_kl_decode_flops(const AutoencoderKLConfig& config, int64_t he
   return 2 * flops;
 }
 
+int64_t autoencoder_kl_decode_bytes(const AutoencoderKLConfig& config, int64_t height, int64_t width,
+                                    DType compute) {
+  int64_t pixels = height * width, inputs = config.block_out_channels.back(), most = 0;
+  for (int64_t level = config.levels() - 1; level >= 0; --level) {
+    const int64_t outputs = config.channels(level), size = size_of(compute);
+    if (level + 1 < config.levels()) pixels *= 4;
+    // x, h and, where the channels change, the shortcut; of large pictures x is never whole (of_upsampled).
+    const bool changes = inputs != outputs, whole = !changes || size * pixels * inputs <= kLargePicture;
+    most = std::max(most, size * pixels * ((whole ? inputs : 0) + (changes ? 2 : 1) * outputs));
+    inputs = outputs;
+  }
+  return most;
+}
+
 ResnetBlock::ResnetBlock(const Weights& weights, int64_t inputs, int64_t outputs, int64_t groups)
     : backend_(&weights.backend()),
       norm1_(weights / "norm1", inputs, groups, kEps),

@@ -52,6 +52,10 @@ AutoencoderKLConfig infer_autoencoder_kl_config(const WeightSource& weights);
 // latent pixels.
 double autoencoder_kl_decode_flops(const AutoencoderKLConfig& config, int64_t height, int64_t width);
 
+// Bytes of the tensors that are alive at once at the most while that is decoded.
+int64_t autoencoder_kl_decode_bytes(const AutoencoderKLConfig& config, int64_t height, int64_t width,
+                                    DType compute);
+
 // Bytes of a picture inside the network above which memory counts more than time.
 inline constexpr int64_t kLargePicture = int64_t{512} << 20;
 

@@ -12,6 +12,7 @@ namespace {
 constexpr double kEps = 1e-5;  // of every layer norm
 constexpr int64_t kHeadWidth = 64;
 constexpr int64_t kMostLayers = 256;
+constexpr const char* kProjection = "text_projection.weight";
 
 // Queries, keys and values as one product.
 Linear qkv_of(const Weights& weights, int64_t width) {
@@ -25,6 +26,14 @@ Linear qkv_of(const Weights& weights, int64_t width) {
     std::copy_n(part.load("bias", {width}).data<float>(), width, b.slice(row, row + 1).data<float>());
   }
   return Linear(weights.backend(), w.reshape({3 * width, width}), b.reshape({3 * width}));
+}
+
+std::optional<Linear> projection_of(const Weights& weights, const ClipTextConfig& config,
+                                    const ClipReading& reading) {
+  if (!reading.pooled) return std::nullopt;
+  check(config.projection > 0, ErrorKind::input, "a text encoder that gives only tokens: it has no tensor \"",
+        weights.name(kProjection), "\"");
+  return Linear(weights.backend(), weights.load(kProjection, {config.projection, config.width}), {});
 }
 
 std::vector<ClipBlock> blocks_of(const Weights& weights, const ClipTextConfig& config, int64_t layers) {
@@ -44,6 +53,10 @@ Shape matrix_of(const WeightSource& weights, const std::string& name) {
 
 }  // namespace
 
+int64_t clip_projection(const WeightSource& weights) {
+  return weights.shape(kProjection) ? matrix_of(weights, kProjection)[0] : 0;
+}
+
 ClipTextConfig infer_clip_text_config(const WeightSource& weights) {
   const Shape tokens = matrix_of(weights, "embeddings.token_embedding.weight");
   ClipTextConfig config;
@@ -57,6 +70,7 @@ ClipTextConfig infer_clip_text_config(const WeightSource& weights) {
         ", expected a multiple of ", kHeadWidth);
   config.heads = config.width / kHeadWidth;
   config.activation = config.width == 768 ? Activation::quick_gelu : Activation::gelu;
+  config.projection = clip_projection(weights);
   return config;
 }
 
@@ -84,20 +98,23 @@ void ClipBlock::operator()(Tensor& x) const {
   fc2_.add_to(x, fc1_(norm2_(x), activation_));
 }
 
-ClipText::ClipText(const ClipTextConfig& config, const Weights& weights, int64_t skip)
+ClipText::ClipText(const ClipTextConfig& config, const Weights& weights, const ClipReading& reading)
     : config_(config),
+      reading_(reading),
       backend_(&weights.backend()),
       tokens_(backend_->upload(
           (weights / "embeddings.token_embedding").load("weight", {config.vocabulary, config.width}))),
       positions_(backend_->upload(
           (weights / "embeddings.position_embedding").load("weight", {config.positions, config.width}))),
-      blocks_(blocks_of(weights, config, config.layers - skip)),
-      final_norm_(weights / "final_layer_norm", config.width) {
-  check(0 <= skip && skip < config.layers, ErrorKind::usage, "a clip skip of ", skip + 1, ", expected 1 ... ",
-        config.layers, " for a text encoder of ", config.layers, " layers");
+      blocks_(blocks_of(weights, config, config.layers - (reading.pooled ? 0 : reading.skip))),
+      final_norm_(weights / "final_layer_norm", config.width),
+      projection_(projection_of(weights, config, reading)) {
+  check(0 <= reading.skip && reading.skip < config.layers, ErrorKind::usage, "a clip skip of ",
+        reading.skip + 1, ", expected 1 ... ", config.layers, " for a text encoder of ", config.layers,
+        " layers");
 }
 
-Tensor ClipText::operator()(std::span<const int32_t> ids, int64_t texts) const {
+ClipText::Answer ClipText::operator()(std::span<const int32_t> ids, int64_t texts) const {
   const int64_t S = texts > 0 ? std::ssize(ids) / texts : 0;
   check_internal(S > 0 && S * texts == std::ssize(ids) && S <= config_.positions, "[clip_text] ", ids.size(),
                  " tokens of ", texts, " texts");
@@ -107,8 +124,27 @@ Tensor ClipText::operator()(std::span<const int32_t> ids, int64_t texts) const {
   const std::vector<int64_t> rows(ids.begin(), ids.end());
   Tensor x = gather(*backend_, tokens_, rows).reshape({texts, S, config_.width});
   add_rows(*backend_, x, positions_.slice(0, S));
-  for (const ClipBlock& block : blocks_) block(x);
-  return cast(*backend_, final_norm_(x), DType::f32);
+  const auto passed = blocks_.begin() + (config_.layers - reading_.skip);
+  std::for_each(blocks_.begin(), passed, [&](const ClipBlock& block) { block(x); });
+  Answer answer{.tokens = reading_.normalised ? cast(*backend_, final_norm_(x), DType::f32)
+                          : reading_.pooled   ? combine(*backend_, {{1, &x}})
+                                              : x,
+                .pooled = {}};
+  std::for_each(passed, blocks_.end(), [&](const ClipBlock& block) { block(x); });
+  if (reading_.pooled) answer.pooled = pooled(x, ids);
+  return answer;
+}
+
+Tensor ClipText::pooled(const Tensor& x, std::span<const int32_t> ids) const {
+  const int64_t N = x.extent(0), S = x.extent(1);
+  std::vector<int64_t> ends;
+  for (int64_t first = 0; first < N * S; first += S) {
+    const auto text = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(S));
+    ends.push_back(first + (std::ranges::max_element(text) - text.begin()));
+  }
+  const Tensor last = gather(*backend_, x.reshape({N * S, config_.width}), ends);
+  return (*projection_)(final_norm_(last.reshape({N, 1, config_.width})), Activation::none, DType::f32)
+      .reshape({N, config_.projection});
 }
 
 }  // namespace tstitch

@@ -1,10 +1,12 @@
 // The text encoder of CLIP (Radford et al. 2021, arXiv 2103.00020), OpenAI's for Stable Diffusion 1 and
-// OpenCLIP's for Stable Diffusion 2, with transformers' key names (clip_text_keys.h reads others).
+// OpenCLIP's for Stable Diffusion 2, one of each for SDXL, with transformers' key names (clip_text_keys.h
+// reads others).
 //
-// N texts, S tokens, D width.
+// N texts, S tokens, D width, P width of a text as a whole.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,6 +23,7 @@ struct ClipTextConfig {
   int64_t heads = 12;
   int64_t mlp_size = 3072;
   Activation activation = Activation::quick_gelu;  // OpenCLIP: gelu
+  int64_t projection = 0;                          // P; 0: a text is its tokens only
 
   bool operator==(const ClipTextConfig&) const = default;
 };
@@ -29,6 +32,9 @@ struct ClipTextConfig {
 // shape shows the activation: quick_gelu where the width is that of OpenAI's, 768, else gelu. Throws
 // Error{input}, naming the tensor, for shapes that are no text encoder's.
 ClipTextConfig infer_clip_text_config(const WeightSource& weights);
+
+// The width of a text as a whole, by the shape of text_projection.weight; 0 where there is none.
+int64_t clip_projection(const WeightSource& weights);
 
 // The affine layer norm of CLIP, eps 1e-5.
 class ClipNorm {
@@ -56,26 +62,39 @@ class ClipBlock {
   Linear fc1_, fc2_;  // D -> mlp_size -> D
 };
 
+// Which answers are asked of a text encoder.
+struct ClipReading {
+  int64_t skip = 0;        // last layers that the tokens do not pass: "clip skip" minus one
+  bool normalised = true;  // the tokens, by the norm behind the last layer
+  bool pooled = false;     // the text as a whole, too, which passes all layers
+};
+
 class ClipText {
  public:
-  // skip: how many of the last layers to leave out and not to load ("clip skip" minus one; Stable Diffusion 2
-  // was trained with 1). Throws Error{usage} unless one layer is left, Error{input} naming the tensor when a
-  // weight is missing or misshapen.
-  ClipText(const ClipTextConfig& config, const Weights& weights, int64_t skip);
+  // Loads the layers that are needed. Throws Error{usage} unless the tokens pass one, Error{input} naming the
+  // tensor when a weight is missing or misshapen.
+  ClipText(const ClipTextConfig& config, const Weights& weights, const ClipReading& reading);
 
+  struct Answer {
+    Tensor tokens;  // (N, S, D) f32
+    Tensor pooled;  // (N, P) f32, or empty: the normalised first token of the highest id, which ends the text
+  };
   // ids: those of N texts one after the other, S <= positions of each, 0 ... vocabulary - 1 (Error{usage}).
-  // Returns what the last layer gives, normalised: (N, S, D) f32.
-  Tensor operator()(std::span<const int32_t> ids, int64_t texts) const;
+  Answer operator()(std::span<const int32_t> ids, int64_t texts) const;
 
   const ClipTextConfig& config() const { return config_; }
 
  private:
+  Tensor pooled(const Tensor& x, std::span<const int32_t> ids) const;
+
   ClipTextConfig config_;
+  ClipReading reading_;
   Backend* backend_;
   Tensor tokens_;     // (vocabulary, D)
   Tensor positions_;  // (positions, D)
   std::vector<ClipBlock> blocks_;
   ClipNorm final_norm_;
+  std::optional<Linear> projection_;  // D -> P
 };
 
 }  // namespace tstitch

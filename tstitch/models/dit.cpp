@@ -99,6 +99,12 @@ double dit_flops(const DiTConfig& config, int64_t height, int64_t width) {
   return 2 * (static_cast<double>(config.depth) * (T * per_token + per_image) + ends);
 }
 
+int64_t dit_activation_bytes(const DiTConfig& config, int64_t height, int64_t width, DType compute) {
+  const int64_t T = height * width / (config.patch_size * config.patch_size), D = config.hidden_size;
+  // The tokens in f32; a norm and what the qkv or the MLP make of it.
+  return T * (size_of(DType::f32) * D + size_of(compute) * (D + std::max(3 * D, config.mlp_size())));
+}
+
 DiTBlock::DiTBlock(const Weights& weights, const DiTConfig& config)
     : backend(&weights.backend()),
       num_heads(config.num_heads),

@@ -53,6 +53,9 @@ DiTConfig infer_dit_config(const WeightSource& weights);
 int64_t dit_parameters(const DiTConfig& config);
 double dit_flops(const DiTConfig& config, int64_t height, int64_t width);
 
+// Bytes of the tensors that are alive at once at the most in such an evaluation.
+int64_t dit_activation_bytes(const DiTConfig& config, int64_t height, int64_t width, DType compute);
+
 // One transformer block with adaLN-Zero (figure 3 of the paper).
 struct DiTBlock {
   DiTBlock(const Weights& weights, const DiTConfig& config);

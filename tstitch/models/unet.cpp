@@ -1,6 +1,8 @@
 #include "tstitch/models/unet.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <initializer_list>
 #include <utility>
@@ -158,6 +160,9 @@ UNet::UNet(const UNetConfig& config, const Weights& weights)
       conv_in_(weights / "conv_in", config.in_channels, config.channels(0), 3),
       norm_out_(weights / "conv_norm_out", config.channels(0), config.norm_num_groups, config.norm_eps),
       conv_out_(weights / "conv_out", config.channels(0), config.out_channels, 3) {
+  if (config.guidance_width > 0)
+    guidance_.emplace(
+        joined(weights / "time_embedding", {"cond_proj"}, config.guidance_width, config.channels(0)));
   if (config.added_width > 0) {
     added_0_.emplace(weights / "add_embedding.linear_1", config.added_width, config.time_width());
     added_2_.emplace(weights / "add_embedding.linear_2", config.time_width(), config.time_width());
@@ -194,13 +199,35 @@ UNet::Context UNet::condition(const Tensor& context) const {
   return contexts;
 }
 
-Tensor UNet::time_table(std::span<const double> t, const Tensor& added) const {
+Tensor guidance_embedding(std::span<const double> w, int64_t width) {
+  const auto R = std::ssize(w);
+  const int64_t half = width / 2;
+  Tensor embedding({R, width}, DType::f32);
+  std::fill_n(embedding.data<float>(), embedding.elements(), 0.0f);
+  for (int64_t r = 0; r < R; ++r)
+    for (int64_t i = 0; i < half; ++i) {
+      const double angle = 1000 * (w[static_cast<size_t>(r)] - 1) *
+                           std::pow(1e-4, static_cast<double>(i) / static_cast<double>(half - 1));
+      float* row = embedding.data<float>() + r * width;
+      row[i] = static_cast<float>(std::sin(angle));
+      row[half + i] = static_cast<float>(std::cos(angle));
+    }
+  return embedding;
+}
+
+Tensor UNet::time_table(std::span<const double> t, const Tensor& added,
+                        std::span<const double> guidance) const {
   check_internal(bool(added) == bool(added_0_), "a U-Net ", added_0_ ? "needs" : "has no",
                  " added condition");
+  check_internal(!guidance_ || guidance.size() == t.size(), t.size(), " timesteps of a U-Net with ",
+                 guidance.size(), " scales of guidance");
   const auto mlp = [](const Linear& linear_0, const Linear& linear_2, const Tensor& x) {
     return linear_2(linear_0(x, Activation::silu), Activation::none, DType::f32);
   };
-  Tensor emb = mlp(time_0_, time_2_, timestep_embedding(*backend_, t, config_.channels(0)));  // (R, E)
+  Tensor sinusoids = timestep_embedding(*backend_, t, config_.channels(0));  // (R, C)
+  if (guidance_)
+    guidance_->add_to(sinusoids, backend_->upload(guidance_embedding(guidance, config_.guidance_width)));
+  Tensor emb = mlp(time_0_, time_2_, sinusoids);  // (R, E)
   if (added_0_) {
     const Tensor added_emb = mlp(*added_0_, *added_2_, added);
     emb = combine(*backend_, {{1, &emb}, {1, &added_emb}});

@@ -78,6 +78,12 @@ class UNetTransformer {
   std::vector<UNetTransformerBlock> blocks_;
 };
 
+// The sinusoids by which a distilled U-Net is told the scale w of guidance (Luo et al. 2023, arXiv
+// 2310.04378, section 4.3; diffusers' get_guidance_scale_embedding): sin, then cos, of 1000 (w - 1) at
+// frequencies from 1 down to 1e-4, both ends included. Returns (R, width) f32 on the host; an odd last column
+// is 0.
+Tensor guidance_embedding(std::span<const double> w, int64_t width);
+
 class UNet {
  public:
   // Throws Error{input} for a configuration that is no U-Net, and naming the tensor when a weight is missing
@@ -89,9 +95,11 @@ class UNet {
   using Context = std::vector<Tensor>;
   Context condition(const Tensor& context) const;
 
-  // What the timestep, and the added condition (R, added_width) f32 of networks that have one, are to every
-  // resnet: (R, time_columns()) f32. It does not depend on x, so that the rows of many steps are one product.
-  Tensor time_table(std::span<const double> t, const Tensor& added = {}) const;
+  // What the timestep, and of networks that have them the added condition (R, added_width) f32 and the scale
+  // of guidance (guidance_embedding), are to every resnet: (R, time_columns()) f32. It does not depend on x,
+  // so that the rows of many steps are one product.
+  Tensor time_table(std::span<const double> t, const Tensor& added = {},
+                    std::span<const double> guidance = {}) const;
   int64_t time_columns() const { return time_columns_; }
 
   // Throws Error{usage} when height and width of latents are not multiples of the configuration's factor.
@@ -114,6 +122,7 @@ class UNet {
   UNetConfig config_;
   Backend* backend_;
   Linear time_0_, time_2_;                   // block_out_channels[0] -> E -> E
+  std::optional<Linear> guidance_;           // guidance_width -> block_out_channels[0]
   std::optional<Linear> added_0_, added_2_;  // added_width -> E -> E
   Linear time_projections_;                  // E -> time columns, of all resnets
   Conv2d conv_in_;

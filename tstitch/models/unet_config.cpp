@@ -67,8 +67,25 @@ UNetConfig sdxl(UNetConfig::Depths down, UNetConfig::Depths up, Middle middle, i
   return config;
 }
 
-const std::array<std::pair<std::string_view, UNetConfig>, 12>& presets() {
-  static const std::array<std::pair<std::string_view, UNetConfig>, 12> all = {{
+// Lee et al. 2023 (arXiv 2312.04005): one resnet less in each level.
+UNetConfig koala(int64_t innermost, Middle middle) {
+  return sdxl({{0}, {2}, {innermost}}, {{0, 0}, {2, 2}, {innermost, innermost}}, middle,
+              middle == Middle::none ? 0 : innermost);
+}
+
+// The last steps of SDXL, told by the second of its text encoders and five numbers.
+UNetConfig sdxl_refiner() {
+  UNetConfig config = sdxl({{0, 0}, {4, 4}, {4, 4}, {0, 0}}, {{0, 0, 0}, {4, 4, 4}, {4, 4, 4}, {0, 0, 0}},
+                           Middle::transformer, 4);
+  config.block_out_channels = {384, 768, 1536, 1536};
+  config.heads = heads_of_width(config.block_out_channels, 64);
+  config.context_width = 1280;
+  config.added_width = 1280 + 5 * 256;
+  return config;
+}
+
+const auto& presets() {
+  static const std::array<std::pair<std::string_view, UNetConfig>, 16> all = {{
       {"sd1", stable_diffusion(2, Middle::transformer, true, 768)},
       {"sd2", stable_diffusion(2, Middle::transformer, true, 1024)},
       {"bk_base", stable_diffusion(1, Middle::transformer, true, 768)},
@@ -82,6 +99,10 @@ const std::array<std::pair<std::string_view, UNetConfig>, 12>& presets() {
       {"sdxl",
        sdxl({{0, 0}, {2, 2}, {10, 10}}, {{0, 0, 0}, {2, 2, 2}, {10, 10, 10}}, Middle::transformer, 10)},
       {"ssd1b", sdxl({{0, 0}, {2, 2}, {4, 4}}, {{0, 0, 0}, {2, 1, 1}, {4, 4, 10}}, Middle::resnet, 0)},
+      {"vega", sdxl({{0, 0}, {1, 1}, {2, 2}}, {{0, 0, 0}, {1, 1, 1}, {2, 2, 2}}, Middle::resnet, 0)},
+      {"koala_1b", koala(6, Middle::transformer)},
+      {"koala_700m", koala(5, Middle::none)},
+      {"sdxl_refiner", sdxl_refiner()},
   }};
   return all;
 }
@@ -98,6 +119,8 @@ void check_config(const UNetConfig& config) {
   refuse_unless(config.in_channels > 0 && config.out_channels > 0 && config.context_width > 0 &&
                     config.norm_num_groups > 0,
                 "channels, groups and the width of the context must be positive");
+  refuse_unless(config.guidance_width == 0 || config.guidance_width >= 4, "a guidance scale embedded as ",
+                config.guidance_width, " numbers, expected at least 4");
   for (size_t i = 0; i < L; ++i) {
     const int64_t C = config.block_out_channels[i];
     refuse_unless(C > 0 && C % config.norm_num_groups == 0, C, " channels do not divide into ",
@@ -243,6 +266,8 @@ UNetConfig infer_unet_config(const WeightSource& weights) {
   config.middle = !has_middle ? Middle::none : config.middle_depth > 0 ? Middle::transformer : Middle::resnet;
   if (weights.shape("add_embedding.linear_1.weight"))
     config.added_width = extent_of(weights, kKind, "add_embedding.linear_1.weight", 2, 1);
+  if (weights.shape("time_embedding.cond_proj.weight"))
+    config.guidance_width = extent_of(weights, kKind, "time_embedding.cond_proj.weight", 2, 1);
 
   config.heads = each(config.levels(), 1);  // for the list of layers, which does not depend on it
   const std::vector<UNetLayer> layers = unet_layers(config);
@@ -263,7 +288,7 @@ int64_t unet_parameters(const UNetConfig& config) {
   const auto linear = [&](int64_t inputs, int64_t outputs) { return conv(inputs, outputs, 1); };
   const int64_t C0 = config.channels(0), E = config.time_width();
   int64_t sum = conv(config.in_channels, C0, 9) + linear(C0, E) + linear(E, E) + 2 * C0 +
-                conv(C0, config.out_channels, 9);
+                conv(C0, config.out_channels, 9) + config.guidance_width * C0;
   if (config.added_width > 0) sum += linear(config.added_width, E) + linear(E, E);
   for (const auto& [kind, name, level, inputs, C, skip, is_kept, depth, heads] : unet_layers(config)) {
     const int64_t self_attention = 4 * C * C + C, cross_attention = 2 * C * (C + config.context_width) + C;
@@ -282,6 +307,42 @@ int64_t unet_parameters(const UNetConfig& config) {
     }
   }
   return sum;
+}
+
+int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute) {
+  const int64_t size = size_of(compute);
+  const auto pixels = [&](int64_t level) { return (height >> level) * (width >> level); };
+  std::vector<int64_t> skips = {size * pixels(0) * config.channels(0)};
+  int64_t kept = skips[0], most = 0;
+  for (const UNetLayer& layer : unet_layers(config)) {
+    const int64_t P = pixels(layer.level), inputs = layer.inputs, C = layer.outputs;
+    int64_t alive = 0;  // of the layer itself
+    switch (layer.kind) {
+      case Kind::resnet:
+        if (layer.skip > 0) {
+          kept -= skips.back();
+          skips.pop_back();
+        }
+        // What came, joined with the skip, while both are there; then x, h and their sum.
+        alive = size * P * std::max(layer.skip > 0 ? 2 * inputs : 0, inputs + 2 * C);
+        break;
+      case Kind::transformer:
+        alive = P * (size * 14 * C + 4 * C);  // x, its tokens in f32; the norm, 8 C into the gates, 4 C out
+        break;
+      case Kind::downsample:
+        alive = size * (P * inputs + pixels(layer.level + 1) * C);
+        break;
+      case Kind::upsample:
+        alive = size * (pixels(layer.level + 1) * inputs + P * C);
+    }
+    most = std::max(most, kept + alive);
+    if (layer.is_kept) {
+      const int64_t level = layer.level + (layer.kind == Kind::downsample ? 1 : 0);
+      skips.push_back(size * pixels(level) * C);
+      kept += skips.back();
+    }
+  }
+  return most;
 }
 
 double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens) {

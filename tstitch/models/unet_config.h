@@ -1,7 +1,7 @@
 // What distinguishes the U-Nets of latent diffusion: Rombach et al. 2022 (arXiv 2112.10752), Stable Diffusion
 // 1 and 2, SDXL (Podell et al. 2023, arXiv 2307.01952), BK-SDM (Kim et al. 2023, arXiv 2305.15798), SSD-1B
-// (Gupta et al. 2024, arXiv 2401.02677). Every one of them is a list of layers that follows from the numbers
-// here.
+// and Segmind-Vega (Gupta et al. 2024, arXiv 2401.02677), KOALA (Lee et al. 2023, arXiv 2312.04005). Every
+// one of them is a list of layers that follows from the numbers here.
 //
 // L levels, level 0 of full resolution, every next one of half the extent.
 #pragma once
@@ -30,6 +30,7 @@ struct UNetConfig {
   int64_t middle_depth = 1;
   int64_t context_width = 768;
   int64_t added_width = 0;  // of the added condition (SDXL: the pooled text and six sizes); 0: there is none
+  int64_t guidance_width = 0;  // of the embedding of the guidance scale ("time_cond_proj_dim"); 0: none
   int64_t norm_num_groups = 32;
   double norm_eps = 1e-5;  // of the resnets; the transformers' group norm has 1e-6
 
@@ -61,7 +62,8 @@ std::vector<UNetLayer> unet_layers(const UNetConfig& config);
 inline constexpr int64_t kMostSkips = 64;
 
 // Published networks: "sd1", "sd2", "bk_base", "bk_small", "bk_tiny", "bk_v2_base", "bk_v2_small",
-// "bk_v2_tiny", "ldm", "ldm_s", "sdxl", "ssd1b". Throws Error{usage} listing them for another name.
+// "bk_v2_tiny", "ldm", "ldm_s", "sdxl", "ssd1b", "vega", "koala_1b", "koala_700m", "sdxl_refiner". Throws
+// Error{usage} listing them for another name.
 UNetConfig unet_preset(std::string_view name);
 
 // Reads the configuration off the shapes of a checkpoint with diffusers' names (UNetKeys reads others). No
@@ -76,5 +78,8 @@ int64_t unet_parameters(const UNetConfig& config);
 // evaluation of one image of height x width latent pixels and `tokens` of context, whose keys and values are
 // not counted: they are made once.
 double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens);
+
+// Bytes of the tensors that are alive at once at the most in such an evaluation (unet.cpp).
+int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute);
 
 }  // namespace tstitch

@@ -17,10 +17,12 @@ Image make_grid(const std::vector<Image>& images, int columns) {
   const int count = static_cast<int>(images.size());
   columns = std::min(columns, count);
   const int rows = (count + columns - 1) / columns;
-  const int cell_width = first.width + kPadding, cell_height = first.height + kPadding;
+  const int factor = viewing_factor(first.height);
+  const int cell_width = factor * first.width + kPadding, cell_height = factor * first.height + kPadding;
   Image grid = blank(columns * cell_width + kPadding, rows * cell_height + kPadding, first.channels);
   for (int i = 0; i < count; ++i)
-    paste(grid, images[i], i % columns * cell_width + kPadding, i / columns * cell_height + kPadding);
+    paste(grid, enlarge(images[i], factor), i % columns * cell_width + kPadding,
+          i / columns * cell_height + kPadding);
   return grid;
 }
 

@@ -8,8 +8,8 @@
 
 namespace tstitch {
 
-// The images in rows of `columns`, with two black pixels around each as in torchvision's make_grid. All of
-// one size.
+// The images, all of one size, in rows of `columns`, with two black pixels around each as in torchvision's
+// make_grid; small ones enlarged (viewing_factor).
 Image make_grid(const std::vector<Image>& images, int columns);
 
 // How many columns the grid of a run has: the images of a class side by side when there are several, else the

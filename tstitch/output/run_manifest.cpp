@@ -1,6 +1,7 @@
 #include "tstitch/output/run_manifest.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/crc32.h"
@@ -31,7 +32,7 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"models", "--model"},
                            {"predictions", "--prediction"},
                            {"vae", "--vae"},
-                           {"text_encoder", "the text encoder"},
+                           {"text_encoders", "the text encoders"},
                            {"images", "the number of images (--batch-count, --class)"},
                            {"classes", "--class"},
                            {"labelled", "whether the model has classes"},
@@ -39,6 +40,7 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"steps", "--steps"},
                            {"levels", "--spacing, --scheduler or --strength"},
                            {"initial_scale", "--spacing"},
+                           {"solver", "what the model's scheduler says of the sampler"},
                            {"trajectory", "the trajectory (--ratio, --switch)"},
                            {"arithmetic", "the device's arithmetic (--device, --dtype)"}};
 
@@ -63,11 +65,22 @@ std::string content_of(const ModelFiles& files, WeightChoice choice, const std::
   return concat(bytes, " bytes, crc32 ", hex(crc).substr(8));
 }
 
-std::string text_encoder_of(const std::vector<ModelInfo>& models, const std::function<void()>& between) {
-  if (models.back().condition.kind != ConditionKind::text) return "";
-  const ModelInfo& model = model_with_text_encoder(models);
-  if (model.files.text_encoder == model.files.weights) return "of a model";
-  return content_of(find_model_files(model.files.text_encoder), WeightChoice::automatic, between);
+// Of every model; each file once.
+std::vector<std::string> text_encoders_of(const std::vector<ModelInfo>& models,
+                                          const std::function<void()>& between) {
+  std::vector<std::string> all;
+  std::map<std::string, std::string> contents;
+  for (const ModelInfo& model : models)
+    for (size_t i = 0; i < model.files.text_encoders.size(); ++i) {
+      const std::string& path = model.files.text_encoders[i];
+      const bool of_model =
+          std::ranges::any_of(models, [&](const ModelInfo& one) { return one.files.weights == path; });
+      if (!contents.contains(path))
+        contents[path] =
+            of_model ? "of a model" : content_of(find_model_files(path), WeightChoice::automatic, between);
+      all.push_back(concat(contents[path], ", padding ", padding_of(model, i)));
+    }
+  return all;
 }
 
 }  // namespace
@@ -83,8 +96,8 @@ std::string hash_of_levels(const Trajectory& trajectory) {
 
 RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string& vae_path,
                          const std::function<void()>& between)
-    : vae(vae_path.empty() ? "" : content_of(find_decoder(vae_path), WeightChoice::automatic, between)),
-      text_encoder(text_encoder_of(infos, between)) {
+    : text_encoders(text_encoders_of(infos, between)),
+      vae(vae_path.empty() ? "" : content_of(find_decoder(vae_path), WeightChoice::automatic, between)) {
   for (size_t i = 0; i < infos.size(); ++i) {
     const auto same = std::ranges::find_if(infos, [&](const ModelInfo& other) {  // stages of one model
       return other.files.path == infos[i].files.path && other.weights == infos[i].weights;
@@ -106,7 +119,7 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"models", contents.models},
       {"predictions", predictions},
       {"vae", contents.vae},
-      {"text_encoder", contents.text_encoder},
+      {"text_encoders", contents.text_encoders},
       {"images", spec.images()},
       {"classes", hex(fnv1a(spec.subjects.data(), spec.subjects.size() * sizeof(int64_t)))},
       {"labelled", last.condition.num_classes > 0},
@@ -114,6 +127,7 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"steps", spec.trajectory.size()},
       {"levels", hash_of_levels(spec.trajectory)},
       {"initial_scale", spec.initial_scale},
+      {"solver", scheduler_settings(spec.solver)},
       {"trajectory", spec.switch_threshold ? json{{"switch_threshold", *spec.switch_threshold}}
                                            : json(format_assignment(spec.trajectory.assignment()))},
       {"arithmetic", backend.arithmetic()}};

@@ -23,8 +23,8 @@ struct RunContents {
   RunContents(const std::vector<ModelInfo>& models, const std::string& vae,
               const std::function<void()>& between);
 
-  std::vector<std::string> models;
-  std::string vae, text_encoder;
+  std::vector<std::string> models, text_encoders;
+  std::string vae;
 };
 
 class RunManifest {

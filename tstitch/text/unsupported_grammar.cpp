@@ -64,7 +64,7 @@ class Brackets {
 
 }  // namespace
 
-std::string_view find_unsupported(std::string_view prompt) {
+std::string_view find_unsupported(std::string_view prompt, AndMeans means) {
   Brackets brackets;
   for (size_t i = 0; i < prompt.size(); ++i) {
     const char c = prompt[i];
@@ -83,18 +83,18 @@ std::string_view find_unsupported(std::string_view prompt) {
     } else if ((c == ':' || c == '|') && brackets.any()) {
       if (c == '|') brackets.innermost().has_bar = true;
       if (c == ':') brackets.innermost().last_colon = i;
-    } else if (prompt.substr(i).starts_with(kAnd) && !ends_with_word(prompt.substr(0, i)) &&
-               !begins_with_word(prompt.substr(i + kAnd.size()))) {
+    } else if (means == kAndJoins && prompt.substr(i).starts_with(kAnd) &&
+               !ends_with_word(prompt.substr(0, i)) && !begins_with_word(prompt.substr(i + kAnd.size()))) {
       return prompt.substr(i, kAnd.size());
     }
   }
   return {};
 }
 
-void check_prompt(std::string_view prompt, PromptStyle style) {
+void check_prompt(std::string_view prompt, PromptStyle style, AndMeans means) {
   check_prompt(prompt);
   if (style != PromptStyle::webui) return;
-  const std::string_view found = find_unsupported(prompt);
+  const std::string_view found = find_unsupported(prompt, means);
   check(found.empty(), ErrorKind::usage, "the prompt has \"", printable(std::string(found), 60),
         "\": prompts that change with the steps ([from:to:0.5], [a|b]) and prompts joined by AND are not"
         " supported; --prompt-style plain takes them as they stand");

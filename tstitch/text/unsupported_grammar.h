@@ -8,10 +8,12 @@ namespace tstitch {
 
 // The first part of a prompt that the stable-diffusion-webui does not read as words and weights:
 // "[from:to:0.5]", "[word:10]" and "[word::0.5]", which change with the steps; "[a|b]", which alternates; and
-// "AND" as a word of its own. "" where there is none. Takes time in proportion to the length.
-std::string_view find_unsupported(std::string_view prompt);
+// "AND" as a word of its own, which joins prompts, but not negative ones: there it is a word like any other.
+// "" where there is none. Takes time in proportion to the length.
+enum AndMeans { kAndJoins, kAndIsAWord };
+std::string_view find_unsupported(std::string_view prompt, AndMeans means = kAndJoins);
 
 // Throws Error{usage} as check_prompt(text) does and, where brackets are weights, for such a part.
-void check_prompt(std::string_view prompt, PromptStyle style);
+void check_prompt(std::string_view prompt, PromptStyle style, AndMeans means = kAndJoins);
 
 }  // namespace tstitch

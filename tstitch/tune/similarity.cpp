@@ -102,8 +102,8 @@ class Predictions final : public ForwardingObserver {
     others_.clear();
     for (size_t i = 0; i < models_.size(); ++i) {
       const int stage = static_cast<int>(i);
-      const StageRows rows = bind_rows(binder_, *models_[i].network, spec_, is_guided(spec_, stage),
-                                       *inputs_.conditions[i], images);
+      const StageRows rows =
+          bind_rows(binder_, models_[i], spec_, cfg_scale_of(spec_, stage), *inputs_.conditions[i], images);
       others_.push_back(
           std::make_unique<StageDenoiser>(backend_, evaluator_, models_[i], spec_, stage, rows));
       std::vector<NoiseLevel> levels;

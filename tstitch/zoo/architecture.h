@@ -22,6 +22,10 @@ class Architecture {
   virtual nlohmann::ordered_json details() const = 0;  // its sizes by name
   virtual int64_t parameters() const = 0;
   virtual double flops(int64_t height, int64_t width) const = 0;  // of one evaluation of one latent
+  // What is alive at once in an evaluation of one latent, at the least: 0 where that is not known.
+  virtual int64_t activation_bytes(int64_t /*height*/, int64_t /*width*/, DType /*compute*/) const {
+    return 0;
+  }
   virtual int64_t unit() const = 0;  // of which the sides of a latent are multiples
   // The file's tensors under the names that `load` asks for; `file` must outlive them.
   virtual std::unique_ptr<WeightSource> weights(const TensorFile& file) const = 0;

@@ -103,7 +103,6 @@ void refuse_unknown_parts(const json& object, const std::string& where) {
       {"resnet_out_scale_factor", 1.0},
       {"resnet_skip_time_act", false},
       {"resnet_time_scale_shift", "default"},
-      {"time_cond_proj_dim", nullptr},  // a guidance embedding
       {"time_embedding_act_fn", nullptr},
       {"time_embedding_dim", nullptr},
       {"time_embedding_type", "positional"},
@@ -143,6 +142,7 @@ UNetConfig read_diffusers_unet_config(const json& object, const std::string& whe
   check(std::ranges::count(context, context[0]) == static_cast<std::ptrdiff_t>(L), ErrorKind::input, where,
         ": \"cross_attention_dim\" is not the same for all levels");
   config.context_width = context[0];
+  reader.read("time_cond_proj_dim", config.guidance_width, 4, 65536);
 
   // Up blocks come from the innermost to the outermost, and so do their depths when they have their own.
   Numbers layers = read_each(object, where, "layers_per_block", L, 2, kMostLayers);

@@ -5,7 +5,10 @@
 namespace tstitch {
 namespace {
 
-constexpr std::string_view kUNetPipelines[] = {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"};
+constexpr std::string_view kUNetPipelines[] = {
+    "StableDiffusionPipeline",        "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionXLPipeline",      "StableDiffusionXLImg2ImgPipeline",
+    "LatentConsistencyModelPipeline", "LatentConsistencyModelImg2ImgPipeline"};
 constexpr std::string_view kDiTPipelines[] = {"DiTPipeline"};
 
 // Our own configurations are those of DiTs, so whoever knows others by their tensors comes before.

@@ -11,20 +11,49 @@
 namespace tstitch {
 namespace {
 
-// A network that comes alone takes the autoencoder of the last of the others whose latents are the same.
-void share_autoencoders(std::vector<ModelInfo>& infos) {
-  const auto fits = [](const ModelInfo& a, const ModelInfo& b) {
-    return a.condition.kind == b.condition.kind && !a.pixels && !b.pixels && a.channels == b.channels &&
-           a.latent_scale == b.latent_scale;
-  };
+// A network that is told the guidance is a distilled one, whose sampling is not another's.
+bool takes_scheduler(const ModelInfo& info, const ModelInfo& other) {
+  return info.condition.kind == ConditionKind::text && info.condition.width == other.condition.width &&
+         info.condition.told_guidance == other.condition.told_guidance;
+}
+
+// Texts encoded alike. What no negative prompt is belongs to how these networks were trained, too.
+void share_text_encoders(const std::vector<ModelInfo>& others, ModelInfo& info) {
+  if (!info.files.text_encoders.empty() || info.condition.kind != ConditionKind::text) return;
+  const auto found = std::find_if(others.rbegin(), others.rend(), [&](const ModelInfo& one) {
+    return !one.files.text_encoders.empty() && one.condition.width == info.condition.width &&
+           one.condition.encoders() == info.condition.encoders();
+  });
+  if (found == others.rend()) return;
+  info.files.text_encoders = found->files.text_encoders;
+  info.condition.empty_is_zeros = found->condition.empty_is_zeros;
+}
+
+// A network that comes alone takes what the last of the others of its kind brings: the text encoders, the
+// autoencoder and, where both read texts of one encoding, what the scheduler beside that one says of training
+// and sampling.
+void share_companions(std::vector<ModelInfo>& infos) {
+  const std::vector<ModelInfo> as_read = infos;
   for (ModelInfo& info : infos) {
+    share_text_encoders(as_read, info);
     if (!info.files.vae.empty()) continue;
-    const auto other = std::find_if(infos.rbegin(), infos.rend(), [&](const ModelInfo& one) {
-      return !one.files.vae.empty() && fits(one, info);
-    });
-    if (other == infos.rend()) continue;
-    info.files.vae = other->files.vae;
-    info.pixels_per_latent = other->pixels_per_latent;
+    const auto last_with = [&](std::string ModelFiles::*companion) {
+      const auto found = std::find_if(as_read.rbegin(), as_read.rend(), [&](const ModelInfo& one) {
+        return !(one.files.*companion).empty() && one.condition.kind == info.condition.kind && !one.pixels &&
+               !info.pixels && one.channels == info.channels && one.latent_scale == info.latent_scale;
+      });
+      return found == as_read.rend() ? nullptr : &*found;
+    };
+    if (const ModelInfo* other = last_with(&ModelFiles::vae)) {
+      info.files.vae = other->files.vae;
+      info.pixels_per_latent = other->pixels_per_latent;
+    }
+    if (const ModelInfo* other = last_with(&ModelFiles::scheduler);
+        other && info.files.scheduler.empty() && takes_scheduler(info, *other)) {
+      info.noise = other->noise;
+      info.prediction = other->prediction;
+      info.defaults = other->defaults;
+    }
   }
 }
 
@@ -34,7 +63,7 @@ std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths, W
                                         std::optional<Parameterization> prediction) {
   std::vector<ModelInfo> infos;
   for (const std::string& path : paths) infos.push_back(read_model_info(path, weights, prediction));
-  share_autoencoders(infos);
+  share_companions(infos);
   // Files of different models often have one name, in folders that tell them apart.
   const std::vector<std::string> names = names_of(infos);
   for (size_t i = 0; i < infos.size(); ++i)

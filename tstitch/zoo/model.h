@@ -17,7 +17,8 @@ struct Model {
 };
 
 // The information of every file, in order, see read_model_info. Where names are the same, with the folder's
-// before them; networks that come alone with the autoencoder of one whose latents are the same.
+// before them; networks that come alone with the text encoders, the autoencoder and the scheduler of one of
+// the same kind.
 std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths,
                                         WeightChoice weights = WeightChoice::automatic,
                                         std::optional<Parameterization> prediction = {});

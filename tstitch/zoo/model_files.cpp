@@ -98,7 +98,9 @@ void find_pipeline(const fs::path& folder, const std::string& index_path, std::s
            "\", which model_index.json promises");
   find_network(network, files);
   files.scheduler = existing(folder / "scheduler" / "scheduler_config.json");
-  files.text_encoder = existing(folder / "text_encoder");
+  files.index = index_path;
+  for (const char* encoder : {"text_encoder", "text_encoder_2"})
+    if (std::string found = existing(folder / encoder); !found.empty()) files.text_encoders.push_back(found);
   files.vae = existing(folder / "vae");
   files.classes = class_names(index);
 }

@@ -10,11 +10,13 @@ struct Family;
 
 // What lies at the path that a user calls a model. Paths; empty where there is no such file.
 struct ModelFiles {
-  std::string path;                  // as the user gave it
-  std::string weights;               // the tensors, or the index of their shards (*.index.json)
-  std::string config;                // config.json beside them
-  std::string scheduler;             // scheduler/scheduler_config.json
-  std::string text_encoder;          // its folder, or `weights` when these hold it too
+  std::string path;       // as the user gave it
+  std::string weights;    // the tensors, or the index of their shards (*.index.json)
+  std::string config;     // config.json beside them
+  std::string scheduler;  // scheduler/scheduler_config.json
+  std::string index;      // model_index.json, of a folder of a pipeline
+  // The folders of the text encoders, in the order of their tokens, or `weights` when these hold them too.
+  std::vector<std::string> text_encoders;
   std::string vae;                   // the folder of the autoencoder, or `weights` when these hold it too
   std::vector<std::string> classes;  // names, from id2label of model_index.json
 };

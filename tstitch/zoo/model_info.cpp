@@ -40,9 +40,11 @@ std::string names_of(std::span<const Family> families) {
 void find_companions(const TensorFile& file, ModelInfo& info) {
   const FileWeights weights(file);
   ModelFiles& files = info.files;
-  if (info.condition.kind == ConditionKind::text && files.text_encoder.empty() &&
-      ClipTextKeys::recognises(weights))
-    files.text_encoder = files.weights;
+  const std::vector<ClipPlace> encoders = info.condition.encoders();
+  if (files.text_encoders.empty() && std::ranges::all_of(encoders, [&](ClipPlace place) {
+        return ClipTextKeys::recognises(weights, place);
+      }))
+    files.text_encoders.assign(encoders.size(), files.weights);
   if (files.vae.empty() && AutoencoderKeys::recognises(weights)) files.vae = files.weights;
   if (const std::string config = files.vae + "/config.json";
       !files.vae.empty() && std::filesystem::exists(config))
@@ -55,10 +57,10 @@ std::string condition_obstacle(const ConditionInfo& a, const ConditionInfo& b) {
   if (text != (b.kind == ConditionKind::text)) return "one draws classes and the other what a text says";
   if (a.num_classes != b.num_classes)
     return concat("their numbers of classes differ: ", a.num_classes, " and ", b.num_classes);
-  if (!text || a.width == b.width) return "";
+  if (!text || a.width == b.width || (a.pooled_width > 0 && b.pooled_width > 0)) return "";
   return concat("they read texts encoded as ", a.width, " and as ", b.width,
                 " numbers a token: Stable Diffusion 1 (768) goes with BK-SDM, Stable Diffusion 2 "
-                "(1024) with BK-SDM-v2");
+                "(1024) with BK-SDM-v2, SDXL (2048) with SSD-1B, Segmind-Vega and KOALA");
 }
 
 std::string shape_text(const ModelInfo& info) {
@@ -67,6 +69,13 @@ std::string shape_text(const ModelInfo& info) {
 }
 
 }  // namespace
+
+std::vector<ClipPlace> ConditionInfo::encoders() const {
+  if (kind != ConditionKind::text) return {};
+  if (pooled_width == 0) return {ClipPlace::first};
+  if (scored) return {ClipPlace::second};
+  return {ClipPlace::first, ClipPlace::second};
+}
 
 NoiseSchedule TrainingNoise::betas() const {
   check(!flow(), ErrorKind::internal, "the betas of a rectified flow, which has none");
@@ -130,7 +139,6 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
          "their latents");
   if (const std::string obstacle = condition_obstacle(a.condition, b.condition); !obstacle.empty())
     obstacles.push_back(obstacle);
-  differ(name_of(a.prediction), name_of(b.prediction), "what they predict");
   differ(a.noise.kind, b.noise.kind, "their noise schedules");
   differ(a.noise.start, b.noise.start, "the first betas of their noise schedules");
   differ(a.noise.end, b.noise.end, "the last betas of their noise schedules");

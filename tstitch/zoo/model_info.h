@@ -10,9 +10,11 @@
 
 #include "tstitch/diffusion/denoiser.h"
 #include "tstitch/diffusion/noise_schedule.h"
+#include "tstitch/diffusion/solver.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/io/checkpoint.h"
+#include "tstitch/models/clip_text_keys.h"
 #include "tstitch/zoo/architecture.h"
 #include "tstitch/zoo/family.h"
 #include "tstitch/zoo/model_files.h"
@@ -46,10 +48,8 @@ struct SamplingDefaults {
   Spacing ddim_spacing = Spacing::respaced;  // what ddim and ddpm take
   SpacingOptions spacing;                    // what its scheduler's configuration says,
   bool ends_at_lowest = false;               // and its "final_sigmas_type"; whom it concerns: honours()
-  // Of that sampler alone.
-  int solver_order = 2;
+  SolverOptions solver;                      // of that sampler alone; eta above is any's
   bool lower_order_final = true, euler_at_final = false;
-  bool large_variance = false;
   // Why its scheduler cannot be followed, for who names no sampler; else empty.
   std::string refusal;
 };
@@ -66,6 +66,19 @@ struct ConditionInfo {
   int64_t num_classes = 0;       // 0 for texts
   int64_t width = 0;             // of a token of context; 0 where classes are numbers
   std::string class_table = "";  // for class_tokens: the tensor of them, (num_classes, width)
+  bool told_guidance = false;    // the network is told the scale of guidance (Row::guidance)
+  // Of networks that are told more than tokens, as SDXL's (Podell et al. 2023, arXiv 2307.01952,
+  // section 2.2):
+  int64_t pooled_width = 0;    // of the text as a whole; 0: they are told nothing more
+  int64_t number_width = 256;  // of the sinusoids of each number beside it: sizes in pixels,
+  bool scored = false;         // and how good it is to look like instead of the last two: SDXL's refiner
+  bool empty_is_zeros = true;  // no negative prompt is zeros ("force_zeros_for_empty_prompt"), not ""
+
+  // The encoders of its texts, whose tokens lie side by side in the context; the last gives the pooled text.
+  std::vector<ClipPlace> encoders() const;
+  // Whether guidance of that scale, 1 for none, leads away from a null row.
+  bool needs_null(double cfg_scale) const { return cfg_scale != 1 && !told_guidance; }
+  bool operator==(const ConditionInfo&) const = default;
 };
 
 struct ModelInfo {

@@ -4,7 +4,7 @@
 #include <bit>
 #include <numeric>
 #include <set>
-#include <utility>
+#include <tuple>
 
 #include "tstitch/ops/ops.h"
 
@@ -15,8 +15,8 @@ namespace {
 size_t rounded(size_t pairs) { return pairs <= 64 ? std::bit_ceil(pairs) : (pairs + 63) / 64 * 64; }
 
 size_t distinct(std::span<const Row> rows, std::span<const int64_t> numbers) {
-  std::set<std::pair<double, int64_t>> pairs;
-  for (size_t n = 0; n < rows.size(); ++n) pairs.emplace(rows[n].t, numbers[n]);
+  std::set<std::tuple<double, double, int64_t>> pairs;
+  for (size_t n = 0; n < rows.size(); ++n) pairs.emplace(rows[n].t, rows[n].guidance, numbers[n]);
   return pairs.size();
 }
 
@@ -36,14 +36,15 @@ std::span<const int64_t> TimestepTable::find(std::span<const Row> rows, std::spa
     find_all(rows, numbers);
   }
   choose_pairs(rows, numbers);
-  fill(numbers, compute);
+  fill(rows, numbers, compute);
   find_all(rows, numbers);
   return found_;
 }
 
-int64_t TimestepTable::slot_of(double t, int64_t number) const {
-  const auto slot = std::ranges::find_if(
-      slots_, [&](const Slot& s) { return s.used > 0 && s.t == t && s.number == number; });
+int64_t TimestepTable::slot_of(double t, double guidance, int64_t number) const {
+  const auto slot = std::ranges::find_if(slots_, [&](const Slot& s) {
+    return s.used > 0 && s.t == t && s.guidance == guidance && s.number == number;
+  });
   return slot == slots_.end() ? -1 : slot - slots_.begin();
 }
 
@@ -51,8 +52,9 @@ int64_t TimestepTable::slot_of(double t, int64_t number) const {
 bool TimestepTable::find_all(std::span<const Row> rows, std::span<const int64_t> numbers) {
   found_.resize(rows.size());
   for (size_t n = 0; n < rows.size(); ++n) {
-    const bool as_before = n > 0 && rows[n].t == rows[n - 1].t && numbers[n] == numbers[n - 1];
-    found_[n] = as_before ? found_[n - 1] : slot_of(rows[n].t, numbers[n]);
+    const bool as_before = n > 0 && rows[n].t == rows[n - 1].t && rows[n].guidance == rows[n - 1].guidance &&
+                           numbers[n] == numbers[n - 1];
+    found_[n] = as_before ? found_[n - 1] : slot_of(rows[n].t, rows[n].guidance, numbers[n]);
     if (found_[n] >= 0) slots_[static_cast<size_t>(found_[n])].used = calls_;
   }
   return std::ranges::find(found_, -1) == found_.end();
@@ -63,7 +65,7 @@ bool TimestepTable::find_all(std::span<const Row> rows, std::span<const int64_t>
 void TimestepTable::choose_pairs(std::span<const Row> rows, std::span<const int64_t> numbers) {
   pairs_.clear();
   for (size_t n = 0; n < rows.size(); ++n)
-    if (found_[n] < 0) add_pair(rows[n].t, n, numbers);
+    if (found_[n] < 0) add_pair(rows[n].t, n, rows, numbers);
   const size_t missing = pairs_.size();
   const auto there = static_cast<size_t>(std::ranges::count(slots_, calls_, &Slot::used));
   const size_t share = slots_.size() / (4 * (there + missing));
@@ -72,18 +74,20 @@ void TimestepTable::choose_pairs(std::span<const Row> rows, std::span<const int6
     const size_t most = pairs_.size() + share;
     for (const double later : rows[row].ahead) {
       if (pairs_.size() + 1 >= most) break;
-      if (slot_of(later, numbers[row]) < 0) add_pair(later, row, numbers);
+      if (slot_of(later, rows[row].guidance, numbers[row]) < 0) add_pair(later, row, rows, numbers);
     }
   }
 }
 
-void TimestepTable::add_pair(double t, size_t row, std::span<const int64_t> numbers) {
-  const bool there = std::ranges::any_of(
-      pairs_, [&](const Pair& pair) { return pair.t == t && numbers[pair.row] == numbers[row]; });
+void TimestepTable::add_pair(double t, size_t row, std::span<const Row> rows,
+                             std::span<const int64_t> numbers) {
+  const bool there = std::ranges::any_of(pairs_, [&](const Pair& pair) {
+    return pair.t == t && rows[pair.row].guidance == rows[row].guidance && numbers[pair.row] == numbers[row];
+  });
   if (!there) pairs_.push_back({t, row});
 }
 
-void TimestepTable::fill(std::span<const int64_t> numbers, Compute compute) {
+void TimestepTable::fill(std::span<const Row> rows, std::span<const int64_t> numbers, Compute compute) {
   oldest_.resize(slots_.size());
   std::iota(oldest_.begin(), oldest_.end(), 0);
   const auto used = [&](int64_t slot) { return slots_[static_cast<size_t>(slot)].used; };
@@ -105,7 +109,8 @@ void TimestepTable::fill(std::span<const int64_t> numbers, Compute compute) {
   for (const int64_t place : places) slots_[static_cast<size_t>(place)].used = 0;
   for (size_t i = 0; i < parts.size(); ++i) scatter(backend_, tables_[i], places, parts[i]);
   for (size_t i = 0; i < count; ++i)
-    slots_[static_cast<size_t>(places[i])] = {pairs_[i].t, numbers[pairs_[i].row], calls_};
+    slots_[static_cast<size_t>(places[i])] = {pairs_[i].t, rows[pairs_[i].row].guidance,
+                                              numbers[pairs_[i].row], calls_};
 }
 
 }  // namespace tstitch

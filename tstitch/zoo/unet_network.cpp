@@ -62,13 +62,14 @@ Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
 }
 
 Tensor UNetNetwork::time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const {
-  std::vector<double> t;
+  std::vector<double> t, guidance;
   std::vector<Tensor> added;
   for (const auto& pair : pairs) {
     t.push_back(pair.t);
+    guidance.push_back(rows[pair.row].guidance);
     if (const Tensor& own = bound_context(rows[pair.row]).added) added.push_back(own);
   }
-  return unet_.time_table(t, added.empty() ? Tensor() : stack(unet_.backend(), added));
+  return unet_.time_table(t, added.empty() ? Tensor() : stack(unet_.backend(), added), guidance);
 }
 
 }  // namespace tstitch

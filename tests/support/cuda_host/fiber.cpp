@@ -12,6 +12,7 @@
 // Saves what a call preserves and its stack in *from, and goes on where `to` was saved.
 extern "C" void switch_stacks(void** from, void* to);
 asm(R"(
+.pushsection .text
 .globl switch_stacks
 .type switch_stacks, @function
 switch_stacks:
@@ -30,6 +31,7 @@ switch_stacks:
   pop %rbx
   pop %rbp
   ret
+.popsection
 )");
 
 namespace tstitch::cuda {

@@ -20,6 +20,9 @@ class DiTArchitecture final : public Architecture {
   nlohmann::ordered_json details() const override;
   int64_t parameters() const override { return dit_parameters(config_); }
   double flops(int64_t height, int64_t width) const override { return dit_flops(config_, height, width); }
+  int64_t activation_bytes(int64_t height, int64_t width, DType compute) const override {
+    return dit_activation_bytes(config_, height, width, compute);
+  }
   int64_t unit() const override { return config_.patch_size; }
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
   std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override;

@@ -9,6 +9,7 @@
 #include "tstitch/models/unet_keys.h"
 #include "tstitch/zoo/config_reader.h"
 #include "tstitch/zoo/diffusers_unet.h"
+#include "tstitch/zoo/families/sdxl.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/model_config.h"
 #include "tstitch/zoo/scheduler_config.h"
@@ -24,7 +25,7 @@ constexpr int64_t kTextTokens = 77;  // of one chunk of text
 struct Known {
   const char *preset, *name;
 };
-constexpr std::array<Known, 12> kKnown = {{{"sd1", "Stable Diffusion 1"},
+constexpr std::array<Known, 16> kKnown = {{{"sd1", "Stable Diffusion 1"},
                                            {"sd2", "Stable Diffusion 2"},
                                            {"bk_base", "BK-SDM Base"},
                                            {"bk_small", "BK-SDM Small"},
@@ -35,7 +36,11 @@ constexpr std::array<Known, 12> kKnown = {{{"sd1", "Stable Diffusion 1"},
                                            {"ldm", "LDM"},
                                            {"ldm_s", "LDM-S"},
                                            {"sdxl", "Stable Diffusion XL"},
-                                           {"ssd1b", "SSD-1B"}}};
+                                           {"sdxl_refiner", "Stable Diffusion XL refiner"},
+                                           {"ssd1b", "SSD-1B"},
+                                           {"vega", "Segmind-Vega"},
+                                           {"koala_1b", "KOALA-1B"},
+                                           {"koala_700m", "KOALA-700M"}}};
 
 // Of the names of its tensors; nothing where there is no U-Net.
 std::optional<std::string> find_prefix(const TensorFile& file) {
@@ -94,16 +99,19 @@ std::string UNetArchitecture::name() const {
   for (const auto& [preset, name] : kKnown) {
     UNetConfig config = unet_preset(preset);
     config.in_channels = config_.in_channels;  // inpainting has more
-    if (config == config_) return name;
+    config.guidance_width = config_.guidance_width;
+    if (config == config_) return concat(name, config.guidance_width > 0 ? ", distilled (LCM)" : "");
   }
   return "U-Net";
 }
 
 nlohmann::ordered_json UNetArchitecture::details() const {
-  return {{"block_out_channels", config_.block_out_channels},
-          {"heads", config_.heads},
-          {"transformer_depths", config_.down},
-          {"context", config_.context_width}};
+  nlohmann::ordered_json details = {{"block_out_channels", config_.block_out_channels},
+                                    {"heads", config_.heads},
+                                    {"transformer_depths", config_.down},
+                                    {"context", config_.context_width}};
+  if (config_.guidance_width > 0) details["guidance"] = config_.guidance_width;
+  return details;
 }
 
 double UNetArchitecture::flops(int64_t height, int64_t width) const {
@@ -131,18 +139,20 @@ ModelInfo describe_unet(const ModelSource& source) {
   check(unet.in_channels == unet.out_channels, ErrorKind::input, file.path(), ": a U-Net of ",
         unet.in_channels, " channels that gives ", unet.out_channels,
         ": networks that are told more than the latent (inpainting, depth) cannot be stitched");
-  check(unet.added_width == 0, ErrorKind::input, file.path(),
-        ": the U-Net of Stable Diffusion XL, whose two text encoders are not read yet");
-
-  for (const char* name : {"time_embedding.cond_proj.weight", "time_embed.cond_proj.weight"})
-    check(!file.tensors().contains(prefix + name), ErrorKind::input, file.path(),
-          ": a U-Net that is told the guidance scale (\"", name, "\"), which is not supported");
 
   const auto class_tokens = find_class_tokens(file, unet.context_width);
+  check(!class_tokens || unet.added_width == 0, ErrorKind::input, file.path(), ": a U-Net of classes (\"",
+        kClassTable, "\") that is told a text and sizes, too");
   ModelInfo info = class_tokens ? class_conditional(*class_tokens) : text_conditional(unet.context_width);
+  if (!class_tokens && unet.added_width > 0) describe_sdxl(source, unet, config, info);
   info.architecture =
       std::make_shared<UNetArchitecture>(unet, prefix, class_tokens ? 1 : kTextTokens, source.weights);
   info.channels = unet.in_channels;
+  if (unet.guidance_width > 0) {  // distilled to be sampled so, as diffusers' LatentConsistencyModelPipeline
+    info.condition.told_guidance = true;
+    info.defaults.sampler = "lcm";
+    info.defaults.cfg_scale = 8.5;
+  }
   if (described) {
     ConfigReader(config.object, config.where).read("sample_size", info.side, 1, 4096);
   } else if (unet.context_width == 1024) {

@@ -1,5 +1,5 @@
 // The U-Nets of latent diffusion: LDM (Rombach et al. 2022, arXiv 2112.10752), Stable Diffusion 1 and 2,
-// BK-SDM.
+// BK-SDM, and SDXL's kind (sdxl.h).
 #pragma once
 
 #include <string>
@@ -22,6 +22,9 @@ class UNetArchitecture final : public Architecture {
   nlohmann::ordered_json details() const override;
   int64_t parameters() const override { return unet_parameters(config_); }
   double flops(int64_t height, int64_t width) const override;
+  int64_t activation_bytes(int64_t height, int64_t width, DType compute) const override {
+    return unet_activation_bytes(config_, height, width, compute);
+  }
   int64_t unit() const override { return config_.factor(); }
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
   std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override;
