@@ -70,7 +70,7 @@ Recorder::Statistics Recorder::statistics() const {
 }
 
 std::unique_ptr<Graph> Recorder::capture() {
-  device_->begin_capture();
+  device_->begin_capture(uploads_.size());
   try {
     perform();
   } catch (...) {
@@ -180,9 +180,9 @@ void Recorder::attend(const Attention& attention) {
   write(kAttend, attention);
 }
 
-void Recorder::begin_capture() {
+void Recorder::begin_capture(size_t upload_bytes) {
   const std::lock_guard turn(turn_);
-  device_->begin_capture();
+  device_->begin_capture(upload_bytes);
 }
 
 std::unique_ptr<Graph> Recorder::end_capture() {
