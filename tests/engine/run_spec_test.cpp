@@ -190,7 +190,9 @@ TEST(RunSpec, PndmFromAPictureKeepsTheModelOfEveryLevel) {
     EXPECT_EQ(part.trajectory.steps_of(0), small) << strength;
     for (const Step& step : part.trajectory)
       for (const Step& of_whole : whole.trajectory)
-        if (of_whole.level == step.level) EXPECT_EQ(step.denoiser, of_whole.denoiser) << step.level.t;
+        if (of_whole.level == step.level) {
+          EXPECT_EQ(step.denoiser, of_whole.denoiser) << step.level.t;
+        }
   }
 }
 
@@ -207,12 +209,12 @@ TEST(RunSpec, TheSchedulersSettingsAreThoseOfItsSampler) {
   options.strength = 0.5;
   const SolverOptions part = make_run_spec({scheduled}, options).solver;
   EXPECT_EQ(part.end, 5);
-  EXPECT_EQ(part.uncorrected, (std::vector<int>{-5, 1}));
+  EXPECT_EQ(part.uncorrected, (std::vector<int>{0, 6}));
   options.sampler = "dpm++2m";
   EXPECT_EQ(scheduler_settings(make_run_spec({scheduled}, options).solver), "");
   scheduled.defaults.sampler = "dpm++2m";
   EXPECT_EQ(scheduler_settings(make_run_spec({scheduled}, options).solver),
-            "solver_order 3, lower_order_final, disable_corrector -5 1, thresholding 0.995 1");
+            "solver_order 3, lower_order_final, disable_corrector 0 6, thresholding 0.995 1");
   options.steps = "20";
   EXPECT_EQ(make_run_spec({scheduled}, options).solver.end, SolverOptions{}.end);
 }

@@ -177,8 +177,8 @@ TEST(Prompt, WhatTheWebUIReadsAnotherWayIsRefused) {
 }
 
 TEST(Prompt, AndIsAWordOfNegativePrompts) {
-  EXPECT_NO_THROW(check_prompt("a AND b", PromptStyle::webui, kAndIsAWord));
-  expect_error([&] { check_prompt("a AND [b|c]", PromptStyle::webui, kAndIsAWord); }, ErrorKind::usage,
+  EXPECT_NO_THROW(check_prompt("a AND b", PromptStyle::webui, AndMeans::word));
+  expect_error([&] { check_prompt("a AND [b|c]", PromptStyle::webui, AndMeans::word); }, ErrorKind::usage,
                "\"[b|c]\"");
   EXPECT_EQ(tokenize_prompt(clip(), "a AND b", PromptStyle::webui, 0).at(0).ids,
             tokenize_prompt(clip(), "a AND b", PromptStyle::plain, 0).at(0).ids);

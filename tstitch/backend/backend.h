@@ -110,9 +110,10 @@ class Backend {
   virtual DType compute_dtype() const = 0;  // f32 or bf16
   virtual Memory& memory() = 0;
 
-  // Does the work, which asks for the same operations on the same shapes every time it comes, as the
-  // evaluations of a network do: a device may record it once and then replay it. Not within other such work.
-  virtual void repeated(FunctionRef<void()> work) { work(); }
+  // work(x), f32. It asks for the same operations every time it comes with an x of that shape, as the
+  // evaluations of a network do, and keeps no tensor but what it returns: a device may record it once and
+  // then replay it. Not within other such work.
+  virtual Tensor repeated(const Tensor& x, FunctionRef<Tensor(const Tensor&)> work) { return work(x); }
 
   // ---- border between host and device
   // A copy of a contiguous host tensor, made when it returns; and a contiguous one on the host of a tensor

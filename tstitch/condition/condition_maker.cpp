@@ -69,6 +69,10 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
   std::vector<std::shared_ptr<const ConditionMaker>> makers;
   TextMakers texts(backend, options);
   for (size_t i = 0; i < models.size(); ++i) {
+    if (!options.used.empty() && !options.used[i]) {
+      makers.push_back(nullptr);
+      continue;
+    }
     const ModelInfo& model = models[i];
     const ConditionInfo& condition = model.condition;
     switch (condition.kind) {

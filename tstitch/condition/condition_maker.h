@@ -37,12 +37,13 @@ struct ConditionOptions {
   int64_t clip_skip = 0;                  // see TextEncoder
   PromptStyle prompt_style = PromptStyle::webui;
   PictureSizes sizes;
-  Tensor null_token;  // see ClassTokenConditions
+  Tensor null_token;       // see ClassTokenConditions
+  std::vector<bool> used;  // of every model whether it serves a step; empty: all do
 };
 
-// The maker of every model, by the kind of its condition. Prompts are encoded here, once for all models with
-// the same text encoders. Throws Error{input} when a file lacks what is to be encoded with, and as
-// TextEncoder does.
+// The maker of every model that is used, by the kind of its condition; null for the others. Prompts are
+// encoded here, once for all models with the same text encoders. Throws Error{input} when a file lacks what
+// is to be encoded with, and as TextEncoder does.
 std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
                                                                          const std::vector<ModelInfo>& models,
                                                                          const ConditionOptions& options);

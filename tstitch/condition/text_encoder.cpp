@@ -97,7 +97,16 @@ ClipReading reading_of(const ConditionInfo& condition, ClipPlace place, const Cl
 
 }  // namespace
 
+void check_text_encoders(const ModelInfo& model) {
+  const size_t found = model.files.text_encoders.size(), expected = model.condition.encoders().size();
+  check(found > 0, ErrorKind::input, "\"", printable(model.path),
+        "\" holds no text encoder: expected one in a checkpoint of everything or in diffusers' folder");
+  check(found == expected, ErrorKind::input, "\"", printable(model.path), "\" has text encoders: ", found,
+        ", expected ", expected);
+}
+
 int32_t padding_of(const ModelInfo& model, size_t number) {
+  check_text_encoders(model);
   const std::string& path = model.files.text_encoders.at(number);
   const bool openclip =
       model.condition.width == kOpenClipWidth || model.condition.encoders().at(number) == ClipPlace::second;
@@ -171,13 +180,9 @@ std::vector<EncodedText> TextEncoder::encode(const std::vector<std::string>& tex
 std::vector<EncodedText> encode_texts(Backend& backend, const ModelInfo& model,
                                       const std::vector<std::string>& texts, int64_t clip_skip,
                                       PromptStyle style) {
-  const size_t found = model.files.text_encoders.size(), expected = model.condition.encoders().size();
-  check(found > 0, ErrorKind::input, "\"", printable(model.path),
-        "\" holds no text encoder: expected one in a checkpoint of everything or in diffusers' folder");
-  check(found == expected, ErrorKind::input, "\"", printable(model.path), "\" has text encoders: ", found,
-        ", expected ", expected);
+  check_text_encoders(model);
   std::vector<EncodedText> all;
-  for (size_t number = 0; number < expected; ++number) {
+  for (size_t number = 0; number < model.files.text_encoders.size(); ++number) {
     std::vector<EncodedText> more = TextEncoder(backend, model, number, clip_skip, style).encode(texts);
     for (size_t i = 0; i < all.size(); ++i) more[i].context = side_by_side(all[i].context, more[i].context);
     all = std::move(more);

@@ -9,8 +9,6 @@
 namespace tstitch {
 namespace {
 
-double ratio_of(const NoiseLevel& level) { return level.sigma / level.alpha; }
-
 // The integrals of v^n ds, n = 0 .. count - 1, over the step from s to s'; v is 0 at its start.
 
 // v = s - s_0.

@@ -15,8 +15,7 @@ struct AncestralSplit {
 };
 
 inline AncestralSplit ancestral_split(const Step& step) {
-  const double s = step.level.sigma / step.level.alpha;
-  const double s_next = step.next.sigma / step.next.alpha;
+  const double s = ratio_of(step.level), s_next = ratio_of(step.next);
   return {.s_down = s_next * s_next / s, .s_up = s_next * std::sqrt(1 - (s_next / s) * (s_next / s))};
 }
 

@@ -7,8 +7,6 @@
 
 namespace tstitch {
 
-static double ratio_of(const NoiseLevel& level) { return level.sigma / level.alpha; }
-
 Dpm2::Dpm2(Backend& backend, bool ancestral, const SolverOptions& options)
     : backend_(backend), ancestral_(ancestral), schedule_(options.schedule) {
   check_internal(schedule_ != nullptr, "DPM2 without a noise schedule");

@@ -24,6 +24,9 @@ inline constexpr NoiseLevel kClean = {.t = 0, .alpha = 1, .sigma = 0};
 // 2206.00927, section 2.1); infinite at the clean end.
 double half_log_snr(const NoiseLevel& level);
 
+// sigma / alpha, what Karras et al. call sigma.
+inline double ratio_of(const NoiseLevel& level) { return level.sigma / level.alpha; }
+
 // The variance-preserving level with sigma / alpha = ratio >= 0, for t: what Karras et al. 2022 (arXiv
 // 2206.00364) call sigma is this ratio, and their x is x / alpha here.
 NoiseLevel level_of_ratio(double t, double ratio);

@@ -56,8 +56,10 @@ template <bool ancestral>
 Made make_dpm2(Backend& backend, const SolverOptions& options) {
   return std::make_unique<Dpm2>(backend, ancestral, options);
 }
-Made make_lms(Backend& backend, const SolverOptions&) {
-  return std::make_unique<AdamsBashforth>(backend, AdamsBashforth::In::ratio, SolverOptions{.order = 4});
+Made make_lms(Backend& backend, const SolverOptions& given) {
+  SolverOptions options = given;
+  options.order = 4;
+  return std::make_unique<AdamsBashforth>(backend, AdamsBashforth::In::ratio, options);
 }
 Made make_deis(Backend& backend, const SolverOptions& options) {
   return std::make_unique<AdamsBashforth>(backend, AdamsBashforth::In::log_ratio, options);

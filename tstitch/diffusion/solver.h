@@ -43,7 +43,7 @@ struct Thresholding {
 struct SolverOptions {
   double eta = 0;                // DDIM: 0 deterministic ... 1 as much noise as DDPM; gamma of TCD
   bool reset_at_switch = false;  // multistep solvers start anew with every denoiser (reset_at_switch.h)
-  int left_out = 0;              // steps before the first: single steps are counted with them
+  int left_out = 0;              // steps before the first, which single steps and `uncorrected` count
   // Of the trajectory's levels, with finite ratios; DPM2 and TCD need levels between those.
   std::shared_ptr<const NoiseSchedule> schedule;
 

@@ -231,7 +231,7 @@ std::vector<double> ratios_of(SigmaSpacing spacing, double highest, double lowes
 NoiseLevel lowest_level(const Rule& rule, const NoiseSchedule& schedule) {
   const NoiseLevel level = schedule.level(0);
   if (!rule.starts_from_sigma) return level;
-  return {.t = 0, .alpha = 1, .sigma = level.sigma / level.alpha};
+  return {.t = 0, .alpha = 1, .sigma = ratio_of(level)};
 }
 
 }  // namespace
@@ -261,10 +261,7 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
   } else {
     check(rule.any_sigmas, ErrorKind::usage, "sampler '", solver, "' takes no ", name_of(sigmas),
           " sigmas, only discrete");
-    const auto ratio_at = [&](double t) {
-      const NoiseLevel level = schedule.level_between(t);
-      return level.sigma / level.alpha;
-    };
+    const auto ratio_at = [&](double t) { return ratio_of(schedule.level_between(t)); };
     const double highest = options.highest.value_or(ratio_at(rule.whole_range ? T - 1 : timesteps.front()));
     const double lowest = options.lowest.value_or(ratio_at(rule.whole_range ? 0 : timesteps.back()));
     check(lowest < highest || timesteps.size() == 1, ErrorKind::usage, "sigma / alpha from ", highest, " to ",

@@ -30,7 +30,7 @@ Tensor UniPc::step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn
   if (std::ssize(history_) > options_.order) history_.pop_back();
   const bool straight = step.next.sigma == 0 || half_log_snr(step.next) == half_log_snr(step.level);
   order_ = straight ? 1 : std::min(options_.order_of(step), static_cast<int>(history_.size()));
-  corrected_ = !std::ranges::count(options_.uncorrected, step.index);
+  corrected_ = !std::ranges::count(options_.uncorrected, options_.left_out + step.index);
   return advance(step.next, order_, nullptr);
 }
 

@@ -21,15 +21,16 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   const ModelInfo& last = infos_.back();
   const RunSpec& spec = specs.front();
   const bool from_picture = static_cast<bool>(spec.options.init_image);
-  const auto uses = [&](size_t i) {
-    return std::ranges::any_of(specs, [&](const RunSpec& s) { return s.uses(static_cast<int>(i)); });
-  };
-  std::vector<ModelInfo> new_models;
-  for (size_t i = 0; i < infos_.size(); ++i)
-    if (uses(i) && !models_[i].network) new_models.push_back(infos_[i]);
-  if (!spec.options.no_memory_check && !new_models.empty())
+  std::vector<bool> used, to_load;
+  for (size_t i = 0; i < infos_.size(); ++i) {
+    used.push_back(std::ranges::any_of(specs, [&](const RunSpec& s) { return s.uses(static_cast<int>(i)); }));
+    to_load.push_back(used[i] && !models_[i].network);
+  }
+  const bool fills_host = backend_->memory().place().on_host() && std::ranges::count(to_load, true) > 0;
+  if (!spec.options.no_memory_check && fills_host)
     if (const auto free = bytes_free())
-      check_memory(spec.options, bytes_needed(new_models, spec, pictures && !last.pixels ? vae_ : ""), *free);
+      check_memory(spec.options, bytes_needed(infos_, to_load, spec, pictures && !last.pixels ? vae_ : ""),
+                   *free);
   // First, so that one that does not fit is known before the long part.
   if ((pictures || from_picture) && !last.pixels)
     autoencoder_ = load_decoder(*backend_, vae_, last, from_picture);
@@ -38,10 +39,10 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
                               ? encode(*backend_, *autoencoder_, spec.options.init_image)
                               : spec.options.init_image.reshape({1, spec.channels, spec.height, spec.width});
   // A text encoder is gone before the models come: its memory serves them.
-  inputs_.conditions = make_condition_makers(*backend_, infos_, spec);
+  inputs_.conditions = make_condition_makers(*backend_, infos_, spec, used);
   backend_->memory().trim();
   for (size_t i = 0; i < models_.size(); ++i) {
-    if (uses(i)) models_[i] = loaded(i);
+    if (used[i]) models_[i] = loaded(i);
     if (cancelled()) return false;
   }
   return true;

@@ -299,7 +299,8 @@ std::vector<Field> make_fields() {
           "spacing", "--spacing", kTrajectory,
           "Which timesteps: " + spacing_names() +
               ". Default: as the model's folder says, else the sampler's, see docs/solvers.md",
-          {.label = "Spacing"}),
+          {.decided = [](const RunSpec& spec) { return value_of(spec.spacing.spacing); },
+           .label = "Spacing"}),
       member<&SampleOptions::eta>("eta", "--eta", kTrajectory,
                                   "Noise of DDIM, gamma of TCD, 0 ... 1. Default: the model's, 0 for a DiT",
                                   {.idle = no_eta, .identity = as_printed, .label = "Eta", .neutral = "0"}),

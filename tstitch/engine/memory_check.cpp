@@ -59,13 +59,14 @@ int64_t elements_of(const TensorFile& file, std::string_view part) {
 }
 
 // Of the largest: one is gone before the next comes.
-int64_t elements_of_text_encoders(std::span<const ModelInfo> models, const RunSpec& spec) {
+int64_t elements_of_text_encoders(std::span<const ModelInfo> models, const std::vector<bool>& to_load,
+                                  const RunSpec& spec) {
   // With a clip skip the last layers are left out.
   if (spec.options.prompts.empty() || spec.options.clip_skip > 1) return 0;
   int64_t most = 0;
-  for (const ModelInfo& model : models)
-    for (const std::string& path : model.files.text_encoders)
-      if (fs::is_directory(path))
+  for (size_t i = 0; i < models.size(); ++i)
+    for (const std::string& path : models[i].files.text_encoders)
+      if (to_load[i] && fs::is_directory(path))
         most = std::max(most, elements_of(open_weights(find_model_files(path), WeightChoice::automatic),
                                           "encoder.layers."));
   return most;
@@ -124,19 +125,23 @@ std::optional<int64_t> granted(const fs::path& group, bool second_version, int64
 
 }  // namespace
 
-int64_t bytes_needed(std::span<const ModelInfo> models, const RunSpec& spec, const std::string& vae) {
+int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load, const RunSpec& spec,
+                     const std::string& vae) {
   const DType compute = compute_dtype(spec.options.backend);
   const int64_t batch = std::min(spec.options.batch_size, spec.images()), pixels = spec.height * spec.width,
                 rows = batch * (spec.needs_null(models) ? 2 : 1), side = models.back().pixels_per_latent;
   std::set<std::pair<std::string, WeightChoice>> seen;
   int64_t networks = 0, activations = 0;
-  for (const ModelInfo& model : models) {
+  for (size_t i = 0; i < models.size(); ++i) {
+    if (!to_load[i]) continue;
+    const ModelInfo& model = models[i];
     if (seen.emplace(model.files.path, model.weights).second) networks += model.architecture->parameters();
     activations =
         std::max(activations, rows * model.architecture->activation_bytes(spec.height, spec.width, compute));
   }
   const Decoder decoder = decoder_of(vae, spec, compute);
-  const int64_t encoder = elements_of_text_encoders(models, spec), latents = rows * spec.channels * pixels,
+  const int64_t encoder = elements_of_text_encoders(models, to_load, spec),
+                latents = rows * spec.channels * pixels,
                 pictures = vae.empty() ? 0 : batch * 3 * pixels * side * side;
   return size_of(compute) * (decoder.elements + std::max(networks, encoder)) +
          size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes);

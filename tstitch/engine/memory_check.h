@@ -7,16 +7,19 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tstitch/engine/run_spec.h"
 
 namespace tstitch {
 
-// What a run holds at once: the weights of `models` in the compute type, each file once, those of the
-// largest text encoder before them, the autoencoder's, a batch of latents and pictures, and the tensors of an
-// evaluation of the batch or of decoding a picture, whichever are larger. A little less than it really takes,
-// so that nothing that fits is refused. vae: "" where no pictures are made.
-int64_t bytes_needed(std::span<const ModelInfo> models, const RunSpec& spec, const std::string& vae);
+// What a run comes to hold: the weights of those of `models` that are still to be loaded, in the compute
+// type, each file once, those of the largest of their text encoders before them, the autoencoder's, a batch
+// of latents and pictures, and the tensors of an evaluation of the batch or of decoding a picture, whichever
+// are larger. A little less than it really takes, so that nothing that fits is refused. vae: "" where no
+// pictures are made.
+int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load, const RunSpec& spec,
+                     const std::string& vae);
 
 // Of /proc/meminfo: what can be had without and with swapping. Nothing where it does not say.
 std::optional<int64_t> bytes_available(std::string_view meminfo);

@@ -82,7 +82,8 @@ std::vector<IndexRange> batches_of(std::span<const IndexRange> images, int64_t b
 
 std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
                                                                          const std::vector<ModelInfo>& models,
-                                                                         const RunSpec& spec) {
+                                                                         const RunSpec& spec,
+                                                                         const std::vector<bool>& used) {
   std::vector<NegativePrompt> negatives;
   for (const Stage& stage : spec.stages)
     negatives.push_back({stage.negative_prompt, stage.negative_is_zeros});
@@ -92,7 +93,8 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                 .clip_skip = spec.options.clip_skip,
                                 .prompt_style = spec.options.prompt_style,
                                 .sizes = spec.sizes.value_or(PictureSizes{}),
-                                .null_token = spec.options.null_context});
+                                .null_token = spec.options.null_context,
+                                .used = used});
 }
 
 KeepLatents::KeepLatents(const RunSpec& spec)

@@ -78,10 +78,11 @@ struct EncodedInputs {
   Tensor init_latent = {};  // (1, C, H, W) f32 on the host: the initial picture as a clean latent; or empty
 };
 
-// What the pictures of the spec show, as each of these models reads it.
+// What the pictures of the spec show, as each of these models reads it. used: see ConditionOptions.
 std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend& backend,
                                                                          const std::vector<ModelInfo>& models,
-                                                                         const RunSpec& spec);
+                                                                         const RunSpec& spec,
+                                                                         const std::vector<bool>& used = {});
 
 // All images of the spec. models: one per denoiser of the trajectory; those that serve no step may be without
 // a network. Throws Error{input} when a result is not finite, naming the image.

@@ -70,7 +70,7 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
           " is told the scale of guidance and led away from nothing");
     stage.cfg_interval = said.cfg_interval.value_or(stage.cfg_interval);
     stage.negative_prompt = said.negative_prompt.value_or(stage.negative_prompt);
-    check_prompt(stage.negative_prompt, options.prompt_style, kAndIsAWord);
+    check_prompt(stage.negative_prompt, options.prompt_style, AndMeans::word);
   }
   for (size_t i = 0; i < models.size(); ++i) {
     const ConditionInfo& condition = models[i].condition;
@@ -149,7 +149,7 @@ std::vector<int64_t> image_prompts(const SampleOptions& options, const ModelInfo
   check(!options.prompts.empty(), ErrorKind::usage, model.name,
         " draws what a text says: name it with --prompt");
   for (const std::string& prompt : options.prompts) check_prompt(prompt, options.prompt_style);
-  check_prompt(options.negative_prompt, options.prompt_style, kAndIsAWord);
+  check_prompt(options.negative_prompt, options.prompt_style, AndMeans::word);
   std::vector<int64_t> asked(options.prompts.size());
   std::iota(asked.begin(), asked.end(), int64_t{0});
   return repeated(options, asked);
@@ -229,14 +229,14 @@ SolverOptions solver_of(const SampleOptions& options, const ModelInfo& model, in
   if (!model.noise.flow())
     solver.schedule = std::make_shared<const NoiseSchedule>(model.noise.betas().with_finite_ratios());
   solver.averages_v = sampler == "pndm" && model.prediction == Parameterization::v;
-  for (int& step : solver.uncorrected) step -= left_out;
   // As diffusers: UniPC always, single steps where the last would be a whole one, the others in few steps. A
   // step that ends clean is of order 1 anyway.
   const bool may_fall = sampler == "unipc" || (sampler == "dpm++2s" ? N % solver.order == 0 : N < 15);
   const bool falls_far = defaults.ends_at_lowest || solver.order > 2 || sampler == "deis";
-  if (defaults.lower_order_final && may_fall && falls_far && honours(sampler, "lower_order_final"))
+  const bool own = sampler == defaults.sampler;
+  if ((!own || defaults.lower_order_final) && may_fall && falls_far && honours(sampler, "lower_order_final"))
     solver.end = N - left_out;
-  if (defaults.euler_at_final && defaults.ends_at_lowest && honours(sampler, "euler_at_final"))
+  if (own && defaults.euler_at_final && defaults.ends_at_lowest && honours(sampler, "euler_at_final"))
     solver.first_order_at = N - left_out - 1;
   return solver;
 }

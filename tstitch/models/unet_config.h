@@ -29,7 +29,7 @@ struct UNetConfig {
   Middle middle = Middle::transformer;
   int64_t middle_depth = 1;
   int64_t context_width = 768;
-  int64_t added_width = 0;  // of the added condition (SDXL: the pooled text and six sizes); 0: there is none
+  int64_t added_width = 0;     // of the added condition (SDXL: the pooled text and sizes); 0: there is none
   int64_t guidance_width = 0;  // of the embedding of the guidance scale ("time_cond_proj_dim"); 0: none
   int64_t norm_num_groups = 32;
   double norm_eps = 1e-5;  // of the resnets; the transformers' group norm has 1e-6

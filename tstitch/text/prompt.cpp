@@ -188,7 +188,7 @@ std::optional<PromptStyle> parse_prompt_style(std::string_view name) {
 
 std::vector<PromptChunk> tokenize_prompt(const ClipTokenizer& tokenizer, std::string_view prompt,
                                          PromptStyle style, int32_t padding_id) {
-  check_prompt(prompt, style, kAndIsAWord);  // whoever knows that it is no negative one has asked before
+  check_prompt(prompt, style, AndMeans::word);  // whoever knows that it is no negative one has asked before
   std::vector<PromptChunk> chunks;
   std::vector<PromptSection> sections = {{{std::string(prompt), 1}}};
   if (style == PromptStyle::webui) sections = parse_prompt(prompt);

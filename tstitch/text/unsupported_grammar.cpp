@@ -83,7 +83,7 @@ std::string_view find_unsupported(std::string_view prompt, AndMeans means) {
     } else if ((c == ':' || c == '|') && brackets.any()) {
       if (c == '|') brackets.innermost().has_bar = true;
       if (c == ':') brackets.innermost().last_colon = i;
-    } else if (means == kAndJoins && prompt.substr(i).starts_with(kAnd) &&
+    } else if (means == AndMeans::join && prompt.substr(i).starts_with(kAnd) &&
                !ends_with_word(prompt.substr(0, i)) && !begins_with_word(prompt.substr(i + kAnd.size()))) {
       return prompt.substr(i, kAnd.size());
     }

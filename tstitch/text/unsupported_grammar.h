@@ -6,14 +6,16 @@
 
 namespace tstitch {
 
+// What the word "AND" does: it joins prompts, but not negative ones.
+enum class AndMeans { join, word };
+
 // The first part of a prompt that the stable-diffusion-webui does not read as words and weights:
 // "[from:to:0.5]", "[word:10]" and "[word::0.5]", which change with the steps; "[a|b]", which alternates; and
-// "AND" as a word of its own, which joins prompts, but not negative ones: there it is a word like any other.
+// "AND" where it joins.
 // "" where there is none. Takes time in proportion to the length.
-enum AndMeans { kAndJoins, kAndIsAWord };
-std::string_view find_unsupported(std::string_view prompt, AndMeans means = kAndJoins);
+std::string_view find_unsupported(std::string_view prompt, AndMeans means = AndMeans::join);
 
 // Throws Error{usage} as check_prompt(text) does and, where brackets are weights, for such a part.
-void check_prompt(std::string_view prompt, PromptStyle style, AndMeans means = kAndJoins);
+void check_prompt(std::string_view prompt, PromptStyle style, AndMeans means = AndMeans::join);
 
 }  // namespace tstitch

@@ -42,9 +42,8 @@ Tensor DiTNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
         return dit_.condition(t, classes);
       });
   const Tensor& positions = positions_of(x.extent(1), x.extent(2));
-  Tensor y;
-  dit_.backend().repeated([&] { y = dit_(x, positions, modulations_.tables(), found); });
-  return y;
+  return dit_.backend().repeated(
+      x, [&](const Tensor& input) { return dit_(input, positions, modulations_.tables(), found); });
 }
 
 const Tensor& DiTNetwork::positions_of(int64_t height, int64_t width) const {

@@ -17,43 +17,76 @@ bool takes_scheduler(const ModelInfo& info, const ModelInfo& other) {
          info.condition.told_guidance == other.condition.told_guidance;
 }
 
-// Texts encoded alike. What no negative prompt is belongs to how these networks were trained, too.
-void share_text_encoders(const std::vector<ModelInfo>& others, ModelInfo& info) {
-  if (!info.files.text_encoders.empty() || info.condition.kind != ConditionKind::text) return;
-  const auto found = std::find_if(others.rbegin(), others.rend(), [&](const ModelInfo& one) {
-    return !one.files.text_encoders.empty() && one.condition.width == info.condition.width &&
-           one.condition.encoders() == info.condition.encoders();
-  });
-  if (found == others.rend()) return;
-  info.files.text_encoders = found->files.text_encoders;
-  info.condition.empty_is_zeros = found->condition.empty_is_zeros;
+// The last of the others for which that holds.
+template <class F>
+const ModelInfo* last_of(const std::vector<ModelInfo>& others, const F& holds) {
+  const auto found = std::find_if(others.rbegin(), others.rend(), holds);
+  return found == others.rend() ? nullptr : &*found;
 }
 
-// A network that comes alone takes what the last of the others of its kind brings: the text encoders, the
-// autoencoder and, where both read texts of one encoding, what the scheduler beside that one says of training
-// and sampling.
+// Those of `one` that `info` reads with; none where one of them is missing.
+std::vector<std::string> text_encoders_for(const ModelInfo& info, const ModelInfo& one) {
+  const std::vector<ClipPlace> has = one.condition.encoders();
+  std::vector<std::string> taken;
+  if (one.files.text_encoders.size() != has.size()) return {};
+  for (const ClipPlace place : info.condition.encoders()) {
+    const auto found = std::ranges::find(has, place);
+    if (found == has.end()) return {};
+    taken.push_back(one.files.text_encoders[static_cast<size_t>(found - has.begin())]);
+  }
+  return taken;
+}
+
+// Texts encoded alike; SDXL's refiner reads what the second of its encoders makes of them. What no negative
+// prompt is belongs to how these networks were trained, too.
+void share_text_encoders(const std::vector<ModelInfo>& others, ModelInfo& info) {
+  if (!info.files.text_encoders.empty() || info.condition.kind != ConditionKind::text) return;
+  const ModelInfo* other = last_of(others, [&](const ModelInfo& one) {
+    const bool alike = one.condition.width == info.condition.width || info.condition.scored;
+    return alike && one.condition.pooled_width == info.condition.pooled_width &&
+           !text_encoders_for(info, one).empty();
+  });
+  if (!other) return;
+  info.files.text_encoders = text_encoders_for(info, *other);
+  if (other->condition.scored == info.condition.scored)
+    info.condition.empty_is_zeros = other->condition.empty_is_zeros;
+}
+
+bool are_latents_alike(const ModelInfo& a, const ModelInfo& b) {
+  return a.condition.kind == b.condition.kind && !a.pixels && !b.pixels && a.channels == b.channels &&
+         a.latent_scale == b.latent_scale;
+}
+
+void share_autoencoder(const std::vector<ModelInfo>& others, ModelInfo& info) {
+  if (!info.files.vae.empty()) return;
+  const ModelInfo* other = last_of(
+      others, [&](const ModelInfo& one) { return !one.files.vae.empty() && are_latents_alike(one, info); });
+  if (!other) return;
+  info.files.vae = other->files.vae;
+  info.pixels_per_latent = other->pixels_per_latent;
+}
+
+// Where both read texts of one encoding, what the scheduler beside the other says of training, unless the
+// file itself does, and of sampling. A file with an autoencoder of its own is whole.
+void share_scheduler(const std::vector<ModelInfo>& others, ModelInfo& info) {
+  if (!info.files.vae.empty() || !info.files.scheduler.empty()) return;
+  const ModelInfo* other = last_of(others, [&](const ModelInfo& one) {
+    return !one.files.scheduler.empty() && are_latents_alike(one, info);
+  });
+  if (!other || !takes_scheduler(info, *other)) return;
+  info.defaults = other->defaults;
+  if (info.says_training) return;
+  info.noise = other->noise;
+  info.prediction = other->prediction;
+}
+
+// A network that comes alone takes what the last of the others of its kind brings.
 void share_companions(std::vector<ModelInfo>& infos) {
   const std::vector<ModelInfo> as_read = infos;
   for (ModelInfo& info : infos) {
     share_text_encoders(as_read, info);
-    if (!info.files.vae.empty()) continue;
-    const auto last_with = [&](std::string ModelFiles::*companion) {
-      const auto found = std::find_if(as_read.rbegin(), as_read.rend(), [&](const ModelInfo& one) {
-        return !(one.files.*companion).empty() && one.condition.kind == info.condition.kind && !one.pixels &&
-               !info.pixels && one.channels == info.channels && one.latent_scale == info.latent_scale;
-      });
-      return found == as_read.rend() ? nullptr : &*found;
-    };
-    if (const ModelInfo* other = last_with(&ModelFiles::vae)) {
-      info.files.vae = other->files.vae;
-      info.pixels_per_latent = other->pixels_per_latent;
-    }
-    if (const ModelInfo* other = last_with(&ModelFiles::scheduler);
-        other && info.files.scheduler.empty() && takes_scheduler(info, *other)) {
-      info.noise = other->noise;
-      info.prediction = other->prediction;
-      info.defaults = other->defaults;
-    }
+    share_scheduler(as_read, info);
+    share_autoencoder(as_read, info);
   }
 }
 

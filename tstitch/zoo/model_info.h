@@ -98,6 +98,7 @@ struct ModelInfo {
   std::vector<std::string> classes;  // the names of its classes, or empty
   TrainingNoise noise;
   Parameterization prediction = Parameterization::eps;  // what the network was trained to predict
+  bool says_training = false;                           // its own file says that prediction and the noise
   SamplingDefaults defaults;
   int64_t file_bytes = 0;
   std::string dtypes;  // of the stored tensors: "F32" or "BF16, F32"

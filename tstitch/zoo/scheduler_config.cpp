@@ -95,11 +95,27 @@ void check_combinations(const ModelConfig& config, const SchedulerClass& schedul
         "these betas diffusers rounds the timesteps otherwise or fails, which is not supported");
 }
 
+// Stable Diffusion's pipelines make "steps_offset" 1 and "clip_sample" false whatever the file says; SDXL's
+// and LCM's leave both as they are.
+bool keeps_settings(const ModelInfo& info) {
+  return info.condition.pooled_width > 0 || info.condition.told_guidance;
+}
+
+void check_clipping(const ModelConfig& config, const SchedulerClass& scheduler) {
+  const SchedulerKey* key = scheduler.find("clip_sample");
+  check(!key || scheduler.samplers[0] == "tcd" || value_of(config.object, *key) != json(true),
+        ErrorKind::input, config.where, ": \"clip_sample\" is true",
+        config.object.contains("clip_sample") ? "" : concat(" where it is not said, as in ", scheduler.name),
+        ", supported is false: this pipeline clips x0 to it");
+}
+
 // What a folder says of whichever sampler has such a choice.
-void read_placement(const ModelConfig& config, SamplingDefaults& defaults) {
+void read_placement(const ModelConfig& config, bool as_said, SamplingDefaults& defaults) {
   const ConfigReader reader(config.object, config.where);
   defaults.ddim_spacing = Spacing::leading;
-  defaults.spacing = {.offset = 1};  // whatever "steps_offset" is: so do Stable Diffusion's pipelines
+  int64_t offset = 0;
+  reader.read("steps_offset", offset, 0, 1'000'000);
+  defaults.spacing = {.offset = as_said ? static_cast<int>(offset) : 1};
   std::string spacing, final_sigma;
   bool ends_clean = true;
   int64_t distilled = defaults.spacing.distilled;
@@ -228,8 +244,9 @@ void read_training(const ModelConfig& config, ModelInfo& info) {
 
 void read_sampling(const ModelConfig& config, ModelInfo& info) {
   try {
-    if (!info.noise.flow()) read_placement(config, info.defaults);
+    if (!info.noise.flow()) read_placement(config, keeps_settings(info), info.defaults);
     follow(config, info.defaults);
+    if (keeps_settings(info)) check_clipping(config, followed_class(config));
   } catch (const Error& e) {
     info.defaults.refusal = concat(e.what(), kWayOut);
   }

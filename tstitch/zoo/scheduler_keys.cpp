@@ -44,7 +44,7 @@ Keys training(double start, double end, const char* betas, const Values& predict
 
 Keys spacing(const char* absent, const Values& accepted = {"leading", "linspace", "trailing"}) {
   return {honoured("timestep_spacing", absent, accepted),
-          neutral("steps_offset", 0, "Stable Diffusion's pipelines make it 1")};
+          neutral("steps_offset", 0, "Stable Diffusion's pipelines make it 1; SDXL's and LCM's keep it")};
 }
 
 const Values kAnyPrediction = {"epsilon", "v_prediction", "sample"};
@@ -53,8 +53,9 @@ const Values kNoSample = {"epsilon", "v_prediction"};
 // diffusers' DDIM and PNDM step by T div N timesteps, which are not those of linspace.
 const Values kEqualSteps = {"leading", "trailing"};
 
-const Keys kClip = {neutral("clip_sample", true, "Stable Diffusion's pipelines switch it off"),
-                    neutral("clip_sample_range", 1.0, "only with `clip_sample`")};
+const Keys kClip = {
+    neutral("clip_sample", true, "Stable Diffusion's pipelines switch it off; SDXL's and LCM's keep it"),
+    neutral("clip_sample_range", 1.0, "only with `clip_sample`")};
 const Keys kThreshold = {honoured("thresholding", false, kSwitch),
                          honoured("dynamic_thresholding_ratio", 0.995), honoured("sample_max_value", 1.0)};
 const Keys kZeroSnr = {honoured("rescale_betas_zero_snr", false, kSwitch)};

@@ -20,10 +20,10 @@ const BoundContext& bound_context(const Row& row) { return static_cast<const Bou
 
 }  // namespace
 
-Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<const double> sizes,
+Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<const double> numbers,
                            int64_t width) {
   const int64_t N = pooled.extent(0);
-  const Tensor sinusoids = timestep_embedding(backend, sizes, width);  // (6 N, width)
+  const Tensor sinusoids = timestep_embedding(backend, numbers, width);  // of all images
   return concat_columns(backend, pooled, sinusoids.reshape({N, sinusoids.elements() / N}));
 }
 
@@ -55,10 +55,9 @@ Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
   contexts_.clear();
   for (size_t block = 0; block < bound_context(rows[0]).context.size(); ++block)
     for (const Row& row : rows) contexts_.push_back(&bound_context(row).context[block]);
-  Tensor y;
-  unet_.backend().repeated(
-      [&] { y = unet_(x, gather(unet_.backend(), times_.tables()[0], found), contexts_); });
-  return y;
+  return unet_.backend().repeated(x, [&](const Tensor& input) {
+    return unet_(input, gather(unet_.backend(), times_.tables()[0], found), contexts_);
+  });
 }
 
 Tensor UNetNetwork::time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const {

@@ -12,10 +12,11 @@
 
 namespace tstitch {
 
-// The added condition of SDXL (arXiv 2307.01952, section 2.2): [pooled | sinusoids of six sizes].
-// pooled: (N, P) f32 on the backend; sizes: of each image height, width, crop top, crop left, target height,
-// target width in pixels; width: of one sinusoid. Returns (N, P + 6 width) f32.
-Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<const double> sizes,
+// The added condition of SDXL (arXiv 2307.01952, section 2.2): [pooled | sinusoids of numbers].
+// pooled: (N, P) f32 on the backend; numbers: of each image as many, height, width, crop top, crop left,
+// target height, target width in pixels, or a score instead of the last two; width: of one sinusoid. Returns
+// (N, P + numbers of an image width) f32.
+Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<const double> numbers,
                            int64_t width = 256);
 
 // A U-Net whose rows show contexts. The keys and values of a context belong to whoever bound it; what the

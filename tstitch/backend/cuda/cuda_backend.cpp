@@ -60,7 +60,8 @@ class CudaConv2d final : public PackedConv2d {
 CudaBackend::CudaBackend(std::unique_ptr<Device> device, DType compute_dtype)
     : device_(std::make_unique<Recorder>(std::move(device))),
       compute_dtype_(compute_dtype),
-      memory_(*device_) {}
+      memory_(*device_),
+      repeating_memory_(*device_) {}
 
 std::string CudaBackend::description() const {
   return concat("cuda:", device_->number(), ": ", device_->name(), ", ", name_of(compute_dtype_));
@@ -114,15 +115,31 @@ Tensor CudaBackend::aligned_rows(const Tensor& x) {
   return rows;
 }
 
-void CudaBackend::repeated(FunctionRef<void()> work) {
-  device_->begin();
+Tensor CudaBackend::repeated(const Tensor& x, FunctionRef<Tensor(const Tensor&)> work) {
+  const Recorder::Turn turn = device_->take_turn();
+  check_internal(repeating_ != std::this_thread::get_id(), "[repeated] within other such work");
+  repeating_ = std::this_thread::get_id();
   try {
-    work();
-  } catch (...) {
+    const Tensor input = repeat(x, 1);  // where it always is
+    Tensor y;
+    device_->begin();
+    try {
+      y = work(input);
+    } catch (...) {
+      device_->abandon();
+      throw;
+    }
     device_->end();
+    repeating_ = std::thread::id();
+    return repeat(y, 1);
+  } catch (...) {
+    repeating_ = std::thread::id();
     throw;
   }
-  device_->end();
+}
+
+Tensor CudaBackend::make(const Shape& shape, DType dtype) {
+  return Tensor(shape, dtype, repeating_ == std::this_thread::get_id() ? repeating_memory_ : memory_);
 }
 
 Tensor CudaBackend::upload(const Tensor& host) {

@@ -1,8 +1,10 @@
 // The operations of a Device: its libraries' products, convolutions and attention, and kernels of ours.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tstitch/backend/backend.h"
@@ -47,7 +49,7 @@ class CudaBackend final : public Backend {
   cuda::DeviceMemory& memory() override { return memory_; }
   const cuda::Recorder& recorder() const { return *device_; }
 
-  void repeated(FunctionRef<void()> work) override;
+  Tensor repeated(const Tensor& x, FunctionRef<Tensor(const Tensor&)> work) override;
   Tensor upload(const Tensor& host) override;
   Tensor download(const Tensor& x) override;
   std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) override;
@@ -92,7 +94,7 @@ class CudaBackend final : public Backend {
   Tensor concat_columns(const Tensor& a, const Tensor& b) override;
 
  private:
-  Tensor make(const Shape& shape, DType dtype) { return Tensor(shape, dtype, memory_); }
+  Tensor make(const Shape& shape, DType dtype);
   cuda::Rows rows_of(const Tensor& x) const;
   cuda::Matrix matrix_of(const Tensor& x) const;
   // Numbers of the host for a kernel to read; freed like any tensor once the kernel is queued.
@@ -124,6 +126,10 @@ class CudaBackend final : public Backend {
   std::unique_ptr<cuda::Recorder> device_;
   const DType compute_dtype_;
   cuda::DeviceMemory memory_;
+  // All free whenever work that is repeated begins: so its tensors lie where they lay the last time, wherever
+  // those outside it lie, and one graph serves every step.
+  cuda::DeviceMemory repeating_memory_;
+  std::atomic<std::thread::id> repeating_;  // who is at such work
 };
 
 }  // namespace tstitch

@@ -1,7 +1,9 @@
 #include "tstitch/backend/cuda/recorder.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
@@ -26,42 +28,63 @@ Argument read(const std::byte*& at) {
 
 }  // namespace
 
+Recorder::Recorder(std::unique_ptr<Device> device)
+    : device_(std::move(device)), graphs_([] {
+        const char* said = std::getenv("TSTITCH_CUDA_GRAPHS");
+        return !said || std::string_view(said) != "0";
+      }()) {}
+
 template <class Argument>
 void Recorder::write(std::byte call, Argument argument, size_t bytes) {
 #if defined(__has_builtin) && __has_builtin(__builtin_clear_padding)
   __builtin_clear_padding(&argument);
 #endif
   const auto* first = reinterpret_cast<const std::byte*>(&argument);
-  log_.push_back(call);
-  log_.insert(log_.end(), first, first + bytes);
+  work_.log.push_back(call);
+  work_.log.insert(work_.log.end(), first, first + bytes);
 }
 
 void Recorder::begin() {
-  std::unique_lock turn(turn_);
   check_internal(!writing_, "[recorder] begins twice");
   writing_ = true;
-  turn.release();  // until end
 }
 
 void Recorder::end() {
-  const std::lock_guard turn(turn_, std::adopt_lock);
+  const Work work = std::exchange(work_, {});
   writing_ = false;
-  const uint64_t hash = fnv1a(log_.data(), log_.size());
-  const auto known =
-      std::ranges::find_if(known_, [&](const Known& k) { return k.hash == hash && k.log == log_; });
-  if (known == known_.end()) {
-    ++statistics_.called;
-    known_.push_front({hash, log_, nullptr});
-    if (known_.size() > kMostGraphs) known_.pop_back();
-  } else {
+  const uint64_t hash = fnv1a(work.log.data(), work.log.size());
+  auto known =
+      std::ranges::find_if(known_, [&](const Known& k) { return k.hash == hash && k.log == work.log; });
+  if (graphs_ && known != known_.end()) {
     known_.splice(known_.begin(), known_, known);
-    ++(known->graph ? statistics_.replayed : statistics_.captured);
-    if (!known->graph) known->graph = capture();
-    device_->replay(*known->graph, uploads_);
-    log_.clear();
-    uploads_.clear();
+    if (!known->graph && !known->refused) {
+      known->graph = capture(work);
+      known->refused = !known->graph;
+      ++(known->graph ? statistics_.captured : statistics_.refused);
+    } else if (known->graph) {
+      ++statistics_.replayed;
+    }
+    if (known->graph) {
+      device_->replay(*known->graph, work.uploads);
+      return give_back_freed();
+    }
   }
-  flush();
+  ++statistics_.called;
+  perform(work);
+  give_back_freed();
+  if (!graphs_ || known != known_.end()) return;
+  known_.push_front({hash, work.log, nullptr});
+  if (known_.size() > kMostGraphs) known_.pop_back();
+}
+
+void Recorder::abandon() {
+  try {
+    flush();
+  } catch (const Error&) {  // that is not the first
+  }
+  work_ = {};
+  writing_ = false;
+  give_back_freed();
 }
 
 Recorder::Statistics Recorder::statistics() const {
@@ -69,20 +92,25 @@ Recorder::Statistics Recorder::statistics() const {
   return statistics_;
 }
 
-std::unique_ptr<Graph> Recorder::capture() {
-  device_->begin_capture(uploads_.size());
+// Null where the device's libraries cannot be recorded in it; what is wrong with the calls themselves shows
+// when they are done one by one.
+std::unique_ptr<Graph> Recorder::capture(const Work& work) {
+  device_->begin_capture(work.uploads.size());
   try {
-    perform();
-  } catch (...) {
-    device_->end_capture();
-    throw;
+    perform(work);
+    return device_->end_capture();
+  } catch (const Error&) {
+    try {
+      device_->end_capture();
+    } catch (const Error&) {  // says only that there was one before
+    }
+    return nullptr;
   }
-  return device_->end_capture();
 }
 
-void Recorder::perform() {
-  const std::byte* upload = uploads_.data();
-  for (const std::byte* at = log_.data(); at < log_.data() + log_.size();) switch (*at++) {
+void Recorder::perform(const Work& work) {
+  const std::byte* upload = work.uploads.data();
+  for (const std::byte *at = work.log.data(), *end = at + work.log.size(); at < end;) switch (*at++) {
       case kRun: {
         Launch launch;
         const size_t head = offsetof(Launch, parameters);
@@ -111,20 +139,29 @@ void Recorder::perform() {
 }
 
 void Recorder::flush() {
-  perform();
-  log_.clear();
-  uploads_.clear();
+  const Work work = std::exchange(work_, {});
+  perform(work);
+}
+
+void Recorder::give_back_freed() noexcept {
+  const std::lock_guard turn(freed_turn_);
   for (const auto& [address, bytes] : freed_) device_->free(address, bytes);
   freed_.clear();
 }
 
+// Not in turn: whoever allocates may hold a lock that the thread which has the turn waits for.
 DeviceAddress Recorder::allocate(size_t bytes) {
-  const std::lock_guard turn(turn_);
+  const DeviceAddress address = device_->allocate(bytes);
+  if (address != DeviceAddress{} || !writing_) return address;
+  const Turn turn(turn_, std::try_to_lock);
+  if (!turn) return address;
+  flush();  // what was freed meanwhile may still be read by it
+  give_back_freed();
   return device_->allocate(bytes);
 }
 
 void Recorder::free(DeviceAddress address, size_t bytes) noexcept {
-  const std::lock_guard turn(turn_);
+  const std::lock_guard turn(freed_turn_);
   if (writing_)
     freed_.emplace_back(address, bytes);
   else
@@ -136,7 +173,7 @@ void Recorder::upload(DeviceAddress to, const void* from, size_t bytes) {
   if (!writing_) return device_->upload(to, from, bytes);
   write(kUpload, Upload{to, bytes});
   const auto* first = static_cast<const std::byte*>(from);
-  uploads_.insert(uploads_.end(), first, first + bytes);
+  work_.uploads.insert(work_.uploads.end(), first, first + bytes);
 }
 
 void Recorder::download(void* to, DeviceAddress from, size_t row, size_t pitch, size_t rows) {

@@ -1,6 +1,7 @@
 // Work that comes again and again in the same form, as the evaluations of a network do, becomes a graph.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -14,21 +15,28 @@ namespace tstitch::cuda {
 
 // A device that, between begin and end, only writes down what it is asked. At the end that is compared with
 // what it wrote down before: the third time the same is a graph replayed, the second time it becomes one, the
-// first time, and whenever anything differs, it is done call by call. The bytes of uploads may differ;
-// addresses may not, so a graph never outlives the memory it was recorded for: who asks with the same
-// addresses has tensors there now. Other threads' calls wait for the end: the order of the calls is that of
-// the memory's reuse.
+// first time, whenever anything differs, and where it cannot be recorded, it is done call by call. The bytes
+// of uploads may differ; addresses may not, so a graph never outlives the memory it was recorded for: who
+// asks with the same addresses has tensors there now. Calls of other threads wait for the end, as the order
+// of the calls is that of the memory's reuse; only memory they get and give back meanwhile.
+// TSTITCH_CUDA_GRAPHS=0 in the environment: call by call, always.
 class Recorder final : public Device {
  public:
   static constexpr size_t kMostGraphs = 32;  // the least recently used gives way
 
-  explicit Recorder(std::unique_ptr<Device> device) : device_(std::move(device)) {}
+  explicit Recorder(std::unique_ptr<Device> device);
+
+  // While it is held no other thread's calls come between. What follows on begin must hold it.
+  using Turn = std::unique_lock<std::recursive_mutex>;
+  Turn take_turn() const { return Turn(turn_); }
 
   void begin();
-  void end();  // also after an error: what was asked until then is done
+  void end();
+  void abandon();  // instead of end, after an error: what was asked until then is done, as far as it can be
 
   struct Statistics {
     int64_t called = 0, captured = 0, replayed = 0;  // stretches from begin to end
+    int64_t refused = 0;                             // of those called: that could not be recorded
   };
   Statistics statistics() const;
 
@@ -51,25 +59,33 @@ class Recorder final : public Device {
  private:
   // What was asked: a byte that says which call, and its argument, for each.
   using Log = std::vector<std::byte>;
+  using Freed = std::vector<std::pair<DeviceAddress, size_t>>;
+  struct Work {
+    Log log, uploads;
+  };
   struct Known {
     uint64_t hash;
     Log log;
     std::unique_ptr<Graph> graph;  // from the second time on
+    bool refused = false;
   };
 
   template <class Argument>
   void write(std::byte call, Argument argument, size_t bytes = sizeof(Argument));
-  void perform();
-  std::unique_ptr<Graph> capture();
+  void perform(const Work& work);
+  std::unique_ptr<Graph> capture(const Work& work);
   void flush();  // does what has been written down so far
+  void give_back_freed() noexcept;
 
   std::unique_ptr<Device> device_;
+  const bool graphs_;
   mutable std::recursive_mutex turn_;  // held from begin to end
-  bool writing_ = false;
-  Log log_, uploads_;
-  std::list<Known> known_;                               // the most recently used first
-  std::vector<std::pair<DeviceAddress, size_t>> freed_;  // while writing
+  std::atomic<bool> writing_ = false;
+  Work work_;
+  std::list<Known> known_;  // the most recently used first
   Statistics statistics_;
+  std::mutex freed_turn_;
+  Freed freed_;  // while writing
 };
 
 }  // namespace tstitch::cuda

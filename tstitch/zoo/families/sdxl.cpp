@@ -58,6 +58,7 @@ void read_markers(const TensorFile& file, ModelInfo& info) {
   if (file.tensors().contains("v_pred") || (prediction != metadata.end() && prediction->second == "v"))
     info.prediction = Parameterization::v;
   info.noise.zero_snr = file.tensors().contains("ztsnr");
+  info.says_training = info.prediction == Parameterization::v || info.noise.zero_snr;
 }
 
 }  // namespace
