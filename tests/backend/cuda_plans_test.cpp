@@ -262,7 +262,8 @@ AttentionShape shape_of(const Heads& a) {
                          .T = a.T,
                          .S = a.S,
                          .heads = a.heads,
-                         .d = a.d});
+                         .d = a.d,
+                         .kv_shared = !self});
 }
 
 TEST_P(CudaPlans, ThereAreEnginesForAttention) {
