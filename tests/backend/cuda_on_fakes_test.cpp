@@ -187,6 +187,23 @@ TEST_F(CudaOnFakes, ImagesThatDoNotFitTheEngineComeOneByOne) {
   for (const DeviceAddress at : {bias, x, y}) device->free(at, 56);
 }
 
+// A plan for two images is made once, without one for a single image, which is the next to be made.
+TEST_F(CudaOnFakes, PlansAreMadeForTheImagesThatCome) {
+  const auto device = make_cuda_device(0);
+  const DeviceAddress x = uploaded(*device, {1, 2});
+  const auto convolve = [&](int64_t N) {
+    device->convolve(
+        {.x = x, .w = x, .y = x, .N = N, .H = 1, .W = 1, .C = 1, .M = 1, .kh = 1, .kw = 1, .x_image = 1});
+  };
+  fake::set_fault({"a plan of cuDNN", 2, CUDNN_STATUS_INTERNAL_ERROR});
+  convolve(2);
+  convolve(2);
+  expect_error(ErrorKind::device, "cudnnBackendFinalize", [&] { convolve(1); });
+  convolve(1);
+  EXPECT_EQ(downloaded(*device, x, 2), (std::vector<float>{1, 2}));
+  device->free(x, 8);
+}
+
 TEST_F(CudaOnFakes, PlansAreNotMadeWhileWorkIsRecorded) {
   const auto device = make_cuda_device(0);
   const DeviceAddress x = uploaded(*device, {1});

@@ -394,10 +394,11 @@ Tensor CudaBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v,
   return out;
 }
 
-// Images side by side that see the same keys are attended together, any other by itself: who does it, and
-// with what engine, depends on an image and its keys alone, so that its company changes no bit. Keys of other
-// lengths would be another engine's, and keys of equal length are not gathered, or an image would have to be
-// attended as if it were one of several.
+// Images side by side that see the same keys are attended together, any other by itself. Who does it, and
+// with what engine, depends on T, d, the strides and the addresses of an image and on its keys, never on
+// those beside it, so that company changes no bit: what the library attends in a batch it would also attend
+// alone, and the kernel does the rest. Other keys of the same length are not stacked: that would be a copy of
+// them in every layer to save a launch.
 Tensor CudaBackend::cross_attention(const Tensor& q, std::span<const Tensor* const> keys_values,
                                     int64_t heads) {
   const int64_t N = q.extent(0), D = q.extent(2);
