@@ -2,6 +2,8 @@
 import json
 import os
 
+AGAIN = {"CUDA_LAUNCH_BLOCKING": "1", "TSTITCH_CUDA_GRAPHS": "0"}  # the environment in which what failed is run again
+
 
 def read_lines(path):
     if not os.path.exists(path):
@@ -71,7 +73,7 @@ def failures(groups):
     for group in groups:
         for test in group["tests"]:
             if test["status"] not in ("passed", "skipped"):
-                again = f"; again with CUDA_LAUNCH_BLOCKING=1: {test['again']}" if "again" in test else ""
+                again = f"; again with {' and '.join(f'{k}={v}' for k, v in AGAIN.items())}: {test['again']}" if "again" in test else ""
                 text += f"\n### {group['name']}: {test['test'] or 'the whole'}\n\n{test['status']}{again}\n"
                 for details in (test.get("details"), test.get("details_again")):
                     text += f"\n```\n{details.strip()}\n```\n" if details else ""
