@@ -13,7 +13,6 @@
 #include "tstitch/io/json.h"
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/model.h"
-#include "tstitch/zoo/scheduler_keys.h"
 
 namespace tstitch {
 namespace {
@@ -48,9 +47,8 @@ nlohmann::ordered_json sampling(const ModelInfo& info) {
     const SampleOptions& options = spec.options;
     nlohmann::ordered_json json = {{"sampler", options.sampler}};
     if (traits_of(options.sampler).eta) json["eta"] = *options.eta;
-    if (honours(options.sampler, "solver_order")) json["solver_order"] = spec.solver.order;
-    if (honours(options.sampler, "variance_type"))
-      json["variance_type"] = spec.solver.large_variance ? "fixed_large" : "fixed_small";
+    if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
+      json["solver"] = settings;
     if (spec.spacing.sigmas != SigmaSpacing::discrete) json["scheduler"] = name_of(*spec.spacing.sigmas);
     if (spec.spacing.spacing) json["spacing"] = name_of(*spec.spacing.spacing);
     json["first_timestep"] = spec.trajectory[0].level.t;

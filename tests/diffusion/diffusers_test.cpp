@@ -54,12 +54,33 @@ std::vector<NoiseLevel> levels_of(const json& golden) {
   if (solver == "ddim") options.spacing = Spacing::leading;                       // diffusers has no respaced
   if (golden.contains("offset")) options.offset = golden.at("offset").get<int>();
   options.sigmas = *parse_sigma_spacing(golden.value("sigmas", "discrete"));
+  if (golden.contains("final")) options.ends_clean = false;  // it is sigma_min
+  if (golden.contains("lowest")) options.lowest = golden.at("lowest").get<double>();
+  if (golden.contains("highest")) options.highest = golden.at("highest").get<double>();
   return make_levels(solver, schedule_of(golden), std::to_string(steps), options);
+}
+
+SolverOptions options_of(const json& golden) {
+  SolverOptions options;
+  const std::string solver = golden.at("solver"), type = golden.value("type", "");
+  const int steps = golden.at("steps");
+  options.order = golden.value("order", 2);
+  if (golden.value("lower", true) && (solver == "unipc" || steps < 15)) options.end = steps;
+  options.heun = type == "heun";
+  options.bh1 = type == "bh1";
+  options.uncorrected = golden.value("uncorrected", std::vector<int>());
+  options.averages_v = solver == "pndm" && golden.value("prediction", "") == "v_prediction";
+  options.timestep_scaling = golden.value("scaling", 10.0);
+  if (golden.contains("thresholding")) {
+    const json& values = golden.at("thresholding");
+    options.thresholding = {.ratio = values[0], .most = values[1]};
+  }
+  return options;
 }
 
 TEST(Diffusers, Levels) {
   const json goldens = read_goldens("levels.json");
-  EXPECT_EQ(goldens.size(), 78u);
+  EXPECT_EQ(goldens.size(), 100u);
   for (const json& golden : goldens) {
     json name = golden;
     for (const char* key : {"t", "alpha", "sigma"}) name.erase(key);
@@ -140,19 +161,26 @@ Asked denoiser_of(const json& golden, Parameterization kind) {
 
 constexpr double kSqrt3 = 1.7320508075688772;
 
-double difference(const json& golden, Parameterization kind) {
+// kinds: of the networks that share the trajectory, equal shares each.
+double difference(const json& golden, const std::vector<Parameterization>& kinds) {
   const Shape nchw = {2, 3, 2, 2};
   const std::string solver = golden.at("solver");
   const std::vector<NoiseLevel> levels = levels_of(golden);
-  const Trajectory trajectory(levels, std::vector<int>(levels.size() - 1, 0));
+  std::vector<int> assignment;
+  for (size_t step = 0; step + 1 < levels.size(); ++step)
+    assignment.push_back(static_cast<int>(step * kinds.size() / (levels.size() - 1)));
   GivenNoise noise(backend(),
                    {.initial = uniform("solver/x_T", nchw, kSqrt3),
                     .steps = uniform("solver/noise", {64, 2, 3, 2, 2}, kSqrt3)},
                    0, nchw);
-  const Asked asked = denoiser_of(golden, kind);
-  Denoiser* const denoisers[] = {asked.denoiser.get()};
-  const auto rule = make_solver(backend(), solver, {});
-  const Tensor x = sample(trajectory, denoisers, *rule, noise, noise.initial()).x;
+  std::vector<Asked> asked;
+  std::vector<Denoiser*> denoisers;
+  for (const Parameterization kind : kinds) {
+    asked.push_back(denoiser_of(golden, kind));
+    denoisers.push_back(asked.back().denoiser.get());
+  }
+  const auto rule = make_solver(backend(), solver, options_of(golden));
+  const Tensor x = sample(Trajectory(levels, assignment), denoisers, *rule, noise, noise.initial()).x;
   const std::vector<float> found = values_of(to_channels_first(backend(), x));
   const auto expected = golden.at("x").get<std::vector<double>>();
   EXPECT_EQ(found.size(), expected.size());
@@ -163,7 +191,7 @@ double difference(const json& golden, Parameterization kind) {
 
 TEST(Diffusers, Trajectories) {
   const json goldens = read_goldens("trajectories.json");
-  EXPECT_EQ(goldens.size(), 103u);
+  EXPECT_EQ(goldens.size(), 133u);
   for (const json& golden : goldens) {
     json name = golden;
     name.erase("x");
@@ -172,9 +200,20 @@ TEST(Diffusers, Trajectories) {
     if (asked == "v_prediction") kinds = {Parameterization::v, Parameterization::eps};
     if (golden.at("solver") == "flow_euler") kinds = {Parameterization::flow, Parameterization::x0};
     for (const Parameterization kind : kinds) {
-      EXPECT_LE(difference(golden, kind), 4e-6) << name;
+      EXPECT_LE(difference(golden, {kind}), 4e-6) << name;
     }
   }
+}
+
+// What a network predicts is nothing to the trajectory it serves. Where levels lie at their timesteps, from
+// which these networks know them, and not at a sigma / alpha of 20291.
+TEST(Diffusers, NetworksOfEpsVAndX0ShareTrajectories) {
+  for (const json& golden : read_goldens("trajectories.json"))
+    if (golden.at("denoiser") == "mlp" && golden.at("solver") != "flow_euler" && !golden.contains("sigmas") &&
+        golden.at("betas") != "squaredcos_cap_v2") {
+      EXPECT_LE(difference(golden, {Parameterization::eps, Parameterization::v, Parameterization::x0}), 4e-6)
+          << golden.at("solver") << golden.at("steps");
+    }
 }
 
 }  // namespace

@@ -44,12 +44,12 @@ NoiseLevel by_log_snr(double s) { return level_of_ratio(0, 4 * std::pow(0.05, s)
 
 // The probability flow of Gaussian data keeps (x - alpha mean) / deviation of x at every level, so its exact
 // solution is known at every level. Largest error over some x, after `steps` steps along the path.
-double error(const std::string& solver, Path path, int steps) {
+double error(const std::string& solver, Path path, int steps, const SolverOptions& options = {}) {
   std::vector<NoiseLevel> levels;
   for (int i = 0; i <= steps; ++i) levels.push_back(path(static_cast<double>(i) / steps));
   if (solver == "pndm") levels.insert(levels.begin() + 1, levels[1]);
   const GaussianDenoiser gaussian(kMean, kDeviation);
-  const std::vector<float> x = run(solver, levels, gaussian);
+  const std::vector<float> x = run(solver, levels, gaussian, options);
   const NoiseLevel first = levels.front(), last = levels.back();
   double largest = 0;
   for (size_t i = 0; i < x.size(); ++i) {
@@ -61,8 +61,8 @@ double error(const std::string& solver, Path path, int steps) {
   return largest;
 }
 
-double order(const std::string& solver, Path path, int steps) {
-  return std::log2(error(solver, path, steps) / error(solver, path, 2 * steps));
+double order(const std::string& solver, Path path, int steps, const SolverOptions& options = {}) {
+  return std::log2(error(solver, path, steps, options) / error(solver, path, 2 * steps, options));
 }
 
 TEST(Convergence, EulerHasOrderOne) {
@@ -76,6 +76,15 @@ TEST(Convergence, HeunHasOrderTwo) {
 TEST(Convergence, DpmSolverHasOrderTwo) {
   EXPECT_NEAR(order("dpm++2m", by_angle, 64), 2, 0.2);
   EXPECT_NEAR(order("dpm++2m", by_ratio, 128), 2, 0.4);
+}
+
+TEST(Convergence, TheOrderOfTheMultistepSolversIsAChoice) {
+  EXPECT_NEAR(order("dpm++2m", by_log_snr, 64, {.order = 1}), 1, 0.1);
+  EXPECT_NEAR(order("dpm++2m", by_log_snr, 32, {.heun = true}), 2, 0.2);
+  EXPECT_NEAR(order("dpm++2m", by_log_snr, 16, {.order = 3}), 3, 0.3);
+  EXPECT_NEAR(order("unipc", by_log_snr, 32, {.order = 1}), 2, 0.2);
+  EXPECT_NEAR(order("unipc", by_log_snr, 32, {.bh1 = true}), 3, 0.3);
+  EXPECT_NEAR(order("unipc", by_ratio, 48, {.order = 3}), 4, 0.3);
 }
 
 // The corrector's order; in log(alpha / sigma) its steps are even, and the asymptote is reached first.
@@ -134,6 +143,27 @@ TEST(Solvers, TwoStepsAreOfOrderOne) {
   const std::vector<float> x = run("euler", levels, three_points());
   expect_near(run("dpm++2m", levels, three_points()), x, 1e-5);
   expect_near(run("dpm++2m_sde", levels, three_points()), run("euler_a", levels, three_points()), 1e-5);
+}
+
+// From the lowest of Karras's sigmas to "sigma_min", and to no noise at all: h is 0 or infinite, which a
+// slope does not survive. diffusers has NaN there.
+TEST(Solvers, TheLastStepsOfHighOrderAreFinite) {
+  for (const bool clean : {false, true})
+    for (const char* solver : {"dpm++2m", "dpm++2m_sde", "unipc"})
+      for (const SolverOptions& options :
+           {SolverOptions{.order = 3}, SolverOptions{.heun = true, .bh1 = true}}) {
+        const auto levels =
+            make_levels(solver, schedule(), "10", {.sigmas = SigmaSpacing::karras, .ends_clean = clean});
+        for (const float value : run(solver, levels, three_points(), options))
+          EXPECT_TRUE(std::isfinite(value)) << solver;
+      }
+}
+
+TEST(Solvers, UniPcWithoutItsCorrectorIsDpmSolver) {
+  const auto levels = make_levels("unipc", schedule(), "10", {});
+  const std::vector<int> all = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  expect_near(run("unipc", levels, three_points(), {.uncorrected = all}),
+              run("dpm++2m", levels, three_points()), 1e-5);
 }
 
 TEST(Solvers, FlowEulerMovesAlongTheVelocity) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "tests/support/expect_error.h"
+#include "tstitch/diffusion/beta_quantile.h"
 #include "tstitch/diffusion/flow_schedule.h"
 #include "tstitch/diffusion/solver.h"
 
@@ -121,16 +122,56 @@ TEST(MakeLevels, KarrasIsEvenInTheSeventhRoot) {
   EXPECT_NEAR(levels[9].t, 0, 1e-9);
 }
 
+// scipy.stats.beta.ppf(p, 0.6, 0.6).
+TEST(MakeLevels, BetaIsAtTheQuantilesOfItsDistribution) {
+  for (const auto& [p, x] : {std::pair{0.0, 0.0},
+                             {1e-6, 1.8558824624053043e-10},
+                             {0.001, 1.855873851745199e-05},
+                             {0.1, 0.03958440558878085},
+                             {1 / 3.0, 0.2754132907776234},
+                             {0.5, 0.5},
+                             {0.75, 0.824319621347305},
+                             {0.999, 0.9999814412614826},
+                             {1.0, 1.0}})
+    EXPECT_NEAR(beta_quantile(p), x, 1e-14 + 1e-10 * x) << p;
+}
+
+TEST(MakeLevels, SigmasMayHaveARangeOfTheirOwn) {
+  for (const char* solver : {"euler", "unipc"})
+    for (const SigmaSpacing sigmas : {SigmaSpacing::karras, SigmaSpacing::exponential, SigmaSpacing::beta}) {
+      const auto levels =
+          make_levels(solver, schedule(), "5", {.sigmas = sigmas, .lowest = 0.1, .highest = 10});
+      EXPECT_NEAR(levels[0].sigma / levels[0].alpha, 10, 1e-12);
+      EXPECT_NEAR(levels[4].sigma / levels[4].alpha, 0.1, 1e-12);
+    }
+  expect_error(ErrorKind::usage, "sigma / alpha from 0.5 to 1", [] {
+    make_levels("euler", schedule(), "5", {.sigmas = SigmaSpacing::karras, .lowest = 1, .highest = 0.5});
+  });
+}
+
+// As diffusers with torch 2.9.1 and numpy 2.4.
+TEST(MakeLevels, TheFirstTimestepIsCutOffAsInFloat32) {
+  EXPECT_FALSE(NoiseSchedule::linear(1e-4, 2e-2, 1000).float32_falls_short());
+  EXPECT_TRUE(schedule().float32_falls_short());
+  EXPECT_TRUE(NoiseSchedule::cosine(1000).float32_falls_short());
+  EXPECT_TRUE(schedule().zero_terminal_snr().with_finite_ratios().float32_falls_short());
+  for (const SigmaSpacing sigmas : {SigmaSpacing::exponential, SigmaSpacing::beta}) {
+    EXPECT_EQ(timesteps("dpm++2m", "10", {.sigmas = sigmas})[0], 998);
+    EXPECT_NEAR(timesteps("euler", "10", {.sigmas = sigmas})[0], 999, 1e-9);
+  }
+}
+
 TEST(MakeLevels, NamesAreParsed) {
   for (const Spacing spacing :
        {Spacing::respaced, Spacing::leading, Spacing::linspace, Spacing::trailing, Spacing::lcm})
     EXPECT_EQ(parse_spacing(name_of(spacing)), spacing);
-  for (const SigmaSpacing sigmas : {SigmaSpacing::discrete, SigmaSpacing::karras, SigmaSpacing::exponential})
+  for (const SigmaSpacing sigmas : {SigmaSpacing::discrete, SigmaSpacing::karras, SigmaSpacing::exponential,
+                                    SigmaSpacing::beta, SigmaSpacing::lu})
     EXPECT_EQ(parse_sigma_spacing(name_of(sigmas)), sigmas);
   EXPECT_EQ(parse_spacing("even"), std::nullopt);
   EXPECT_EQ(parse_sigma_spacing(""), std::nullopt);
   EXPECT_EQ(spacing_names(), "respaced, leading, linspace, trailing, lcm");
-  EXPECT_EQ(sigma_spacing_names(), "discrete, karras, exponential");
+  EXPECT_EQ(sigma_spacing_names(), "discrete, karras, exponential, beta, lu");
 }
 
 TEST(MakeLevels, RefusesWhatDoesNotFit) {

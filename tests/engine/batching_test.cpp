@@ -9,16 +9,13 @@
 #include <random>
 #include <thread>
 
-#include "tests/support/golden.h"
+#include "tests/engine/tiny_unets.h"
 #include "tstitch/condition/class_conditions.h"
 #include "tstitch/condition/text_conditions.h"
 #include "tstitch/diffusion/step_batcher.h"
 #include "tstitch/engine/run.h"
-#include "tstitch/io/json.h"
 #include "tstitch/nn/random_weights.h"
-#include "tstitch/zoo/diffusers_unet.h"
 #include "tstitch/zoo/families/dit.h"
-#include "tstitch/zoo/families/unet.h"
 
 namespace tstitch {
 namespace {
@@ -46,25 +43,6 @@ Pair dit_pair() {
   Pair pair{.infos = {dit_info(small, "small"), dit_info(large, "large")}, .conditions = {}, .prompts = {}};
   for (int i = 0; i < 2; ++i) pair.conditions.push_back(std::make_shared<ClassConditions>(6));
   return pair;
-}
-
-// The tiny U-Nets of tests/golden/unet, a quarter as wide.
-ModelInfo unet_info(const std::string& name, const std::string& layout, const ConditionInfo& condition,
-                    int64_t tokens) {
-  UNetConfig config =
-      read_diffusers_unet_config(parse_json_file(golden_path("unet/" + layout + ".json")), layout);
-  for (int64_t& channels : config.block_out_channels) channels /= 4;
-  config.norm_num_groups /= 4;
-  ModelInfo info;
-  info.name = name;
-  info.condition = condition;
-  info.condition.width = config.context_width;
-  info.architecture = std::make_shared<UNetArchitecture>(config, "", tokens, WeightChoice::automatic);
-  info.channels = config.in_channels;
-  info.side = 8;
-  info.any_size = true;
-  info.defaults.sampler = "pndm";
-  return info;
 }
 
 // Of four prompts and the negative one, for both models; added: how many numbers they are told more.

@@ -7,6 +7,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/zoo/families/dit.h"
+#include "tstitch/zoo/noise_config.h"
 
 namespace tstitch {
 namespace {
@@ -122,6 +123,66 @@ TEST(RunSpec, OptionsOutOfRangeAreRefusedByName) {
                  {.given = {.initial = Tensor({2, 4, 32, 32}, DType::f32), .steps = {}}});
   expect_refused(ErrorKind::input, "--noise", kPair,
                  {.given = {.initial = {}, .steps = Tensor({8, 4, 32, 32}, DType::f32)}});
+}
+
+TEST(RunSpec, ModelsOfEpsAndVShareATrajectory) {
+  ModelInfo eps = model("eps"), v = model("v");
+  v.prediction = Parameterization::v;
+  EXPECT_EQ(make_run_spec({eps, v}, {}).trajectory.steps_of(0), 20);
+  // Without any signal only a model of v can begin.
+  eps.noise.zero_snr = v.noise.zero_snr = true;
+  eps.path = "eps.safetensors";
+  EXPECT_EQ(make_run_spec({v, eps}, {}).trajectory[0].level.alpha, 0);
+  expect_refused(ErrorKind::input, "\"eps.safetensors\" predicts eps", {eps, v}, {});
+}
+
+TEST(RunSpec, EulerIsTheSolverOfRectifiedFlows) {
+  ModelInfo flow = model("flow");
+  describe_flow(flow);
+  const RunSpec euler = make_run_spec({flow}, {.sampler = "euler"}), usual = make_run_spec({flow}, {});
+  EXPECT_EQ(euler.options.sampler, "flow_euler");
+  EXPECT_EQ(euler.trajectory, usual.trajectory);
+  EXPECT_EQ(euler.initial_scale, 1);
+  expect_refused(ErrorKind::usage, "which is a rectified flow", {flow}, {.sampler = "heun"});
+}
+
+// The level that comes twice moves with the start; every level keeps the model it has in the whole
+// trajectory.
+TEST(RunSpec, PndmFromAPictureKeepsTheModelOfEveryLevel) {
+  SampleOptions options{.switch_steps = {7}, .sampler = "pndm", .steps = "10"};
+  const RunSpec whole = make_run_spec(kPair, options);
+  options.init_image = Tensor({3, 256, 256}, DType::f32);
+  for (const auto& [strength, small] : {std::pair{0.6, 3}, {0.5, 1}, {0.4, 0}}) {
+    options.strength = strength;
+    const RunSpec part = make_run_spec(kPair, options);
+    EXPECT_EQ(part.trajectory.steps_of(0), small) << strength;
+    for (const Step& step : part.trajectory)
+      for (const Step& of_whole : whole.trajectory)
+        if (of_whole.level == step.level) EXPECT_EQ(step.denoiser, of_whole.denoiser) << step.level.t;
+  }
+}
+
+TEST(RunSpec, TheSchedulersSettingsAreThoseOfItsSampler) {
+  ModelInfo scheduled = model("scheduled");
+  scheduled.defaults.sampler = "unipc";
+  scheduled.defaults.solver = {.order = 3, .uncorrected = {0, 6}, .thresholding = Thresholding{}};
+  SampleOptions options{.steps = "10"};
+  const SolverOptions whole = make_run_spec({scheduled}, options).solver;
+  EXPECT_EQ(whole.order, 3);
+  EXPECT_EQ(whole.end, 10);
+  EXPECT_TRUE(whole.thresholding);
+  options.init_image = Tensor({3, 256, 256}, DType::f32);
+  options.strength = 0.5;
+  const SolverOptions part = make_run_spec({scheduled}, options).solver;
+  EXPECT_EQ(part.end, 5);
+  EXPECT_EQ(part.uncorrected, (std::vector<int>{-5, 1}));
+  options.sampler = "dpm++2m";
+  EXPECT_EQ(scheduler_settings(make_run_spec({scheduled}, options).solver), "");
+  scheduled.defaults.sampler = "dpm++2m";
+  EXPECT_EQ(scheduler_settings(make_run_spec({scheduled}, options).solver),
+            "solver_order 3, lower_order_final, disable_corrector -5 1, thresholding 0.995 1");
+  options.steps = "20";
+  EXPECT_EQ(make_run_spec({scheduled}, options).solver.end, SolverOptions{}.end);
 }
 
 TEST(RunSpec, ModelsThatDoNotFitAreRefusedWithBothNames) {

@@ -41,6 +41,7 @@ TEST(SamplerNames, MaySayTheScheduler) {
                                       {"euler_karras", "euler"}})
     expect_choice(name, sampler, SigmaSpacing::karras);
   EXPECT_EQ(find_sampler("DPM++ 2M SDE Exponential")->scheduler, SigmaSpacing::exponential);
+  EXPECT_EQ(find_sampler("Euler Beta")->scheduler, SigmaSpacing::beta);
 }
 
 }  // namespace

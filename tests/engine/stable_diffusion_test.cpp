@@ -168,8 +168,9 @@ TEST_F(StableDiffusion, ASchedulerThatIsNotFollowedIsRefusedUnlessASamplerIsName
             "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
             "timestep_spacing": "linspace"})");
   const ModelInfo euler = read_model_info(model.string());
-  for (const auto& [sampler, sigmas] :
-       {std::pair{"heun", SigmaSpacing::exponential}, {"unipc", SigmaSpacing::discrete}}) {
+  for (const auto& [sampler, sigmas] : {std::pair{"heun", SigmaSpacing::exponential},
+                                        {"unipc", SigmaSpacing::exponential},
+                                        {"euler_a", SigmaSpacing::discrete}}) {
     asked.sampler = sampler;
     EXPECT_EQ(make_run_spec({euler}, asked).spacing.sigmas, sigmas) << sampler;
   }
@@ -277,18 +278,22 @@ TEST_F(StableDiffusion, ToldGuidanceIsTheStages) {
 
 // Text encoder included.
 TEST_F(StableDiffusion, OnADeviceIsThatOfTheHost) {
+  std::vector<ModelInfo> models = infos();
+  models.back().defaults.sampler = "unipc";
+  models.back().defaults.solver = {.order = 3, .thresholding = Thresholding{.ratio = 0.9, .most = 5}};
   SampleOptions asked = options("pndm", 0.4);
   asked.prompts.push_back("a (red:1.5) bicycle");
   asked.given = {};
-  for (const char* dtype : {"f32", "bf16"}) {
+  for (const auto& [dtype, sampler] : {std::pair{"f32", "pndm"}, {"bf16", "pndm"}, {"f32", "unipc"}}) {
+    asked.sampler = sampler;
     const auto host = make_backend({.dtype = dtype, .threads = 2});
     const auto device = fake_device({.dtype = dtype, .threads = 2});
-    const Tensor expected = latents_of(*host, infos(), asked), found = latents_of(*device, infos(), asked);
+    const Tensor expected = latents_of(*host, models, asked), found = latents_of(*device, models, asked);
     ASSERT_EQ(found.shape(), expected.shape());
     EXPECT_EQ(std::memcmp(found.bytes(), expected.bytes(),
                           static_cast<size_t>(expected.elements()) * sizeof(float)),
               0)
-        << dtype;
+        << dtype << " " << sampler;
   }
 }
 
@@ -430,6 +435,31 @@ TEST_F(StableDiffusion, ANetworkAloneTakesWhatItsPartnerBrings) {
   EXPECT_EQ(
       read_model_infos({full.string(), (alone / "told" / "told.safetensors").string()})[1].defaults.sampler,
       "lcm");
+}
+
+// As diffusers' PNDM it averages what the network predicts.
+TEST_F(StableDiffusion, ModelsOfEpsAndVShareATrajectory) {
+  const fs::path of_v = folder() / "of_v";
+  fs::copy(folder() / "small", of_v, fs::copy_options::recursive);
+  auto scheduler = parse_json_file((of_v / "scheduler" / "scheduler_config.json").string());
+  scheduler["prediction_type"] = "v_prediction";
+  write(of_v / "scheduler" / "scheduler_config.json", scheduler.dump());
+  const ModelInfo v = read_model_info(of_v.string()), eps = infos()[1];
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  const std::vector<ModelInfo> both = {v, eps};
+  const Tensor stitched = latents_of(*backend, both, options("ddim", 0.4));
+  const auto alone = [&](double ratio) {
+    SampleOptions asked = options("ddim", ratio);
+    return latents_of(*backend, both, asked);
+  };
+  SampleOptions one = options("ddim", 1);
+  one.fractions.clear();
+  EXPECT_EQ(relative_error(alone(0), latents_of(*backend, {eps}, one)), 0);
+  EXPECT_GT(relative_error(stitched, alone(0)), 1e-3);
+  EXPECT_GT(relative_error(stitched, alone(1)), 1e-3);
+  EXPECT_GT(relative_error(alone(1), latents_of(*backend, {infos()[0], eps}, options("ddim", 1))), 1e-3);
+  EXPECT_TRUE(make_run_spec({eps, v}, options("pndm", 0.4)).solver.averages_v);
+  EXPECT_FALSE(make_run_spec(both, options("pndm", 0.4)).solver.averages_v);
 }
 
 TEST_F(StableDiffusion, PromptsArePaddedAsTheTokenizerSays) {

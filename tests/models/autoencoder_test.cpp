@@ -330,6 +330,21 @@ TEST(AutoencoderKL, FlopsOfADecodingAreWhatPyTorchCounts) {
   EXPECT_DOUBLE_EQ(autoencoder_kl_decode_flops({}, 64, 64), 2'514'518'933'504);
 }
 
+// What the memory check counts on: never more than what is alive, and not far below.
+TEST(AutoencoderKL, BytesOfADecodingAreKnown) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto device = fake_device({.dtype = dtype, .threads = 2});
+    const AutoencoderKL autoencoder(kSmall, Weights(*device, RandomWeights("kl", kSeed)));
+    const Tensor z = device->upload(random_uniform("z", {1, 16, 12, kSmall.latent_channels}, 1, kSeed));
+    const int64_t before = device->memory().statistics().bytes_in_use;
+    autoencoder.decode(z);
+    const int64_t peak = device->memory().statistics().peak_bytes_in_use - before,
+                  known = autoencoder_kl_decode_bytes(kSmall, 16, 12, device->compute_dtype());
+    EXPECT_LE(known, peak) << dtype;
+    EXPECT_GE(known, peak * 3 / 5) << dtype;
+  }
+}
+
 TEST(TinyAutoencoder, AgreesWithPyTorch) {
   for (const auto& [device, dtype, tolerance] : kPrecisions) {
     SCOPED_TRACE(testing::Message() << device << " " << dtype);

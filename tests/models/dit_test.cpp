@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <map>
 
+#include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/nn/random_weights.h"
@@ -125,6 +127,24 @@ TEST(DiTFamily, FlopsOfTheLargestAreThePublishedOnes) {
   EXPECT_NEAR(dit_flops(xl, 32, 32) / 2e9, 118.6, 0.1);
   EXPECT_EQ(dit_name(xl), "DiT-XL/2");
   EXPECT_EQ(dit_name({.hidden_size = 192, .depth = 8}), "DiT 192x8/2");
+}
+
+// What the memory check counts on: never more than what is alive, and not far below.
+TEST(DiTFamily, ActivationsAreKnown) {
+  const DiTConfig config = {.input_size = 16, .patch_size = 2, .hidden_size = 96, .depth = 2, .num_heads = 6};
+  for (const char* dtype : {"f32", "bf16"}) {
+    const auto device = fake_device({.dtype = dtype, .threads = 2});
+    const DiT dit(config, Weights(*device, RandomWeights("dit", kSeed)));
+    const Tensor x = device->upload(random_uniform("x", {2, 16, 16, 4}, 1, kSeed)),
+                 positions = dit.positions(16, 16);
+    const auto conditioning = dit.condition(std::array{500.0}, std::array{int64_t{1}});
+    const int64_t before = device->memory().statistics().bytes_in_use;
+    dit(x, positions, conditioning, std::array<int64_t, 2>{0, 0});
+    const int64_t peak = device->memory().statistics().peak_bytes_in_use - before,
+                  known = 2 * dit_activation_bytes(config, 16, 16, device->compute_dtype());
+    EXPECT_LE(known, peak) << dtype;
+    EXPECT_GE(known, peak * 3 / 5) << dtype;
+  }
 }
 
 TEST(DiTPositions, FirstHalfEncodesTheColumn) {

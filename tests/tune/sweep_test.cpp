@@ -3,8 +3,11 @@
 
 #include <filesystem>
 
+#include "tests/engine/tiny_unets.h"
 #include "tests/io/io_support.h"
+#include "tstitch/condition/text_conditions.h"
 #include "tstitch/io/file_lock.h"
+#include "tstitch/nn/random_weights.h"
 #include "tstitch/output/run_manifest.h"
 #include "tstitch/tune/choose_trajectory.h"
 #include "tstitch/zoo/assets.h"
@@ -63,6 +66,42 @@ class SweepTest : public FolderTest {
 
   const std::vector<ModelInfo> infos_ = read_model_infos(builtin_models());
 };
+
+// The scale that a network is told is its stage's, at every point.
+TEST(SweepOfStages, TellEachNetworkItsGuidance) {
+  const ConditionInfo text = {.kind = ConditionKind::text},
+                      told = {.kind = ConditionKind::text, .told_guidance = true};
+  const std::vector<ModelInfo> infos = {unet_info("told", "lcm", told, 77),
+                                        unet_info("large", "sd1", text, 77)};
+  SampleOptions base{.sampler = "lcm", .steps = "4", .prompts = {"a"}};
+  base.stages = {parse_stage("cfg=8"), parse_stage("cfg=3,negative=b")};
+  const Sweep sweep = make_sweep(infos, base, {.ratios = {0, 0.5, 1}}, {});
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  std::vector<Condition> texts;
+  for (const int64_t tokens : {3, 5})
+    texts.push_back({.context = random_uniform("context", {tokens, infos[0].condition.width}, 1,
+                                               static_cast<uint64_t>(tokens))});
+  const auto latents_of = [&](const RunSpec& spec, std::vector<ModelInfo> asked) {
+    std::vector<Model> models;
+    EncodedInputs inputs;
+    for (const ModelInfo& info : asked) {
+      models.push_back(random_model(info, 3, *backend));
+      inputs.conditions.push_back(std::make_shared<TextConditions>(texts, 1));
+    }
+    RunObserver silent;
+    const Tensor latents = run(*backend, models, spec, silent, inputs).latents;
+    return std::vector<float>(latents.data<float>(), latents.data<float>() + latents.elements());
+  };
+  ASSERT_EQ(sweep.specs.size(), 3u);
+  for (size_t i = 0; i < 2; ++i) {
+    SampleOptions alone{.sampler = "lcm", .steps = "4", .cfg_scale = i == 0 ? 3 : 8, .prompts = {"a"}};
+    if (i == 0) alone.negative_prompt = "b";
+    const std::vector<ModelInfo> one = {infos[1 - i]};
+    EXPECT_EQ(latents_of(sweep.specs[2 * i], infos), latents_of(make_run_spec(one, alone), one)) << i;
+  }
+  EXPECT_NE(latents_of(sweep.specs[1], infos), latents_of(sweep.specs[0], infos));
+  EXPECT_EQ(sweep.specs[1].trajectory.steps_of(0), 2);
+}
 
 TEST_F(SweepTest, PointsAreDecidedBeforeAnythingIsLoaded) {
   const Sweep sweep =

@@ -32,18 +32,38 @@ void expect_refusal(const std::string& text, const std::string& part) {
 TEST(SchedulerConfig, SaysWhoSamplesAndHow) {
   const ModelInfo dpm = read(R"({"_class_name": "DPMSolverMultistepScheduler", "_diffusers_version": "0.42.1",
     "lambda_min_clipped": -Infinity, "algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": true,
-    "solver_order": 1, "timestep_spacing": "trailing", "final_sigmas_type": "sigma_min"})");
+    "solver_order": 3, "solver_type": "heun", "timestep_spacing": "trailing", "final_sigmas_type": "sigma_min"})");
   EXPECT_EQ(dpm.defaults.refusal, "");
   EXPECT_EQ(dpm.defaults.sampler, "dpm++2m_sde");
-  EXPECT_EQ(dpm.defaults.solver_order, 1);
+  EXPECT_EQ(dpm.defaults.solver.order, 3);
+  EXPECT_TRUE(dpm.defaults.solver.heun);
+  EXPECT_EQ(scheduler_settings(dpm.defaults.solver), "solver_order 3, solver_type heun");
   EXPECT_EQ(dpm.defaults.spacing.sigmas, SigmaSpacing::karras);
   EXPECT_EQ(dpm.defaults.spacing.spacing, Spacing::trailing);
   EXPECT_TRUE(dpm.defaults.ends_at_lowest);
   EXPECT_EQ(
       read(R"({"_class_name": "LCMScheduler", "original_inference_steps": 100})").defaults.spacing.distilled,
       100);
-  EXPECT_TRUE(
-      read(R"({"_class_name": "DDPMScheduler", "variance_type": "fixed_large"})").defaults.large_variance);
+  EXPECT_TRUE(read(R"({"_class_name": "DDPMScheduler", "variance_type": "fixed_large"})")
+                  .defaults.solver.large_variance);
+  const ModelInfo unipc =
+      read(R"({"_class_name": "UniPCMultistepScheduler", "solver_order": 1, "solver_type": "bh1",
+    "final_sigmas_type": "sigma_min", "disable_corrector": [0, 2], "use_beta_sigmas": true, "sigma_min": 0.5,
+    "sigma_max": 12, "thresholding": true, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 1.5})");
+  EXPECT_EQ(unipc.defaults.refusal, "");
+  EXPECT_EQ(scheduler_settings(unipc.defaults.solver),
+            "solver_order 1, solver_type bh1, disable_corrector 0 2, thresholding 0.9 1.5");
+  EXPECT_EQ(unipc.defaults.spacing.sigmas, SigmaSpacing::beta);
+  EXPECT_EQ(unipc.defaults.spacing.lowest, 0.5);
+  EXPECT_EQ(unipc.defaults.spacing.highest, 12);
+  EXPECT_EQ(
+      read(R"({"_class_name": "DPMSolverMultistepScheduler", "use_lu_lambdas": true, "solver_type": "bh1"})")
+          .defaults.spacing.sigmas,
+      SigmaSpacing::lu);
+  EXPECT_EQ(
+      scheduler_settings(read(R"({"_class_name": "LCMScheduler", "timestep_scaling": 5})").defaults.solver),
+      "timestep_scaling 5");
+  EXPECT_EQ(scheduler_settings({}), "");
 }
 
 TEST(SchedulerConfig, AbsentKeysAreDiffusersDefaultsOfThatClass) {
@@ -62,10 +82,17 @@ TEST(SchedulerConfig, WhatIsNotFollowedIsNamed) {
   expect_refusal(R"({"_class_name": "DEISMultistepScheduler"})",
                  "\"_class_name\" is \"DEISMultistepScheduler\", expected one of DDIMScheduler, ");
   expect_refusal("{}", "\"_class_name\" is missing");
-  expect_refusal(R"({"_class_name": "UniPCMultistepScheduler", "solver_order": 3})",
-                 "\"solver_order\" is 3, supported is 1 or 2");
-  expect_refusal(R"({"_class_name": "DDIMScheduler", "thresholding": true})",
-                 "\"thresholding\" is true, supported is false");
+  expect_refusal(R"({"_class_name": "UniPCMultistepScheduler", "solver_order": 4})",
+                 "\"solver_order\" is 4, supported is 1 or 2 or 3");
+  expect_refusal(R"({"_class_name": "UniPCMultistepScheduler", "solver_order": "3"})",
+                 "\"solver_order\" is \"3\", supported is 1 or 2 or 3");
+  expect_refusal(R"({"_class_name": "DDIMScheduler", "thresholding": "yes"})",
+                 "\"thresholding\" is \"yes\", supported is false or true");
+  expect_refusal(R"({"_class_name": "DDIMScheduler", "thresholding": true, "dynamic_thresholding_ratio": 2})",
+                 "\"dynamic_thresholding_ratio\" is 2");
+  expect_refusal(R"({"_class_name": "UniPCMultistepScheduler", "disable_corrector": [0.5]})",
+                 "\"disable_corrector\"");
+  expect_refusal(R"({"_class_name": "EulerDiscreteScheduler", "sigma_min": -1})", "\"sigma_min\" is -1");
   expect_refusal(R"({"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -5.1})",
                  "\"lambda_min_clipped\" is -5.1, supported is \"-Infinity\"");
   expect_refusal(R"({"_class_name": "DDIMScheduler", "sigma_skew": 2})",
@@ -73,10 +100,8 @@ TEST(SchedulerConfig, WhatIsNotFollowedIsNamed) {
   expect_refusal(
       R"({"_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": true, "use_exponential_sigmas": true})",
       "\"use_karras_sigmas\" and \"use_exponential_sigmas\"");
-  expect_refusal(R"({"_class_name": "UniPCMultistepScheduler", "lower_order_final": false})",
-                 "\"lower_order_final\" is false and \"final_sigmas_type\" \"zero\"");
-  expect_refusal(R"({"_class_name": "PNDMScheduler", "prediction_type": "v_prediction"})",
-                 "\"prediction_type\" is \"v_prediction\", supported is \"epsilon\"");
+  expect_refusal(R"({"_class_name": "PNDMScheduler", "skip_prk_steps": true, "prediction_type": "sample"})",
+                 "\"prediction_type\" is \"sample\", supported is \"epsilon\" or \"v_prediction\"");
   expect_refusal(R"({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true})",
                  "\"use_dynamic_shifting\" is true, supported is false");
 }

@@ -121,7 +121,7 @@ TEST_F(CheckpointOfEverything, WhatStableDiffusion2PredictsCanBeSaid) {
   const ModelInfo base = read_model_info(path, WeightChoice::automatic, Parameterization::eps);
   EXPECT_EQ(base.prediction, Parameterization::eps);
   EXPECT_EQ(base.side, 64);
-  EXPECT_FALSE(stitch_obstacles(base, large).empty());
+  EXPECT_TRUE(stitch_obstacles(base, large).empty());  // what they predict is nothing to the trajectory
 }
 
 TEST_F(CheckpointOfEverything, PairsOfDifferentFamiliesAreRefusedWithTheRightPartner) {

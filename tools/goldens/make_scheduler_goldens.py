@@ -16,7 +16,8 @@ import torch
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "compare"))
 import compare_schedulers as schedulers
 from make_sd_goldens import FOLDER, tokenizer
-from scheduler_settings import EXPONENTIAL, KARRAS, LOWEST, PLMS, TRAILING, V, ZERO, setting
+from scheduler_settings import (BETA, BH1, EXPONENTIAL, HEUN, KARRAS, LOWEST, LU, PLMS, RANGE, SDE, THIRD, THRESHOLD, TRAILING, V, ZERO,
+                                setting)
 
 TRAINED = dict(num_train_timesteps=100, trained_betas=[round(1e-3 + 4e-4 * i, 6) for i in range(100)])
 SETTINGS = [
@@ -32,6 +33,15 @@ SETTINGS = [
     setting("PNDM", PLMS, bare=True),
     setting("DDPM", dict(variance_type="fixed_large")),
     setting("HeunDiscrete", bare=True),
+    setting("HeunDiscrete", BETA),
+    setting("EulerDiscrete", RANGE, KARRAS),
+    setting("DPMSolverMultistep", THIRD, BETA, LOWEST),
+    setting("DPMSolverMultistep", HEUN, LU),
+    setting("DPMSolverMultistep", THIRD, SDE, EXPONENTIAL),
+    setting("UniPCMultistep", BH1, LOWEST, THIRD, dict(disable_corrector=[1])),
+    setting("PNDM", PLMS, V),
+    setting("DDPM", THRESHOLD),
+    setting("LCM", dict(timestep_scaling=0.01), steps=4),
 ]
 
 

@@ -2,7 +2,8 @@
 
 diffusers keeps its schedules in float32. To compare formulas and not roundings, every scheduler runs twice: as it is,
 and with the types float32 of its module replaced by float64. The goldens are the second run's; `agreement` in the
-files holds the largest difference of the first from them.
+files holds the largest difference of the first from them. Only the first timestep of exponential and beta sigmas is the
+first run's where diffusers cuts it off to a whole one: how float32 rounds decides it.
 
 Latents are written in the engine's coordinates, x = alpha x0 + sigma eps. Schedulers that work with x / alpha get
 their input so and their output is taken back.
@@ -39,7 +40,9 @@ SOLVERS = {
     "lcm": ("lcm", "LCMScheduler", False, dict(clip_sample=False)),
     "flow_euler": ("flow_match_euler_discrete", "FlowMatchEulerDiscreteScheduler", False, {}),
 }
-SIGMAS = {"discrete": {}, "karras": dict(use_karras_sigmas=True), "exponential": dict(use_exponential_sigmas=True)}
+SIGMAS = {"discrete": {}, "karras": dict(use_karras_sigmas=True), "exponential": dict(use_exponential_sigmas=True),
+          "beta": dict(use_beta_sigmas=True), "lu": dict(use_lu_lambdas=True)}
+MULTISTEP = ("dpm++2m", "dpm++2m_sde", "unipc")
 
 
 class Replaced:
@@ -58,6 +61,18 @@ def scheduler(solver, double, **config):
     module.np = Replaced(np, float32=np.float64) if double else np
     module.torch = Replaced(torch, float32=torch.float64) if double else torch
     return getattr(module, name)(**{**defaults, **config}), module
+
+
+def timed(solver, steps, double, **config):
+    """A scheduler with its timesteps, and its module."""
+    first = None
+    if double and solver in MULTISTEP and (config.get("use_exponential_sigmas") or config.get("use_beta_sigmas")):
+        first = timed(solver, steps, False, **config)[0].timesteps[0]
+    s, module = scheduler(solver, double, **config)
+    s.set_timesteps(steps)
+    if first is not None:
+        s.timesteps[0] = first
+    return s, module
 
 
 def levels(s, solver):
@@ -100,8 +115,7 @@ def prediction(kind, x, x0, alpha, sigma):
 
 
 def sample(solver, steps, denoiser, double, **config):
-    s, module = scheduler(solver, double, **config)
-    s.set_timesteps(steps)
+    s, module = timed(solver, steps, double, **config)
     if hasattr(s, "set_begin_index"):
         s.set_begin_index(0)  # as pipelines do; else repeated first timesteps skip a step
     t, alpha, sigma = levels(s, solver)
@@ -134,24 +148,50 @@ def cases():
         if solver != "heun":  # starts at sigma / alpha = 20291, so that float32 knows nothing of the second slope
             yield dict(solver=solver, steps=10, denoiser="mlp", betas="squaredcos_cap_v2")
     for solver in ("euler", "heun", "dpm++2m", "dpm++2m_sde", "unipc"):
-        for sigmas in ("karras", "exponential"):
+        for sigmas in ("karras", "exponential", "beta"):
             yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", sigmas=sigmas)
     for solver in ("euler", "euler_a", "heun", "dpm++2m", "unipc"):
         for spacing in ("leading", "trailing"):
             yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", spacing=spacing)
     yield dict(solver="pndm", steps=20, denoiser="mlp", betas="scaled_linear", spacing="trailing")
     yield dict(solver="flow_euler", steps=20, denoiser="mlp", betas="linear", shift=3.0)
+    yield dict(solver="dpm++2m", steps=20, denoiser="mlp", betas="scaled_linear", sigmas="lu")
     for solver in ("dpm++2m", "unipc", "euler"):
         for kind in ("v_prediction", "sample"):
             yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", prediction=kind)
 
 
+    yield dict(solver="pndm", steps=20, denoiser="mlp", betas="scaled_linear", prediction="v_prediction")
+    # The last: the order falls in fewer than 15 steps, UniPC's always. The stochastic one's does not survive the last step
+    # of 20 to sigma_min.
+    for solver in MULTISTEP:
+        for steps, more in ((20, {}), (20, dict(final="sigma_min")), (20, dict(final="sigma_min", lower=False)), (10, dict(final="sigma_min"))):
+            if (solver, steps) == ("dpm++2m_sde", 20) and more:
+                continue
+            yield dict(solver=solver, steps=steps, denoiser="mlp", betas="scaled_linear", order=3, **more)
+    for solver in ("dpm++2m", "dpm++2m_sde"):
+        yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", type="heun")
+    for order in (1, 2, 3):
+        yield dict(solver="unipc", steps=20, denoiser="mlp", betas="scaled_linear", order=order, type="bh1", final="sigma_min")
+    yield dict(solver="unipc", steps=20, denoiser="mlp", betas="scaled_linear", uncorrected=[0, 3])
+    for solver in ("ddim", "dpm++2m", "unipc", "lcm"):
+        yield dict(solver=solver, steps=10, denoiser="mlp", betas="scaled_linear", thresholding=[0.7, 1.3])
+    yield dict(solver="lcm", steps=10, denoiser="mlp", betas="scaled_linear", scaling=0.01)
+    for solver in ("euler", "unipc"):
+        yield dict(solver=solver, steps=20, denoiser="mlp", betas="scaled_linear", sigmas="karras", lowest=0.1, highest=10.0)
+
+
 def config_of(case):
     config = {} if case["solver"] == "flow_euler" else dict(BETAS[case["betas"]])
     config.update(SIGMAS[case.get("sigmas", "discrete")])
-    for key, name in (("spacing", "timestep_spacing"), ("prediction", "prediction_type"), ("shift", "shift"), ("offset", "steps_offset")):
+    for key, name in (("spacing", "timestep_spacing"), ("prediction", "prediction_type"), ("shift", "shift"), ("offset", "steps_offset"),
+                      ("order", "solver_order"), ("type", "solver_type"), ("final", "final_sigmas_type"), ("lower", "lower_order_final"),
+                      ("uncorrected", "disable_corrector"), ("scaling", "timestep_scaling"), ("lowest", "sigma_min"), ("highest", "sigma_max")):
         if key in case:
             config[name] = case[key]
+    if "thresholding" in case:
+        ratio, most = case["thresholding"]
+        config.update(thresholding=True, dynamic_thresholding_ratio=ratio, sample_max_value=most)
     return config
 
 
@@ -172,8 +212,10 @@ def main():
         for betas in BETAS if solver not in ("lcm", "flow_euler") else ["linear"]:
             for spacing in ("leading", "linspace", "trailing") if solver in ("euler", "dpm++2m", "unipc") else [None]:
                 for sigmas in SIGMAS if solver in ("euler", "dpm++2m", "unipc") else ["discrete"]:
-                    if (sigmas != "discrete" and spacing == "leading") or (solver == "dpm++2m" and sigmas == "karras" and betas == "squaredcos_cap_v2"):
+                    if (sigmas != "discrete" and spacing == "leading") or (solver == "dpm++2m" and sigmas in ("karras", "lu") and betas == "squaredcos_cap_v2"):
                         continue  # the first: as with the others; the second: the README says
+                    if sigmas == "lu" and solver != "dpm++2m":
+                        continue
                     for steps in (10, 48) if sigmas == "discrete" and betas == "linear" else (9,):
                         case = dict(solver=solver, betas=betas, sigmas=sigmas, steps=steps)
                         case.update({"spacing": spacing} if spacing else {})
@@ -181,8 +223,7 @@ def main():
                         case.update({"offset": 1} if spacing == "leading" else {})
                         runs = []
                         for double in (True, False):
-                            s, _ = scheduler(solver, double, **config_of(case))
-                            s.set_timesteps(steps)
+                            s, _ = timed(solver, steps, double, **config_of(case))
                             runs.append(levels(s, solver))
                         (t, alpha, sigma), (t32, _, sigma32) = runs
                         timesteps.append({**case, "t": rounded(t, 11), "alpha": rounded(alpha, 10), "sigma": rounded(sigma, 10)})

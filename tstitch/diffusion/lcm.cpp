@@ -6,10 +6,10 @@
 
 namespace tstitch {
 
-constexpr double kTimestepScaling = 10, kDataDeviation = 0.5;
+constexpr double kDataDeviation = 0.5;
 
 Tensor Lcm::step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn noise) {
-  const double t = kTimestepScaling * step.level.t;
+  const double t = timestep_scaling_ * step.level.t;
   const double squares = t * t + kDataDeviation * kDataDeviation;
   const double c_skip = kDataDeviation * kDataDeviation / squares;
   const double c_out = t / std::sqrt(squares);

@@ -30,6 +30,20 @@ std::vector<double> linspace(double start, double end, int count) {
   return values;
 }
 
+// The same as torch.linspace computes them in float32: from both ends to the middle, with fused
+// multiplication.
+std::vector<float> linspace32(double start, double end, int count) {
+  const auto first = static_cast<float>(start), last = static_cast<float>(end);
+  const float step = count > 1 ? (last - first) / static_cast<float>(count - 1) : 0;
+  std::vector<float> values;
+  for (int i = 0; i < count; ++i)
+    values.push_back(i < count / 2 ? std::fma(step, static_cast<float>(i), first)
+                                   : std::fma(-step, static_cast<float>(count - 1 - i), last));
+  return values;
+}
+
+std::vector<float> rounded(std::span<const double> values) { return {values.begin(), values.end()}; }
+
 double ratio_of(double alpha_cumprod) { return std::sqrt((1 - alpha_cumprod) / alpha_cumprod); }
 
 }  // namespace
@@ -43,14 +57,17 @@ NoiseLevel level_of_ratio(double t, double ratio) {
 
 NoiseSchedule NoiseSchedule::linear(double beta_start, double beta_end, int train_timesteps) {
   check_parameters(beta_start, beta_end, train_timesteps);
-  return of(linspace(beta_start, beta_end, train_timesteps));
+  return of(linspace(beta_start, beta_end, train_timesteps),
+            linspace32(beta_start, beta_end, train_timesteps));
 }
 
 NoiseSchedule NoiseSchedule::scaled_linear(double beta_start, double beta_end, int train_timesteps) {
   check_parameters(beta_start, beta_end, train_timesteps);
   std::vector<double> betas = linspace(std::sqrt(beta_start), std::sqrt(beta_end), train_timesteps);
   for (double& beta : betas) beta *= beta;
-  return of(betas);
+  std::vector<float> betas32 = linspace32(std::sqrt(beta_start), std::sqrt(beta_end), train_timesteps);
+  for (float& beta : betas32) beta *= beta;
+  return of(betas, betas32);
 }
 
 NoiseSchedule NoiseSchedule::cosine(int train_timesteps) {
@@ -65,7 +82,9 @@ NoiseSchedule NoiseSchedule::cosine(int train_timesteps) {
   return of(betas);
 }
 
-NoiseSchedule NoiseSchedule::of(std::span<const double> betas) {
+NoiseSchedule NoiseSchedule::of(std::span<const double> betas) { return of(betas, rounded(betas)); }
+
+NoiseSchedule NoiseSchedule::of(std::span<const double> betas, std::span<const float> betas32) {
   check_length(static_cast<int>(betas.size()));
   NoiseSchedule schedule;
   schedule.alphas_cumprod_.reserve(betas.size());
@@ -75,6 +94,9 @@ NoiseSchedule NoiseSchedule::of(std::span<const double> betas) {
           ", expected more than 0 and less than 1");
     schedule.alphas_cumprod_.push_back(product *= 1 - beta);
   }
+  product = 1;
+  for (const float beta : betas32) product *= 1 - beta;
+  schedule.last_alpha_cumprod32_ = static_cast<float>(product);
   return schedule;
 }
 
@@ -92,7 +114,8 @@ NoiseSchedule NoiseSchedule::zero_terminal_snr() const {
 
 NoiseSchedule NoiseSchedule::with_finite_ratios() const {
   NoiseSchedule schedule = *this;
-  if (schedule.alphas_cumprod_.back() == 0) schedule.alphas_cumprod_.back() = 0x1p-24;
+  if (schedule.alphas_cumprod_.back() == 0)
+    schedule.alphas_cumprod_.back() = schedule.last_alpha_cumprod32_ = 0x1p-24;
   return schedule;
 }
 
@@ -121,6 +144,11 @@ double NoiseSchedule::timestep_of_ratio(double ratio) const {
   if (above == alphas_cumprod_.end()) return train_timesteps() - 1;
   const double low = std::log(ratio_of(above[-1])), high = std::log(ratio_of(*above));
   return static_cast<double>(above - alphas_cumprod_.begin()) - 1 + (std::log(ratio) - low) / (high - low);
+}
+
+bool NoiseSchedule::float32_falls_short() const {
+  const double log = std::log(double{std::sqrt((1 - last_alpha_cumprod32_) / last_alpha_cumprod32_)});
+  return log < static_cast<float>(log);
 }
 
 std::vector<NoiseLevel> NoiseSchedule::levels(std::span<const int> timesteps) const {

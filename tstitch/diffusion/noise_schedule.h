@@ -61,13 +61,21 @@ class NoiseSchedule {
   NoiseLevel level_between(double t) const;
   // The timestep of a ratio sigma / alpha > 0, its logarithm interpolated linearly, clamped to 0 .. T-1.
   double timestep_of_ratio(double ratio) const;
+  // Whether diffusers, which has a schedule in float32, finds the timestep of the last ratio to be a little
+  // below T-1 and so cuts it off to T-2: whether the logarithm of the ratio rounds up. Its arithmetic is
+  // followed to the bit, with logarithms that are rounded correctly; NumPy's are not always, which is another
+  // answer for 1 schedule in 25, none of the published ones.
+  bool float32_falls_short() const;
   // The levels of `timesteps`, given in sampling order (decreasing), and kClean after them: N + 1 levels.
   std::vector<NoiseLevel> levels(std::span<const int> timesteps) const;
 
  private:
   NoiseSchedule() = default;
+  // betas32: as PyTorch has them in float32.
+  static NoiseSchedule of(std::span<const double> betas, std::span<const float> betas32);
 
   std::vector<double> alphas_cumprod_;
+  float last_alpha_cumprod32_ = 0;
 };
 
 }  // namespace tstitch

@@ -15,17 +15,21 @@ namespace tstitch {
 // with one Heun step: the second level comes twice in the trajectory, and the step between the two, which
 // leads nowhere, takes the first step again with the mean of both slopes. So N timesteps give a trajectory
 // of N + 1 steps, as many as evaluations, and the switch rules count the same steps as the reference. What
-// the extra evaluation finds is not remembered.
+// the extra evaluation finds is not remembered. Of a network of v it is v that diffusers averages,
+// `averages_v`: eps = alpha v + sigma x then is of the step's own x and level.
 class Pndm final : public Solver {
  public:
-  explicit Pndm(Backend& backend) : backend_(backend) {}
+  Pndm(Backend& backend, bool averages_v) : backend_(backend), averages_v_(averages_v) {}
 
   Tensor step(DenoiseFn denoise, const Tensor& x, const Step& step, NoiseFn noise) override;
   void reset() override;
 
  private:
+  Tensor eps_of(const Tensor& mean, const Tensor& x, const NoiseLevel& level) const;
+
   Backend& backend_;
-  std::deque<Tensor> history_;       // eps of the steps before, newest first, at most 3
+  bool averages_v_;
+  std::deque<Tensor> history_;       // eps or v of the steps before, newest first, at most 3
   Tensor start_;                     // x before the first of them,
   NoiseLevel start_level_ = kClean;  // and its level
 };

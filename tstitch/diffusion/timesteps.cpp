@@ -8,6 +8,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/diffusion/beta_quantile.h"
 #include "tstitch/diffusion/respacing.h"
 
 namespace tstitch {
@@ -18,10 +19,12 @@ constexpr std::array<std::pair<Spacing, std::string_view>, 5> kSpacings = {{{Spa
                                                                             {Spacing::linspace, "linspace"},
                                                                             {Spacing::trailing, "trailing"},
                                                                             {Spacing::lcm, "lcm"}}};
-constexpr std::array<std::pair<SigmaSpacing, std::string_view>, 3> kSigmaSpacings = {
+constexpr std::array<std::pair<SigmaSpacing, std::string_view>, 5> kSigmaSpacings = {
     {{SigmaSpacing::discrete, "discrete"},
      {SigmaSpacing::karras, "karras"},
-     {SigmaSpacing::exponential, "exponential"}}};
+     {SigmaSpacing::exponential, "exponential"},
+     {SigmaSpacing::beta, "beta"},
+     {SigmaSpacing::lu, "lu"}}};
 
 template <class Names>
 std::string names_in(const Names& names) {
@@ -39,7 +42,7 @@ auto parse(const Names& names, std::string_view name) {
 using Rounding = double (*)(double t);
 double exact(double t) { return t; }
 double nearest(double t) { return std::nearbyint(t); }  // ties to even, as numpy rounds
-// A hair's breadth above, so that the rounding of logarithms does not make a 998 of the 999 at the end.
+// A hair's breadth above, so that the rounding of logarithms decides nothing where diffusers' does not.
 double down(double t) { return std::floor(t + 1e-6); }
 
 struct Rule {
@@ -49,8 +52,9 @@ struct Rule {
   bool one_more = false;        // linspace and leading place N + 1 and leave out the lowest
   Rounding linspace = nearest;  // of its timesteps
   bool any_sigmas = true;       // not only discrete
-  bool whole_range = false;     // Karras and exponential span the schedule, not the chosen timesteps
-  Rounding karras = exact, exponential = exact;  // of the timestep of a ratio
+  bool whole_range = false;     // other sigmas than discrete span the schedule, not the chosen timesteps
+  Rounding karras = exact,
+           exponential = exact;  // of the timestep of a ratio; lu as karras, beta as the other
   bool second_twice = false;
   bool ends_clean = true;          // else at the level of t = 0
   bool starts_from_sigma = false;  // with the spacings linspace and trailing
@@ -200,6 +204,9 @@ std::vector<double> evenly(const F& f, const G& g, double highest, double lowest
 
 std::vector<double> ratios_of(SigmaSpacing spacing, double highest, double lowest, int count) {
   constexpr double kRho = 7;  // Karras et al. 2022, table 1
+  if (spacing == SigmaSpacing::beta)
+    return evenly([](double p) { return p; },
+                  [&](double p) { return lowest + beta_quantile(p) * (highest - lowest); }, 1, 0, count);
   if (spacing == SigmaSpacing::karras)
     return evenly([](double ratio) { return std::pow(ratio, 1 / kRho); },
                   [](double root) { return std::pow(root, kRho); }, highest, lowest, count);
@@ -245,16 +252,22 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
       const NoiseLevel level = schedule.level_between(t);
       return level.sigma / level.alpha;
     };
-    const double highest = ratio_at(rule.whole_range ? T - 1 : timesteps.front());
-    const double lowest = ratio_at(rule.whole_range ? 0 : timesteps.back());
-    const Rounding round = sigmas == SigmaSpacing::karras ? rule.karras : rule.exponential;
+    const double highest = options.highest.value_or(ratio_at(rule.whole_range ? T - 1 : timesteps.front()));
+    const double lowest = options.lowest.value_or(ratio_at(rule.whole_range ? 0 : timesteps.back()));
+    check(lowest < highest || timesteps.size() == 1, ErrorKind::usage, "sigma / alpha from ", highest, " to ",
+          lowest, ", expected to fall: \"sigma_max\" and \"sigma_min\" of the model's scheduler");
+    const bool to_nearest = sigmas == SigmaSpacing::karras || sigmas == SigmaSpacing::lu;
+    const Rounding round = to_nearest ? rule.karras : rule.exponential;
     for (const double ratio : ratios_of(sigmas, highest, lowest, static_cast<int>(timesteps.size())))
       levels.push_back(level_of_ratio(round(schedule.timestep_of_ratio(ratio)), ratio));
+    if (round == down && !options.highest && schedule.float32_falls_short()) levels[0].t = std::max(T - 2, 0);
   }
   keep_last(levels, options.strength);
   if (rule.second_twice && levels.size() > 1) levels.insert(levels.begin() + 1, levels[1]);
   const bool ends_clean = rule.may_end_noisy ? options.ends_clean.value_or(rule.ends_clean) : rule.ends_clean;
-  levels.push_back(ends_clean ? kClean : lowest_level(rule, schedule));
+  levels.push_back(ends_clean                                             ? kClean
+                   : rule.whole_range && sigmas != SigmaSpacing::discrete ? levels.back()
+                                                                          : lowest_level(rule, schedule));
   return levels;
 }
 

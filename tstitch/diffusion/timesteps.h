@@ -3,7 +3,8 @@
 // DDPM and DDIM keep the respacing of the DiT code (respacing.h). The other solvers follow diffusers, whose
 // schedulers place the same number of steps in three ways ("spacing": Lin et al. 2023, arXiv 2305.08891,
 // table 2), each family with its own idea of where the last step lies; on top of that the ratio sigma / alpha
-// can be spaced evenly in a power (Karras et al. 2022, eq. 5) or in its logarithm instead.
+// can be spaced evenly in a power (Karras et al. 2022, eq. 5) or in its logarithm, or by a distribution
+// instead.
 #pragma once
 
 #include <optional>
@@ -30,6 +31,8 @@ enum class SigmaSpacing {
   discrete,     // as the timesteps say
   karras,       // evenly in (sigma / alpha)^(1/7)
   exponential,  // evenly in log(sigma / alpha)
+  beta,         // at the quantiles of a beta distribution (beta_quantile.h)
+  lu,  // as exponential; the multistep solvers ask at whole timesteps, as with Karras (Lu et al. 2022)
 };
 
 std::string_view name_of(Spacing spacing);  // "respaced", ...
@@ -50,6 +53,9 @@ struct SpacingOptions {
                                    // "final_sigmas_type" of euler, dpm++2m(_sde), unipc, no choice of the
                                    // others; default: the solver's
   int distilled = 50;              // timesteps, for the spacing lcm ("original_inference_steps")
+  // The ratios sigma / alpha between which the sigmas that are not discrete fall ("sigma_min", "sigma_max");
+  // default: those of the timesteps.
+  std::optional<double> lowest, highest;
 };
 
 // The N + 1 levels of a trajectory, decreasing. Defaults, and how the steps are placed:
@@ -64,8 +70,9 @@ struct SpacingOptions {
 //                                       whose eps, the least certain, becomes half the slope of a long step:
 //                                       speckled pictures
 //   dpm++2m(_sde), unipc      linspace  linspace and leading place N + 1 timesteps and leave out the lowest;
-//                                       Karras and exponential span all T timesteps instead of those chosen,
-//                                       and the network is told t rounded to nearest or down
+//                                       the other sigmas span all T timesteps instead of those chosen, and
+//                                       the network is told t rounded: to nearest with karras and lu, else
+//                                       down. Where they do not end clean, they end at their lowest
 //   lcm                       lcm
 //
 // A strength leaves the last int(strength N) of N steps; Error{usage} unless it is in (0, 1] and leaves one.

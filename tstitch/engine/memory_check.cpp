@@ -16,6 +16,7 @@
 #include "tstitch/models/autoencoder_kl.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/latents.h"
+#include "tstitch/zoo/naming_file.h"
 
 namespace tstitch {
 namespace {
@@ -80,8 +81,10 @@ Decoder decoder_of(const std::string& vae, const RunSpec& spec, DType compute) {
   Decoder decoder{.elements = elements_of(file, "decoder.")};
   const FileWeights weights(file);
   if (AutoencoderKeys::recognises(weights))  // the tiny ones take little
-    decoder.activation_bytes = autoencoder_kl_decode_bytes(
-        infer_autoencoder_kl_config(AutoencoderKeys(weights)), spec.height, spec.width, compute);
+    decoder.activation_bytes = naming_file(file.path(), [&] {
+      return autoencoder_kl_decode_bytes(infer_autoencoder_kl_config(AutoencoderKeys(weights)), spec.height,
+                                         spec.width, compute);
+    });
   return decoder;
 }
 

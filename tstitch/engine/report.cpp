@@ -71,6 +71,8 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
   json.update(decided(spec));
   json["device"] = device;
   json["trajectory"] = trajectory_json(spec, names);
+  if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
+    json["solver"] = settings;
   json["models"] = entries;
   json["images"] = spec.images();
   json["latent_shape"] = {spec.images(), spec.channels, spec.height, spec.width};
@@ -201,6 +203,8 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
   std::string parameters = concat(subject, "\nSteps: ", options.steps, ", Sampler: ", sampler);
   for (const auto& [label, value] : labelled(options, spec, models))
     parameters += concat(", ", label, ": ", quoted(value));
+  if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
+    parameters += concat(", Solver: ", quoted(settings));
   parameters +=
       concat(", Size: ", spec.width * unit, "x", spec.height * unit, ", ", stitched_text(spec, models));
   if (image >= 0) parameters += concat(", Image: ", image);

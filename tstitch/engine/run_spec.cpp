@@ -88,7 +88,20 @@ void check_adaptive(const SampleOptions& options, size_t models) {
         " switch one by one");
 }
 
-// Of the steps between `levels`, the last of those between `all`.
+// Of the steps between `levels`, the last of those between `all`, each as the step of its level: which level
+// comes twice (pndm.h) depends on the first.
+std::vector<int> last_of(const std::vector<int>& assignment, std::span<const NoiseLevel> all,
+                         std::span<const NoiseLevel> levels) {
+  if (levels.size() == all.size()) return assignment;
+  const auto starts = all.first(all.size() - 1);
+  std::vector<int> last;
+  for (const NoiseLevel& level : levels.first(levels.size() - 1)) {
+    const auto same = std::find(starts.rbegin(), starts.rend(), level);
+    last.push_back(assignment[static_cast<size_t>(starts.rend() - same) - 1]);
+  }
+  return last;
+}
+
 std::vector<int> assign(const SampleOptions& options, const ModelInfo& model, size_t models,
                         std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
   const size_t steps = levels.size() - 1;
@@ -116,7 +129,7 @@ std::vector<int> assign(const SampleOptions& options, const ModelInfo& model, si
     for (const NoiseLevel& level : all.first(all.size() - 1)) timesteps.push_back(level.t);
     assignment = assign_steps(*options.switch_rule, options.fractions, timesteps, model.noise.timesteps);
   }
-  return {assignment.end() - static_cast<std::ptrdiff_t>(steps), assignment.end()};
+  return last_of(assignment, all, levels);
 }
 
 // Each of `asked` as often as the options say.
@@ -194,27 +207,31 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
     spacing.spacing = Spacing::linspace;
   if (!spacing.spacing && (sampler == "ddim" || sampler == "ddpm")) spacing.spacing = defaults.ddim_spacing;
   if (!spacing.offset) spacing.offset = defaults.spacing.offset;
-  if (!spacing.sigmas && said.sigmas &&
-      honours(sampler, concat("use_", name_of(*said.sigmas), "_sigmas"), true))
+  if (!spacing.sigmas && said.sigmas && honours(sampler, key_of(*said.sigmas), true))
     spacing.sigmas = said.sigmas;
   if (!spacing.sigmas) spacing.sigmas = SigmaSpacing::discrete;
+  if (honours(sampler, "sigma_min")) spacing.lowest = said.lowest;
+  if (honours(sampler, "sigma_max")) spacing.highest = said.highest;
   if (honours(sampler, "set_alpha_to_one")) spacing.ends_clean = defaults.spacing.ends_clean;
   if (honours(sampler, "final_sigmas_type")) spacing.ends_clean = !defaults.ends_at_lowest;
   spacing.distilled = defaults.spacing.distilled;
   return spacing;
 }
 
-// In N steps, `taken` of them by this run.
-SolverOptions solver_of(const SampleOptions& options, const SamplingDefaults& defaults, int N, int taken) {
-  SolverOptions solver = {.eta = *options.eta, .reset_at_switch = options.solver_reset};
+// In N steps, of which this run leaves out the first ones.
+SolverOptions solver_of(const SampleOptions& options, const ModelInfo& model, int N, int left_out) {
+  const SamplingDefaults& defaults = model.defaults;
+  SolverOptions solver = options.sampler == defaults.sampler ? defaults.solver : SolverOptions{};
+  solver.eta = *options.eta;
+  solver.reset_at_switch = options.solver_reset;
+  solver.averages_v = options.sampler == "pndm" && model.prediction == Parameterization::v;
+  for (int& step : solver.uncorrected) step -= left_out;
   // As diffusers: UniPC always, DPM-Solver++ in few steps. A step that ends clean is of order 1 anyway.
-  const bool lower = (defaults.euler_at_final && honours(options.sampler, "euler_at_final")) ||
-                     (defaults.lower_order_final && (options.sampler == "unipc" || N < 15));
-  if (defaults.ends_at_lowest && lower) solver.first_order_at = taken - 1;
-  if (options.sampler == defaults.sampler) {
-    solver.order = defaults.solver_order;
-    solver.large_variance = defaults.large_variance;
-  }
+  const bool falls = defaults.lower_order_final && (options.sampler == "unipc" || N < 15);
+  const bool falls_far = defaults.ends_at_lowest || solver.order > 2;
+  if (falls && falls_far && honours(options.sampler, "lower_order_final")) solver.end = N - left_out;
+  if (defaults.euler_at_final && defaults.ends_at_lowest && honours(options.sampler, "euler_at_final"))
+    solver.first_order_at = N - left_out - 1;
   return solver;
 }
 
@@ -426,6 +443,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
     check(model.defaults.refusal.empty(), ErrorKind::input, model.defaults.refusal);
     options.sampler = model.defaults.sampler;
   }
+  if (options.sampler == "euler" && model.noise.flow()) options.sampler = "flow_euler";  // the same there
   check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
         "\" is not known, expected one of: ", solver_names());
   if (!options.switch_rule) options.switch_rule = model.defaults.switch_rule;
@@ -456,16 +474,18 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   const std::vector<NoiseLevel> all = levels_of(model, options, 1);
   const std::vector<NoiseLevel> levels =
       options.init_image ? levels_of(model, options, options.strength) : all;
-  check(levels[0].alpha > 0 || model.prediction != Parameterization::eps, ErrorKind::input, "\"", model.path,
+  const Trajectory trajectory(levels, assign(options, model, models.size(), all, levels));
+  const ModelInfo& first = models[static_cast<size_t>(trajectory[0].denoiser)];
+  check(levels[0].alpha > 0 || first.prediction != Parameterization::eps, ErrorKind::input, "\"", first.path,
         "\" predicts eps, from which nothing follows for a picture where its noise schedule ends without any "
         "signal (\"rescale_betas_zero_snr\"), and ",
         options.sampler, " starts there: expected another sampler, or spacing leading");
   RunSpec spec = {.options = options,
                   .spacing = spacing,
-                  .trajectory = Trajectory(levels, assign(options, model, models.size(), all, levels)),
+                  .trajectory = trajectory,
                   .switch_threshold = options.switch_threshold,
-                  .solver = solver_of(options, model.defaults, static_cast<int>(all.size()) - 1,
-                                      static_cast<int>(levels.size()) - 1),
+                  .solver = solver_of(options, model, static_cast<int>(all.size()) - 1,
+                                      static_cast<int>(all.size() - levels.size())),
                   .stages = stages_of(options, models),
                   .left_out = static_cast<int>(all.size() - levels.size()),
                   .cfg_channels = *options.cfg_channels,

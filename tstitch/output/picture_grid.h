@@ -5,7 +5,8 @@
 
 namespace tstitch {
 
-// One .png with all the images side by side, or the only one; they stay in memory until then.
+// One .png with all the images side by side, small ones enlarged, or the only one as it is; they stay in
+// memory until then.
 class PictureGrid final : public PictureOutput {
  public:
   // metadata: say in the file how it was made. Spec and models must outlive it.

@@ -40,6 +40,7 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"steps", "--steps"},
                            {"levels", "--spacing, --scheduler or --strength"},
                            {"initial_scale", "--spacing"},
+                           {"solver", "what the model's scheduler says of the sampler"},
                            {"trajectory", "the trajectory (--ratio, --switch)"},
                            {"arithmetic", "the device's arithmetic (--device, --dtype)"}};
 
@@ -126,6 +127,7 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"steps", spec.trajectory.size()},
       {"levels", hash_of_levels(spec.trajectory)},
       {"initial_scale", spec.initial_scale},
+      {"solver", scheduler_settings(spec.solver)},
       {"trajectory", spec.switch_threshold ? json{{"switch_threshold", *spec.switch_threshold}}
                                            : json(format_assignment(spec.trajectory.assignment()))},
       {"arithmetic", backend.arithmetic()}};

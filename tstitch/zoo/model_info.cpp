@@ -139,7 +139,6 @@ std::vector<std::string> stitch_obstacles(const ModelInfo& a, const ModelInfo& b
          "their latents");
   if (const std::string obstacle = condition_obstacle(a.condition, b.condition); !obstacle.empty())
     obstacles.push_back(obstacle);
-  differ(name_of(a.prediction), name_of(b.prediction), "what they predict");
   differ(a.noise.kind, b.noise.kind, "their noise schedules");
   differ(a.noise.start, b.noise.start, "the first betas of their noise schedules");
   differ(a.noise.end, b.noise.end, "the last betas of their noise schedules");

@@ -10,6 +10,7 @@
 
 #include "tstitch/diffusion/denoiser.h"
 #include "tstitch/diffusion/noise_schedule.h"
+#include "tstitch/diffusion/solver.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/io/checkpoint.h"
@@ -47,10 +48,8 @@ struct SamplingDefaults {
   Spacing ddim_spacing = Spacing::respaced;  // what ddim and ddpm take
   SpacingOptions spacing;                    // what its scheduler's configuration says,
   bool ends_at_lowest = false;               // and its "final_sigmas_type"; whom it concerns: honours()
-  // Of that sampler alone.
-  int solver_order = 2;
+  SolverOptions solver;                      // of that sampler alone; eta above is any's
   bool lower_order_final = true, euler_at_final = false;
-  bool large_variance = false;
   // Why its scheduler cannot be followed, for who names no sampler; else empty.
   std::string refusal;
 };

@@ -15,6 +15,10 @@ namespace {
 
 using nlohmann::json;
 
+// Those that a folder may say.
+constexpr SigmaSpacing kSigmas[] = {SigmaSpacing::karras, SigmaSpacing::exponential, SigmaSpacing::beta,
+                                    SigmaSpacing::lu};
+
 constexpr const char* kWayOut = "; with --sampler this scheduler is left aside";
 
 const SchedulerClass* class_of(const ConfigReader& reader) {
@@ -43,7 +47,7 @@ const SchedulerClass& followed_class(const ModelConfig& config) {
   const auto names = join(scheduler_classes(), ", ", &SchedulerClass::name);
   const auto name = config.object.find("_class_name");
   check(scheduler != nullptr, ErrorKind::input, config.where, ": \"_class_name\" is ",
-        name == config.object.end() ? "missing" : shown(*name), ", expected one of ", names, kWayOut);
+        name == config.object.end() ? "missing" : shown(*name), ", expected one of ", names);
   return *scheduler;
 }
 
@@ -54,31 +58,29 @@ void check_values(const ModelConfig& config, const SchedulerClass& scheduler) {
     const std::string accepted = join(key.accepted, " or ", [](const json& one) { return one.dump(); });
     fail(ErrorKind::input, config.where, ": \"", key.name, "\" is ", shown(value),
          &value == &key.absent ? concat(" where it is not said, as in ", scheduler.name) : "",
-         ", supported is ", accepted, kWayOut);
+         ", supported is ", accepted);
   }
   for (const auto& [name, value] : config.object.items())
     check(name.starts_with("_") || is_scheduler_key(name), ErrorKind::input, config.where, ": \"",
-          printable(name, 60), "\" is ", shown(value), ", and no scheduler of diffusers has that key",
-          kWayOut);
+          printable(name, 60), "\" is ", shown(value), ", and no scheduler of diffusers has that key");
 }
 
 // Values that are fine alone and not together.
 void check_combinations(const ModelConfig& config, const SchedulerClass& scheduler) {
   const auto is = [&](const char* key, const json& value) { return says(config, scheduler, key, value); };
-  const auto refuse = [&](bool both, const char* what) {
-    check(!both, ErrorKind::input, config.where, ": ", what, kWayOut);
-  };
-  const bool karras = is("use_karras_sigmas", true);
-  refuse(karras && is("use_exponential_sigmas", true),
-         "\"use_karras_sigmas\" and \"use_exponential_sigmas\" are both true, expected one of them");
-  refuse(
-      karras && is("beta_schedule", "squaredcos_cap_v2") && scheduler.find("algorithm_type"),
-      "\"use_karras_sigmas\" is true and \"beta_schedule\" \"squaredcos_cap_v2\": for these betas diffusers "
-      "rounds the timesteps otherwise, which is not supported");
-  refuse(
-      is("lower_order_final", false) && is("final_sigmas_type", "zero") && scheduler.find("predict_x0"),
-      "\"lower_order_final\" is false and \"final_sigmas_type\" \"zero\": UniPC's last step to no noise at "
-      "all is infinite in a higher order");
+  std::string said;
+  for (const SigmaSpacing sigmas : kSigmas) {
+    const std::string key(key_of(sigmas));
+    if (!is(key.c_str(), true)) continue;
+    check(said.empty(), ErrorKind::input, config.where, ": \"", said, "\" and \"", key,
+          "\" are both true, expected one of them");
+    said = key;
+  }
+  check(!(said == "use_karras_sigmas" || said == "use_lu_lambdas") ||
+            !is("beta_schedule", "squaredcos_cap_v2") || !scheduler.find("algorithm_type"),
+        ErrorKind::input, config.where, ": \"", said,
+        "\" is true and \"beta_schedule\" \"squaredcos_cap_v2\": for "
+        "these betas diffusers rounds the timesteps otherwise, which is not supported");
 }
 
 // What a folder says of whichever sampler has such a choice.
@@ -87,34 +89,64 @@ void read_placement(const ModelConfig& config, SamplingDefaults& defaults) {
   defaults.ddim_spacing = Spacing::leading;
   defaults.spacing = {.offset = 1};  // whatever "steps_offset" is: so do Stable Diffusion's pipelines
   std::string spacing, final_sigma;
-  bool karras = false, exponential = false, ends_clean = true;
+  bool ends_clean = true;
   int64_t distilled = defaults.spacing.distilled;
   reader.read("timestep_spacing", spacing, {"leading", "linspace", "trailing"});
   if (!spacing.empty()) defaults.spacing.spacing = parse_spacing(spacing);
-  reader.read("use_karras_sigmas", karras);
-  reader.read("use_exponential_sigmas", exponential);
-  if (karras || exponential)
-    defaults.spacing.sigmas = karras ? SigmaSpacing::karras : SigmaSpacing::exponential;
+  for (const SigmaSpacing sigmas : kSigmas) {
+    bool said = false;
+    reader.read(std::string(key_of(sigmas)).c_str(), said);
+    if (said && !defaults.spacing.sigmas) defaults.spacing.sigmas = sigmas;
+  }
   if (config.object.contains("set_alpha_to_one")) {
     reader.read("set_alpha_to_one", ends_clean);
     defaults.spacing.ends_clean = ends_clean;
   }
   reader.read("final_sigmas_type", final_sigma, {"zero", "sigma_min"});
   defaults.ends_at_lowest = final_sigma == "sigma_min";
+  for (auto [key, ratio] :
+       {std::pair{"sigma_min", &defaults.spacing.lowest}, {"sigma_max", &defaults.spacing.highest}}) {
+    double said = 0;
+    reader.read(key, said, 1e-6, 1e6);
+    if (said > 0) *ratio = said;
+  }
   reader.read("original_inference_steps", distilled, 1, 1'000'000);
   defaults.spacing.distilled = static_cast<int>(distilled);
+}
+
+// Their values are checked (check_values), but for numbers.
+SolverOptions read_solver(const ModelConfig& config, const SchedulerClass& scheduler) {
+  const auto is = [&](const char* key, const json& value) { return says(config, scheduler, key, value); };
+  const ConfigReader reader(config.object, config.where);
+  SolverOptions solver;
+  for (const int order : {1, 3})
+    if (is("solver_order", order)) solver.order = order;
+  solver.heun = is("solver_type", "heun") && scheduler.find("algorithm_type");
+  solver.bh1 = is("solver_type", "bh1") && scheduler.find("predict_x0");
+  solver.large_variance = is("variance_type", "fixed_large");
+  if (scheduler.find("timestep_scaling")) reader.read("timestep_scaling", solver.timestep_scaling, 1e-6, 1e6);
+  if (scheduler.find("disable_corrector")) {
+    std::vector<int64_t> steps;
+    reader.read("disable_corrector", steps, 0, 1'000'000);
+    solver.uncorrected.assign(steps.begin(), steps.end());
+  }
+  if (is("thresholding", true)) {
+    solver.thresholding.emplace();
+    reader.read("dynamic_thresholding_ratio", solver.thresholding->ratio, 0, 1);
+    reader.read("sample_max_value", solver.thresholding->most, 1e-6, 1e6);
+  }
+  return solver;
 }
 
 void follow(const ModelConfig& config, SamplingDefaults& defaults) {
   const SchedulerClass& scheduler = followed_class(config);
   const auto is = [&](const char* key, const json& value) { return says(config, scheduler, key, value); };
   defaults.sampler = scheduler.samplers[is("algorithm_type", "sde-dpmsolver++") ? 1 : 0];
-  defaults.solver_order = is("solver_order", 1) ? 1 : 2;
-  defaults.lower_order_final = !is("lower_order_final", false);
-  defaults.euler_at_final = is("euler_at_final", true);
-  defaults.large_variance = is("variance_type", "fixed_large");
   check_values(config, scheduler);
   check_combinations(config, scheduler);
+  defaults.lower_order_final = !is("lower_order_final", false);
+  defaults.euler_at_final = is("euler_at_final", true);
+  defaults.solver = read_solver(config, scheduler);
 }
 
 // Instead of a rule for them: a number for each timestep.
@@ -175,7 +207,7 @@ void read_sampling(const ModelConfig& config, ModelInfo& info) {
     if (!info.noise.flow()) read_placement(config, info.defaults);
     follow(config, info.defaults);
   } catch (const Error& e) {
-    info.defaults.refusal = e.what();
+    info.defaults.refusal = concat(e.what(), kWayOut);
   }
 }
 

@@ -55,23 +55,19 @@ const Values kEqualSteps = {"leading", "trailing"};
 
 const Keys kClip = {neutral("clip_sample", true, "Stable Diffusion's pipelines switch it off"),
                     neutral("clip_sample_range", 1.0, "only with `clip_sample`")};
-const Keys kThreshold = {refused("thresholding", false),
-                         neutral("dynamic_thresholding_ratio", 0.995, "only with `thresholding`"),
-                         neutral("sample_max_value", 1.0, "only with `thresholding`")};
+const Keys kThreshold = {honoured("thresholding", false, kSwitch),
+                         honoured("dynamic_thresholding_ratio", 0.995), honoured("sample_max_value", 1.0)};
 const Keys kZeroSnr = {honoured("rescale_betas_zero_snr", false, kSwitch)};
 const Keys kSigmas = {honoured("use_karras_sigmas", false, kSwitch),
-                      honoured("use_exponential_sigmas", false, kSwitch), refused("use_beta_sigmas", false)};
-// Exponential sigmas of the multistep solvers: diffusers cuts the timesteps off to whole ones, and whether
-// the first is 999 or 998 is decided by how float32 rounds.
-const Keys kMultistepSigmas = {honoured("use_karras_sigmas", false, kSwitch),
-                               refused("use_exponential_sigmas", false), refused("use_beta_sigmas", false)};
+                      honoured("use_exponential_sigmas", false, kSwitch),
+                      honoured("use_beta_sigmas", false, kSwitch)};
 const Keys kFinalSigma = {honoured("final_sigmas_type", "zero", {"zero", "sigma_min"})};
-const Keys kSigmaRange = {refused("sigma_min", nullptr), refused("sigma_max", nullptr)};
+const Keys kSigmaRange = {honoured("sigma_min", nullptr), honoured("sigma_max", nullptr)};
 const Keys kFlow = {refused("use_flow_sigmas", false),
                     neutral("flow_shift", 1.0, "only with `use_flow_sigmas`"),
                     refused("use_dynamic_shifting", false),
                     neutral("time_shift_type", "exponential", "only with `use_dynamic_shifting`")};
-const Keys kOrder = {honoured("solver_order", 2, {1, 2}), honoured("lower_order_final", true, kSwitch)};
+const Keys kOrder = {honoured("solver_order", 2, {1, 2, 3}), honoured("lower_order_final", true, kSwitch)};
 
 std::vector<SchedulerClass> make_classes() {
   return {
@@ -86,7 +82,7 @@ std::vector<SchedulerClass> make_classes() {
            kClip + kThreshold + kZeroSnr},
       {"PNDMScheduler",
        {"pndm"},
-       training(1e-4, 2e-2, "linear", {"epsilon"}) + spacing("leading", kEqualSteps) +
+       training(1e-4, 2e-2, "linear", kNoSample) + spacing("leading", kEqualSteps) +
            Keys{honoured("set_alpha_to_one", false, kSwitch), honoured("skip_prk_steps", false, {true})}},
       {"EulerDiscreteScheduler",
        {"euler"},
@@ -101,25 +97,25 @@ std::vector<SchedulerClass> make_classes() {
        training(0.00085, 0.012, "linear", kNoSample) + spacing("linspace") + kSigmas + kClip},
       {"DPMSolverMultistepScheduler",
        {"dpm++2m", "dpm++2m_sde"},
-       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kMultistepSigmas +
-           Keys{refused("use_lu_lambdas", false)} + kFinalSigma +
+       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kSigmas +
+           Keys{honoured("use_lu_lambdas", false, kSwitch)} + kFinalSigma +
            Keys{honoured("algorithm_type", "dpmsolver++", {"dpmsolver++", "sde-dpmsolver++", "deis"}),
-                refused("solver_type", "midpoint", {"logrho", "bh1", "bh2"})} +
+                honoured("solver_type", "midpoint", {"midpoint", "heun", "logrho", "bh1", "bh2"})} +
            kOrder +
            Keys{honoured("euler_at_final", false, kSwitch), refused("lambda_min_clipped", "-Infinity"),
                 refused("variance_type", nullptr)} +
            kThreshold + kFlow + kZeroSnr},
       {"UniPCMultistepScheduler",
        {"unipc"},
-       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kMultistepSigmas + kFinalSigma +
-           kOrder +
-           Keys{refused("solver_type", "bh2", {"midpoint", "heun", "logrho"}), refused("predict_x0", true),
-                refused("disable_corrector", json::array()), refused("solver_p", nullptr)} +
+       training(1e-4, 2e-2, "linear", kAnyPrediction) + spacing("linspace") + kSigmas + kFinalSigma + kOrder +
+           Keys{honoured("solver_type", "bh2", {"bh1", "bh2", "midpoint", "heun", "logrho"}),
+                refused("predict_x0", true), honoured("disable_corrector", json::array()),
+                refused("solver_p", nullptr)} +
            kSigmaRange + kThreshold + kFlow + Keys{refused("shift_terminal", nullptr)} + kZeroSnr},
       {"LCMScheduler",
        {"lcm"},
        training(0.00085, 0.012, "scaled_linear", kAnyPrediction) +
-           Keys{honoured("original_inference_steps", 50), refused("timestep_scaling", 10.0),
+           Keys{honoured("original_inference_steps", 50), honoured("timestep_scaling", 10.0),
                 neutral("timestep_spacing", "leading", "LCM has timesteps of its own"),
                 neutral("steps_offset", 0, "LCM has timesteps of its own"),
                 neutral("set_alpha_to_one", true, "LCM's last step ends clean")} +
@@ -204,6 +200,22 @@ bool honours(std::string_view sampler, std::string_view key) { return honoured_k
 bool honours(std::string_view sampler, std::string_view key, const nlohmann::json& value) {
   const SchedulerKey* found = honoured_key(sampler, key);
   return found && (found->accepted.empty() || std::ranges::count(found->accepted, value));
+}
+
+std::string_view key_of(SigmaSpacing sigmas) {
+  switch (sigmas) {
+    case SigmaSpacing::discrete:
+      return "";
+    case SigmaSpacing::karras:
+      return "use_karras_sigmas";
+    case SigmaSpacing::exponential:
+      return "use_exponential_sigmas";
+    case SigmaSpacing::beta:
+      return "use_beta_sigmas";
+    case SigmaSpacing::lu:
+      return "use_lu_lambdas";
+  }
+  fail(ErrorKind::internal, "unknown sigmas ", static_cast<int>(sigmas));
 }
 
 bool is_scheduler_key(std::string_view key) {

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tstitch/diffusion/timesteps.h"
+
 namespace tstitch {
 
 struct SchedulerKey {
@@ -35,6 +37,9 @@ const SchedulerClass* find_scheduler(std::string_view class_name);
 bool honours(std::string_view sampler, std::string_view key);
 // And this value of it.
 bool honours(std::string_view sampler, std::string_view key, const nlohmann::json& value);
+
+// The key that says those sigmas: "use_karras_sigmas"; "" of the discrete ones.
+std::string_view key_of(SigmaSpacing sigmas);
 
 // Whether a key means something to any scheduler of diffusers, also of those that are not followed. Each
 // ignores the keys of the others, and so do we.

@@ -1,0 +1,36 @@
+#include "tstitch/output/run_manifest.h"
+
+#include <gtest/gtest.h>
+
+#include "tstitch/engine/report.h"
+#include "tstitch/zoo/assets.h"
+
+namespace tstitch {
+namespace {
+
+// What a folder's scheduler says of its solver is no option, and determines the pictures all the same.
+TEST(RunManifest, HoldsWhatTheSchedulerSaysOfTheSolver) {
+  std::vector<ModelInfo> infos = read_model_infos(builtin_models());
+  infos.back().defaults.sampler = "dpm++2m";
+  const auto backend = make_backend({.device = "cpu", .dtype = "f32", .threads = 1});
+  const RunContents contents(infos, "", [] {});
+  const auto manifest = [&] {
+    return RunManifest(make_run_spec(infos, {.steps = "20", .classes = {1}}), infos, contents, *backend);
+  };
+  const auto parameters = [&](const SampleOptions& options) {
+    return png_text(make_run_spec(infos, options), infos, 0).at(0).second;
+  };
+  const RunManifest usual = manifest();
+  infos.back().defaults.solver = {.order = 3, .heun = true};
+  EXPECT_EQ(manifest().differences(usual),
+            "what the model's scheduler says of the sampler is \"solver_order 3, solver_type heun\", but the "
+            "unfinished run has \"\"");
+  EXPECT_NE(
+      parameters({.steps = "20", .classes = {1}}).find(", Solver: \"solver_order 3, solver_type heun\", "),
+      std::string::npos);
+  EXPECT_EQ(parameters({.sampler = "unipc", .steps = "20", .classes = {1}}).find("Solver:"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace tstitch
