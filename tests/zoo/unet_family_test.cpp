@@ -351,8 +351,8 @@ TEST_F(CheckpointOfEverything, WhatIsBrokenIsRefusedByName) {
   refused("out.2.bias", bad);
   bad = good;
   const Tensor& first = good.at(prefix + "input_blocks.0.0.weight");
-  bad[prefix + "input_blocks.0.0.weight"] = Tensor({first.extent(0), 9, 3, 3}, DType::f32);
-  refused("cannot be stitched", bad);  // inpainting
+  bad[prefix + "input_blocks.0.0.weight"] = Tensor({first.extent(0), 5, 3, 3}, DType::f32);
+  refused("cannot be stitched", bad);  // depth
   bad = good;
   bad["cond_stage_model.embedding.weight"] = Tensor({10, 5}, DType::f32);
   refused("expected (classes, 768)", bad);

@@ -417,7 +417,7 @@ std::vector<Field> make_fields() {
            .print = nothing}),
       member<&SampleOptions::files, &SampleOptions::Files::init_image>(
           "init_image", "-i,--init-image", kImages,
-          "Start from this picture (.png) instead of noise; scaled and cut to --width and --height",
+          "Start from this picture (.png, .jpg) instead of noise; scaled and cut to --width and --height",
           {.common = true,
            .replaces = "init_latent",
            .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.init_image); },
@@ -432,7 +432,8 @@ std::vector<Field> make_fields() {
            .label = "Denoising strength"}),
       member<&SampleOptions::files, &SampleOptions::Files::mask>(
           "mask", "--mask", kImages,
-          "Paint only a part of the initial picture: a picture (.png) of its size, white where to paint, see"
+          "Paint only a part of the initial picture: a picture (.png, .jpg) of its size, white where to "
+          "paint, see"
           " docs/inpainting.md",
           {.common = true,
            .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.mask); },

@@ -10,6 +10,7 @@
 #include "tstitch/engine/init_image.h"
 #include "tstitch/engine/mask.h"
 #include "tstitch/io/npy.h"
+#include "tstitch/io/picture.h"
 #include "tstitch/text/unsupported_grammar.h"
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/model.h"
@@ -404,7 +405,7 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
   const SampleOptions::Files& files = options.files;
   check(files.mask.empty() || !files.init_image.empty(), ErrorKind::usage, kMaskAlone);
   if (!files.init_image.empty()) {
-    const Image picture = read_png(files.init_image);
+    const Image picture = read_picture(files.init_image);
     options.init_image =
         make_init_image(picture, files.init_image, models.back(), options.width, options.height);
     if (!files.mask.empty()) options.mask = read_mask(files.mask, picture, options.init_image);
