@@ -98,7 +98,9 @@ TEST_P(Blending, WhatIsKnownStaysTheCleanLatentUnderTheNoiseOfTheStart) {
 TEST_P(Blending, WhatIsKnownOfX0IsWhereItEnds) {
   const std::vector<float> z0 = values_of(z0_), last = run(Blend::x0, upper_half());
   for (int64_t i = 0; i < std::ssize(z0); ++i)
-    if (!is_painted(i)) EXPECT_NEAR(last[static_cast<size_t>(i)], z0[static_cast<size_t>(i)], 2e-4) << i;
+    if (!is_painted(i)) {
+      EXPECT_NEAR(last[static_cast<size_t>(i)], z0[static_cast<size_t>(i)], 2e-4) << i;
+    }
 }
 
 // Pixels of this denoiser know nothing of each other: what is painted is what it is without a mask.
@@ -109,7 +111,9 @@ TEST_P(Blending, WhatIsPaintedIsUntouched) {
     EXPECT_EQ(run(blend, all), whole);
     const std::vector<float> half = run(blend, upper_half());
     for (int64_t i = 0; i < std::ssize(whole); ++i)
-      if (is_painted(i)) EXPECT_EQ(half[static_cast<size_t>(i)], whole[static_cast<size_t>(i)]);
+      if (is_painted(i)) {
+        EXPECT_EQ(half[static_cast<size_t>(i)], whole[static_cast<size_t>(i)]);
+      }
     EXPECT_EQ(run(blend, upper_half(), true, nullptr, false), whole);  // a denoiser that sees the mask itself
   }
 }

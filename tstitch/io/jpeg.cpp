@@ -21,9 +21,11 @@ namespace {
 constexpr int64_t kMaxPixels = 16 << 20;
 constexpr int kMostScans = 64;  // real ones have about ten, and each passes over the whole picture
 
+constexpr int kTooManyScans = -1;
+
 struct Failure {
   jmp_buf jump;
-  int code = 0;  // of the library's messages
+  int code = 0;  // of the library's messages, or kTooManyScans
   char message[JMSG_LENGTH_MAX] = "";
 };
 
@@ -42,8 +44,11 @@ void on_message(j_common_ptr info, int level) {
 }
 
 void on_progress(j_common_ptr info) {
-  const auto* reader = reinterpret_cast<j_decompress_ptr>(info);
-  if (reader->input_scan_number > kMostScans) ERREXIT(info, JERR_BAD_PROGRESSION);
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMostScans) return;
+  auto* failure = static_cast<Failure*>(info->client_data);
+  failure->code = kTooManyScans;
+  std::snprintf(failure->message, sizeof failure->message, "more than %d scans", kMostScans);
+  std::longjmp(failure->jump, 1);
 }
 
 struct Reader {
@@ -67,7 +72,6 @@ struct Reader {
 bool read_header(Reader& reader, const unsigned char* bytes, unsigned long size) {
   if (setjmp(reader.failure.jump)) return false;
   jpeg_create_decompress(&reader.info);
-  reader.info.client_data = &reader.failure;
   reader.info.progress = &reader.progress;
   jpeg_mem_src(&reader.info, bytes, size);
   jpeg_read_header(&reader.info, TRUE);
@@ -85,18 +89,26 @@ bool read_rows(Reader& reader, unsigned char* pixels, size_t stride) {
   return true;
 }
 
+// code: for what has none of its own.
 [[noreturn]] void refuse_jpeg(const Reader& reader, const std::string& name, const char* code) {
   const Failure& failure = reader.failure;
-  const bool truncated = failure.code == JWRN_JPEG_EOF || failure.code == JERR_INPUT_EOF ||
-                         failure.code == JERR_INPUT_EMPTY || failure.code == JWRN_HIT_MARKER;
-  const bool other = failure.code == JERR_BAD_PRECISION || failure.code == JERR_SOF_UNSUPPORTED ||
-                     failure.code == JERR_ARITH_NOTIMPL;
   check(failure.code != JERR_OUT_OF_MEMORY, ErrorKind::device, "no memory for a JPEG image");
-  refuse(name,
-         truncated ? "JPEG_TRUNCATED"
-         : other   ? "JPEG_UNSUPPORTED"
-                   : code,
-         printable(failure.message, sizeof failure.message));
+  switch (failure.code) {
+    case JWRN_JPEG_EOF:
+    case JWRN_HIT_MARKER:
+    case JERR_INPUT_EOF:
+    case JERR_INPUT_EMPTY:
+      code = "JPEG_TRUNCATED";
+      break;
+    case JERR_BAD_PRECISION:
+    case JERR_SOF_UNSUPPORTED:
+    case JERR_ARITH_NOTIMPL:
+      code = "JPEG_UNSUPPORTED";
+      break;
+    case kTooManyScans:
+      code = "RES_LIMIT";
+  }
+  refuse(name, code, printable(failure.message, sizeof failure.message));
 }
 
 }  // namespace
