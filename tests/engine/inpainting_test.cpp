@@ -215,6 +215,10 @@ TEST_F(Inpainting, SpecsSayWhatIsBlended) {
   const RunSpec spec = make_run_spec(infos, asked());
   EXPECT_EQ(spec.blended, (std::vector<bool>{true, false}));
   EXPECT_EQ(*spec.options.strength, 1);
+  // Of a batch some images may be the one's and some the other's.
+  SampleOptions adaptive = asked();
+  adaptive.adaptive = true;
+  EXPECT_EQ(make_run_spec(models({"inpaint", "small"}), adaptive).blended, (std::vector<bool>{true, true}));
   SampleOptions options = asked();
   options.mask = {};
   EXPECT_EQ(*make_run_spec(models({"large"}), options).options.strength, 0.75);

@@ -354,6 +354,14 @@ Tensor mask_of(const SampleOptions& options) {
   return blurred(options.mask, options.mask_blur);
 }
 
+// Where images change over one by one, a step is several models': blending harms none that sees the mask.
+std::vector<bool> blended_of(const std::vector<ModelInfo>& models, bool adaptive) {
+  std::vector<bool> blended;
+  for (const ModelInfo& model : models) blended.push_back(!model.condition.sees_mask);
+  if (adaptive) blended.assign(models.size(), std::ranges::count(blended, true) > 0);
+  return blended;
+}
+
 void check_mask(const RunSpec& spec, const std::vector<ModelInfo>& models) {
   for (int i = 0; i < std::ssize(models); ++i) {
     const ModelInfo& model = models[static_cast<size_t>(i)];
@@ -540,8 +548,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .initial_scale = initial_scale(options.sampler, spacing, levels[0]),
                   .sizes = sizes_of(options, model),
                   .mask = mask_of(options),
-                  .blended = {}};
-  for (const ModelInfo& each : models) spec.blended.push_back(!each.condition.sees_mask);
+                  .blended = blended_of(models, options.adaptive)};
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);

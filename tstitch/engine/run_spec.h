@@ -42,7 +42,7 @@ struct RunSpec {
   double initial_scale;               // of the noise at the start, see timesteps.h
   std::optional<PictureSizes> sizes;  // of models that are told them
   Tensor mask;                        // blurred as asked, or empty
-  // Of every model whether what is known is blended into its steps: those that do not see the mask.
+  // Of every model whether what is known is blended into its steps: it does not see the mask (blended_of).
   std::vector<bool> blended;
 
   int64_t images() const { return static_cast<int64_t>(subjects.size()); }
