@@ -444,9 +444,9 @@ TEST_F(StableDiffusion, ModelsOfEpsAndVShareATrajectory) {
   auto scheduler = parse_json_file((of_v / "scheduler" / "scheduler_config.json").string());
   scheduler["prediction_type"] = "v_prediction";
   write(of_v / "scheduler" / "scheduler_config.json", scheduler.dump());
-  const ModelInfo v = read_model_info(of_v.string()), eps = infos()[1];
+  const auto both = read_model_infos({of_v.string(), (folder() / "large").string()});
+  const ModelInfo &v = both[0], &eps = both[1];
   const auto backend = make_backend({.dtype = "f32", .threads = 2});
-  const std::vector<ModelInfo> both = {v, eps};
   const Tensor stitched = latents_of(*backend, both, options("ddim", 0.4));
   const auto alone = [&](double ratio) {
     SampleOptions asked = options("ddim", ratio);
