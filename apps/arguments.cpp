@@ -87,6 +87,7 @@ CommandFiles inputs_of(const Asked& asked) {
   }
   if (!options.vae.empty()) files.reads("--vae", find_decoder(options.vae));
   files.reads("--init-image", options.files.init_image);
+  files.reads("--mask", options.files.mask);
   files.reads("--init-latent", options.files.init_latent);
   files.reads("--noise", options.files.noise);
   if (options.files.null_context.ends_with(".npy")) files.reads("--uncond", options.files.null_context);

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "bench/published_dit.h"
+#include "bench/replays.h"
 #include "bench/run_bench.h"
 #include "tstitch/condition/class_conditions.h"
 #include "tstitch/engine/run.h"
@@ -40,9 +41,9 @@ int measure(int argc, char** argv) {
   const double flops =
       2 * static_cast<double>(batch) * model.info.architecture->flops(spec.height, spec.width);
   std::printf(
-      "{\"model\": \"%s\", \"images\": %lld, \"device\": \"%s\", \"ms\": %.3f, \"gflop_per_s\": %.1f}\n",
+      "{\"model\": \"%s\", \"images\": %lld, \"device\": \"%s\", \"ms\": %.3f, \"gflop_per_s\": %.1f%s}\n",
       name.c_str(), static_cast<long long>(batch), backend->description().c_str(), 1e3 * seconds,
-      flops / seconds / 1e9);
+      flops / seconds / 1e9, replays(*backend).c_str());
   return 0;
 }
 

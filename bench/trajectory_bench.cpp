@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bench/published_dit.h"
+#include "bench/replays.h"
 #include "bench/run_bench.h"
 #include "tstitch/engine/run.h"
 #include "tstitch/zoo/assets.h"
@@ -71,8 +72,8 @@ int measure(int argc, char** argv) {
       overheads.push_back(both / (ratio * small_alone + (1 - ratio) * large_alone) - 1);
       stitched.push_back(both);
     }
-    std::printf("{\"ratio\": %.2f, \"ms\": %.2f, \"overhead_percent\": %.2f, \"rounds\": %d}\n", ratio,
-                1e3 * median(stitched), 1e2 * median(overheads), rounds);
+    std::printf("{\"ratio\": %.2f, \"ms\": %.2f, \"overhead_percent\": %.2f, \"rounds\": %d%s}\n", ratio,
+                1e3 * median(stitched), 1e2 * median(overheads), rounds, replays(*backend).c_str());
     std::fflush(stdout);
   }
   return 0;

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/replays.h"
 #include "bench/run_bench.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
@@ -100,9 +101,9 @@ int measure(int argc, char** argv) {
   const double flops = static_cast<double>(batch) * unet_flops(config, size, size, tokens);
   std::printf(
       "{\"model\": \"%s\", \"device\": \"%s\", \"ms\": %.2f, \"min_ms\": %.2f, \"cpu_ms\": %.1f, "
-      "\"gflop_per_s\": %.1f}\n",
+      "\"gflop_per_s\": %.1f%s}\n",
       name.c_str(), backend->description().c_str(), 1e3 * median, 1e3 * seconds[0], 1e3 * cpu_seconds,
-      flops / median * 1e-9);
+      flops / median * 1e-9, replays(*backend).c_str());
   return 0;
 }
 

@@ -47,6 +47,8 @@ const std::map<std::string, Folders> kAllowed = {
 // Foreign headers that belong to one place.
 const std::map<std::string, Folders> kOnlyIn = {
     {"png.h", {"io"}},
+    {"jpeglib.h", {"io"}},
+    {"jerror.h", {"io"}},
     {"unicode/normalizer2.h", {"text"}},
     {"unicode/uchar.h", {"text"}},
     {"unicode/utf8.h", {"text"}},

@@ -113,6 +113,52 @@ TEST_F(Repeat, InitialPicturesAndStrengthsAreSaid) {
   expect_refused(2, {"--output", "--like"}, {"sample", "--like", "a.png", "-o", "a.png"});
 }
 
+TEST_F(Repeat, MasksAreSaid) {
+  expect_done({"sample", "--class", "5", "--steps", "3", "-o", "start.png"});
+  Image mask{.width = 28, .height = 28, .channels = 1, .pixels = std::vector<uint8_t>(28 * 28)};
+  std::fill_n(mask.pixels.begin(), 14 * 28, uint8_t{255});
+  write_png(path("mask.png").string(), mask, {});
+  const auto painted = [](Arguments more) {
+    more.insert(more.begin(), {"sample", "-i", "start.png", "--mask", "mask.png", "--class", "1,2,3",
+                               "--steps", "6", "--sampler", "ddpm"});
+    return more;
+  };
+  expect_done(painted({"--blend", "x0", "--mask-blur", "1.5", "-o", "run/", "--batch-size", "2"}));
+  EXPECT_NE(read(path("run/000001.png")).find("Mask blur: 1.5"), std::string::npos);
+  EXPECT_NE(read(path("run/000001.png")).find("Blend: x0"), std::string::npos);
+  EXPECT_NE(read(path("run/000001.png")).find("Denoising strength: 1"), std::string::npos);
+  expect_done({"sample", "--like", "run/000001.png", "-o", "again.png"});
+  EXPECT_EQ(pixels("again.png"), pixels("run/000001.png"));
+  // Below the soft edge nothing has changed, above it everything may.
+  const std::vector<uint8_t> before = pixels("start.png"), after = pixels("again.png");
+  EXPECT_TRUE(std::equal(before.begin() + 20 * 28, before.end(), after.begin() + 20 * 28));
+  EXPECT_FALSE(std::equal(before.begin(), before.begin() + 12 * 28, after.begin()));
+
+  // Another rule or mask is another run.
+  expect_done(painted({"-o", "step/", "--resume"}));
+  EXPECT_NE(pixels("step/000001.png"), pixels("run/000001.png"));
+  expect_done(painted({"-o", "step/", "--resume"}));
+  expect_refused(2, {"--blend"}, painted({"--blend", "x0", "-o", "step/", "--resume"}));
+  expect_refused(2, {"--mask"}, painted({"--mask-blur", "2", "-o", "step/", "--resume"}));
+  // A sweep and images that switch by themselves paint the same part.
+  expect_done({"sweep", "-i", "start.png", "--mask", "mask.png", "--class", "1", "--steps", "4", "--ratios",
+               "0,1", "-o", "sweep.png"});
+  expect_done(painted({"--switch", "auto", "-o", "auto.png"}));
+
+  expect_refused(2, {"--mask says which part"}, {"sample", "--mask", "mask.png"});
+  expect_refused(2, {"--mask-blur", "name one with --mask"},
+                 {"sample", "-i", "start.png", "--mask-blur", "2"});
+  expect_refused(2, {"--blend", "step, x0"}, painted({"--blend", "latent"}));
+  expect_refused(2, {"--blend", "name one with --mask"}, {"sample", "-i", "start.png", "--blend", "step"});
+  expect_refused(2, {"--output", "an input"}, painted({"-o", "mask.png"}));
+  expect_refused(3, {"no.png"}, {"sample", "-i", "start.png", "--mask", "no.png"});
+  mask.width = 14;
+  mask.height = 56;
+  write_png(path("tall.png").string(), mask, {});
+  expect_refused(2, {"tall.png", "14 x 56, expected 28 x 28"},
+                 {"sample", "-i", "start.png", "--mask", "tall.png"});
+}
+
 TEST_F(Repeat, WithoutMetadataAPictureSaysNothing) {
   expect_done({"sample", "--class", "5", "--steps", "3", "--no-metadata", "-o", "a.png"});
   EXPECT_EQ(read(path("a.png")).find("tEXt"), std::string::npos);

@@ -9,6 +9,9 @@ namespace {
 std::atomic<int64_t> heap_allocations = 0;
 }
 
+// g++ 12 takes them for a mismatch where it inlines one of them.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 void* operator new(size_t bytes) {
   ++heap_allocations;
   if (void* block = std::malloc(bytes)) return block;

@@ -1,16 +1,24 @@
 // CudaDevice on a runtime and libraries that stand for NVIDIA's (tests/support/nvidia_fake/): the table of
 // operations and the identities run on it as on any backend (identities_test.cpp, op_conformance_test.cpp),
 // and here what is its own.
+#include <cublasLt.h>
+#include <cudnn_graph.h>
+
 #include <cstdlib>
+#include <limits>
 #include <numeric>
+#include <thread>
 
 #include "backends.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/nvidia_fake/cudart.h"
+#include "tests/support/nvidia_fake/current.h"
 #include "tests/support/through_device.h"
 #include "tstitch/backend/cuda/cuda_backend.h"
 #include "tstitch/backend/cuda/cuda_device.h"
 #include "tstitch/backend/cuda/dynamic_library.h"
+#include "tstitch/backend/cuda/instances.h"
+#include "tstitch/backend/cuda/launch.h"
 
 namespace tstitch {
 
@@ -38,6 +46,7 @@ class CudaOnFakes : public ::testing::Test {
   void TearDown() override {
     EXPECT_TRUE(fake::machine.blocks.empty());
     fake::machine = {};
+    fake::set_fault({});
   }
 
   static DeviceAddress uploaded(Device& device, const std::vector<float>& values) {
@@ -102,16 +111,17 @@ TEST_F(CudaOnFakes, MemoryThatIsFreedServesAgainOrThereIsNone) {
 // y = x w^T in graphs with a workspace of their own age, uploads that change, and memory freed meanwhile.
 TEST_F(CudaOnFakes, GraphsTakeOtherUploadsAndOutliveTheWorkspace) {
   const auto device = make_cuda_device(0);
-  const DeviceAddress w = uploaded(*device, {1, 10, 100, 1000}), x = device->allocate(256),
+  const DeviceAddress w = uploaded(*device, {1, 10, 0, 0, 100, 1000, 0, 0}), x = device->allocate(256),
                       y = device->allocate(256), other = device->allocate(256);
   const Product product = {
-      .x = {x, DType::f32, 1, 2, 2}, .w = {w, DType::f32, 2, 2, 2}, .y = {y, DType::f32, 1, 2, 2}};
+      .x = {x, DType::f32, 1, 2, 4}, .w = {w, DType::f32, 2, 2, 4}, .y = {y, DType::f32, 1, 2, 2}};
   std::array<float, 2> values = {1, 2};
 
-  device->begin_capture();
+  device->begin_capture(sizeof values);
   expect_error(ErrorKind::internal, "", [&] { device->allocate(256); });
   expect_error(ErrorKind::internal, "", [&] { device->synchronize(); });
   device->upload(x, values.data(), sizeof values);
+  expect_error(ErrorKind::internal, "uploads more", [&] { device->upload(x, values.data(), 4); });
   device->multiply(product);
   device->free(other, 256);
   const auto graph = device->end_capture();
@@ -138,16 +148,25 @@ TEST_F(CudaOnFakes, GraphsTakeOtherUploadsAndOutliveTheWorkspace) {
     EXPECT_EQ(downloaded(*device, y, 2), (std::vector<float>{first + 20, 100 * first + 2000}));
   }
   expect_error(ErrorKind::internal, "", [&] { device->replay(*graph, {}); });
-  for (const auto& [at, bytes] : {std::pair{w, 16}, {x, 256}, {y, 256}, {pixel, 4}})
+  for (const auto& [at, bytes] : {std::pair{w, 32}, {x, 256}, {y, 256}, {pixel, 4}})
     device->free(at, static_cast<size_t>(bytes));
 }
 
-// What the engine does not take at once, three images, comes one by one, with the bits of single images.
+// What the engine does not take at once, three images, or only with too much memory, seven, comes one by one.
 TEST_F(CudaOnFakes, ImagesThatDoNotFitTheEngineComeOneByOne) {
   const auto device = make_cuda_device(0);
-  const DeviceAddress w = uploaded(*device, {1, 2}), bias = uploaded(*device, {10, 20, 30, 40, 50, 60}),
-                      x = uploaded(*device, {1, 0, 2, 0, 3, 0}), y = device->allocate(256);
-  for (const int64_t N : {1, 2, 3}) {
+  const DeviceAddress w = uploaded(*device, {1, 2}), bias = device->allocate(56), x = device->allocate(56),
+                      y = device->allocate(56);
+  std::vector<float> biases, pixels, sums;
+  for (int n = 0; n < 7; ++n)
+    for (int m = 0; m < 2; ++m) {
+      biases.push_back(static_cast<float>(20 * n + 10 * m));
+      pixels.push_back(m ? std::nanf("") : static_cast<float>(n));
+      sums.push_back(biases.back() + static_cast<float>((m + 1) * n));
+    }
+  device->upload(bias, biases.data(), 56);
+  device->upload(x, pixels.data(), 56);
+  for (const int64_t N : {1, 2, 3, 7}) {
     device->convolve({.x = x,
                       .w = w,
                       .y = y,
@@ -161,12 +180,28 @@ TEST_F(CudaOnFakes, ImagesThatDoNotFitTheEngineComeOneByOne) {
                       .kh = 1,
                       .kw = 1,
                       .x_image = 2});
-    const std::vector<float> all = {11, 22, 32, 44, 53, 66};
     EXPECT_EQ(downloaded(*device, y, static_cast<size_t>(2 * N)),
-              std::vector<float>(all.begin(), all.begin() + 2 * N));
+              std::vector<float>(sums.begin(), sums.begin() + 2 * N));
   }
-  for (const auto& [at, bytes] : {std::pair{w, 8}, {bias, 24}, {x, 24}, {y, 256}})
-    device->free(at, static_cast<size_t>(bytes));
+  device->free(w, 8);
+  for (const DeviceAddress at : {bias, x, y}) device->free(at, 56);
+}
+
+// A plan for two images is made once, without one for a single image, which is the next to be made.
+TEST_F(CudaOnFakes, PlansAreMadeForTheImagesThatCome) {
+  const auto device = make_cuda_device(0);
+  const DeviceAddress x = uploaded(*device, {1, 2});
+  const auto convolve = [&](int64_t N) {
+    device->convolve(
+        {.x = x, .w = x, .y = x, .N = N, .H = 1, .W = 1, .C = 1, .M = 1, .kh = 1, .kw = 1, .x_image = 1});
+  };
+  fake::set_fault({"a plan of cuDNN", 2, CUDNN_STATUS_INTERNAL_ERROR});
+  convolve(2);
+  convolve(2);
+  expect_error(ErrorKind::device, "cudnnBackendFinalize", [&] { convolve(1); });
+  convolve(1);
+  EXPECT_EQ(downloaded(*device, x, 2), (std::vector<float>{1, 2}));
+  device->free(x, 8);
 }
 
 TEST_F(CudaOnFakes, PlansAreNotMadeWhileWorkIsRecorded) {
@@ -174,11 +209,11 @@ TEST_F(CudaOnFakes, PlansAreNotMadeWhileWorkIsRecorded) {
   const DeviceAddress x = uploaded(*device, {1});
   const Convolution c = {
       .x = x, .w = x, .y = x, .N = 1, .H = 1, .W = 1, .C = 1, .M = 1, .kh = 1, .kw = 1, .x_image = 1};
-  device->begin_capture();
+  device->begin_capture(0);
   expect_error(ErrorKind::internal, "", [&] { device->convolve(c); });
   device->end_capture();
   device->convolve(c);
-  device->begin_capture();
+  device->begin_capture(0);
   device->convolve(c);
   device->end_capture();
   device->free(x, 4);
@@ -189,9 +224,133 @@ TEST_F(CudaOnFakes, ProductsThatTheLibraryLacksAreNamed) {
   const DeviceAddress x = device->allocate(256);
   expect_error(ErrorKind::device, "cuBLASLt 130100 has no product 1 x 1 x 13, f32 to f32", [&] {
     device->multiply(
-        {.x = {x, DType::f32, 1, 1, 1}, .w = {x, DType::f32, 13, 1, 1}, .y = {x, DType::f32, 1, 13, 13}});
+        {.x = {x, DType::f32, 1, 1, 4}, .w = {x, DType::f32, 13, 1, 4}, .y = {x, DType::f32, 1, 13, 13}});
   });
   device->free(x, 256);
+}
+
+// Otherwise whatever is given back goes to the system whenever the host waits.
+TEST_F(CudaOnFakes, ThePoolKeepsItsMemory) {
+  make_cuda_device(0);
+  EXPECT_EQ(fake::machine.release_threshold, std::numeric_limits<uint64_t>::max());
+}
+
+// The device that is current is the thread's, and somebody else's calls change it.
+TEST_F(CudaOnFakes, DevicesAndThreadsMix) {
+  fake::machine.devices = 2;
+  const auto first = make_cuda_device(0), second = make_cuda_device(1);
+  for (Device* device : {first.get(), second.get(), first.get()})
+    std::thread([&] {
+      const DeviceAddress at = uploaded(*device, {1, 2});
+      EXPECT_EQ(downloaded(*device, at, 2), (std::vector<float>{1, 2}));
+      device->free(at, 8);
+    }).join();
+}
+
+// What a device is used for: call by call, and recorded; y = x w^T + x * w, one number.
+class WorkOnFakes {
+ public:
+  explicit WorkOnFakes(Device& device) : device_(device) {}
+  ~WorkOnFakes() {
+    for (const DeviceAddress at : blocks_) device_.free(at, 256);
+  }
+  WorkOnFakes(const WorkOnFakes&) = delete;
+
+  float result() {
+    upload();
+    calls();
+    const float called = downloaded();
+    device_.begin_capture(sizeof kX);
+    try {
+      upload();
+      calls();
+    } catch (...) {
+      device_.end_capture();
+      throw;
+    }
+    const auto graph = device_.end_capture();
+    device_.replay(*graph, std::as_bytes(std::span(&kX, 1)));
+    EXPECT_EQ(downloaded(), called);
+    return called;
+  }
+
+ private:
+  static constexpr float kX = 3;
+
+  DeviceAddress block() {
+    blocks_.push_back(device_.allocate(256));
+    return blocks_.back();
+  }
+  void upload() { device_.upload(x_, &kX, sizeof kX); }
+  void calls() {
+    device_.convolve(
+        {.x = x_, .w = x_, .y = y_, .N = 1, .H = 1, .W = 1, .C = 1, .M = 1, .kh = 1, .kw = 1, .x_image = 1});
+    const auto matrix = [](DeviceAddress at) { return Matrix{at, DType::f32, 1, 1, 4}; };
+    device_.multiply({.x = matrix(x_), .w = matrix(x_), .y = matrix(y_), .accumulate = true});
+    const auto row = [](DeviceAddress at) { return Rows{reinterpret_cast<void*>(at), 1, DType::f32}; };
+    launch(device_, 1, Copy{row(y_), row(y_), 1, 1});
+  }
+  float downloaded() {
+    float y;
+    device_.download(&y, y_, sizeof y, sizeof y, 1);
+    return y;
+  }
+
+  Device& device_;
+  std::vector<DeviceAddress> blocks_;
+  const DeviceAddress x_ = block(), y_ = block();
+};
+
+// A call that fails is named; nothing of it is remembered, and what was taken is given back.
+TEST_F(CudaOnFakes, CallsThatFailAreNamedAndForgotten) {
+  const struct {
+    fake::Fault fault;
+    const char* message;
+  } cases[] = {
+      {{"cudaMallocAsync", 1, cudaErrorUnknown}, "cuda:0: cudaMallocAsync: cudaErrorUnknown"},
+      {{"cudaMallocAsync", 3, cudaErrorUnknown}, "cuda:0: cudaMallocAsync: cudaErrorUnknown"},  // a workspace
+      {{"cudaMallocAsync", 4, cudaErrorUnknown}, "cuda:0: cudaMallocAsync: cudaErrorUnknown"},  // uploads
+      {{"cudaMemcpyAsync", 1, cudaErrorUnknown}, "cuda:0: cudaMemcpyAsync: cudaErrorUnknown"},
+      {{"cudaMemcpyAsync", 3, cudaErrorUnknown}, "cuda:0: cudaMemcpyAsync: cudaErrorUnknown"},
+      {{"cudaLaunchKernelExC", 1, cudaErrorLaunchFailure},
+       "cuda:0: cudaLaunchKernelExC: cudaErrorLaunchFailure"},
+      {{"cudaLaunchKernelExC", 2, cudaErrorLaunchFailure},
+       "cuda:0: cudaLaunchKernelExC: cudaErrorLaunchFailure"},
+      {{"cublasLtMatmul", 1, CUBLAS_STATUS_EXECUTION_FAILED}, "cuda:0: cublasLtMatmul: CUBLAS_STATUS_FAKE"},
+      {{"cublasLtMatmul", 2, CUBLAS_STATUS_EXECUTION_FAILED}, "cuda:0: cublasLtMatmul: CUBLAS_STATUS_FAKE"},
+      {{"a plan of cuDNN", 1, CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED},
+       ": cudnnBackendFinalize: CUDNN_STATUS_FAKE, as the fake says"},
+      {{"a plan of cuDNN", 1, CUDNN_STATUS_NOT_SUPPORTED_RUNTIME_PREREQUISITE_MISSING},
+       ": cudnnBackendFinalize: CUDNN_STATUS_FAKE, as the fake says"},
+      {{"cudnnBackendExecute", 1, CUDNN_STATUS_EXECUTION_FAILED}, ": cudnnBackendExecute: CUDNN_STATUS_FAKE"},
+      {{"cudnnBackendExecute", 2, CUDNN_STATUS_EXECUTION_FAILED}, ": cudnnBackendExecute: CUDNN_STATUS_FAKE"},
+      {{"cudaStreamBeginCapture", 1, cudaErrorUnknown}, "cuda:0: cudaStreamBeginCapture: cudaErrorUnknown"},
+      {{"cudaStreamEndCapture", 1, cudaErrorUnknown}, "cuda:0: cudaStreamEndCapture: cudaErrorUnknown"},
+      {{"cudaGraphInstantiate", 1, cudaErrorUnknown}, "cuda:0: cudaGraphInstantiate: cudaErrorUnknown"},
+      {{"cudaGraphLaunch", 1, cudaErrorUnknown}, "cuda:0: cudaGraphLaunch: cudaErrorUnknown"},
+      {{"cudaStreamSynchronize", 1, cudaErrorUnknown}, "cuda:0: cudaStreamSynchronize: cudaErrorUnknown"},
+  };
+  for (const auto& [fault, message] : cases) {
+    SCOPED_TRACE(concat(fault.call, " ", fault.n));
+    const auto device = make_cuda_device(0);
+    fake::set_fault(fault);
+    expect_error(ErrorKind::device, message, [&] { WorkOnFakes(*device).result(); });
+    EXPECT_EQ(WorkOnFakes(*device).result(), 18);
+  }
+}
+
+TEST_F(CudaOnFakes, AWorkspaceThatThereIsNoMemoryForIsAskedForAgain) {
+  const auto device = make_cuda_device(0);
+  WorkOnFakes work(*device);
+  const size_t memory = std::exchange(fake::machine.memory, size_t{1} << 20);
+  expect_error(ErrorKind::device, "cuda:0: no memory left for 41943040 bytes", [&] { work.result(); });
+  fake::machine.memory = memory;
+  EXPECT_EQ(work.result(), 18);
+}
+
+TEST_F(CudaOnFakes, LibrariesForAnotherCudaAreRefused) {
+  fake::set_fault({"cudnnGetCudartVersion", 1, 12080});
+  EXPECT_EQ(refusal(), TSTITCH_FAKE_LIBRARIES "/libcudnn.so.9 is for CUDA 12, expected one for CUDA 13");
 }
 
 TEST_F(CudaOnFakes, WhatIsMissingIsSaid) {

@@ -1,12 +1,14 @@
 // That cuDNN has an engine for the convolutions and attentions of the networks, and takes another number of
 // images with the engine chosen for one: asked on any machine, of devices that are described. No kernel runs.
 // Where the driver is missing, the toolkit's stub of it stands in, which lets cuDNN compile and fails when it
-// loads the result.
+// loads the result. Where there is a device, only those like it are described.
+#include <cuda.h>
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
+#include "tests/support/expect_error.h"
 #include "tstitch/backend/cuda/cudnn_attention.h"
 #include "tstitch/backend/cuda/cudnn_convolution.h"
 #include "tstitch/backend/cuda/cudnn_plans.h"
@@ -14,6 +16,8 @@
 
 namespace tstitch::cuda {
 namespace {
+
+using tstitch::testing::expect_error;
 
 // A device as cuDNN describes it in JSON: numbers of NVIDIA's specifications, a few of which heuristics use.
 struct DeviceDescription {
@@ -43,16 +47,32 @@ constexpr DeviceDescription kDevices[] = {
     {"NVIDIA GeForce RTX 5090", 1200, 170, 1536, 101376, 100663296, 34359738368},
 };
 
-// Opens NVIDIA's driver, or its stub under the driver's name.
-bool is_stub() {
-  static const bool stub =
-      !dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) && dlopen(TSTITCH_CUDA_STUB, RTLD_NOW | RTLD_GLOBAL);
-  return stub;
+// NVIDIA's driver; null: there is none, and its stub is opened under the driver's name.
+void* driver() {
+  static void* const opened = [] {
+    void* const found = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
+    if (!found) dlopen(TSTITCH_CUDA_STUB, RTLD_NOW | RTLD_GLOBAL);
+    return found;
+  }();
+  return opened;
+}
+bool is_stub() { return !driver(); }
+
+// The compute capability of the first device here, as its description has it; 0: there is none.
+int version_here() {
+  if (is_stub()) return 0;
+  const auto init = reinterpret_cast<decltype(&cuInit)>(dlsym(driver(), "cuInit"));
+  const auto ask = reinterpret_cast<decltype(&cuDeviceGetAttribute)>(dlsym(driver(), "cuDeviceGetAttribute"));
+  int major = 0, minor = 0;
+  if (!init || !ask || init(0) != CUDA_SUCCESS) return 0;
+  ask(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 0);
+  ask(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 0);
+  return 100 * major + 10 * minor;
 }
 
 const CudnnLibrary* library() {
   static const CudnnLibrary* const opened = []() -> const CudnnLibrary* {
-    is_stub();
+    driver();
     try {
       return new CudnnLibrary;
     } catch (const Error& e) {
@@ -63,10 +83,12 @@ const CudnnLibrary* library() {
   return opened;
 }
 
-class CudaPlans : public testing::TestWithParam<DeviceDescription> {
+class CudaPlans : public ::testing::TestWithParam<DeviceDescription> {
  protected:
   void SetUp() override {
     if (!library()) GTEST_SKIP() << "no cuDNN here";
+    if (const int here = version_here(); here != 0 && here != GetParam().version)
+      GTEST_SKIP() << "the device here is of compute capability " << here / 100.;
     const std::string json = GetParam().json();
     Descriptor properties(*library(), CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
     properties
@@ -75,17 +97,22 @@ class CudaPlans : public testing::TestWithParam<DeviceDescription> {
     target_.emplace(*library(), nullptr, properties);
   }
 
-  // There are engines for one image, and the first takes eight images of all shapes, for one image the same.
+  // There are engines for one image, and the first takes eight images of all shapes, for one image the same;
+  // whatever does not take them is not supported, and nothing else.
   template <class Shape>
   void expect_engines(std::initializer_list<Shape> shapes) {
     const Shape& shape = *shapes.begin();
     const auto engines = find_engines(*target_, shape.graph(*target_, 1), shape.f32());
     EXPECT_FALSE(engines.empty()) << shape.describe();
     if (engines.empty()) return;
+    const auto fits = [](const EngineChoice& e) { return e.workspace <= Plans<Shape>::kMostWorkspace; };
+    EXPECT_TRUE(std::ranges::any_of(engines, fits)) << shape.describe();
     for (const Shape& many : shapes) {
       cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
       EXPECT_TRUE(configure(*target_, many.graph(*target_, 8), engines[0], status))
           << many.describe() << ": " << library()->describe(status);
+      for (const EngineChoice& engine : engines)
+        EXPECT_NO_THROW(configure(*target_, many.graph(*target_, 8), engine, status)) << many.describe();
     }
   }
 
@@ -235,7 +262,8 @@ AttentionShape shape_of(const Heads& a) {
                          .T = a.T,
                          .S = a.S,
                          .heads = a.heads,
-                         .d = a.d});
+                         .d = a.d,
+                         .kv_shared = !self});
 }
 
 TEST_P(CudaPlans, ThereAreEnginesForAttention) {
@@ -254,27 +282,38 @@ TEST_P(CudaPlans, EnginesCompile) {
     ASSERT_FALSE(engines.empty()) << shape.describe();
     for (const int64_t images : {1, 8}) {
       cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
-      const auto plan = make_plan(*target_, shape.graph(*target_, images), engines[0], status);
-      EXPECT_TRUE(plan || status == CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER)
-          << shape.describe() << ": " << library()->describe(status);
+      const auto plan = [&] {
+        return make_plan(*target_, shape.graph(*target_, images), engines[0], status);
+      };
+      if (is_stub())
+        expect_error(ErrorKind::device, "CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER", plan);
+      else
+        EXPECT_TRUE(plan()) << shape.describe() << ": " << library()->describe(status);
     }
   };
   expect_compiles(shape_of({64, 320, 320}, DType::bf16, true));
   expect_compiles(shape_of(kHeads[0]));
 }
 
-// Here every plan ends so; and nothing is looked for while work is recorded.
-TEST_P(CudaPlans, WhatTheDriverRefusesIsNoPlan) {
+// A driver that fails is no missing engine, whose place others would take ever after.
+TEST_P(CudaPlans, WhatTheDriverRefusesIsAnError) {
   if (!is_stub()) GTEST_SKIP() << "the driver is there";
   Plans<AttentionShape> plans(*target_);
   const auto shape = shape_of(kHeads[0]);
-  EXPECT_THROW(plans.find(shape, 2, true), Error);
-  EXPECT_EQ(plans.find(shape, 2, false).plan, nullptr);
-  EXPECT_EQ(plans.refusal(), CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER);
-  EXPECT_THROW(plans.find(shape, 2, true), Error);
+  expect_error(ErrorKind::internal, "while work is recorded", [&] { plans.find(shape, 2, true); });
+  for (int i = 0; i < 2; ++i)
+    expect_error(ErrorKind::device, "CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER",
+                 [&] { plans.find(shape, 2, false); });
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, CudaPlans, testing::ValuesIn(kDevices),
+TEST_P(CudaPlans, WidthsBetweenEightAreNotSupported) {
+  Plans<AttentionShape> plans(*target_);
+  const auto shape = shape_of({256, 4, 36, 256});
+  EXPECT_EQ(plans.find(shape, 2, false).plan, nullptr);
+  EXPECT_EQ(plans.find(shape, 2, true).plan, nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, CudaPlans, ::testing::ValuesIn(kDevices),
                          [](const auto& device) { return concat("sm_", device.param.version / 10); });
 
 }  // namespace

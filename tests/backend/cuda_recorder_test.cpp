@@ -61,9 +61,9 @@ struct Asked {
     void convolve(const cuda::Convolution& convolution) override { device->convolve(convolution); }
     bool attends(const cuda::Attention& attention) const override { return device->attends(attention); }
     void attend(const cuda::Attention& attention) override { device->attend(attention); }
-    void begin_capture() override {
+    void begin_capture(size_t upload_bytes) override {
       captures = true;
-      device->begin_capture();
+      device->begin_capture(upload_bytes);
     }
     std::unique_ptr<cuda::Graph> end_capture() override {
       captures = false;

@@ -14,14 +14,19 @@ using testing::expect_error;
 TEST(HostTwin, RefusesWhatADeviceRefuses) {
   cuda::HostTwin twin;
   const DeviceAddress at = twin.allocate(64);
-  twin.begin_capture();
+  twin.begin_capture(4);
+  expect_error(ErrorKind::internal, "more than was said", [&] { twin.upload(at, "uploads", 8); });
   expect_error(ErrorKind::internal, "allocates", [&] { twin.allocate(64); });
   expect_error(ErrorKind::internal, "waits", [&] { twin.synchronize(); });
-  expect_error(ErrorKind::internal, "begins another", [&] { twin.begin_capture(); });
+  expect_error(ErrorKind::internal, "begins another", [&] { twin.begin_capture(0); });
   twin.end_capture();
   expect_error(ErrorKind::internal, "ends none", [&] { twin.end_capture(); });
   expect_error(ErrorKind::internal, "alignment",
                [&] { twin.convolve({.w = static_cast<DeviceAddress>(static_cast<uintptr_t>(at) + 8)}); });
+  expect_error(ErrorKind::internal, "[product] alignment", [&] {
+    twin.multiply(
+        {.x = {at, DType::bf16, 2, 3, 9}, .w = {at, DType::bf16, 2, 3, 8}, .y = {at, DType::f32, 2, 2, 2}});
+  });
   EXPECT_DEATH(*reinterpret_cast<volatile char*>(at) = 1, "");
 }
 

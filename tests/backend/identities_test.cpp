@@ -102,6 +102,38 @@ TEST_P(Identities, CompanyDoesNotChangeAttention) {
   }
 }
 
+// Images with keys of their own, of one prompt beside each other and apart, of another length, and at odd
+// places.
+TEST_P(Identities, CompanyDoesNotChangeCrossAttention) {
+  for (const int64_t d : {16, 12}) {
+    const int64_t D = 3 * d;
+    const Tensor q = random_tensor({8, 5, D}, 1, dtype()), a = random_tensor({77, 2 * D}, 2, dtype()),
+                 b = random_tensor({77, 2 * D}, 3, dtype()), c = random_tensor({154, 2 * D}, 4, dtype()),
+                 odd = with_strided_rows(random_tensor({77, 2 * D}, 5, dtype()), 1);
+    const Tensor* const prompts[] = {&a, &a, &a, &odd, &b, &a, &c, &c};
+    for (const auto& backend : tested_backends(dtype())) {
+      SCOPED_TRACE(backend->description());
+      const Tensor together = cross_attention(*backend, q, prompts, 3);
+      for (const auto& [begin, end] : {std::array<int64_t, 2>{0, 1},
+                                       {1, 2},
+                                       {2, 3},
+                                       {3, 4},
+                                       {4, 5},
+                                       {5, 6},
+                                       {6, 7},
+                                       {7, 8},
+                                       {0, 2},
+                                       {1, 5},
+                                       {4, 8}})
+        expect_equal(
+            cross_attention(
+                *backend, q.slice(begin, end),
+                std::span(prompts).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)), 3),
+            together.slice(begin, end));
+    }
+  }
+}
+
 TEST_P(Identities, CompanyDoesNotChangeGatedMapsAndNorms) {
   const Tensor x = random_tensor({8, 20, 72}, 1), m = random_tensor({8, 72}, 2),
                w = random_tensor({72, 72}, 3, dtype());

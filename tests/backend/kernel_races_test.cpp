@@ -86,7 +86,7 @@ void expect_orderly_attention(int64_t d, bool causal) {
   SCOPED_TRACE(d);
   const int64_t T = Kernel::kTile + 3, S = causal ? T : 2 * Kernel::kKeys + 5;
   Numbers q(T, d), k(S, d), v(S, d), out(T, d);
-  const KeysValues image = {k, v, S};
+  const KeysValues image = {0, k, v, S};
   EXPECT_EQ(
       races(2, Kernel::kWarps * kWarp, Kernel::scratch(d), Kernel{q, out, &image, T, 1, d, 2, causal, 0.1f}),
       0);

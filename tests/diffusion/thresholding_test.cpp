@@ -16,8 +16,10 @@ using testing::values_of;
 
 // Magnitudes 0, 1, 2, 3, 4: the share 0.8 of them lies at 3.2. The second image's largest stays below 1.
 Tensor two_images() {
-  return tensor_of({2, 1, 5, 1},
-                   [](int64_t i) { return i < 5 ? (i % 2 ? -i : i) : 0.1 * static_cast<double>(i - 5); });
+  return tensor_of({2, 1, 5, 1}, [](int64_t i) {
+    const auto k = static_cast<double>(i);
+    return i < 5 ? (i % 2 ? -k : k) : 0.1 * (k - 5);
+  });
 }
 
 void expect_values(const Tensor& found, const std::vector<double>& expected) {

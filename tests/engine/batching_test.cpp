@@ -159,6 +159,11 @@ SampleOptions random_request(Dice& dice, const Pair& pair) {
     std::fill_n(options.init_image.data<float>(), options.init_image.elements(), 0.0f);
     options.width.reset();
     options.strength = dice.one_of({0.6, 0.8, 1.0});
+    if (dice.below(2) == 0) {
+      options.mask = random_uniform("mask", {side, side}, 0.5, 7);
+      for (int64_t i = 0; i < options.mask.elements(); ++i) options.mask.data<float>()[i] += 0.5f;
+      options.blend = dice.one_of({Blend::step, Blend::x0});
+    }
   }
   return options;
 }

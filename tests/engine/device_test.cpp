@@ -94,6 +94,21 @@ TEST(Device, PicturesAreStartedFromAsOnTheHost) {
   expect_same_on_device(s);
 }
 
+TEST(Device, PicturesArePaintedInPartAsOnTheHost) {
+  Setting s;
+  s.options.init_image = random_uniform("picture", {3, 8 * 28, 8 * 28}, 1, 7);
+  s.options.mask = random_uniform("mask", {8 * 28, 8 * 28}, 1, 7);
+  for (int64_t i = 0; i < s.options.mask.elements(); ++i)
+    s.options.mask.data<float>()[i] = std::max(0.0f, s.options.mask.data<float>()[i]);
+  s.options.fractions = {0.5, 0.5};
+  s.options.sampler = "dpm++2m";
+  s.init_latent = random_uniform("latent", {1, 1, 28, 28}, 1, 7);
+  for (const Blend blend : {Blend::step, Blend::x0}) {
+    s.options.blend = blend;
+    expect_same_on_device(s);
+  }
+}
+
 TEST(Device, LatentsAreDecodedAndPicturesEncodedAsOnTheHost) {
   const AutoencoderKLConfig config = {.block_out_channels = {32, 64}, .layers_per_block = 1};
   const Tensor latents = random_uniform("latents", {2, 4, 6, 5}, 1, 7),

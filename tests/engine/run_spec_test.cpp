@@ -190,7 +190,9 @@ TEST(RunSpec, PndmFromAPictureKeepsTheModelOfEveryLevel) {
     EXPECT_EQ(part.trajectory.steps_of(0), small) << strength;
     for (const Step& step : part.trajectory)
       for (const Step& of_whole : whole.trajectory)
-        if (of_whole.level == step.level) EXPECT_EQ(step.denoiser, of_whole.denoiser) << step.level.t;
+        if (of_whole.level == step.level) {
+          EXPECT_EQ(step.denoiser, of_whole.denoiser) << step.level.t;
+        }
   }
 }
 

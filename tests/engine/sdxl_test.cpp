@@ -301,8 +301,8 @@ TEST_F(Sdxl, SizesAreRecordedAndSaidAgain) {
     return field.identity(field, spec).dump();
   };
   const auto label = [&](const RunSpec& spec, const std::string& name) -> std::string {
-    for (const auto& [label, value] : labelled(spec.options, spec, models))
-      if (label == name) return value;
+    for (const auto& [one, value] : labelled(spec.options, spec, models))
+      if (one == name) return value;
     return "";
   };
   const RunSpec open = spec_of({}), said = spec_of({{"original_size", {"2048x1024"}}, {"crop", {"3,5"}}});

@@ -1,14 +1,13 @@
 // A stitched pair of text-conditional U-Nets, from prompt to final latents, against diffusers and
 // transformers (tools/goldens/make_sd_goldens.py), in both layouts of files; and what must be refused.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
 
+#include "tests/engine/tiny_sd.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
@@ -22,77 +21,6 @@
 
 namespace tstitch {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr uint64_t kSeed = 7;
-constexpr const char* kPrompt = "a photograph of an astronaut riding a horse";
-
-// The folders of the pair as diffusers and transformers would have saved them, made once.
-class StableDiffusion : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    folder() = fs::temp_directory_path() / ("tstitch_sd_" + std::to_string(getpid()));
-    for (const std::string model : {"large", "small", "told"}) {
-      const fs::path pipeline = folder() / model;
-      component(pipeline / "unet", model, "diffusion_pytorch_model.safetensors");
-      write(pipeline / "model_index.json", model == "told"
-                                               ? R"({"_class_name": "LatentConsistencyModelPipeline"})"
-                                               : R"({"_class_name": "StableDiffusionPipeline"})");
-      fs::create_directories(pipeline / "scheduler");
-      fs::copy(golden_path("sd/scheduler_config.json"), pipeline / "scheduler" / "scheduler_config.json");
-    }
-    component(folder() / "large" / "text_encoder", "text", "model.safetensors");
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder()); }
-
-  static fs::path& folder() {
-    static fs::path path;
-    return path;
-  }
-
-  static void write(const fs::path& path, const std::string& text) {
-    fs::create_directories(path.parent_path());
-    std::ofstream(path) << text;
-  }
-
-  // config.json and random weights under the names and shapes of the goldens.
-  static void component(const fs::path& to, const std::string& name, const std::string& weights_name) {
-    fs::create_directories(to);
-    fs::copy(golden_path("sd/" + name + "_config.json"), to / "config.json");
-    write_safetensors((to / weights_name).string(), tensors(name, ""), {});
-  }
-
-  static std::map<std::string, Tensor> tensors(const std::string& name, const std::string& prefix) {
-    const RandomWeights random("sd-" + name, kSeed);
-    std::map<std::string, Tensor> all;
-    const nlohmann::json shapes = parse_json_file(golden_path("sd/" + name + "_names.json"));
-    for (const auto& [key, shape] : shapes.items())
-      all[prefix + key] = random.load(key, Shape(shape.get<std::vector<int64_t>>()), DType::f32);
-    return all;
-  }
-
-  std::vector<ModelInfo> infos() const {
-    return read_model_infos({(folder() / "small").string(), (folder() / "large").string()});
-  }
-
-  SampleOptions options(const std::string& sampler, double ratio) const {
-    SampleOptions options{.fractions = {ratio, 1 - ratio}, .sampler = sampler, .steps = "10"};
-    options.prompts = {kPrompt};
-    options.negative_prompt = "blurry";
-    options.given.initial = random_uniform("x_T", {1, 4, 8, 8}, std::sqrt(3.0), kSeed);
-    return options;
-  }
-
-  static Tensor latents_of(Backend& backend, const std::vector<ModelInfo>& infos,
-                           const SampleOptions& options) {
-    const RunSpec spec = make_run_spec(infos, options);
-    std::vector<Model> models;
-    for (const ModelInfo& info : infos) models.push_back(load_model(info, backend));
-    RunObserver silent;
-    return run(backend, models, spec, silent).latents;
-  }
-};
 
 TEST_F(StableDiffusion, AgreesWithDiffusers) {
   const auto backend = make_backend({.dtype = "f32", .threads = 2});
@@ -444,9 +372,9 @@ TEST_F(StableDiffusion, ModelsOfEpsAndVShareATrajectory) {
   auto scheduler = parse_json_file((of_v / "scheduler" / "scheduler_config.json").string());
   scheduler["prediction_type"] = "v_prediction";
   write(of_v / "scheduler" / "scheduler_config.json", scheduler.dump());
-  const ModelInfo v = read_model_info(of_v.string()), eps = infos()[1];
+  const std::vector<ModelInfo> both = read_model_infos({of_v.string(), (folder() / "large").string()});
+  const ModelInfo &v = both[0], &eps = both[1];
   const auto backend = make_backend({.dtype = "f32", .threads = 2});
-  const std::vector<ModelInfo> both = {v, eps};
   const Tensor stitched = latents_of(*backend, both, options("ddim", 0.4));
   const auto alone = [&](double ratio) {
     SampleOptions asked = options("ddim", ratio);

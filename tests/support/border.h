@@ -1,6 +1,7 @@
 // A backend behind a border: every operation's tensors go in, and its result comes out.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -63,10 +64,13 @@ class Border : public Backend {
   }
   Tensor cross_attention(const Tensor& q, std::span<const Tensor* const> keys_values,
                          int64_t heads) override {
-    std::vector<Tensor> inside;
-    for (const Tensor* x : keys_values) inside.push_back(enter(*x));
+    std::map<const Tensor*, Tensor> inside;  // those that are one stay one
     std::vector<const Tensor*> pointers;
-    for (const Tensor& x : inside) pointers.push_back(&x);
+    for (const Tensor* x : keys_values) {
+      Tensor& entered = inside[x];
+      if (!entered) entered = enter(*x);
+      pointers.push_back(&entered);
+    }
     return leave(inner_->cross_attention(enter(q), pointers, heads));
   }
   Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) override {

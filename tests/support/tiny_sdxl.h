@@ -40,7 +40,7 @@ class TinySdxl {
 
   // Another pipeline, with links to what it shares.
   void pipeline(const std::string& name, const std::string& unet, const std::string& scheduler = "scheduler",
-                const nlohmann::json& more = {}) const {
+                const nlohmann::json& more = nlohmann::json::object()) const {
     const std::filesystem::path to = folder_ / name;
     std::filesystem::create_directories(to);
     const bool refines = unet == "refiner";

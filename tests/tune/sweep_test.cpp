@@ -77,16 +77,16 @@ TEST(SweepOfStages, TellEachNetworkItsGuidance) {
   base.stages = {parse_stage("cfg=8"), parse_stage("cfg=3,negative=b")};
   const Sweep sweep = make_sweep(infos, base, {.ratios = {0, 0.5, 1}}, {});
   const auto backend = make_backend({.dtype = "f32", .threads = 2});
-  std::vector<Tensor> contexts;
+  std::vector<Condition> texts;
   for (const int64_t tokens : {3, 5})
-    contexts.push_back(
-        random_uniform("context", {tokens, infos[0].condition.width}, 1, static_cast<uint64_t>(tokens)));
+    texts.push_back({.context = random_uniform("context", {tokens, infos[0].condition.width}, 1,
+                                               static_cast<uint64_t>(tokens))});
   const auto latents_of = [&](const RunSpec& spec, std::vector<ModelInfo> asked) {
     std::vector<Model> models;
     EncodedInputs inputs;
     for (const ModelInfo& info : asked) {
       models.push_back(random_model(info, 3, *backend));
-      inputs.conditions.push_back(std::make_shared<TextConditions>(contexts, 1));
+      inputs.conditions.push_back(std::make_shared<TextConditions>(texts, 1));
     }
     RunObserver silent;
     const Tensor latents = run(*backend, models, spec, silent, inputs).latents;

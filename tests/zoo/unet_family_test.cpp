@@ -124,6 +124,23 @@ TEST_F(CheckpointOfEverything, WhatStableDiffusion2PredictsCanBeSaid) {
   EXPECT_TRUE(stitch_obstacles(base, large).empty());  // what they predict is nothing to the trajectory
 }
 
+TEST_F(CheckpointOfEverything, NineChannelsSeeTheMask) {
+  for (const std::string layout : {"sd1", "sd2", "sdxl"}) {
+    Tensors tensors = network(layout);
+    const ModelInfo plain = read_model_info(write(layout, tensors));
+    Tensor& first = tensors.at("model.diffusion_model.input_blocks.0.0.weight");
+    first = RandomWeights("inpaint", 7).load("first", {first.extent(0), 9, 3, 3}, DType::f32);
+    const ModelInfo info = read_model_info(write(layout + "-inpaint", tensors));
+    EXPECT_TRUE(info.condition.sees_mask);
+    EXPECT_FALSE(plain.condition.sees_mask);
+    EXPECT_EQ(info.channels, 4);
+    EXPECT_EQ(info.prediction, Parameterization::eps) << layout;  // the published ones do, also of 2
+    EXPECT_EQ(info.side, layout == "sdxl" ? 128 : 64);
+    EXPECT_TRUE(stitch_obstacles(plain, info).empty());
+    EXPECT_NO_THROW(load_model(info, *backend_));
+  }
+}
+
 TEST_F(CheckpointOfEverything, PairsOfDifferentFamiliesAreRefusedWithTheRightPartner) {
   const auto models = read_model_infos({write("tiny", network("bk_tiny")), write("sd2", network("sd2"))});
   try {
@@ -351,8 +368,8 @@ TEST_F(CheckpointOfEverything, WhatIsBrokenIsRefusedByName) {
   refused("out.2.bias", bad);
   bad = good;
   const Tensor& first = good.at(prefix + "input_blocks.0.0.weight");
-  bad[prefix + "input_blocks.0.0.weight"] = Tensor({first.extent(0), 9, 3, 3}, DType::f32);
-  refused("cannot be stitched", bad);  // inpainting
+  bad[prefix + "input_blocks.0.0.weight"] = Tensor({first.extent(0), 5, 3, 3}, DType::f32);
+  refused("cannot be stitched", bad);  // depth
   bad = good;
   bad["cond_stage_model.embedding.weight"] = Tensor({10, 5}, DType::f32);
   refused("expected (classes, 768)", bad);

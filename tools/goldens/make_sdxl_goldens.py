@@ -58,7 +58,6 @@ CASES = {name: (None, 0, name, {}) for name in UNETS if name != "refiner"} | {
     "zeros": (None, 0, "sdxl", dict(negative_prompt=None)),
     "encoded": (None, 0, "sdxl", dict(negative_prompt="")),
     "sizes": (None, 0, "sdxl", dict(original_size=(100, 90), crops_coords_top_left=(5, 7), target_size=(64, 72))),
-    "skip": (None, 0, "sdxl", dict(clip_skip=1)),
 }
 
 
@@ -118,6 +117,11 @@ def main():
     save("pooled", pooled)
     for name, (small, ratio, large, arguments) in CASES.items():
         save(name, stitched(pipeline, unets.get(small), ratio, unets[large], latents=x_T, **arguments))
+    # The pipeline leaves the negative prompt out of clip_skip, the web UIs do not: encoded as if it were a prompt.
+    context, _, pooled, _ = pipeline.encode_prompt(NEGATIVE, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False,
+                                                   clip_skip=1)
+    save("skip", stitched(pipeline, None, 0, unets["sdxl"], latents=x_T, clip_skip=1, negative_prompt=None,
+                          negative_prompt_embeds=context, negative_pooled_prompt_embeds=pooled))
 
     base = stitched(pipeline, None, 0, unets["sdxl"], latents=x_T, denoising_end=0.8)
     refiner = make(StableDiffusionXLImg2ImgPipeline, SCHEDULER, unets["refiner"], text_encoder=None, tokenizer=None,

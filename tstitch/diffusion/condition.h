@@ -15,6 +15,8 @@ struct Condition {
   std::optional<int64_t> class_number = {};
   Tensor context = {};  // (S, W) f32 on the host: S tokens
   Tensor added = {};    // (A) f32 on the host: of networks with an added condition (zoo/unet_network.h)
+  // (H, W, E) f32 on the host: of networks that see more channels than the latent's, those behind them.
+  Tensor beside = {};
 };
 
 // Whether they hold the same tensors.

@@ -44,7 +44,7 @@ std::vector<float> linspace32(double start, double end, int count) {
 
 std::vector<float> rounded(std::span<const double> values) { return {values.begin(), values.end()}; }
 
-double ratio_of(double alpha_cumprod) { return std::sqrt((1 - alpha_cumprod) / alpha_cumprod); }
+double ratio_of_cumprod(double alpha_cumprod) { return std::sqrt((1 - alpha_cumprod) / alpha_cumprod); }
 
 }  // namespace
 
@@ -132,18 +132,17 @@ NoiseLevel NoiseSchedule::level_between(double t) const {
                  train_timesteps());
   const int low = static_cast<int>(t);
   if (t == low) return level(low);
-  const double below = ratio_of(alphas_cumprod_[static_cast<size_t>(low)]);
-  const double above = ratio_of(alphas_cumprod_[static_cast<size_t>(low) + 1]);
+  const double below = ratio_of_cumprod(alphas_cumprod_[static_cast<size_t>(low)]);
+  const double above = ratio_of_cumprod(alphas_cumprod_[static_cast<size_t>(low) + 1]);
   return level_of_ratio(t, below + (t - low) * (above - below));
 }
 
 double NoiseSchedule::timestep_of_ratio(double ratio) const {
   // alphas_cumprod falls with t, and the ratio rises: the first timestep with a larger one.
-  const auto above = std::ranges::upper_bound(alphas_cumprod_, ratio, {},
-                                              [](double alpha_cumprod) { return ratio_of(alpha_cumprod); });
+  const auto above = std::ranges::upper_bound(alphas_cumprod_, ratio, {}, ratio_of_cumprod);
   if (above == alphas_cumprod_.begin()) return 0;
   if (above == alphas_cumprod_.end()) return train_timesteps() - 1;
-  const double low = std::log(ratio_of(above[-1])), high = std::log(ratio_of(*above));
+  const double low = std::log(ratio_of_cumprod(above[-1])), high = std::log(ratio_of_cumprod(*above));
   return static_cast<double>(above - alphas_cumprod_.begin()) - 1 + (std::log(ratio) - low) / (high - low);
 }
 

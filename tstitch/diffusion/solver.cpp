@@ -56,10 +56,9 @@ template <bool ancestral>
 Made make_dpm2(Backend& backend, const SolverOptions& options) {
   return std::make_unique<Dpm2>(backend, ancestral, options);
 }
-Made make_lms(Backend& backend, const SolverOptions& given) {
-  SolverOptions options = given;
-  options.order = 4;
-  return std::make_unique<AdamsBashforth>(backend, AdamsBashforth::In::ratio, options);
+// LMS has no settings: its order stays to the end.
+Made make_lms(Backend& backend, const SolverOptions&) {
+  return std::make_unique<AdamsBashforth>(backend, AdamsBashforth::In::ratio, SolverOptions{.order = 4});
 }
 Made make_deis(Backend& backend, const SolverOptions& options) {
   return std::make_unique<AdamsBashforth>(backend, AdamsBashforth::In::log_ratio, options);

@@ -6,6 +6,8 @@
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
+#include "tstitch/condition/mask_conditions.h"
+#include "tstitch/engine/mask.h"
 #include "tstitch/engine/memory_check.h"
 #include "tstitch/engine/pixels.h"
 #include "tstitch/zoo/latents.h"
@@ -40,12 +42,26 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
                               : spec.options.init_image.reshape({1, spec.channels, spec.height, spec.width});
   // A text encoder is gone before the models come: its memory serves them.
   inputs_.conditions = make_condition_makers(*backend_, infos_, spec, used);
+  show_mask(spec);
   backend_->memory().trim();
   for (size_t i = 0; i < models_.size(); ++i) {
     if (used[i]) models_[i] = loaded(i);
     if (cancelled()) return false;
   }
   return true;
+}
+
+void Engine::show_mask(const RunSpec& spec) {
+  Tensor beside;
+  for (size_t i = 0; i < infos_.size(); ++i) {
+    auto& conditions = inputs_.conditions[i];
+    if (!infos_[i].condition.sees_mask || !conditions) continue;
+    if (!beside) {
+      const Tensor rest = encode(*backend_, *autoencoder_, without_hole(spec.options.init_image, spec.mask));
+      beside = beside_latent(rest, spec.mask);
+    }
+    conditions = std::make_shared<MaskConditions>(conditions, beside);
+  }
 }
 
 void Engine::load(const RunSpec& spec) {
@@ -66,16 +82,23 @@ RunResult Engine::sample(const RunSpec& spec, std::span<const IndexRange> images
 RunResult Engine::sample(Evaluator& evaluator, const RunSpec& spec, std::span<const IndexRange> images,
                          RunObserver& observer, PictureSink* pictures, BatchSink* latents) {
   struct Sink final : BatchSink {
-    Sink(Engine& e, PictureSink* p, BatchSink* l) : engine(e), pictures(p), keep(l) {}
+    Sink(Engine& e, const RunSpec& s, PictureSink* p, BatchSink* l)
+        : engine(e), spec(s), pictures(p), keep(l) {}
     void take(IndexRange range, const Tensor& batch) override {
       if (keep) keep->take(range, batch);
-      if (pictures) pictures->add(range.first, decode_pixels(engine.decoded(batch, decode_seconds)));
+      if (pictures) pictures->add(range.first, finished(batch));
+    }
+    std::vector<Image> finished(const Tensor& batch) {
+      std::vector<Image> images = decode_pixels(engine.decoded(batch, decode_seconds));
+      if (spec.mask) keep_known(images, spec.options.init_image, spec.mask);
+      return images;
     }
     Engine& engine;
+    const RunSpec& spec;
     PictureSink* pictures;
     BatchSink* keep;
     double decode_seconds = 0;
-  } sink(*this, pictures, latents);
+  } sink(*this, spec, pictures, latents);
   RunResult result = run(*backend_, evaluator, models_, spec, images, observer, sink, inputs_);
   result.decode_seconds = sink.decode_seconds;
   return result;

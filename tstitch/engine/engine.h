@@ -72,6 +72,8 @@ class Engine {
 
  private:
   Model loaded(size_t i) const;
+  // Adds to the conditions of models that see it the mask and what it leaves of the initial picture.
+  void show_mask(const RunSpec& spec);
   // Seconds of one evaluation of model i, on average over its steps: some may be guided and some not.
   double timed(const RunSpec& spec, size_t i);
   Tensor decoded(const Tensor& latents, double& seconds);

@@ -434,22 +434,49 @@ std::vector<Field> make_fields() {
            .print = nothing}),
       member<&SampleOptions::files, &SampleOptions::Files::init_image>(
           "init_image", "-i,--init-image", kImages,
-          "Start from this picture (.png) instead of noise; scaled and cut to --width and --height",
+          "Start from this picture (.png, .jpg) instead of noise; scaled and cut to --width and --height",
           {.common = true,
            .replaces = "init_latent",
            .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.init_image); },
            .label = "Init image"}),
       row("strength", "--strength", kTrajectory,
           "How much of the trajectory the initial picture passes, more than 0 ... 1 or in percent. Default: "
-          "0.75",
+          "0.75, with --mask 1",
           {.parse = [](const Field& self, const Texts& texts, SampleOptions& o,
                        Models) { o.strength = read_share(self.option(), texts.at(0)); },
-           .print = [](const SampleOptions& o) { return o.init_image ? json(o.strength) : json(); },
+           .print = [](const SampleOptions& o) { return o.init_image ? value_of(o.strength) : json(); },
            .idle = no_init_image,
            .label = "Denoising strength"}),
+      member<&SampleOptions::files, &SampleOptions::Files::mask>(
+          "mask", "--mask", kImages,
+          "Paint only a part of the initial picture: a picture (.png, .jpg) of its size, white where to "
+          "paint, see"
+          " docs/inpainting.md",
+          {.common = true,
+           .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.mask); },
+           .label = "Mask"}),
+      row("mask_blur", "--mask-blur", kImages,
+          "How far the edge of the mask is softened: deviation of a Gaussian in pixels, 0 ... 64. Default: 0",
+          {.parse = [](const Field& self, const Texts& texts, SampleOptions& o,
+                       Models) { read(self, texts, o.mask_blur); },
+           .print = [](const SampleOptions& o) { return o.mask ? json(o.mask_blur) : json(); },
+           .idle = no_mask,
+           .label = "Mask blur",
+           .neutral = "0"}),
+      row("blend", "--blend", kTrajectory,
+          "How models that do not see the mask keep what is known: step, put back after every step, or x0, "
+          "into"
+          " the estimate of the clean latent. Default: step",
+          {.parse = [](const Field& self, const Texts& texts, SampleOptions& o,
+                       Models) { read(self, texts, o.blend); },
+           .print = [](const SampleOptions& o) { return o.mask ? value_of(o.blend) : json(); },
+           .idle = nothing_blended,
+           .identity = as_printed,
+           .label = "Blend",
+           .neutral = "step"}),
       member<&SampleOptions::files, &SampleOptions::Files::init_latent>(
           "init_latent", "--init-latent", kImages, "Start from these latents: .npy, (N,C,H,W)",
-          {.replaces = "init_image,strength",
+          {.replaces = "init_image,strength,mask,mask_blur,blend",
            .identity = [](const Field&, const RunSpec& spec) { return hash_of(spec.options.given.initial); },
            .label = "Init latent"}),
       member<&SampleOptions::files, &SampleOptions::Files::noise>(

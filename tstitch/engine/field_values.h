@@ -11,6 +11,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/numbers.h"
 #include "tstitch/condition/picture_sizes.h"
+#include "tstitch/diffusion/blend.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/engine/fields.h"
@@ -42,6 +43,9 @@ inline void read(const Field& field, const std::string& text, Spacing& value) {
 }
 inline void read(const Field& field, const std::string& text, PromptStyle& value) {
   read_name(field, text, value, parse_prompt_style(text), "webui, plain");
+}
+inline void read(const Field& field, const std::string& text, Blend& value) {
+  read_name(field, text, value, parse_blend(text), "step, x0");
 }
 inline void read(const Field& field, const std::string& text, SigmaSpacing& value) {
   read_name(field, text, value, parse_sigma_spacing(text), sigma_spacing_names());
@@ -101,6 +105,7 @@ nlohmann::json value_of(Value value) {
 inline nlohmann::json value_of(SwitchRule rule) { return name_of(rule); }
 inline nlohmann::json value_of(Spacing spacing) { return name_of(spacing); }
 inline nlohmann::json value_of(SigmaSpacing spacing) { return name_of(spacing); }
+inline nlohmann::json value_of(Blend blend) { return name_of(blend); }
 inline nlohmann::json value_of(PromptStyle style) { return name_of(style); }
 inline nlohmann::json value_of(PixelSize size) { return concat(size.width, "x", size.height); }
 inline nlohmann::json value_of(PixelPoint point) { return concat(point.left, ",", point.top); }

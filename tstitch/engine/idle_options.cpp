@@ -124,4 +124,16 @@ std::string no_init_image(const RunSpec& spec, Models) {
                 "it says how far to leave an initial picture: name one with --init-image");
 }
 
+std::string no_mask(const RunSpec& spec, Models) {
+  return unless(static_cast<bool>(spec.mask), "it is about a mask: name one with --mask");
+}
+
+std::string nothing_blended(const RunSpec& spec, Models models) {
+  if (const std::string reason = no_mask(spec, models); !reason.empty()) return reason;
+  bool blended = false;
+  for (int i = 0; i < std::ssize(models); ++i)
+    blended |= spec.uses(i) && spec.blended[static_cast<size_t>(i)];
+  return unless(blended, "every model that serves a step sees the mask itself");
+}
+
 }  // namespace tstitch

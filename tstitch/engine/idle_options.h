@@ -24,5 +24,7 @@ std::string no_sizes(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_target_size(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_empty_prompt(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_init_image(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_mask(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string nothing_blended(const RunSpec& spec, std::span<const ModelInfo> models);
 
 }  // namespace tstitch

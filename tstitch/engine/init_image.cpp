@@ -88,28 +88,34 @@ Tensor resized(const Image& image, int64_t width, int64_t height) {
   return out;
 }
 
-Tensor read_init_image(const std::string& path, const ModelInfo& model, std::optional<int64_t> width,
-                       std::optional<int64_t> height) {
-  const Image image = read_png(path);
-  const int64_t unit = model.pixels_per_latent * model.architecture->unit();
-  const int64_t W = width.value_or(rounded_down(image.width, unit));
-  const int64_t H = height.value_or(rounded_down(image.height, unit));
-  check(W > 0 && H > 0 && W <= (1 << 14) && H <= (1 << 14), ErrorKind::usage, "--init-image \"",
-        printable(path), "\" is ", image.width, " x ", image.height, " and would become ", W, " x ", H,
-        ", expected multiples of ", unit, " of at least ", unit);
-  const Tensor scaled = resized(image, W, H);
-  const int64_t channels = model.pixels ? model.channels : 3;
-  Tensor out({channels, H, W}, DType::f32);
-  // ITU-R BT.601's luma where a gray picture is wanted of a coloured one.
+Tensor with_channels(const Tensor& picture, int64_t channels) {
+  const int64_t there = picture.extent(0), H = picture.extent(1), W = picture.extent(2);
+  if (there == channels) return picture;
   constexpr double kLuma[] = {0.299, 0.587, 0.114};
-  for (int64_t i = 0; i < H * W; ++i)
-    for (int64_t c = 0; c < channels; ++c) {
-      const auto at = [&](int64_t channel) { return double{scaled.data<float>()[channel * H * W + i]}; };
-      const double value = image.channels == 1 ? at(0)
-                           : channels == 3     ? at(c)
-                                               : kLuma[0] * at(0) + kLuma[1] * at(1) + kLuma[2] * at(2);
-      out.data<float>()[c * H * W + i] = static_cast<float>(std::clamp(value / 127.5 - 1, -1.0, 1.0));
-    }
+  const float* from = picture.data<float>();
+  Tensor out({channels, H, W}, DType::f32);
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t i = 0; i < H * W; ++i)
+      out.data<float>()[c * H * W + i] =
+          there == 1 ? from[i]
+                     : static_cast<float>(kLuma[0] * from[i] + kLuma[1] * from[H * W + i] +
+                                          kLuma[2] * from[2 * H * W + i]);
+  return out;
+}
+
+Tensor make_init_image(const Image& picture, const std::string& path, const ModelInfo& model,
+                       std::optional<int64_t> width, std::optional<int64_t> height) {
+  const int64_t unit = model.pixels_per_latent * model.architecture->unit();
+  const int64_t W = width.value_or(rounded_down(picture.width, unit));
+  const int64_t H = height.value_or(rounded_down(picture.height, unit));
+  check(W > 0 && H > 0 && W <= (1 << 14) && H <= (1 << 14), ErrorKind::usage, "--init-image \"",
+        printable(path), "\" is ", picture.width, " x ", picture.height, " and would become ", W, " x ", H,
+        ", expected multiples of ", unit, " of at least ", unit);
+  Tensor out = with_channels(resized(picture, W, H), model.pixels ? model.channels : 3);
+  for (int64_t i = 0; i < out.elements(); ++i) {
+    float& value = out.data<float>()[i];
+    value = static_cast<float>(std::clamp(value / 127.5 - 1, -1.0, 1.0));
+  }
   return out;
 }
 

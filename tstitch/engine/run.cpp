@@ -4,11 +4,15 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
+#include "tstitch/diffusion/blend.h"
 #include "tstitch/diffusion/sample.h"
 #include "tstitch/engine/batch_router.h"
+#include "tstitch/engine/mask.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
@@ -34,14 +38,33 @@ std::unique_ptr<NoiseSource> noise_of(Backend& backend, const RunSpec& spec, Ind
   return std::make_unique<GivenNoise>(backend, spec.options.given, images.first, nchw, std::move(drawn));
 }
 
-// x at the trajectory's first level: noise, or the initial picture under noise (q(x_t | x_0)).
+// The initial picture for each of `images` images, (N, H, W, C).
+Tensor clean_of(Backend& backend, const EncodedInputs& inputs, int64_t images) {
+  return repeat(backend, to_channels_last(backend, backend.upload(inputs.init_latent)), images);
+}
+
+// x at the trajectory's first level: noise, or the initial picture under noise (q(x_t | x_0)). What is to be
+// painted anew in all steps is noise, as in diffusers.
 Tensor start_of(Backend& backend, const RunSpec& spec, const EncodedInputs& inputs, NoiseSource& noise) {
   Tensor x = noise.initial();
-  if (!inputs.init_latent) return spec.initial_scale == 1 ? x : combine(backend, {{spec.initial_scale, &x}});
-  const Tensor clean =
-      repeat(backend, to_channels_last(backend, backend.upload(inputs.init_latent)), x.extent(0));
+  if (!inputs.init_latent || (spec.mask && *spec.options.strength == 1))
+    return spec.initial_scale == 1 ? x : combine(backend, {{spec.initial_scale, &x}});
+  const Tensor clean = clean_of(backend, inputs, x.extent(0));
   const NoiseLevel& level = spec.trajectory[0].level;
   return combine(backend, {{level.alpha, &clean}, {level.sigma, &x}});
+}
+
+// A batch's solver where only a part is painted; nothing where all is.
+std::optional<BlendedSolver> blended(Backend& backend, const RunSpec& spec, const EncodedInputs& inputs,
+                                     NoiseSource& noise, Solver& solver, int64_t images) {
+  if (!spec.mask) return std::nullopt;
+  check_internal(static_cast<bool>(inputs.init_latent), "a mask without an initial latent");
+  const int64_t pixels_per_latent = spec.mask.extent(0) / spec.height;
+  return std::optional<BlendedSolver>(std::in_place, backend, solver, spec.options.blend,
+                                      KnownPart{.clean = clean_of(backend, inputs, images),
+                                                .noise = noise.initial(),
+                                                .painted = latent_mask(spec.mask, pixels_per_latent)},
+                                      spec.blended, spec.trajectory.size() - 1);
 }
 
 // Passes the steps on.
@@ -132,8 +155,9 @@ RunResult run(Backend& backend, Evaluator& evaluator, std::span<const Model> mod
                          .images_total = total(batches)});
 
     const auto noise = noise_of(backend, spec, batches[batch]);
-    const Sampled sampled =
-        sample(spec.trajectory, router, *solver, *noise, start_of(backend, spec, inputs, *noise), &steps);
+    auto part = blended(backend, spec, inputs, *noise, *solver, count);
+    const Sampled sampled = sample(spec.trajectory, router, part ? *part : *solver, *noise,
+                                   start_of(backend, spec, inputs, *noise), &steps);
     result.cancelled = sampled.cancelled;
     if (result.cancelled) break;
 

@@ -8,8 +8,10 @@
 #include "tstitch/base/philox.h"
 #include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/engine/init_image.h"
+#include "tstitch/engine/mask.h"
 #include "tstitch/engine/take_loras.h"
 #include "tstitch/io/npy.h"
+#include "tstitch/io/picture.h"
 #include "tstitch/text/unsupported_grammar.h"
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/model.h"
@@ -21,6 +23,8 @@ namespace {
 constexpr int64_t kMostImages = 1'000'000;
 constexpr int64_t kLargestSide = 1024;  // of a latent
 constexpr int64_t kLargestToldSize = 1 << 20;
+constexpr const char* kMaskAlone =
+    "--mask says which part of an initial picture to paint: name that with --init-image";
 
 void check_stitchable(const std::vector<ModelInfo>& models) {
   check(!models.empty(), ErrorKind::usage, "no model to sample with");
@@ -328,14 +332,49 @@ std::optional<PictureSizes> sizes_of(const SampleOptions& options, const ModelIn
 
 void check_init_image(const RunSpec& spec, const ModelInfo& model) {
   if (!spec.options.init_image) return;
-  check(0 < spec.options.strength && spec.options.strength <= 1, ErrorKind::usage, "--strength is ",
-        spec.options.strength, ", expected more than 0 and at most 1");
+  const double strength = *spec.options.strength;
+  check(0 < strength && strength <= 1, ErrorKind::usage, "--strength is ", strength,
+        ", expected more than 0 and at most 1");
   const Shape expected = {model.pixels ? spec.channels : 3, spec.height * model.pixels_per_latent,
                           spec.width * model.pixels_per_latent};
   check(spec.options.init_image.shape() == expected, ErrorKind::usage, "the initial picture is ",
         spec.options.init_image.shape(), ", expected ", expected, " (channels, height, width)");
   check(!spec.options.given.initial, ErrorKind::usage,
         "an initial picture and an initial latent exclude each other");
+}
+
+// The mask softened as asked; empty where there is none.
+Tensor mask_of(const SampleOptions& options) {
+  if (!options.mask) return {};
+  check(static_cast<bool>(options.init_image), ErrorKind::usage, kMaskAlone);
+  const Shape expected = {options.init_image.extent(1), options.init_image.extent(2)};
+  check(options.mask.shape() == expected, ErrorKind::usage, "the mask is ", options.mask.shape(),
+        ", expected ", expected, " (height, width) as the initial picture");
+  check(0 <= options.mask_blur && options.mask_blur <= kMostMaskBlur, ErrorKind::usage, "--mask-blur is ",
+        options.mask_blur, ", expected 0 ... ", kMostMaskBlur, " pixels");
+  return blurred(options.mask, options.mask_blur);
+}
+
+// Where images change over one by one, a step is several models': blending harms none that sees the mask.
+std::vector<bool> blended_of(const std::vector<ModelInfo>& models, bool adaptive) {
+  std::vector<bool> blended;
+  for (const ModelInfo& model : models) blended.push_back(!model.condition.sees_mask);
+  if (adaptive) blended.assign(models.size(), std::ranges::count(blended, true) > 0);
+  return blended;
+}
+
+void check_mask(const RunSpec& spec, const std::vector<ModelInfo>& models) {
+  for (int i = 0; i < std::ssize(models); ++i) {
+    const ModelInfo& model = models[static_cast<size_t>(i)];
+    check(spec.mask || !model.condition.sees_mask || !spec.uses(i), ErrorKind::usage, model.name,
+          " was trained to paint a part of a picture: name the picture with --init-image and the part with "
+          "--mask");
+  }
+  if (!spec.mask) return;
+  const Tensor places = latent_mask(spec.mask, models.back().pixels_per_latent);
+  const float most = *std::max_element(places.data<float>(), places.data<float>() + places.elements());
+  check(most > 0, ErrorKind::usage, "--mask leaves nothing to paint: white is painted, and every pixel",
+        models.back().pixels ? "" : " that stands for a place of the latent", " is black");
 }
 
 }  // namespace
@@ -373,8 +412,13 @@ void settle_stages(SampleOptions& options, size_t models) {
 
 void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
   const SampleOptions::Files& files = options.files;
-  if (!files.init_image.empty())
-    options.init_image = read_init_image(files.init_image, models.back(), options.width, options.height);
+  check(files.mask.empty() || !files.init_image.empty(), ErrorKind::usage, kMaskAlone);
+  if (!files.init_image.empty()) {
+    const Image picture = read_picture(files.init_image);
+    options.init_image =
+        make_init_image(picture, files.init_image, models.back(), options.width, options.height);
+    if (!files.mask.empty()) options.mask = read_mask(files.mask, picture, options.init_image);
+  }
   if (!files.init_latent.empty()) options.given.initial = read_npy(files.init_latent);
   if (!files.noise.empty()) options.given.steps = read_npy(files.noise);
   if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
@@ -470,6 +514,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check(0 <= options.backend.threads && options.backend.threads <= kMostThreads, ErrorKind::usage,
         "--threads is ", options.backend.threads, ", expected 0 (all processors) to ", kMostThreads);
   options.backend.dtype = name_of(compute_dtype(options.backend));
+  if (!options.strength) options.strength = options.mask ? 1 : 0.75;
   settle_stages(options, models.size());
   settle_shares(options, models.size());
   options.switch_threshold = switch_threshold_of(options);
@@ -481,7 +526,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   const SpacingOptions spacing = spacing_of(options, model.defaults);
   const std::vector<NoiseLevel> all = levels_of(model, options, 1);
   const std::vector<NoiseLevel> levels =
-      options.init_image ? levels_of(model, options, options.strength) : all;
+      options.init_image ? levels_of(model, options, *options.strength) : all;
   const Trajectory trajectory(levels, assign(options, model, models.size(), all, levels));
   const ModelInfo& first = models[static_cast<size_t>(trajectory[0].denoiser)];
   check(levels[0].alpha > 0 || first.prediction != Parameterization::eps, ErrorKind::input, "\"", first.path,
@@ -503,10 +548,13 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .height = height,
                   .width = width,
                   .initial_scale = initial_scale(options.sampler, spacing, levels[0]),
-                  .sizes = sizes_of(options, model)};
+                  .sizes = sizes_of(options, model),
+                  .mask = mask_of(options),
+                  .blended = blended_of(models, options.adaptive)};
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);
+  check_mask(spec, models);
   return spec;
 }
 

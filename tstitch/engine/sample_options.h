@@ -8,6 +8,7 @@
 
 #include "tstitch/backend/backend.h"
 #include "tstitch/condition/picture_sizes.h"
+#include "tstitch/diffusion/blend.h"
 #include "tstitch/diffusion/noise.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
@@ -65,11 +66,15 @@ struct SampleOptions {
   // takes away; sizes default to the picture's. Which model serves a step is decided as if all were taken,
   // but for an assignment, which has only those that are.
   Tensor init_image;
-  double strength = 0.75;
+  std::optional<double> strength;  // default: 0.75, with a mask 1
+  // Paint only a part of it: (H, W), the share of each pixel that is painted, 0 ... 1; the rest is known.
+  Tensor mask;
+  double mask_blur = 0;  // pixels, see blurred()
+  Blend blend = Blend::step;
 
-  // The files that read_files reads the four tensors from, and what metadata say of them.
+  // The files that read_files reads the five tensors from, and what metadata say of them.
   struct Files {
-    std::string init_image, init_latent, noise;
+    std::string init_image, mask, init_latent, noise;
     std::string null_context;  // or "uniform" or "zeros"
   } files;
 

@@ -68,6 +68,9 @@ struct ConditionInfo {
   int64_t width = 0;             // of a token of context; 0 where classes are numbers
   std::string class_table = "";  // for class_tokens: the tensor of them, (num_classes, width)
   bool told_guidance = false;    // the network is told the scale of guidance (Row::guidance)
+  // The network was trained to repaint: beside the latent it sees the mask and the latent of what is left of
+  // the picture (Rombach et al. 2022, arXiv 2112.10752, section 4.5).
+  bool sees_mask = false;
   // Of networks that are told more than tokens, as SDXL's (Podell et al. 2023, arXiv 2307.01952,
   // section 2.2):
   int64_t pooled_width = 0;    // of the text as a whole; 0: they are told nothing more

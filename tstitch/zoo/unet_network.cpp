@@ -13,7 +13,8 @@ struct BoundContext final : BoundCondition {
   UNet::Context context;
   // The timesteps are the same to all rows, but for those with an added condition: 0, or a number of its own.
   int64_t number = 0;
-  Tensor added;  // (1, A)
+  Tensor added;   // (1, A)
+  Tensor beside;  // (1, H, W, E)
 };
 
 const BoundContext& bound_context(const Row& row) { return static_cast<const BoundContext&>(*row.condition); }
@@ -42,6 +43,12 @@ std::unique_ptr<const BoundCondition> UNetNetwork::bind(const Condition& conditi
     bound->number = ++bound_;
     bound->added = unet_.backend().upload(condition.added).reshape({1, condition.added.elements()});
   }
+  const Tensor& beside = condition.beside;
+  const int64_t seen = unet_.config().in_channels - unet_.config().out_channels;
+  check_internal(beside ? beside.shape() == Shape({height, width, seen}) : seen == 0, "a U-Net that sees ",
+                 seen, " channels beside the latent, ", height, " x ", width, ", bound with ",
+                 beside.shape());
+  if (beside) bound->beside = unet_.backend().upload(beside).reshape({1, height, width, seen});
   return bound;
 }
 
@@ -55,9 +62,16 @@ Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
   contexts_.clear();
   for (size_t block = 0; block < bound_context(rows[0]).context.size(); ++block)
     for (const Row& row : rows) contexts_.push_back(&bound_context(row).context[block]);
-  return unet_.backend().repeated(x, [&](const Tensor& input) {
+  return unet_.backend().repeated(with_beside(x, rows), [&](const Tensor& input) {
     return unet_(input, gather(unet_.backend(), times_.tables()[0], found), contexts_);
   });
+}
+
+Tensor UNetNetwork::with_beside(const Tensor& x, std::span<const Row> rows) const {
+  if (!bound_context(rows[0]).beside) return x;
+  std::vector<Tensor> beside;
+  for (const Row& row : rows) beside.push_back(bound_context(row).beside);
+  return concat_columns(unet_.backend(), x, stack(unet_.backend(), beside));
 }
 
 Tensor UNetNetwork::time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const {

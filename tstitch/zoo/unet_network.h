@@ -31,6 +31,8 @@ class UNetNetwork final : public Network {
   Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override;
 
  private:
+  // x and behind its channels those that the rows' conditions show beside it.
+  Tensor with_beside(const Tensor& x, std::span<const Row> rows) const;
   Tensor time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const;
 
   UNet unet_;

@@ -36,6 +36,7 @@ bool aligned(DeviceAddress address, size_t bytes) { return static_cast<uintptr_t
 struct HostTwin::HostGraph final : Graph {
   std::vector<Work> work;
   std::vector<std::byte> uploads;
+  size_t upload_bytes = 0;  // as was said
 };
 
 HostTwin::HostTwin(LaneOrder order) : order_(order) {
@@ -89,6 +90,8 @@ void HostTwin::upload(DeviceAddress to, const void* from, size_t bytes) {
   if (capture_) {
     const size_t offset = capture_->uploads.size();
     capture_->uploads.insert(capture_->uploads.end(), first, first + bytes);
+    check_internal(capture_->uploads.size() <= capture_->upload_bytes,
+                   "[capture] uploads more than was said");
     return queue([graph = capture_.get(), to, offset, bytes] {
       std::memcpy(pointer<std::byte>(to), graph->uploads.data() + offset, bytes);
     });
@@ -115,9 +118,10 @@ void HostTwin::synchronize() {
   protect(true);
 }
 
-void HostTwin::begin_capture() {
+void HostTwin::begin_capture(size_t upload_bytes) {
   refuse_in_capture("begins another");
   capture_ = std::make_unique<HostGraph>();
+  capture_->upload_bytes = upload_bytes;
 }
 
 std::unique_ptr<Graph> HostTwin::end_capture() {
@@ -165,7 +169,11 @@ void HostTwin::multiply(const Product& p) {
   check_internal(p.x.dtype == p.w.dtype, "[product] x and w of two types");
   check_internal(p.y.dtype == p.x.dtype || p.y.dtype == DType::f32, "[product] f32 to bf16");
   check_internal(!(p.gelu_tanh && (p.accumulate || p.y.dtype == DType::f32)), "[product] this GELU");
-  check_internal(aligned(p.w.at, 16) && aligned(p.bias, 16), "[product] weights that are not aligned");
+  const auto rows_are_aligned = [](const Matrix& x) {
+    return aligned(x.at, 16) && x.stride * size_of(x.dtype) % 16 == 0;
+  };
+  check_internal(rows_are_aligned(p.x) && rows_are_aligned(p.w) && aligned(p.bias, 16),
+                 "[product] alignment");
   check_internal(p.x.stride >= K && p.w.stride >= K && p.y.stride >= N, "[product] rows that overlap");
   queue([p, M, N, K] {
     const Rows y = rows_of(p.y), bias = {pointer<void>(p.bias), N, p.y.dtype};
@@ -208,10 +216,10 @@ void HostTwin::convolve(const Convolution& c) {
   });
 }
 
-// As cuDNN 9.19 plans it: widths in multiples of 8 up to 256, rows that begin at 16 bytes.
+// As cuDNN 9.19 plans it: widths in multiples of 8 up to 512, rows that begin at 16 bytes.
 bool HostTwin::attends(const Attention& a) const {
   const auto fits = [](DeviceAddress at, int64_t stride) { return aligned(at, 16) && stride % 8 == 0; };
-  return a.d % 8 == 0 && a.d <= 256 && fits(a.q, a.q_stride) && fits(a.k, a.k_stride) &&
+  return a.d % 8 == 0 && a.d <= 512 && fits(a.q, a.q_stride) && fits(a.k, a.k_stride) &&
          fits(a.v, a.v_stride);
 }
 
@@ -225,13 +233,14 @@ void HostTwin::attend(const Attention& a) {
                v = {pointer<void>(a.v), a.v_stride, DType::bf16},
                out = {pointer<void>(a.out), D, DType::bf16};
     std::vector<float> weights(static_cast<size_t>(a.S));
+    const int64_t keys = a.kv_shared ? 0 : a.S;  // from one image's to the next one's
     for (int64_t n = 0; n < a.N; ++n)
       for (int64_t head = 0; head < D; head += a.d)
         for (int64_t t = 0; t < a.T; ++t) {
           float largest = -INFINITY, total = 0;
           for (int64_t s = 0; s < a.S; ++s) {
             float score = 0;
-            for (int64_t j = head; j < head + a.d; ++j) score += q(n * a.T + t, j) * k(n * a.S + s, j);
+            for (int64_t j = head; j < head + a.d; ++j) score += q(n * a.T + t, j) * k(n * keys + s, j);
             weights[static_cast<size_t>(s)] = score;
             largest = std::max(largest, score);
           }
@@ -242,7 +251,7 @@ void HostTwin::attend(const Attention& a) {
           for (int64_t j = head; j < head + a.d; ++j) {
             float sum = 0;
             for (int64_t s = 0; s < a.S; ++s)
-              sum += to_float(to_bfloat16(weights[static_cast<size_t>(s)])) * v(n * a.S + s, j);
+              sum += to_float(to_bfloat16(weights[static_cast<size_t>(s)])) * v(n * keys + s, j);
             out.set(n * a.T + t, j, sum / total);
           }
         }

@@ -26,6 +26,11 @@ namespace {
 
 CUstream_st* recording = nullptr;
 
+// What a call has to answer that is of a stream, of its device or as a test wants it.
+cudaError_t refusal(CUstream_st* stream, std::string_view call) {
+  return stream->refusal(call, cudaErrorInvalidResourceHandle);
+}
+
 // What CUDA refuses while a stream is recorded.
 cudaError_t unless_recording(cudaError_t status = cudaSuccess) {
   return recording ? cudaErrorStreamCaptureUnsupported : status;
@@ -49,10 +54,17 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   p->sharedMemPerBlockOptin = 227 << 10;
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= machine.devices) return cudaErrorInvalidDevice;
+  tstitch::fake::current_device() = device;
+  return cudaSuccess;
+}
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorName(cudaError_t status) {
   return status == cudaErrorInsufficientDriver         ? "cudaErrorInsufficientDriver"
+         : status == cudaErrorInvalidResourceHandle    ? "cudaErrorInvalidResourceHandle"
+         : status == cudaErrorMemoryAllocation         ? "cudaErrorMemoryAllocation"
+         : status == cudaErrorLaunchFailure            ? "cudaErrorLaunchFailure"
          : status == cudaErrorStreamCaptureUnsupported ? "cudaErrorStreamCaptureUnsupported"
                                                        : "cudaErrorUnknown";
 }
@@ -68,6 +80,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (const cudaError_t status = refusal(stream, __func__)) return status;
   if (!recording) stream->finish();
   return unless_recording();
 }
@@ -96,8 +109,9 @@ cudaError_t cudaFreeHost(void* at) {
   std::free(at);
   return cudaSuccess;
 }
-cudaError_t cudaMallocAsync(void** at, size_t bytes, cudaStream_t) {
+cudaError_t cudaMallocAsync(void** at, size_t bytes, cudaStream_t stream) {
   *at = nullptr;
+  if (const cudaError_t status = refusal(stream, __func__)) return status;
   if (bytes > machine.memory) return unless_recording(cudaErrorMemoryAllocation);
   machine.memory -= bytes;
   const size_t rounded = (bytes + 255) / 256 * 256;
@@ -107,6 +121,7 @@ cudaError_t cudaMallocAsync(void** at, size_t bytes, cudaStream_t) {
   return unless_recording();
 }
 cudaError_t cudaFreeAsync(void* at, cudaStream_t stream) {
+  if (const cudaError_t status = refusal(stream, __func__)) return status;
   if (recording) return unless_recording();
   stream->add([at] {
     const auto block = machine.blocks.find(at);
@@ -118,16 +133,23 @@ cudaError_t cudaFreeAsync(void* at, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int) { return cudaSuccess; }
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
+  if (attribute != cudaMemPoolAttrReleaseThreshold) return cudaErrorInvalidValue;
+  machine.release_threshold = *static_cast<uint64_t*>(value);
+  return cudaSuccess;
+}
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
   machine.memory += std::exchange(machine.pool, 0);
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  if (const cudaError_t status = refusal(stream, __func__)) return status;
   stream->add([=] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
                               size_t height, cudaMemcpyKind, cudaStream_t stream) {
+  if (const cudaError_t status = refusal(stream, __func__)) return status;
   if (width > to_pitch || width > from_pitch) return cudaErrorInvalidPitchValue;
   stream->add([=] {
     for (size_t i = 0; i < height; ++i)
@@ -138,6 +160,7 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  if (const cudaError_t status = refusal(stream, __func__)) return status;
   if (recording || mode != cudaStreamCaptureModeThreadLocal) return cudaErrorIllegalState;
   recording = stream;
   stream->recorded = new CUgraph_st;
@@ -146,13 +169,17 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   recording = nullptr;
   *graph = std::exchange(stream->recorded, nullptr);
-  return cudaSuccess;
+  const cudaError_t status = refusal(stream, __func__);
+  if (status) delete std::exchange(*graph, nullptr);
+  return status;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  if (const int status = tstitch::fake::fault(__func__)) return static_cast<cudaError_t>(status);
   *executable = new CUgraphExec_st{graph->work};
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (const cudaError_t status = refusal(stream, __func__)) return status;
   for (const auto& work : executable->work) stream->add(work);
   return cudaSuccess;
 }
@@ -171,6 +198,7 @@ cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int bytes) {
   return cudaSuccess;
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function, void** arguments) {
+  if (const cudaError_t status = refusal(config->stream, __func__)) return status;
   if (config->dynamicSmemBytes > std::max<size_t>(48 << 10, machine.allowed_scratch))
     return cudaErrorInvalidValue;
   if (config->gridDim.x == 0) return cudaErrorInvalidConfiguration;

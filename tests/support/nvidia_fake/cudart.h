@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 
@@ -16,6 +17,7 @@ struct Machine {
   size_t memory = size_t{1} << 30;    // that is left
   size_t pool = 0;                    // freed, and given back when the pool is trimmed
   std::map<void*, size_t> blocks;     // allocated, with their bytes
+  uint64_t release_threshold = 0;     // of the pool: what it keeps when the host waits
   size_t allowed_scratch = 0;
 };
 extern Machine machine;

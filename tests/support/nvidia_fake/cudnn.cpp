@@ -1,7 +1,7 @@
 // cuDNN's graph interface on the host: descriptors are attributes by name, and a plan does the operations of
 // its graph one after the other in f32, tensors read and written by their dimensions and strides alone. Its
-// heuristics propose an engine that must be refused and one that must be taken, which has no plan for three
-// images.
+// heuristics propose an engine that must be refused, one that wants more memory than there is and one that
+// must be taken, which has no plan for three images and wants as much memory for seven.
 #include <cuda_bf16.h>
 #include <cudnn_graph.h>
 
@@ -163,11 +163,20 @@ int64_t images_of(const Object& graph) {
       .get<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS)[0];
 }
 
-constexpr int64_t kRefusedEngine = 1, kEngine = 2, kKnobValue = 7, kWorkspace = int64_t{40} << 20;
+constexpr int64_t kRefusedEngine = 1, kEngine = 2, kLargeEngine = 3, kKnobValue = 7,
+                  kWorkspace = int64_t{40} << 20, kLargeWorkspace = int64_t{2} << 30;
+
+// Of attention with the keys of one image for all, the queries of three are 15.
+bool are_three_images(const Object& graph) {
+  const Object& operation = graph.object(CUDNN_ATTR_OPERATIONGRAPH_OPS);
+  return images_of(graph) == 3 || (operation.type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR &&
+                                   operation.object(CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC)
+                                           .get<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS)[2] == 15);
+}
 
 std::vector<Shared> proposals(const Object& heuristics) {
   std::vector<Shared> configs;
-  for (const int64_t index : {kRefusedEngine, kEngine}) {
+  for (const int64_t index : {kRefusedEngine, kLargeEngine, kEngine}) {
     auto engine = std::make_shared<Object>(Object{CUDNN_BACKEND_ENGINE_DESCRIPTOR});
     engine->objects[CUDNN_ATTR_ENGINE_OPERATION_GRAPH] =
         heuristics.objects.at(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
@@ -180,6 +189,7 @@ std::vector<Shared> proposals(const Object& heuristics) {
     auto config = std::make_shared<Object>(Object{CUDNN_BACKEND_ENGINECFG_DESCRIPTOR});
     config->objects[CUDNN_ATTR_ENGINECFG_ENGINE] = {engine};
     config->objects[CUDNN_ATTR_ENGINECFG_KNOB_CHOICES] = {knob};
+    config->set(CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE, index == kLargeEngine ? kLargeWorkspace : kWorkspace);
     configs.push_back(config);
   }
   return configs;
@@ -189,13 +199,22 @@ const Object& engine_of(const Object& plan) {
   return plan.object(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG).object(CUDNN_ATTR_ENGINECFG_ENGINE);
 }
 
+int64_t index_of(const Object& engine) { return engine.get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX)[0]; }
+
+int64_t workspace_of(const Object& plan) {
+  const Object& engine = engine_of(plan);
+  const bool large =
+      index_of(engine) == kLargeEngine || images_of(engine.object(CUDNN_ATTR_ENGINE_OPERATION_GRAPH)) == 7;
+  return large ? kLargeWorkspace : kWorkspace;
+}
+
 bool is_supported(const Object& plan) {
   const Object& engine = engine_of(plan);
   const auto knobs =
       plan.object(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG).objects.at(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
-  return engine.get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX)[0] == kEngine &&
+  return index_of(engine) != kRefusedEngine &&
          knobs.at(0)->get<int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE)[0] == kKnobValue &&
-         images_of(engine.object(CUDNN_ATTR_ENGINE_OPERATION_GRAPH)) != 3;
+         !are_three_images(engine.object(CUDNN_ATTR_ENGINE_OPERATION_GRAPH));
 }
 
 }  // namespace
@@ -203,8 +222,12 @@ bool is_supported(const Object& plan) {
 extern "C" {
 
 size_t cudnnGetVersion() { return CUDNN_VERSION; }
+size_t cudnnGetCudartVersion() {
+  const int other = tstitch::fake::fault(__func__);
+  return other ? static_cast<size_t>(other) : CUDART_VERSION;
+}
 const char* cudnnGetErrorString(cudnnStatus_t) { return "CUDNN_STATUS_FAKE"; }
-void cudnnGetLastErrorString(char* message, size_t) { *message = 0; }
+void cudnnGetLastErrorString(char* message, size_t room) { std::strncpy(message, "as the fake says", room); }
 cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
   *handle = new cudnnContext;
   return CUDNN_STATUS_SUCCESS;
@@ -265,7 +288,7 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const handle,
   }
   if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE) {
     *count = 1;
-    *static_cast<int64_t*>(values) = kWorkspace;
+    *static_cast<int64_t*>(values) = workspace_of(object);
     return CUDNN_STATUS_SUCCESS;
   }
   const auto found = object.values.find(name);
@@ -279,12 +302,14 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle) {
   if (object.type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR &&
       object.get<cudnnBackendHeurMode_t>(CUDNN_ATTR_ENGINEHEUR_MODE)[0] != CUDNN_HEUR_MODE_A)
     return CUDNN_STATUS_NOT_SUPPORTED;
-  if (object.type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR && !is_supported(object))
-    return CUDNN_STATUS_NOT_SUPPORTED;
+  if (object.type != CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) return CUDNN_STATUS_SUCCESS;
+  if (const int status = tstitch::fake::fault("a plan of cuDNN")) return static_cast<cudnnStatus_t>(status);
+  if (!is_supported(object)) return CUDNN_STATUS_NOT_SUPPORTED;
   return CUDNN_STATUS_SUCCESS;
 }
 cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
                                   cudnnBackendDescriptor_t pack) {
+  if (const auto status = handle->stream->refusal(__func__, CUDNN_STATUS_BAD_PARAM)) return status;
   const auto uids = shared(pack)->get<int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS);
   const auto pointers = shared(pack)->get<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
   std::map<int64_t, void*> bound;

@@ -41,11 +41,11 @@ const void* address(Function* function) {
 
 CudaKernel cuda_kernel(const void* kernel) {
 #define TSTITCH_INDEX(Kernel) \
-  if (kernel == &kKernel<Kernel> || !kernel) return {address(&run_kernel_indices<Kernel>), 256};
+  if (kernel == &kKernel<Kernel> || !kernel) return {address(&run_kernel_indices<Kernel>), kIndexLanes};
   TSTITCH_INDEX_KERNELS(TSTITCH_INDEX)
 #undef TSTITCH_INDEX
 #define TSTITCH_BLOCK(Kernel) \
-  if (kernel == &kKernel<Kernel>) return {address(&run_kernel_blocks<Kernel>), 256};
+  if (kernel == &kKernel<Kernel>) return {address(&run_kernel_blocks<Kernel>), most_lanes<Kernel>()};
   TSTITCH_BLOCK_KERNELS(TSTITCH_BLOCK)
 #undef TSTITCH_BLOCK
   return {};

@@ -72,7 +72,32 @@ void CublasLt::check(cublasStatus_t status, const char* call) const {
                  lt_.status_name(status));
 }
 
-cublasLtMatmulAlgo_t CublasLt::pick(const Kind& kind, Operation& o) const {
+CublasLt::Kind CublasLt::kind_of(const Product& p) {
+  return {.M = p.x.rows,
+          .N = p.w.rows,
+          .K = p.x.columns,
+          .x_stride = stride_of(p.x),
+          .w_stride = stride_of(p.w),
+          .y_stride = stride_of(p.y),
+          .type = p.x.dtype,
+          .y_type = p.y.dtype,
+          .gelu_tanh = p.gelu_tanh,
+          .accumulate = p.accumulate,
+          .x_alignment = alignment_of(p.x.at),
+          .w_alignment = alignment_of(p.w.at),
+          .y_alignment = alignment_of(p.y.at),
+          .bias_alignment = p.bias == DeviceAddress{} ? 0 : alignment_of(p.bias)};
+}
+
+std::string CublasLt::refusal(const Product& product) const {
+  const Kind k = kind_of(product);
+  return concat("cuBLASLt ", lt_.version(), " has no product ", k.M, " x ", k.K, " x ", k.N, ", ",
+                name_of(k.type), " to ", name_of(k.y_type), k.accumulate ? ", accumulated" : "", ", strides ",
+                k.x_stride, " ", k.w_stride, " ", k.y_stride, ", alignments ", k.x_alignment, " ",
+                k.w_alignment, " ", k.y_alignment);
+}
+
+CublasLt::Algorithm CublasLt::pick(const Kind& kind, DeviceAddress bias) const {
   cublasLtMatmulPreferenceOpaque_t preference;
   check(lt_.init_preference(&preference, sizeof preference), "cublasLtMatmulPreferenceInit");
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
@@ -86,11 +111,13 @@ cublasLtMatmulAlgo_t CublasLt::pick(const Kind& kind, Operation& o) const {
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, kind.y_alignment);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, kind.y_alignment);
 
+  Operation o(*this, kind, bias);
   std::array<cublasLtMatmulHeuristicResult_t, 16> found = {};
   int count = 0;
   const cublasStatus_t status = lt_.heuristic(handle_, &o.product, &o.a, &o.b, &o.c, &o.c, &preference,
                                               static_cast<int>(found.size()), found.data(), &count);
-  if (status != CUBLAS_STATUS_NOT_SUPPORTED) check(status, "cublasLtMatmulAlgoGetHeuristic");
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
+  check(status, "cublasLtMatmulAlgoGetHeuristic");
   for (int i = 0; i < count; ++i) {
     const auto& result = found[static_cast<size_t>(i)];
     int32_t parts_of_k = 1;
@@ -100,38 +127,43 @@ cublasLtMatmulAlgo_t CublasLt::pick(const Kind& kind, Operation& o) const {
           "cublasLtMatmulAlgoConfigGetAttribute");
     if (result.state == CUBLAS_STATUS_SUCCESS && parts_of_k <= 1) return result.algo;
   }
-  fail(ErrorKind::device, "cuda:", device_, ": cuBLASLt ", lt_.version(), " has no product ", kind.M, " x ",
-       kind.K, " x ", kind.N, ", ", name_of(kind.type), " to ", name_of(kind.y_type),
-       kind.bias_alignment ? ", bias" : "", kind.gelu_tanh ? ", gelu" : "",
-       kind.accumulate ? ", accumulated" : "", ", strides ", kind.x_stride, " ", kind.w_stride, " ",
-       kind.y_stride, ", alignments ", kind.x_alignment, " ", kind.w_alignment, " ", kind.y_alignment);
+  return std::nullopt;
 }
 
-void CublasLt::multiply(const Product& p, void* workspace, cudaStream_t stream) {
-  const Kind kind = {.M = p.x.rows,
-                     .N = p.w.rows,
-                     .K = p.x.columns,
-                     .x_stride = stride_of(p.x),
-                     .w_stride = stride_of(p.w),
-                     .y_stride = stride_of(p.y),
-                     .type = p.x.dtype,
-                     .y_type = p.y.dtype,
+// Whatever is wrong with it for this number of rows, another is looked for.
+bool CublasLt::serves(const cublasLtMatmulAlgo_t& algorithm, const Kind& kind, DeviceAddress bias) const {
+  Operation o(*this, kind, bias);
+  cublasLtMatmulHeuristicResult_t result = {};
+  return lt_.check(handle_, &o.product, &o.a, &o.b, &o.c, &o.c, &algorithm, &result) ==
+             CUBLAS_STATUS_SUCCESS &&
+         result.workspaceSize <= kWorkspace;
+}
 
-                     .gelu_tanh = p.gelu_tanh,
-                     .accumulate = p.accumulate,
-                     .x_alignment = alignment_of(p.x.at),
-                     .w_alignment = alignment_of(p.w.at),
-                     .y_alignment = alignment_of(p.y.at),
-                     .bias_alignment = p.bias == DeviceAddress{} ? 0 : alignment_of(p.bias)};
-  if (kind.M == 0 || kind.N == 0) return;
+const CublasLt::Algorithm& CublasLt::algorithm(const Kind& kind, DeviceAddress bias) {
+  if (const auto known = algorithms_.find(kind); known != algorithms_.end()) return known->second;
+  Algorithm found;
+  if (kind.M != kRows) {
+    Kind many = kind;
+    many.M = kRows;
+    found = algorithm(many, bias);
+    if (found && !serves(*found, kind, bias)) found.reset();
+  }
+  if (!found) found = pick(kind, bias);
+  return algorithms_.emplace(kind, found).first->second;
+}
+
+bool CublasLt::multiply(const Product& p, void* workspace, cudaStream_t stream) {
+  const Kind kind = kind_of(p);
+  if (kind.M == 0 || kind.N == 0) return true;
+  const Algorithm& found = algorithm(kind, p.bias);
+  if (!found) return false;
   Operation o(*this, kind, p.bias);
-  auto algorithm = algorithms_.find(kind);
-  if (algorithm == algorithms_.end()) algorithm = algorithms_.emplace(kind, pick(kind, o)).first;
   const float one = 1, beta = p.accumulate ? 1 : 0;
   void* const y = reinterpret_cast<void*>(p.y.at);
   check(lt_.matmul(handle_, &o.product, &one, pointer(p.w.at), &o.a, pointer(p.x.at), &o.b, &beta, y, &o.c, y,
-                   &o.c, &algorithm->second, workspace, kWorkspace, stream),
+                   &o.c, &*found, workspace, kWorkspace, stream),
         "cublasLtMatmul");
+  return true;
 }
 
 }  // namespace tstitch::cuda

@@ -5,6 +5,8 @@
 
 #include <compare>
 #include <map>
+#include <optional>
+#include <string>
 
 #include "tstitch/backend/cuda/device.h"
 #include "tstitch/backend/cuda/dynamic_library.h"
@@ -30,22 +32,28 @@ struct CublasLtLibrary {
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic = library["cublasLtMatmulAlgoGetHeuristic"];
   decltype(&cublasLtMatmulAlgoConfigGetAttribute) get_config =
       library["cublasLtMatmulAlgoConfigGetAttribute"];
+  decltype(&cublasLtMatmulAlgoCheck) check = library["cublasLtMatmulAlgoCheck"];
   decltype(&cublasLtMatmul) matmul = library["cublasLtMatmul"];
 };
 
-// Runs products on the device that is current. An algorithm is picked once for everything that products of
-// one kind share, and is never one that sums over parts of K apart, in an order that the rest of the shape
-// decides.
+// Runs products on the device that is current. That a row does not depend on how many are beside it wants one
+// algorithm for any number of rows: it is picked for many, and taken for as many as come, wherever the
+// library has it for them. It is never one that sums over parts of K apart, in an order that the rest of the
+// shape decides.
 class CublasLt {
  public:
   static constexpr size_t kWorkspace = size_t{32} << 20;  // NVIDIA's advice for sm_90
+  static constexpr int64_t kRows = 4096;                  // for which algorithms are picked
 
   explicit CublasLt(int device);
   ~CublasLt();
   CublasLt(const CublasLt&) = delete;
 
-  // Queues it. Throws Error{device} for a product that the library does not have.
-  void multiply(const Product& product, void* workspace, cudaStream_t stream);
+  // Queues it, or returns false where the library does not have it.
+  bool multiply(const Product& product, void* workspace, cudaStream_t stream);
+
+  // "cuBLASLt 130100 has no product 1 x 1 x 13, f32 to f32, strides ..., alignments ..."
+  std::string refusal(const Product& product) const;
 
  private:
   // What an algorithm depends on.
@@ -57,16 +65,21 @@ class CublasLt {
 
     auto operator<=>(const Kind&) const = default;
   };
+  static Kind kind_of(const Product& product);
+
   // The same in the library's words.
   struct Operation;
 
-  cublasLtMatmulAlgo_t pick(const Kind& kind, Operation& operation) const;
+  using Algorithm = std::optional<cublasLtMatmulAlgo_t>;  // none: the library has no such product
+  const Algorithm& algorithm(const Kind& kind, DeviceAddress bias);
+  Algorithm pick(const Kind& kind, DeviceAddress bias) const;
+  bool serves(const cublasLtMatmulAlgo_t& algorithm, const Kind& kind, DeviceAddress bias) const;
   void check(cublasStatus_t status, const char* call) const;
 
   int device_;
   CublasLtLibrary lt_;
   cublasLtHandle_t handle_ = nullptr;
-  std::map<Kind, cublasLtMatmulAlgo_t> algorithms_;
+  std::map<Kind, Algorithm> algorithms_;
 };
 
 }  // namespace tstitch::cuda

@@ -13,8 +13,8 @@ namespace {
 
 using namespace cuda;
 
-constexpr int64_t kAlignedColumns = 8;  // rows of weights begin at 16 bytes: what the fast algorithms ask for
-constexpr int kRowLanes = 256;          // of a block that sums over a row; narrow rows take one warp
+constexpr int64_t kRowAlignment = 16;  // bytes, of what is multiplied: what the fast algorithms ask for
+constexpr int kRowLanes = 256;         // of a block that sums over a row; narrow rows take one warp
 
 int lanes_for(int64_t columns) { return columns <= 4 * kWarp ? kWarp : kRowLanes; }
 
@@ -105,6 +105,16 @@ Tensor CudaBackend::in_compute_type(const Tensor& x) {
   return x.dtype() == compute_dtype_ ? x : cast(x, compute_dtype_);
 }
 
+Tensor CudaBackend::aligned_rows(const Tensor& x) {
+  const Matrix m = matrix_of(x);
+  const uint64_t bits = static_cast<uint64_t>(m.at) | static_cast<uint64_t>(m.stride * size_of(m.dtype));
+  if (m.dtype == compute_dtype_ && bits % kRowAlignment == 0) return x;
+  const int64_t of = kRowAlignment / size_of(compute_dtype_), stride = (m.columns + of - 1) / of * of;
+  const Tensor rows = make({m.rows, stride}, compute_dtype_).slice_columns(0, m.columns);
+  copy(rows, x, std::max<int64_t>(m.rows, 1));
+  return rows;
+}
+
 Tensor CudaBackend::repeated(const Tensor& x, FunctionRef<Tensor(const Tensor&)> work) {
   const Recorder::Turn turn = device_->take_turn();
   check_internal(repeating_ != std::this_thread::get_id(), "[repeated] within other such work");
@@ -154,11 +164,8 @@ Tensor CudaBackend::download(const Tensor& x) {
 // ---- linear maps
 
 std::unique_ptr<PackedLinear> CudaBackend::pack_linear(const Tensor& w, const Tensor& b) {
-  const int64_t K = w.extent(1), padded = (K + kAlignedColumns - 1) / kAlignedColumns * kAlignedColumns;
-  const Tensor packed = make({w.extent(0), padded}, compute_dtype_).slice_columns(0, K);
-  copy(packed, upload(w), std::max<int64_t>(w.extent(0), 1));
   const Tensor bias = b ? upload(b) : Tensor();
-  return std::make_unique<CudaLinear>(packed, bias, b ? cast(bias, DType::bf16) : Tensor());
+  return std::make_unique<CudaLinear>(aligned_rows(upload(w)), bias, b ? cast(bias, DType::bf16) : Tensor());
 }
 
 // cuBLASLt writes bf16 from bf16 only; and it adds to what it writes.
@@ -171,7 +178,7 @@ void CudaBackend::multiply(const Tensor& x, const PackedLinear& w, Tensor& y, bo
     return copy(y, wide, y.rows());
   }
   const auto& packed = dynamic_cast<const CudaLinear&>(w);
-  const Tensor input = in_compute_type(x), bias = packed.bias(y.dtype());
+  const Tensor input = aligned_rows(x), bias = packed.bias(y.dtype());
   device_->multiply({.x = matrix_of(input),
                      .w = matrix_of(packed.w()),
                      .y = matrix_of(y),
@@ -359,59 +366,79 @@ Tensor CudaBackend::scale_shift(const Tensor& x, const Tensor& norm, Activation 
 
 // ---- attention
 
-Tensor CudaBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
-  const int64_t N = q.extent(0), S = k.extent(1), d = q.extent(2) / heads;
-  if (compute_dtype_ == DType::bf16 && q.dtype() == k.dtype() && q.dtype() == v.dtype() && q.elements()) {
-    Tensor out = make(q.shape(), compute_dtype_);
-    const cuda::Attention attention = {.q = matrix_of(q).at,
-                                       .k = matrix_of(k).at,
-                                       .v = matrix_of(v).at,
-                                       .out = matrix_of(out).at,
-                                       .q_stride = q.row_stride(),
-                                       .k_stride = k.row_stride(),
-                                       .v_stride = v.row_stride(),
-                                       .N = N,
-                                       .T = q.extent(1),
-                                       .S = S,
-                                       .heads = heads,
-                                       .d = d};
-    if (q.dtype() == DType::bf16 && device_->attends(attention)) {
-      device_->attend(attention);
-      return out;
-    }
-  }
-  std::vector<KeysValues> images;
-  for (int64_t n = 0; n < N; ++n)
-    images.push_back({rows_of(k.slice(n, n + 1)), rows_of(v.slice(n, n + 1)), S});
-  return tiled_attention(q, images, heads, false);
+// q, out: (N, T, D); k, v: (N, S, D), or (S, D) for all images.
+bool CudaBackend::attend(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
+                         bool kv_shared) {
+  if (compute_dtype_ != DType::bf16 || !q.elements()) return false;
+  const cuda::Attention attention = {.q = matrix_of(q).at,
+                                     .k = matrix_of(k).at,
+                                     .v = matrix_of(v).at,
+                                     .out = matrix_of(out).at,
+                                     .q_stride = q.row_stride(),
+                                     .k_stride = k.row_stride(),
+                                     .v_stride = v.row_stride(),
+                                     .N = q.extent(0),
+                                     .T = q.extent(1),
+                                     .S = kv_shared ? k.extent(0) : k.extent(1),
+                                     .heads = heads,
+                                     .d = q.extent(2) / heads,
+                                     .kv_shared = kv_shared};
+  if (!device_->attends(attention)) return false;
+  device_->attend(attention);
+  return true;
 }
 
+Tensor CudaBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  Tensor out = make(q.shape(), compute_dtype_);
+  if (!attend(out, q, k, v, heads, false)) tiled_attention(out, q, images_of(k, v), heads, false);
+  return out;
+}
+
+// Images side by side that see the same keys are attended together, any other by itself. Who does it, and
+// with what engine, depends on T, d, the strides and the addresses of an image and on its keys, never on
+// those beside it, so that company changes no bit: what the library attends in a batch it would also attend
+// alone, and the kernel does the rest. Other keys of the same length are not stacked: that would be a copy of
+// them in every layer to save a launch.
 Tensor CudaBackend::cross_attention(const Tensor& q, std::span<const Tensor* const> keys_values,
                                     int64_t heads) {
-  const int64_t D = q.extent(2);
-  std::vector<KeysValues> images;
-  for (const Tensor* kv : keys_values)
-    images.push_back({rows_of(kv->slice_columns(0, D)), rows_of(kv->slice_columns(D, 2 * D)), kv->extent(0)});
-  return tiled_attention(q, images, heads, false);
+  const int64_t N = q.extent(0), D = q.extent(2);
+  Tensor out = make(q.shape(), compute_dtype_);
+  std::vector<KeysValues> tiled;
+  for (int64_t n = 0, end = 0; n < N; n = end) {
+    const Tensor& kv = *keys_values[static_cast<size_t>(n)];
+    while (end < N && keys_values[static_cast<size_t>(end)] == &kv) ++end;
+    const Tensor k = kv.slice_columns(0, D), v = kv.slice_columns(D, 2 * D);
+    if (attend(out.slice(n, end), q.slice(n, end), k, v, heads, true)) continue;
+    for (int64_t image = n; image < end; ++image)
+      tiled.push_back({image, rows_of(k), rows_of(v), kv.extent(0)});
+  }
+  tiled_attention(out, q, tiled, heads, false);
+  return out;
 }
 
 Tensor CudaBackend::causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
-  std::vector<KeysValues> images;
-  for (int64_t n = 0; n < q.extent(0); ++n)
-    images.push_back({rows_of(k.slice(n, n + 1)), rows_of(v.slice(n, n + 1)), k.extent(1)});
-  return tiled_attention(q, images, heads, true);
+  Tensor out = make(q.shape(), compute_dtype_);
+  tiled_attention(out, q, images_of(k, v), heads, true);
+  return out;
 }
 
-Tensor CudaBackend::tiled_attention(const Tensor& q, std::span<const KeysValues> images, int64_t heads,
-                                    bool causal) {
+std::vector<KeysValues> CudaBackend::images_of(const Tensor& k, const Tensor& v) const {
+  std::vector<KeysValues> images;
+  for (int64_t n = 0; n < k.extent(0); ++n)
+    images.push_back({n, rows_of(k.slice(n, n + 1)), rows_of(v.slice(n, n + 1)), k.extent(1)});
+  return images;
+}
+
+void CudaBackend::tiled_attention(const Tensor& out, const Tensor& q, std::span<const KeysValues> images,
+                                  int64_t heads, bool causal) {
+  if (images.empty()) return;
   const int64_t T = q.extent(1), d = q.extent(2) / heads;
-  Tensor out = make(q.shape(), compute_dtype_);
-  const Tensor table = arguments(images);
+  const Tensor table = arguments(std::span<const KeysValues>(images));
   const auto run = [&]<class Kernel>(const Kernel* of) {
     constexpr int64_t kTile = Kernel::kTile;
     static_cast<void>(of);
     const int64_t tiles = (T + kTile - 1) / kTile;
-    launch_blocks(*device_, q.extent(0) * heads * tiles, Kernel::kWarps * kWarp,
+    launch_blocks(*device_, std::ssize(images) * heads * tiles, Kernel::kWarps * kWarp,
                   static_cast<int>(Kernel::scratch(d)),
                   Kernel{.q = rows_of(q),
                          .out = rows_of(out),
@@ -434,7 +461,6 @@ Tensor CudaBackend::tiled_attention(const Tensor& q, std::span<const KeysValues>
           " channels: the attention of this device takes up to ", TiledAttention<16>::kMostColumns);
     run(static_cast<const TiledAttention<16>*>(nullptr));
   }
-  return out;
 }
 
 // ---- rows

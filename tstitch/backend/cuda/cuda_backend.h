@@ -106,13 +106,20 @@ class CudaBackend final : public Backend {
   void launch(const Tensor& out, const Kernel& kernel);
   void copy(const Tensor& out, const Tensor& x, int64_t period);
   Tensor in_compute_type(const Tensor& x);
+  // In the compute type, as a matrix whose rows begin at kRowAlignment bytes, which only copies what does
+  // not.
+  Tensor aligned_rows(const Tensor& x);
   // x W^T + b into y, which is f32 or bf16, or added to it.
   void multiply(const Tensor& x, const PackedLinear& w, Tensor& y, bool gelu_tanh, bool accumulate);
   void convolve(Tensor& y, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path);
   void convolve_into(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
                      Activation act, bool accumulate);
-  Tensor tiled_attention(const Tensor& q, std::span<const cuda::KeysValues> images, int64_t heads,
-                         bool causal);
+  void tiled_attention(const Tensor& out, const Tensor& q, std::span<const cuda::KeysValues> images,
+                       int64_t heads, bool causal);
+  std::vector<cuda::KeysValues> images_of(const Tensor& k, const Tensor& v) const;
+  // False where the library does not do it.
+  bool attend(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
+              bool kv_shared);
   Tensor row_norm(const Tensor& x, const Tensor& scale, const Tensor& shift, int64_t T, double unit,
                   double eps);
 

@@ -1,6 +1,7 @@
 #include "tstitch/backend/cuda/cuda_device.h"
 
 #include <algorithm>
+#include <limits>
 #include <mutex>
 #include <tuple>
 #include <utility>
@@ -11,6 +12,8 @@
 #include "tstitch/backend/cuda/cudnn_attention.h"
 #include "tstitch/backend/cuda/cudnn_convolution.h"
 #include "tstitch/backend/cuda/cudnn_plans.h"
+#include "tstitch/backend/cuda/kernels/elementwise.h"
+#include "tstitch/backend/cuda/launch.h"
 #include "tstitch/backend/cuda/runtime.h"
 #include "tstitch/backend/cuda/staging.h"
 #include "tstitch/base/error.h"
@@ -20,9 +23,6 @@ namespace {
 
 // Many times what a GPU holds at once: then each lane takes several indices.
 constexpr int64_t kMostIndexBlocks = 1 << 15;
-
-// Of one graph: indices of rows and tables of addresses, some kilobytes.
-constexpr size_t kMostUploads = size_t{1} << 20;
 
 void* pointer(DeviceAddress at) { return reinterpret_cast<void*>(at); }
 std::byte* bytes(DeviceAddress at) { return reinterpret_cast<std::byte*>(at); }
@@ -78,10 +78,10 @@ class CudnnHandle {
 // Recorded work. Its uploads are copies out of `uploads`, which every replay fills before. The workspace is
 // what was the device's when the work was recorded.
 struct CudaGraph final : Graph {
-  CudaGraph(std::shared_ptr<DeviceBlock> workspace_, std::shared_ptr<DeviceBlock> uploads_)
-      : workspace(std::move(workspace_)), uploads(std::move(uploads_)) {}
+  explicit CudaGraph(std::shared_ptr<DeviceBlock> workspace_) : workspace(std::move(workspace_)) {}
 
-  std::shared_ptr<DeviceBlock> workspace, uploads;
+  std::shared_ptr<DeviceBlock> workspace;
+  std::unique_ptr<DeviceBlock> uploads;  // null: it has none
   size_t upload_bytes = 0;
   ExecutableGraph executable;
 };
@@ -96,6 +96,10 @@ class CudaDevice final : public Device {
         products_(number),
         cudnn_handle_(cudnn_, stream_.get()),
         target_{.cudnn = cudnn_, .handle = cudnn_handle_.get()} {
+    // What is freed stays the pool's until somebody asks for it back; by default it goes whenever the host
+    // waits.
+    uint64_t kept = std::numeric_limits<uint64_t>::max();
+    check(cudaMemPoolSetAttribute(pool(), cudaMemPoolAttrReleaseThreshold, &kept), "cudaMemPoolSetAttribute");
     reserve(CublasLt::kWorkspace);
   }
   ~CudaDevice() override {
@@ -115,9 +119,7 @@ class CudaDevice final : public Device {
     if (const DeviceAddress at = try_allocate(size); at != DeviceAddress{}) return at;
     // What was freed goes back to the system when the stream has come so far.
     check(cudaStreamSynchronize(stream_.get()), "cudaStreamSynchronize");
-    cudaMemPool_t pool = nullptr;
-    check(cudaDeviceGetDefaultMemPool(&pool, number_), "cudaDeviceGetDefaultMemPool");
-    check(cudaMemPoolTrimTo(pool, 0), "cudaMemPoolTrimTo");
+    check(cudaMemPoolTrimTo(pool(), 0), "cudaMemPoolTrimTo");
     return try_allocate(size);
   }
   // What is freed while work is recorded waits, or freeing would be recorded.
@@ -133,8 +135,8 @@ class CudaDevice final : public Device {
   void upload(DeviceAddress to, const void* from, size_t size) override {
     const auto call = enter();
     if (!recording()) return staging_.upload(bytes(to), static_cast<const std::byte*>(from), size);
-    check_internal(size <= kMostUploads - recording_->upload_bytes, "more than ", kMostUploads,
-                   " bytes are uploaded in recorded work");
+    check_internal(recording_->uploads && size <= recording_->uploads->size() - recording_->upload_bytes,
+                   "recorded work uploads more than it said");
     check(cudaMemcpyAsync(pointer(to), recording_->uploads->bytes() + recording_->upload_bytes, size,
                           cudaMemcpyDeviceToDevice, stream_.get()),
           "cudaMemcpyAsync");
@@ -174,7 +176,18 @@ class CudaDevice final : public Device {
   }
   void multiply(const Product& product) override {
     const auto call = enter();
-    products_.multiply(product, workspace_->bytes(), stream_.get());
+    if (products_.multiply(product, workspace_->bytes(), stream_.get())) return;
+    // What comes after the sum the library may not have for these types and strides: kernels do it.
+    Product sum = product;
+    sum.bias = {};
+    sum.gelu_tanh = false;
+    tstitch::check(products_.multiply(sum, workspace_->bytes(), stream_.get()), ErrorKind::device,
+                   "cuda:", number_, ": ", products_.refusal(sum));
+    const int64_t count = product.y.rows * product.y.columns, columns = product.y.columns;
+    const Rows y = {pointer(product.y.at), product.y.stride, product.y.dtype};
+    if (product.bias != DeviceAddress{})
+      launch(*this, count, AddRows{y, {pointer(product.bias), columns, y.dtype}, columns, 1});
+    if (product.gelu_tanh) launch(*this, count, Activate{y, y, columns, Activation::gelu_tanh});
   }
   void convolve(const Convolution& convolution) override {
     const auto call = enter();
@@ -198,9 +211,10 @@ class CudaDevice final : public Device {
     run(found, attention);
   }
 
-  void begin_capture() override {
+  void begin_capture(size_t upload_bytes) override {
     const auto call = enter("recording");
-    auto graph = std::make_unique<CudaGraph>(workspace_, std::make_shared<DeviceBlock>(*this, kMostUploads));
+    auto graph = std::make_unique<CudaGraph>(workspace_);
+    if (upload_bytes) graph->uploads = std::make_unique<DeviceBlock>(*this, upload_bytes);
     check(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
     recording_ = std::move(graph);
   }
@@ -219,7 +233,7 @@ class CudaDevice final : public Device {
     auto& recorded = dynamic_cast<CudaGraph&>(graph);
     check_internal(uploads.size() == recorded.upload_bytes, "a graph of ", recorded.upload_bytes,
                    " uploaded bytes is replayed with ", uploads.size());
-    staging_.upload(recorded.uploads->bytes(), uploads.data(), uploads.size());
+    if (recorded.uploads) staging_.upload(recorded.uploads->bytes(), uploads.data(), uploads.size());
     check(cudaGraphLaunch(recorded.executable.get(), stream_.get()), "cudaGraphLaunch");
   }
 
@@ -234,6 +248,11 @@ class CudaDevice final : public Device {
   bool recording() const { return recording_ != nullptr; }
   void check(cudaError_t status, const char* call) const { check_cuda(status, number_, call); }
 
+  cudaMemPool_t pool() const {
+    cudaMemPool_t pool = nullptr;
+    check(cudaDeviceGetDefaultMemPool(&pool, number_), "cudaDeviceGetDefaultMemPool");
+    return pool;
+  }
   DeviceAddress try_allocate(size_t size) {
     void* at = nullptr;
     const cudaError_t status = cudaMallocAsync(&at, size, stream_.get());

@@ -20,6 +20,7 @@ struct AttentionShape {
   std::string describe() const;
 
   int64_t T, S, heads, d, q_stride, k_stride, v_stride;
+  bool kv_shared;
 
   auto operator<=>(const AttentionShape&) const = default;
 };

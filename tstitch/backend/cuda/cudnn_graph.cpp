@@ -1,5 +1,7 @@
 #include "tstitch/backend/cuda/cudnn_graph.h"
 
+#include <cuda_runtime_api.h>
+
 #include <algorithm>
 #include <array>
 
@@ -25,6 +27,10 @@ bool refused(cudnnBackendNumericalNote_t note, bool f32) {
          std::ranges::find(kRefused, note) != kRefused.end();
 }
 
+// Statuses of the category "not supported" that are of the installation and not of what was asked.
+constexpr std::array kInstallation = {CUDNN_STATUS_NOT_SUPPORTED_RUNTIME_PREREQUISITE_MISSING,
+                                      CUDNN_STATUS_NOT_SUPPORTED_SUBLIBRARY_UNAVAILABLE};
+
 cudnnDataType_t type_of(DType dtype) { return dtype == DType::f32 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16; }
 
 }  // namespace
@@ -32,6 +38,9 @@ cudnnDataType_t type_of(DType dtype) { return dtype == DType::f32 ? CUDNN_DATA_F
 CudnnLibrary::CudnnLibrary() {
   tstitch::check(version() >= CUDNN_VERSION, ErrorKind::device, library.path(), " is version ", version(),
                  ", expected ", CUDNN_VERSION, " or later");
+  const size_t cuda = cudart_version() / 1000;
+  tstitch::check(cuda == CUDART_VERSION / 1000, ErrorKind::device, library.path(), " is for CUDA ", cuda,
+                 ", expected one for CUDA ", CUDART_VERSION / 1000);
 }
 
 std::string CudnnLibrary::describe(cudnnStatus_t status) const {
@@ -43,6 +52,14 @@ std::string CudnnLibrary::describe(cudnnStatus_t status) const {
 void CudnnLibrary::check(cudnnStatus_t status, std::string_view call) const {
   if (status != CUDNN_STATUS_SUCCESS)
     fail(ErrorKind::device, "cuDNN ", version(), ": ", call, ": ", describe(status));
+}
+
+bool CudnnLibrary::supports(cudnnStatus_t status, std::string_view call) const {
+  if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED &&
+      std::ranges::find(kInstallation, status) == kInstallation.end())
+    return false;
+  check(status, call);
+  return true;
 }
 
 Descriptor::Descriptor(const CudnnLibrary& cudnn, cudnnBackendDescriptorType_t type) : cudnn_(&cudnn) {
@@ -84,10 +101,13 @@ std::vector<Descriptor> Descriptor::get(cudnnBackendAttributeName_t name, cudnnB
   return values;
 }
 
-cudnnStatus_t Descriptor::try_finalize() { return cudnn_->finalize(get()); }
+bool Descriptor::try_finalize(cudnnStatus_t& status) {
+  status = cudnn_->finalize(get());
+  return cudnn_->supports(status, "cudnnBackendFinalize");
+}
 
 Descriptor& Descriptor::finalize() {
-  cudnn_->check(try_finalize(), "cudnnBackendFinalize");
+  cudnn_->check(cudnn_->finalize(get()), "cudnnBackendFinalize");
   return *this;
 }
 
@@ -115,7 +135,7 @@ std::vector<EngineChoice> find_engines(const PlanTarget& target, const Descripto
     Descriptor heuristics(target.cudnn, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph).set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
     if (target.properties) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
-    if (heuristics.try_finalize() != CUDNN_STATUS_SUCCESS) continue;  // none for this graph
+    if (cudnnStatus_t status; !heuristics.try_finalize(status)) continue;  // none for this graph
     for (const Descriptor& config :
          heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, kMostProposals)) {
       const Descriptor engine =
@@ -124,6 +144,7 @@ std::vector<EngineChoice> find_engines(const PlanTarget& target, const Descripto
                                                                  CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
       if (std::ranges::any_of(notes, [&](auto note) { return refused(note, f32); })) continue;
       EngineChoice choice = {.engine = engine.get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, 1).at(0),
+                             .workspace = config.get<int64_t>(CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE, 1).at(0),
                              .knobs = {}};
       for (const Descriptor& knob : config.get(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
                                                CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, CUDNN_KNOB_TYPE_COUNTS))
@@ -140,8 +161,7 @@ std::optional<Descriptor> configure(const PlanTarget& target, const Descriptor& 
   Descriptor engine(target.cudnn, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph).set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, choice.engine);
   if (target.properties) engine.set(CUDNN_ATTR_ENGINE_DEVICEPROP, *target.properties);
-  status = engine.try_finalize();
-  if (status != CUDNN_STATUS_SUCCESS) return std::nullopt;
+  if (!engine.try_finalize(status)) return std::nullopt;
 
   std::vector<Descriptor> knobs;
   for (const auto& [type, value] : choice.knobs)
@@ -152,8 +172,7 @@ std::optional<Descriptor> configure(const PlanTarget& target, const Descriptor& 
   Descriptor config(target.cudnn, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
   config.set(CUDNN_ATTR_ENGINECFG_ENGINE, engine);
   if (!knobs.empty()) config.set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, std::span<const Descriptor>(knobs));
-  status = config.try_finalize();
-  return status == CUDNN_STATUS_SUCCESS ? std::optional(config) : std::nullopt;
+  return config.try_finalize(status) ? std::optional(config) : std::nullopt;
 }
 
 std::optional<Plan> make_plan(const PlanTarget& target, const Descriptor& graph, const EngineChoice& choice,
@@ -164,8 +183,7 @@ std::optional<Plan> make_plan(const PlanTarget& target, const Descriptor& graph,
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, *config);
   if (target.handle) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, target.handle);
   if (target.properties) plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
-  status = plan.try_finalize();
-  if (status != CUDNN_STATUS_SUCCESS) return std::nullopt;
+  if (!plan.try_finalize(status)) return std::nullopt;
   return Plan{.descriptor = plan,
               .config = *config,
               .workspace = plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, 1).at(0)};

@@ -20,15 +20,20 @@ namespace tstitch::cuda {
 
 // The functions that are used of the library.
 struct CudnnLibrary {
-  CudnnLibrary();  // throws Error{device} where it is missing or older than the headers
+  // Throws Error{device} where it is missing, older than the headers or for another version of CUDA.
+  CudnnLibrary();
 
   // Unless the status is that of success throws Error{device} with it and what the library says more.
   void check(cudnnStatus_t status, std::string_view call) const;
   std::string describe(cudnnStatus_t status) const;
+  // Whether the call ended well; false where the status says that what was asked for is not supported. Of
+  // anything else, a library that is missing, memory, a broken device, throws as check does.
+  bool supports(cudnnStatus_t status, std::string_view call) const;
 
   DynamicLibrary compiler{"libnvrtc.so.13"};  // which cuDNN opens itself, by name, for its engines
   DynamicLibrary library{"libcudnn.so.9"};
   decltype(&cudnnGetVersion) version = library["cudnnGetVersion"];
+  decltype(&cudnnGetCudartVersion) cudart_version = library["cudnnGetCudartVersion"];
   decltype(&cudnnGetErrorString) error_string = library["cudnnGetErrorString"];
   decltype(&cudnnGetLastErrorString) last_error_string = library["cudnnGetLastErrorString"];
   decltype(&cudnnCreate) create_handle = library["cudnnCreate"];
@@ -104,7 +109,8 @@ class Descriptor {
                               int64_t most) const;
 
   Descriptor& finalize();
-  cudnnStatus_t try_finalize();
+  // False where the library does not support it; the status then says why. Throws of other failures.
+  bool try_finalize(cudnnStatus_t& status);
 
   cudnnBackendDescriptor_t get() const { return handle_.get(); }
 
@@ -145,9 +151,10 @@ Descriptor tensor(const CudnnLibrary& cudnn, const TensorOf& x);
 
 Descriptor operation_graph(const PlanTarget& target, std::span<const Descriptor> operations);
 
-// An engine and its settings, for any graph of the same form.
+// An engine and its settings, for any graph of the same form; the bytes of workspace are for the graph that
+// it was proposed for.
 struct EngineChoice {
-  int64_t engine;
+  int64_t engine, workspace;
   std::vector<std::pair<cudnnBackendKnobType_t, int64_t>> knobs;
 };
 
@@ -160,7 +167,8 @@ struct Plan {
   int64_t workspace;  // bytes
 };
 
-// The choice for a graph; none where the engine does not take it, and the status says why.
+// The choice for a graph; none where the engine does not take it, and the status says why. Throws
+// Error{device} where something else is wrong.
 std::optional<Descriptor> configure(const PlanTarget& target, const Descriptor& graph,
                                     const EngineChoice& choice, cudnnStatus_t& status);
 

@@ -54,11 +54,12 @@ struct Convolution {
 };
 
 // softmax(q k^T / sqrt(d)) v for each image and head; cuDNN's. Of one type, bf16, rows of all heads beside
-// each other.
+// each other. With kv_shared all images see the same S keys.
 struct Attention {
   DeviceAddress q{}, k{}, v{}, out{};
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;  // elements between rows; of out: heads d
   int64_t N = 0, T = 0, S = 0, heads = 0, d = 0;
+  bool kv_shared = false;
 };
 
 // A kernel of ours with its parameters, as launch.h makes it.
@@ -104,9 +105,9 @@ class Device {
   virtual bool attends(const Attention& attention) const = 0;
   virtual void attend(const Attention& attention) = 0;
 
-  // What is queued between the two is recorded and not done. Allocating and waiting meanwhile is
-  // Error{internal}.
-  virtual void begin_capture() = 0;
+  // What is queued between the two is recorded and not done. Allocating and waiting meanwhile, and uploading
+  // more than was said, is Error{internal}.
+  virtual void begin_capture(size_t upload_bytes) = 0;
   virtual std::unique_ptr<Graph> end_capture() = 0;
   // Queues it, with other bytes for its uploads, one after the other.
   virtual void replay(Graph& graph, std::span<const std::byte> uploads) = 0;

@@ -7,8 +7,6 @@
 namespace tstitch::cuda {
 namespace {
 
-constexpr int kIndexLanes = 256;
-
 template <class Kernel>
 __global__ void __launch_bounds__(kIndexLanes)
     run_indices(const __grid_constant__ Kernel kernel, int64_t count) {
@@ -16,17 +14,8 @@ __global__ void __launch_bounds__(kIndexLanes)
   for (int64_t i = int64_t{blockIdx.x} * kIndexLanes + threadIdx.x; i < count; i += lanes) kernel(i);
 }
 
-// With how many lanes a block may come, which bounds their registers: other than 256 if a kernel says its
-// warps. That one block of them shall fit is no more than that; where it is not said, ptxas spills registers
-// for the sake of more.
-template <class Kernel>
-constexpr int most_lanes() {
-  if constexpr (requires { Kernel::kWarps; })
-    return Kernel::kWarps * kWarp;
-  else
-    return 256;
-}
-
+// That one block shall fit is no more than its lanes say; where it is not said, ptxas spills registers for
+// the sake of more.
 template <class Kernel>
 __global__ void __launch_bounds__(most_lanes<Kernel>(), 1) run_blocks(const __grid_constant__ Kernel kernel) {
   kernel(Block{});

@@ -95,7 +95,7 @@ Recorder::Statistics Recorder::statistics() const {
 // Null where the device's libraries cannot be recorded in it; what is wrong with the calls themselves shows
 // when they are done one by one.
 std::unique_ptr<Graph> Recorder::capture(const Work& work) {
-  device_->begin_capture();
+  device_->begin_capture(work.uploads.size());
   try {
     perform(work);
     return device_->end_capture();
@@ -217,9 +217,9 @@ void Recorder::attend(const Attention& attention) {
   write(kAttend, attention);
 }
 
-void Recorder::begin_capture() {
+void Recorder::begin_capture(size_t upload_bytes) {
   const std::lock_guard turn(turn_);
-  device_->begin_capture();
+  device_->begin_capture(upload_bytes);
 }
 
 std::unique_ptr<Graph> Recorder::end_capture() {

@@ -52,7 +52,7 @@ class Recorder final : public Device {
   void convolve(const Convolution& convolution) override;
   bool attends(const Attention& attention) const override;
   void attend(const Attention& attention) override;
-  void begin_capture() override;
+  void begin_capture(size_t upload_bytes) override;
   std::unique_ptr<Graph> end_capture() override;
   void replay(Graph& graph, std::span<const std::byte> uploads) override;
 

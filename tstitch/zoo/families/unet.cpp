@@ -136,18 +136,21 @@ ModelInfo describe_unet(const ModelSource& source) {
   const ModelConfig config = described ? read_config_file(source.files.config) : ModelConfig();
   const UNetConfig unet = described ? read_diffusers_unet_config(config.object, config.where)
                                     : infer_unet_config(UNetKeys(FileWeights(file), prefix));
-  check(unet.in_channels == unet.out_channels, ErrorKind::input, file.path(), ": a U-Net of ",
-        unet.in_channels, " channels that gives ", unet.out_channels,
-        ": networks that are told more than the latent (inpainting, depth) cannot be stitched");
-
   const auto class_tokens = find_class_tokens(file, unet.context_width);
+  // Beside a latent the mask, and what is left of the picture as another.
+  const bool sees_mask = unet.in_channels == 2 * unet.out_channels + 1 && !class_tokens;
+  check(unet.in_channels == unet.out_channels || sees_mask, ErrorKind::input, file.path(), ": a U-Net of ",
+        unet.in_channels, " channels that gives ", unet.out_channels,
+        ": networks that are told more than the latent (depth, another picture) cannot be stitched, but for a"
+        " mask and what it leaves (inpainting)");
   check(!class_tokens || unet.added_width == 0, ErrorKind::input, file.path(), ": a U-Net of classes (\"",
         kClassTable, "\") that is told a text and sizes, too");
   ModelInfo info = class_tokens ? class_conditional(*class_tokens) : text_conditional(unet.context_width);
   if (!class_tokens && unet.added_width > 0) describe_sdxl(source, unet, config, info);
   info.architecture =
       std::make_shared<UNetArchitecture>(unet, prefix, class_tokens ? 1 : kTextTokens, source.weights);
-  info.channels = unet.in_channels;
+  info.channels = unet.out_channels;
+  info.condition.sees_mask = sees_mask;
   if (unet.guidance_width > 0) {  // distilled to be sampled so, as diffusers' LatentConsistencyModelPipeline
     info.condition.told_guidance = true;
     info.defaults.sampler = "lcm";
@@ -157,8 +160,8 @@ ModelInfo describe_unet(const ModelSource& source) {
     ConfigReader(config.object, config.where).read("sample_size", info.side, 1, 4096);
   } else if (unet.context_width == 1024) {
     // No shape shows it: most files of Stable Diffusion 2 are those of 768 pixels, which predict v; those of
-    // 512 predict eps.
-    info.prediction = source.prediction.value_or(Parameterization::v);
+    // 512, and the one for inpainting, predict eps.
+    info.prediction = source.prediction.value_or(sees_mask ? Parameterization::eps : Parameterization::v);
     info.side = info.prediction == Parameterization::v ? 96 : 64;
   }
   if (!source.files.scheduler.empty()) {

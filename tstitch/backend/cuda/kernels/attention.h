@@ -1,4 +1,4 @@
-// Attention where cuDNN has none: in f32, causal, with odd widths, and with keys of every image's own.
+// Attention where cuDNN has none: in f32, causal, and with odd widths.
 //
 // Dao et al. 2022 (arXiv 2205.14135): keys and values pass in tiles, and a running maximum rescales what has
 // been summed, so that scores are never stored.
@@ -10,8 +10,9 @@
 
 namespace tstitch::cuda {
 
-// Keys and values of one image.
+// The keys and values that an image of q sees.
 struct KeysValues {
+  int64_t image;
   Rows k, v;
   int64_t S;
 };
@@ -25,7 +26,7 @@ struct TiledAttention {
   static constexpr int kMostColumns = kValues * kWarp;
 
   Rows q, out;                 // (N T, heads d)
-  const KeysValues* images;    // N
+  const KeysValues* images;    // of as many blocks as heads and tiles want
   int64_t T, heads, d, tiles;  // tiles of queries
   bool causal;                 // query t sees keys 0 ... t
   float scale;
@@ -36,8 +37,9 @@ struct TiledAttention {
 
   TSTITCH_DEVICE void operator()(const Block& block) const {
     const int64_t first = block.row() % tiles * kTile, head = block.row() / tiles % heads * d,
-                  n = block.row() / tiles / heads;
-    const KeysValues& image = images[n];
+                  number = block.row() / tiles / heads;
+    const KeysValues& image = images[number];
+    const int64_t n = image.image;
     const int lane = block.rank() % kWarp, warp = block.rank() / kWarp;
     float *const queries = block.scratch(), *const tile = queries + kTile * d,
                  *const weights = tile + kKeys * (d + 1);

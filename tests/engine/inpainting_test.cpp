@@ -1,0 +1,263 @@
+// A part of a picture painted anew, from the picture's pixels to final latents, against diffusers
+// (tools/goldens/make_inpainting_goldens.py), and what must be equal or refused.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "tests/engine/tiny_sd.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/fake_device.h"
+#include "tests/support/golden.h"
+#include "tstitch/condition/mask_conditions.h"
+#include "tstitch/engine/engine.h"
+#include "tstitch/engine/fields.h"
+#include "tstitch/engine/mask.h"
+#include "tstitch/engine/pixels.h"
+
+namespace tstitch {
+namespace {
+
+constexpr int64_t kSide = 64;
+
+class Inpainting : public StableDiffusion {
+ protected:
+  static void SetUpTestSuite() {
+    StableDiffusion::SetUpTestSuite();
+    const fs::path large = folder() / "large";
+    write_part(large / "vae", parse_json_file(golden_path("inpainting/vae_config.json")), "vae",
+               parse_json_file(golden_path("inpainting/vae_names.json")));
+    fs::copy(large, folder() / "inpaint", fs::copy_options::recursive);
+    nlohmann::json config = parse_json_file(golden_path("sd/large_config.json")),
+                   names = parse_json_file(golden_path("sd/large_names.json"));
+    config["in_channels"] = 9;
+    names["conv_in.weight"][1] = 9;
+    write_part(folder() / "inpaint" / "unet", config, "inpaint", names);
+  }
+
+  static void write_part(const fs::path& to, const nlohmann::json& config, const std::string& tag,
+                         const nlohmann::json& names) {
+    fs::create_directories(to);
+    std::ofstream(to / "config.json") << config;
+    const RandomWeights random("sd-" + tag, kSeed);
+    std::map<std::string, Tensor> all;
+    for (const auto& [key, shape] : names.items())
+      all[key] = random.load(key, Shape(shape.get<std::vector<int64_t>>()), DType::f32);
+    write_safetensors((to / "diffusion_pytorch_model.safetensors").string(), all, {});
+  }
+
+  static std::vector<ModelInfo> models(const std::vector<std::string>& names) {
+    std::vector<std::string> paths;
+    for (const std::string& name : names) paths.push_back((folder() / name).string());
+    return read_model_infos(paths);
+  }
+
+  static Tensor mask() {
+    Tensor mask({kSide, kSide}, DType::f32);
+    for (int64_t y = 0; y < kSide; ++y)
+      for (int64_t x = 0; x < kSide; ++x)
+        mask.data<float>()[y * kSide + x] = is_painted(y * kSide + x) ? 1 : 0;
+    return mask;
+  }
+
+  static SampleOptions asked(const std::string& sampler = "ddim") {
+    SampleOptions options{.sampler = sampler, .steps = "10", .prompts = {kPrompt}, .seed = kSeed};
+    options.negative_prompt = "blurry";
+    options.rng = "torch";
+    options.init_image = Tensor({3, kSide, kSide}, DType::f32);
+    for (int64_t c = 0; c < 3; ++c)
+      for (int64_t place = 0; place < kSide * kSide; ++place) {
+        const auto i = static_cast<int>(3 * place + c);
+        options.init_image.data<float>()[c * kSide * kSide + place] =
+            static_cast<float>(static_cast<uint8_t>(i * 37 % 251 ^ i / 7 % 5) / 127.5 - 1);
+      }
+    options.mask = mask();
+    return options;
+  }
+
+  struct Result {
+    Tensor latents;
+    std::vector<Image> pictures;
+  };
+  static Result sampled(const std::vector<ModelInfo>& infos, const SampleOptions& options) {
+    struct Kept final : PictureSink {
+      void add(int64_t, const std::vector<Image>& more) override {
+        pictures.insert(pictures.end(), more.begin(), more.end());
+      }
+      std::vector<Image> pictures;
+    } kept;
+    const RunSpec spec = make_run_spec(infos, options);
+    Engine engine(infos, {.dtype = "f32", .threads = 2});
+    engine.load(spec);
+    KeepLatents latents(spec);
+    RunObserver silent;
+    const IndexRange all{0, spec.images()};
+    engine.sample(spec, {&all, 1}, silent, &kept, &latents);
+    return {latents.latents(), kept.pictures};
+  }
+
+  static bool is_painted(int64_t pixel) {
+    const int64_t y = pixel / kSide, x = pixel % kSide;
+    return 13 <= y && y < 45 && 9 <= x && x < 38;
+  }
+};
+
+TEST_F(Inpainting, AgreesWithDiffusers) {
+  for (const auto& [network, sampler, strength] : {std::tuple{"large", "pndm", "1"},
+                                                   {"large", "ddim", "1"},
+                                                   {"large", "heun", "1"},
+                                                   {"large", "unipc", "1"},
+                                                   {"large", "dpm++2m", "1"},
+                                                   {"large", "pndm", "0.6"},
+                                                   {"large", "ddim", "0.6"},
+                                                   {"large", "dpm++2m", "0.6"},
+                                                   {"inpaint", "pndm", "1"},
+                                                   {"inpaint", "ddim", "0.6"}}) {
+    SampleOptions options = asked(sampler);
+    if (strength != std::string("1")) options.strength = 0.6;  // 1 is the default
+    if (sampler == std::string("heun")) options.spacing.spacing = Spacing::linspace;
+    EXPECT_LE(relative_error(sampled(models({network}), options).latents,
+                             golden(concat("inpainting/", network, "_", sampler, "_", strength, ".npy"))),
+              1e-3)
+        << network << " " << sampler << " " << strength;
+  }
+}
+
+TEST_F(Inpainting, WhatIsKnownStaysInThePicture) {
+  const SampleOptions options = asked();
+  const Image known = decode_pixels(options.init_image.reshape({1, 3, kSide, kSide})).at(0);
+  for (const std::vector<std::string>& names :
+       {std::vector<std::string>{"large"}, {"inpaint"}, {"small", "inpaint"}, {"inpaint", "large"}}) {
+    const Result result = sampled(models(names), options);
+    ASSERT_EQ(result.pictures.size(), 1u);
+    int64_t changed = 0;
+    for (int64_t i = 0; i < kSide * kSide; ++i)
+      for (int64_t c = 3 * i; c < 3 * i + 3; ++c) {
+        const auto e = static_cast<size_t>(c);
+        const bool same = result.pictures[0].pixels[e] == known.pixels[e];
+        if (!is_painted(i)) {
+          EXPECT_TRUE(same) << i;
+        }
+        changed += !same;
+      }
+    EXPECT_GT(changed, 32 * 29 * 2);
+  }
+}
+
+// What it blends in and what it shows belong to every stage: handing over is neither model alone.
+TEST_F(Inpainting, AModelOfFourChannelsHandsOverToOneThatSeesTheMask) {
+  const auto latents = [&](const std::vector<std::string>& names, double first, Blend blend) {
+    SampleOptions options = asked();
+    options.fractions = {first, 1 - first};
+    options.blend = blend;
+    return sampled(models(names), options).latents;
+  };
+  const auto bytes = [](const Tensor& x) {
+    return std::string(reinterpret_cast<const char*>(x.bytes()), static_cast<size_t>(x.elements()) * 4);
+  };
+  const std::string both = bytes(latents({"small", "inpaint"}, 0.4, Blend::step));
+  EXPECT_NE(both, bytes(latents({"small", "inpaint"}, 0.4, Blend::x0)));
+  // Where the first serves no step, there is nothing to blend.
+  EXPECT_EQ(bytes(latents({"small", "inpaint"}, 0, Blend::step)),
+            bytes(latents({"small", "inpaint"}, 0, Blend::x0)));
+  EXPECT_EQ(bytes(latents({"small", "inpaint"}, 0, Blend::step)),
+            bytes(sampled(models({"inpaint"}), asked()).latents));
+}
+
+TEST_F(Inpainting, AnImageDoesNotDependOnItsCompany) {
+  SampleOptions many = asked("ddpm");
+  many.prompts = {"a", kPrompt, "a red bicycle"};
+  many.rng = "philox";
+  many.mask_blur = 4;
+  many.batch_size = 2;
+  const auto infos = models({"small", "inpaint"});
+  const RunSpec spec = make_run_spec(infos, many);
+  const Result together = sampled(infos, many);
+  for (int64_t image = 0; image < 3; ++image) {
+    SampleOptions one = many;
+    one.prompts = {many.prompts[static_cast<size_t>(image)]};
+    one.seed = spec.seed_of(image);
+    const Result alone = sampled(infos, one);
+    EXPECT_EQ(std::memcmp(alone.latents.bytes(), together.latents.slice(image, image + 1).bytes(),
+                          static_cast<size_t>(alone.latents.elements()) * 4),
+              0);
+    EXPECT_EQ(alone.pictures[0].pixels, together.pictures[static_cast<size_t>(image)].pixels);
+  }
+}
+
+TEST_F(Inpainting, OnADeviceIsThatOfTheHost) {
+  const auto infos = models({"small", "inpaint"});
+  const RunSpec spec = make_run_spec(infos, asked("pndm"));
+  const auto latents_on = [&](Backend& backend) {
+    EncodedInputs inputs{.conditions = make_condition_makers(backend, infos, spec),
+                         .init_latent = random_uniform("latent", {1, 4, 8, 8}, 1, kSeed)};
+    inputs.conditions[1] =
+        std::make_shared<MaskConditions>(inputs.conditions[1], beside_latent(inputs.init_latent, mask()));
+    std::vector<Model> loaded;
+    for (const ModelInfo& info : infos) loaded.push_back(load_model(info, backend));
+    RunObserver silent;
+    return run(backend, loaded, spec, silent, inputs).latents;
+  };
+  for (const char* dtype : {"f32", "bf16"}) {
+    const Tensor found = latents_on(*fake_device({.dtype = dtype, .threads = 2})),
+                 expected = latents_on(*make_backend({.dtype = dtype, .threads = 2}));
+    EXPECT_EQ(std::memcmp(found.bytes(), expected.bytes(), static_cast<size_t>(found.elements()) * 4), 0)
+        << dtype;
+  }
+}
+
+TEST_F(Inpainting, SpecsSayWhatIsBlended) {
+  const auto infos = models({"small", "inpaint"});
+  EXPECT_FALSE(infos[0].condition.sees_mask);
+  EXPECT_TRUE(infos[1].condition.sees_mask);
+  EXPECT_EQ(infos[1].channels, 4);
+  EXPECT_EQ(infos[1].architecture->name(), "U-Net");
+  const RunSpec spec = make_run_spec(infos, asked());
+  EXPECT_EQ(spec.blended, (std::vector<bool>{true, false}));
+  EXPECT_EQ(*spec.options.strength, 1);
+  // Of a batch some images may be the one's and some the other's.
+  SampleOptions adaptive = asked();
+  adaptive.adaptive = true;
+  EXPECT_EQ(make_run_spec(models({"inpaint", "small"}), adaptive).blended, (std::vector<bool>{true, true}));
+  SampleOptions options = asked();
+  options.mask = {};
+  EXPECT_EQ(*make_run_spec(models({"large"}), options).options.strength, 0.75);
+  // The mask's bytes are those of the pictures, softened or not.
+  const auto identity = [&](double blur) {
+    SampleOptions soft = asked();
+    soft.mask_blur = blur;
+    const RunSpec of = make_run_spec(infos, soft);
+    return field_named("mask").identity(field_named("mask"), of);
+  };
+  EXPECT_EQ(identity(0), identity(0));
+  EXPECT_NE(identity(0), identity(1));
+}
+
+TEST_F(Inpainting, WhatDoesNotFitIsRefused) {
+  const auto refused = [&](const char* part, const std::vector<std::string>& names, const auto& change) {
+    SampleOptions options = asked();
+    change(options);
+    testing::expect_error(ErrorKind::usage, part, [&] { make_run_spec(models(names), options); });
+  };
+  refused("was trained to paint a part of a picture", {"inpaint"}, [](SampleOptions& o) { o.mask = {}; });
+  refused("was trained to paint a part of a picture", {"small", "inpaint"}, [](SampleOptions& o) {
+    o.mask = {};
+    o.init_image = {};
+  });
+  refused("--mask says which part of an initial picture", {"large"},
+          [](SampleOptions& o) { o.init_image = {}; });
+  refused("expected (64, 64)", {"large"}, [](SampleOptions& o) { o.mask = Tensor({8, 8}, DType::f32); });
+  refused("--mask-blur is 65", {"large"}, [](SampleOptions& o) { o.mask_blur = 65; });
+  refused("--mask leaves nothing to paint", {"large"}, [](SampleOptions& o) {
+    std::fill_n(o.mask.data<float>(), o.mask.elements(), 0.0f);
+    o.mask.data<float>()[1] = 1;  // between the places of a latent
+  });
+  // One that serves no step needs none.
+  SampleOptions options = asked();
+  options.mask = {};
+  options.fractions = {1, 0};
+  EXPECT_NO_THROW(make_run_spec(models({"small", "inpaint"}), options));
+}
+
+}  // namespace
+}  // namespace tstitch
