@@ -5,6 +5,7 @@
 
 #include "apps/help.h"
 #include "tstitch/base/error.h"
+#include "tstitch/engine/prompt_loras.h"
 #include "tstitch/output/rank.h"
 #include "tstitch/zoo/latents.h"
 
@@ -71,7 +72,7 @@ void check_only_process(const std::string& command) {
 
 Asked read_asked(const Said& said, const Said& before) {
   check_exclusive(said);
-  const Said all = merged(before, said);
+  const Said all = with_loras_of_prompts(merged(before, said));
   Asked asked{.models = read_models(parse_models(all)), .options = {}};
   asked.options = parse_options(all, asked.models);
   return asked;
@@ -80,7 +81,10 @@ Asked read_asked(const Said& said, const Said& before) {
 CommandFiles inputs_of(const Asked& asked) {
   CommandFiles files;
   const SampleOptions& options = asked.options;
-  for (const ModelInfo& model : asked.models) files.reads("--model", model.files);
+  for (const ModelInfo& model : asked.models) {
+    files.reads("--model", model.files);
+    for (const Lora& lora : model.loras) files.reads("--lora", lora.path);
+  }
   if (!options.vae.empty()) files.reads("--vae", find_decoder(options.vae));
   files.reads("--init-image", options.files.init_image);
   files.reads("--mask", options.files.mask);

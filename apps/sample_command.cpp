@@ -101,7 +101,10 @@ void print_heading(const SampleArguments& a, const RunSpec& spec, Engine& engine
   if (output && total(output->missing()) < block.count)
     std::printf("%lld images are left to sample\n", static_cast<long long>(total(output->missing())));
   std::printf("%s\n", describe(spec, engine.infos()).c_str());
-  if (a.verbose) print_steps(spec, engine.infos());
+  if (a.verbose) {
+    for (const std::string& line : describe_loras(engine.infos())) std::printf("LoRA %s\n", line.c_str());
+    print_steps(spec, engine.infos());
+  }
   std::fflush(stdout);
 }
 
@@ -231,7 +234,8 @@ Command add_sample_command(CLI::App& program) {
           " torchrun say, else the only one")
       ->group(more(run));
   command->add_option("--world-size", a->world_size, "How many processes share the images")->group(more(run));
-  command->add_flag("-v,--verbose", a->verbose, "Print every step of the trajectory")->group(more(run));
+  command->add_flag("-v,--verbose", a->verbose, "Print every step of the trajectory, and what LoRAs change")
+      ->group(more(run));
   command->get_option("--output")
       ->description(
           "A .png file (a grid when there are several images), a folder/ for one .png per image, or a .npz"

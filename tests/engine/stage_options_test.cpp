@@ -10,7 +10,8 @@ namespace {
 TEST(StageOptions, ArePrintedAsTheyAreRead) {
   for (const char* text :
        {"", "model=a.safetensors", "model=a,share=0.4", "until=12,cfg=3", "cfg=1.5,cfg-interval=0.2:0.8",
-        "share=0.25,negative=blurry", "negative=\"blurry, dark\"", "cfg=2,negative=\"say \"\"no\"\"\""})
+        "share=0.25,negative=blurry", "negative=\"blurry, dark\"", "cfg=2,negative=\"say \"\"no\"\"\"",
+        "cfg=2,lora=fox.safetensors:0.5,lora=\"a,b:1\""})
     EXPECT_EQ(to_string(parse_stage(text)), text);
   const StageOptions stage = parse_stage("cfg=4,model=\"a,b\",share=40%,negative=\"x \"\"y\"\"\"");
   EXPECT_EQ(stage.model, "a,b");
@@ -21,7 +22,8 @@ TEST(StageOptions, ArePrintedAsTheyAreRead) {
 }
 
 TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
-  for (const auto& [text, part] : {std::pair{"lora=x", "no key \"lora\", expected one of: model, share"},
+  for (const auto& [text, part] : {std::pair{"loras=x", "no key \"loras\", expected one of: model, share"},
+                                   {"lora=:1", "lora= is \":1\", expected PATH or PATH:WEIGHT"},
                                    {"shares=0.4", "no key \"shares\""},
                                    {"share", "expected share=VALUE"},
                                    {"share,cfg=2", "expected share=VALUE"},

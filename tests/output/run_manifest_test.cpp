@@ -32,5 +32,22 @@ TEST(RunManifest, HoldsWhatTheSchedulerSaysOfTheSolver) {
             std::string::npos);
 }
 
+// A file of a LoRA that was changed, or another weight, make other pictures.
+TEST(RunManifest, HoldsTheLoras) {
+  std::vector<ModelInfo> infos = read_model_infos(builtin_models());
+  const auto backend = make_backend({.device = "cpu", .dtype = "f32", .threads = 1});
+  const RunSpec spec = make_run_spec(infos, {.steps = "20", .classes = {1}});
+  const auto manifest = [&](const std::string& content, double weight) {
+    infos.back().loras = {{.path = "fox.safetensors", .weight = weight, .file = nullptr, .content = content}};
+    return RunManifest(spec, infos, RunContents(infos, "", [] {}), *backend);
+  };
+  const RunManifest usual = manifest("0123abcd", 0.8);
+  EXPECT_EQ(manifest("0123abcd", 0.8).text(), usual.text());
+  EXPECT_NE(manifest("0123abcd", 0.7).differences(usual).find("--lora is [\"\",\"crc32 0123abcd x 0.7\"]"),
+            std::string::npos)
+      << manifest("0123abcd", 0.7).differences(usual);
+  EXPECT_NE(manifest("fedc9876", 0.8).differences(usual).find("--lora is "), std::string::npos);
+}
+
 }  // namespace
 }  // namespace tstitch

@@ -129,7 +129,8 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number
     config.projection = clip_projection(keys);
     check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
           config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);
-    clip_ = std::make_unique<ClipText>(config, Weights(backend, keys),
+    const MergedWeights merged(keys, model.loras, place);
+    clip_ = std::make_unique<ClipText>(config, Weights(backend, merged),
                                        reading_of(model.condition, place, config, described, clip_skip));
   });
   padding_ = padding_of(model, number);

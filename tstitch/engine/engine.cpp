@@ -119,8 +119,7 @@ std::vector<Image> Engine::sample(const RunSpec& spec) {
 
 Model Engine::loaded(size_t i) const {
   for (const Model& other : models_)
-    if (other.network && other.info.files.path == infos_[i].files.path &&
-        other.info.weights == infos_[i].weights)
+    if (other.network && same_network(other.info, infos_[i]))
       return {.info = infos_[i], .network = other.network};
   return load_model(infos_[i], *backend_);
 }

@@ -202,12 +202,29 @@ std::vector<Field> make_fields() {
           "vae", "--vae", kModels,
           "The autoencoder that makes pictures of latents: a file (AutoencoderKL or TAESD) or"
           " diffusers' folder. Default: what comes with the last model"),
+      row("lora", "--lora", kModels,
+          "A LoRA (or LoCon) for every model it fits, PATH or PATH:WEIGHT; repeat it for more. Default "
+          "weight: 1",
+          {.common = true,
+           .form = Field::Form::values,
+           .parse =
+               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
+                 for (const std::string& text : texts) o.loras.push_back(parse_lora(self.option(), text));
+               },
+           .print = [](const SampleOptions& o) { return value_of(to_strings(o.loras)); }}),
+
+      row("lora_dir", "--lora-dir", kModels,
+          "The folder of the LoRAs that prompts name: <lora:NAME:WEIGHT> is the file NAME in it or below",
+          {.parse = [](const Field&, const Texts&, SampleOptions&,
+                       Models) {},  // with_loras_of_prompts reads it
+           .print = nothing}),
 
       row("stage", "--stage", kModels,
           "Instead of shares, one for each stage in order of use: model=PATH (else the --model of the same"
           " number), share=F or until=STEP (the last stage takes the rest), cfg=S, cfg-interval=LOW:HIGH"
-          " (the steps that are guided, as shares of all), negative=TEXT; commas between, a value with a"
-          " comma in double quotes",
+          " (the steps that are guided, as shares of all), negative=TEXT, lora=PATH:WEIGHT (instead of "
+          "--lora; may be"
+          " repeated); commas between, a value with a comma in double quotes",
           {.form = Field::Form::values,
            .may_be_empty = true,
            .replaces = kShares,

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <set>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -130,12 +129,14 @@ int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>&
   const DType compute = compute_dtype(spec.options.backend);
   const int64_t batch = std::min(spec.options.batch_size, spec.images()), pixels = spec.height * spec.width,
                 rows = batch * (spec.needs_null(models) ? 2 : 1), side = models.back().pixels_per_latent;
-  std::set<std::pair<std::string, WeightChoice>> seen;
   int64_t networks = 0, activations = 0;
   for (size_t i = 0; i < models.size(); ++i) {
     if (!to_load[i]) continue;
     const ModelInfo& model = models[i];
-    if (seen.emplace(model.files.path, model.weights).second) networks += model.architecture->parameters();
+    const auto is_same = [&](size_t j) { return to_load[j] && same_network(models[j], model); };
+    size_t first = 0;
+    while (!is_same(first)) ++first;
+    if (first == i) networks += model.architecture->parameters();
     activations =
         std::max(activations, rows * model.architecture->activation_bytes(spec.height, spec.width, compute));
   }

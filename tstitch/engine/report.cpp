@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/base/join.h"
+#include "tstitch/base/numbers.h"
 #include "tstitch/base/version.h"
 #include "tstitch/condition/class_names.h"
 #include "tstitch/io/json.h"
@@ -53,6 +56,21 @@ ordered_json trajectory_json(const RunSpec& spec, const std::vector<std::string>
           {"timesteps", timesteps}};
 }
 
+std::string part_name(std::optional<ClipPlace> place) {
+  return !place ? "network" : *place == ClipPlace::first ? "text_encoder" : "text_encoder_2";
+}
+
+ordered_json loras_json(const ModelInfo& model) {
+  ordered_json loras = ordered_json::array();
+  for (const Lora& lora : model.loras) {
+    loras.push_back({{"path", lora.path}, {"weight", lora.weight}, {"crc32", lora.content}});
+    for (const auto& [place, part] : lora.parts)
+      loras.back()[part_name(place)] = {{"changed", part.modules.size()},
+                                        {"without_home", part.without_home}};
+  }
+  return loras;
+}
+
 // What is known before the run.
 ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const std::string& device) {
   std::vector<std::string> names;
@@ -64,6 +82,7 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
                        {"path", info.path},
                        {"parameters", info.architecture->parameters()},
                        {"load_ms", milliseconds(models[i].load_seconds)}});
+    if (!info.loras.empty()) entries.back()["loras"] = loras_json(info);
     if (!spec.switch_threshold) entries.back()["steps"] = spec.trajectory.steps_of(static_cast<int>(i));
   }
   ordered_json json = {{"version", kVersion}};
@@ -115,6 +134,23 @@ std::string stitched_text(const RunSpec& spec, std::span<const ModelInfo> models
   return used + switches;
 }
 
+// As A1111's web UI has them in the prompt.
+std::string lora_tags(const SampleOptions& options) {
+  std::string tags;
+  for (const LoraOption& lora : options.loras)
+    tags += concat(" <lora:", printable(std::filesystem::path(lora.path).stem().string()), ":",
+                   number_text(lora.weight), ">");
+  return tags;
+}
+
+// As A1111's web UI has them, of the models' and each once: "fox: 0123abcd, owl: 4567cdef".
+std::string lora_hashes(std::span<const ModelInfo> models) {
+  std::map<std::string, std::string> hashes;
+  for (const ModelInfo& model : models)
+    for (const Lora& lora : model.loras) hashes[printable(lora.file->name())] = lora.content;
+  return join(hashes, ", ", [](const auto& one) { return concat(one.first, ": ", one.second); });
+}
+
 // As A1111's web UI writes values that its separators are in.
 std::string quoted(const std::string& value) {
   return value.find_first_of(",:\n") == value.npos
@@ -152,6 +188,20 @@ int64_t peak_memory_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return int64_t{usage.ru_maxrss} << 10;  // Linux counts KiB
+}
+
+std::vector<std::string> describe_loras(std::span<const ModelInfo> models) {
+  std::vector<std::string> lines;
+  for (const ModelInfo& model : models)
+    for (const Lora& lora : model.loras)
+      lines.push_back(concat(
+          printable(lora.file->name()), " x ", lora.weight, " on ", model.name, ": ",
+          join(lora.parts, ", ", [](const auto& one) {
+            const auto& [place, part] = one;
+            return concat(part_name(place), " ", part.modules.size(),
+                          part.without_home ? concat(" (and ", part.without_home, " without a home)") : "");
+          })));
+  return lines;
 }
 
 std::string describe(const RunSpec& spec, std::span<const ModelInfo> models) {
@@ -194,7 +244,7 @@ std::string json_estimate(const RunSpec& spec, std::span<const Model> models, co
 std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
                                                           std::span<const ModelInfo> models, int64_t image) {
   const SampleOptions options = image < 0 ? spec.options : options_of(spec, image);
-  std::string subject = join(subjects(spec, models.back(), image));
+  std::string subject = join(subjects(spec, models.back(), image)) + lora_tags(options);
   if (!options.negative_prompt.empty()) subject += "\nNegative prompt: " + options.negative_prompt;
   std::string sampler = spec.options.sampler;
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
@@ -207,6 +257,8 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
     parameters += concat(", Solver: ", quoted(settings));
   parameters +=
       concat(", Size: ", spec.width * unit, "x", spec.height * unit, ", ", stitched_text(spec, models));
+  if (const std::string hashes = lora_hashes(models); !hashes.empty())
+    parameters += concat(", Lora hashes: ", quoted(hashes));
   if (image >= 0) parameters += concat(", Image: ", image);
   parameters += concat(", Version: tstitch ", kVersion);
   std::vector<std::pair<std::string, std::string>> texts = {{"parameters", parameters}};

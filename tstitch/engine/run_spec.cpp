@@ -9,6 +9,7 @@
 #include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/engine/mask.h"
+#include "tstitch/engine/take_loras.h"
 #include "tstitch/io/npy.h"
 #include "tstitch/io/picture.h"
 #include "tstitch/text/unsupported_grammar.h"
@@ -466,6 +467,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
     const std::string settings = i < options.stages.size() ? settings_of(options.stages[i]) : "";
     if (!settings.empty()) models.back().name += concat(" [", printable(settings, 60), "]");
   }
+  take_loras(options, models);
   return models;
 }
 

@@ -82,7 +82,8 @@ struct SampleOptions {
   std::vector<std::string> models;
   std::string small, large;
   std::string weights = "auto", prediction;
-  std::string vae;  // the autoencoder, "" for what comes with the last model
+  std::vector<LoraOption> loras;  // of every model that they fit; stages may have their own
+  std::string vae;                // the autoencoder, "" for what comes with the last model
   BackendOptions backend;
   bool no_memory_check = false;  // load the models even where memory does not seem to suffice
 };

@@ -23,45 +23,51 @@ GuidanceInterval interval_of(std::string_view key, const std::string& text) {
   return interval;
 }
 
+using Texts = std::vector<std::string>;
+
 struct Key {
   std::string_view name;
   bool setting;  // how the stage is asked, not who it is and how long
   void (*parse)(std::string_view key, const std::string& text, StageOptions& stage);
-  std::optional<std::string> (*print)(const StageOptions& stage);
+  Texts (*print)(const StageOptions& stage);  // its values, none where it is not said
+  bool repeats = false;                       // may be said several times
 };
-
-using Text = std::optional<std::string>;
 
 constexpr Key kKeys[] = {
     {"model", false, [](std::string_view, const std::string& text, StageOptions& s) { s.model = text; },
-     [](const StageOptions& s) { return s.model.empty() ? Text() : s.model; }},
+     [](const StageOptions& s) { return s.model.empty() ? Texts() : Texts{s.model}; }},
     {"share", false,
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.share = read_share(named(key), text);
      },
-     [](const StageOptions& s) { return s.share ? number_text(*s.share) : Text(); }},
+     [](const StageOptions& s) { return s.share ? Texts{number_text(*s.share)} : Texts(); }},
     {"until", false,
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.until = read_number<int>(named(key), text);
      },
-     [](const StageOptions& s) { return s.until ? std::to_string(*s.until) : Text(); }},
+     [](const StageOptions& s) { return s.until ? Texts{std::to_string(*s.until)} : Texts(); }},
     {"cfg", true,
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.cfg_scale = read_number<double>(named(key), text);
      },
-     [](const StageOptions& s) { return s.cfg_scale ? number_text(*s.cfg_scale) : Text(); }},
+     [](const StageOptions& s) { return s.cfg_scale ? Texts{number_text(*s.cfg_scale)} : Texts(); }},
     {"cfg-interval", true,
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.cfg_interval = interval_of(key, text);
      },
      [](const StageOptions& s) {
        return s.cfg_interval
-                  ? concat(number_text(s.cfg_interval->low), ':', number_text(s.cfg_interval->high))
-                  : Text();
+                  ? Texts{concat(number_text(s.cfg_interval->low), ':', number_text(s.cfg_interval->high))}
+                  : Texts();
      }},
     {"negative", true,
      [](std::string_view, const std::string& text, StageOptions& s) { s.negative_prompt = text; },
-     [](const StageOptions& s) { return s.negative_prompt; }}};
+     [](const StageOptions& s) { return s.negative_prompt ? Texts{*s.negative_prompt} : Texts(); }},
+    {"lora", true,
+     [](std::string_view key, const std::string& text, StageOptions& s) {
+       s.loras.push_back(parse_lora(named(key), text));
+     },
+     [](const StageOptions& s) { return to_strings(s.loras); }, true}};
 
 // From `at` on up to a comma or, in quotes, their end; `at` then stands behind the comma.
 std::string take_value(const std::string& text, size_t& at) {
@@ -93,8 +99,9 @@ std::string quoted(const std::string& value) {
 std::string printed(const StageOptions& stage, bool settings_only) {
   std::string text;
   for (const Key& key : kKeys)
-    if (const auto value = key.print(stage); value && (key.setting || !settings_only))
-      text += concat(text.empty() ? "" : ",", key.name, '=', quoted(*value));
+    if (key.setting || !settings_only)
+      for (const std::string& value : key.print(stage))
+        text += concat(text.empty() ? "" : ",", key.name, '=', quoted(value));
   return text;
 }
 
@@ -110,7 +117,8 @@ StageOptions parse_stage(const std::string& text) {
     check(key != std::end(kKeys), ErrorKind::usage, "--stage has no key \"", printable(name),
           "\", expected one of: ", join(kKeys, ", ", &Key::name));
     check(equals < comma, ErrorKind::usage, "--stage: expected ", name, "=VALUE");
-    check(!std::ranges::count(seen, key->name), ErrorKind::usage, "--stage: ", name, "= is there twice");
+    check(key->repeats || !std::ranges::count(seen, key->name), ErrorKind::usage, "--stage: ", name,
+          "= is there twice");
     seen.push_back(key->name);
     at = equals + 1;
     key->parse(key->name, take_value(text, at), stage);

@@ -3,6 +3,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "tstitch/engine/lora_options.h"
 
 namespace tstitch {
 
@@ -24,6 +27,7 @@ struct StageOptions {
   std::optional<double> cfg_scale;
   std::optional<GuidanceInterval> cfg_interval;
   std::optional<std::string> negative_prompt;
+  std::vector<LoraOption> loras;  // instead of the run's
 
   bool operator==(const StageOptions&) const = default;
 };

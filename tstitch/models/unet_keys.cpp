@@ -51,6 +51,36 @@ int64_t take_number(std::string_view& name) {
 
 }  // namespace
 
+std::string original_unet_name(const std::string& name, int64_t stride, int upsampler) {
+  std::string_view rest = name;
+  const auto resnet = [&](const auto&... block) { return concat(block..., renamed(rest, kResnet)); };
+  if (take(rest, "mid_block.resnets.")) {
+    const int64_t j = take_number(rest);
+    return resnet("middle_block.", 2 * j, ".");
+  }
+  const bool down = take(rest, "down_blocks.");
+  if (!down && !take(rest, "up_blocks.")) return renamed(name, kEnds);
+  const int64_t first = take_number(rest) * stride;    // block of the stage
+  const int64_t resnets = down ? stride - 1 : stride;  // at most; behind them the next stage begins
+  const auto block_of = [&](int64_t j) {
+    return down ? concat("input_blocks.", 1 + first + j) : concat("output_blocks.", first + j);
+  };
+  if (take(rest, "resnets.")) {
+    const int64_t j = take_number(rest);
+    if (j >= resnets) return name;
+    return resnet(block_of(j), ".0.");
+  }
+  if (take(rest, "attentions.")) {
+    const int64_t j = take_number(rest);
+    if (j >= resnets) return name;
+    return concat(block_of(j), ".1.", rest);
+  }
+  const std::string last = block_of(stride - 1);
+  if (take(rest, "downsamplers.0.conv.")) return concat(last, ".0.op.", rest);
+  if (!take(rest, "upsamplers.0.conv.")) return name;
+  return concat(last, ".", upsampler, ".conv.", rest);
+}
+
 bool UNetKeys::recognises(const WeightSource& source, const std::string& prefix) {
   for (const char* first : {"conv_in.weight", "input_blocks.0.0.weight"})
     if (source.shape(prefix + first)) return true;
@@ -68,39 +98,11 @@ UNetKeys::UNetKeys(const WeightSource& source, std::string prefix)
 }
 
 std::string UNetKeys::stored_name(const std::string& name) const {
-  return prefix_ + (is_compvis_ ? compvis_name(name) : name);
-}
-
-std::string UNetKeys::compvis_name(const std::string& name) const {
-  std::string_view rest = name;
-  const auto resnet = [&](const auto&... block) { return concat(block..., renamed(rest, kResnet)); };
-  if (take(rest, "mid_block.resnets.")) {
-    const int64_t j = take_number(rest);
-    return resnet("middle_block.", 2 * j, ".");
-  }
-  const bool down = take(rest, "down_blocks.");
-  if (!down && !take(rest, "up_blocks.")) return renamed(name, kEnds);
-  const int64_t first = take_number(rest) * stride_;     // block of the stage
-  const int64_t resnets = down ? stride_ - 1 : stride_;  // at most; behind them the next stage begins
-  const auto block_of = [&](int64_t j) {
-    return down ? concat("input_blocks.", 1 + first + j) : concat("output_blocks.", first + j);
-  };
-  if (take(rest, "resnets.")) {
-    const int64_t j = take_number(rest);
-    if (j >= resnets) return name;
-    return resnet(block_of(j), ".0.");
-  }
-  if (take(rest, "attentions.")) {
-    const int64_t j = take_number(rest);
-    if (j >= resnets) return name;
-    return concat(block_of(j), ".1.", rest);
-  }
-  const std::string last = block_of(stride_ - 1);
-  if (take(rest, "downsamplers.0.conv.")) return concat(last, ".0.op.", rest);
-  if (!take(rest, "upsamplers.0.conv.")) return name;
-  // Behind the transformer, when that block has one.
-  const bool is_second = source_.shape(concat(prefix_, last, ".1.conv.weight")).has_value();
-  return concat(last, is_second ? ".1.conv." : ".2.conv.", rest);
+  if (!is_compvis_) return prefix_ + name;
+  // Where an upsampler lies shows in the file.
+  const std::string without_transformer = prefix_ + original_unet_name(name, stride_, 1);
+  if (source_.shape(without_transformer)) return without_transformer;
+  return prefix_ + original_unet_name(name, stride_, 2);
 }
 
 std::optional<Shape> UNetKeys::shape(const std::string& name) const {

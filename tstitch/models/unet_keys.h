@@ -7,6 +7,10 @@
 
 namespace tstitch {
 
+// What the original code (CompVis', Stability's) calls the tensor that diffusers call `name`, of a U-Net
+// whose stages take `stride` blocks each. upsampler: its number in its block, 2 behind a transformer, else 1.
+std::string original_unet_name(const std::string& name, int64_t stride, int upsampler);
+
 // Knows, behind an optional prefix ("model.diffusion_model.", "unet."):
 //   down_blocks.1.resnets.0.conv1, mid_block.attentions.0, up_blocks.0.upsamplers.0.conv      diffusers
 //   input_blocks.4.0.in_layers.2, middle_block.1, output_blocks.2.1.conv                      CompVis
@@ -27,8 +31,6 @@ class UNetKeys final : public WeightSource {
   std::string stored_name(const std::string& name) const;  // of diffusers' `name`, as the source has it
 
  private:
-  std::string compvis_name(const std::string& name) const;
-
   const WeightSource& source_;
   std::string prefix_;
   bool is_compvis_ = false;

@@ -7,6 +7,8 @@
 #include "tstitch/base/crc32.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
+#include "tstitch/base/join.h"
+#include "tstitch/base/numbers.h"
 #include "tstitch/base/version.h"
 #include "tstitch/condition/text_encoder.h"
 #include "tstitch/engine/fields.h"
@@ -33,6 +35,7 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"predictions", "--prediction"},
                            {"vae", "--vae"},
                            {"text_encoders", "the text encoders"},
+                           {"loras", "--lora"},
                            {"images", "the number of images (--batch-count, --class)"},
                            {"classes", "--class"},
                            {"labelled", "whether the model has classes"},
@@ -104,6 +107,9 @@ RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string&
     });
     const auto first = static_cast<size_t>(same - infos.begin());
     models.push_back(first < i ? models[first] : content_of(infos[i].files, infos[i].weights, between));
+    loras.push_back(join(infos[i].loras, ", ", [](const Lora& lora) {
+      return concat("crc32 ", lora.content, " x ", number_text(lora.weight));
+    }));
   }
 }
 
@@ -120,6 +126,7 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"predictions", predictions},
       {"vae", contents.vae},
       {"text_encoders", contents.text_encoders},
+      {"loras", contents.loras},
       {"images", spec.images()},
       {"classes", hex(fnv1a(spec.subjects.data(), spec.subjects.size() * sizeof(int64_t)))},
       {"labelled", last.condition.num_classes > 0},

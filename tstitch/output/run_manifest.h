@@ -23,7 +23,7 @@ struct RunContents {
   RunContents(const std::vector<ModelInfo>& models, const std::string& vae,
               const std::function<void()>& between);
 
-  std::vector<std::string> models, text_encoders;
+  std::vector<std::string> models, text_encoders, loras;  // of every model; its LoRAs with their weights
   std::string vae;
 };
 

@@ -7,6 +7,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/text/clip_words.h"
+#include "tstitch/text/lora_tags.h"
 #include "tstitch/text/word_edges.h"
 
 namespace tstitch {
@@ -94,6 +95,9 @@ std::string_view find_unsupported(std::string_view prompt, AndMeans means) {
 void check_prompt(std::string_view prompt, PromptStyle style, AndMeans means) {
   check_prompt(prompt);
   if (style != PromptStyle::webui) return;
+  const std::string_view lora = find_lora_tag(prompt);
+  check(lora.empty(), ErrorKind::usage, "the prompt has \"", printable(std::string(lora), 60),
+        "\": LoRAs are named in prompts, not in negative ones, and looked for in --lora-dir");
   const std::string_view found = find_unsupported(prompt, means);
   check(found.empty(), ErrorKind::usage, "the prompt has \"", printable(std::string(found), 60),
         "\": prompts that change with the steps ([from:to:0.5], [a|b]) and prompts joined by AND are not"

@@ -11,6 +11,7 @@
 #include "tstitch/diffusion/network.h"
 #include "tstitch/io/tensor_file.h"
 #include "tstitch/nn/weights.h"
+#include "tstitch/zoo/lora_names.h"
 
 namespace tstitch {
 
@@ -29,6 +30,8 @@ class Architecture {
   virtual int64_t unit() const = 0;  // of which the sides of a latent are multiples
   // The file's tensors under the names that `load` asks for; `file` must outlive them.
   virtual std::unique_ptr<WeightSource> weights(const TensorFile& file) const = 0;
+  // What files of LoRAs call its modules; empty: there are none for such networks.
+  virtual LoraNames lora_names() const { return {}; }
   // Throws Error{input} naming the tensor when a weight is missing, misshapen or not finite.
   virtual std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const = 0;
 };

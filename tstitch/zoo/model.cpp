@@ -113,7 +113,7 @@ Model load_model(const ModelInfo& info, Backend& backend) {
   const TensorFile file = open_weights(info.files, info.weights);
   Model model{.info = info, .network = naming_file(file.path(), [&] {
                               const auto weights = info.architecture->weights(file);
-                              return info.architecture->load(backend, *weights);
+                              return info.architecture->load(backend, MergedWeights(*weights, info.loras));
                             })};
   model.load_seconds = stopwatch.seconds();
   return model;

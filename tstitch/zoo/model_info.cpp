@@ -123,6 +123,10 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights,
   return info;
 }
 
+bool same_network(const ModelInfo& a, const ModelInfo& b) {
+  return a.files.path == b.files.path && a.weights == b.weights && a.loras == b.loras;
+}
+
 std::vector<std::string> names_of(std::span<const ModelInfo> models) {
   std::vector<std::string> names;
   for (const ModelInfo& model : models) names.push_back(model.name);

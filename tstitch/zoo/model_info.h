@@ -17,6 +17,7 @@
 #include "tstitch/models/clip_text_keys.h"
 #include "tstitch/zoo/architecture.h"
 #include "tstitch/zoo/family.h"
+#include "tstitch/zoo/lora.h"
 #include "tstitch/zoo/model_files.h"
 
 namespace tstitch {
@@ -104,8 +105,12 @@ struct ModelInfo {
   bool says_training = false;                           // its own file says that prediction and the noise
   SamplingDefaults defaults;
   int64_t file_bytes = 0;
-  std::string dtypes;  // of the stored tensors: "F32" or "BF16, F32"
+  std::string dtypes;       // of the stored tensors: "F32" or "BF16, F32"
+  std::vector<Lora> loras;  // that change it, in this order
 };
+
+// Whether both are one network, of one file and changed alike.
+bool same_network(const ModelInfo& a, const ModelInfo& b);
 
 // The tensors of a model: of one file, or of the shards of an index.
 TensorFile open_weights(const ModelFiles& files, WeightChoice weights);

@@ -27,6 +27,7 @@ class UNetArchitecture final : public Architecture {
   }
   int64_t unit() const override { return config_.factor(); }
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
+  LoraNames lora_names() const override { return unet_lora_names(config_); }
   std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override;
 
   const UNetConfig& config() const { return config_; }

@@ -1,0 +1,40 @@
+#include "tstitch/text/lora_tags.h"
+
+#include <algorithm>
+
+#include "tstitch/base/error.h"
+#include "tstitch/base/numbers.h"
+
+namespace tstitch {
+namespace {
+
+constexpr std::string_view kOpening = "<lora:";
+
+}  // namespace
+
+std::string_view find_lora_tag(std::string_view prompt) {
+  const size_t begin = prompt.find(kOpening);
+  if (begin == prompt.npos) return {};
+  const size_t end = prompt.find('>', begin);
+  return end == prompt.npos ? std::string_view() : prompt.substr(begin, end + 1 - begin);
+}
+
+std::vector<LoraTag> take_lora_tags(std::string& prompt) {
+  std::vector<LoraTag> tags;
+  for (;;) {
+    const std::string_view found = find_lora_tag(prompt);
+    if (found.empty()) return tags;
+    const std::string inner(found.substr(kOpening.size(), found.size() - kOpening.size() - 1));
+    const size_t colon = std::min(inner.find(':'), inner.size());
+    LoraTag tag{.name = inner.substr(0, colon)};
+    check(!tag.name.empty(), ErrorKind::usage, "the prompt has \"", printable(std::string(found), 60),
+          "\", expected <lora:NAME:WEIGHT>");
+    if (colon < inner.size())
+      tag.weight = read_number<double>(concat("the weight of \"", printable(std::string(found), 60), "\""),
+                                       inner.substr(colon + 1));
+    tags.push_back(tag);
+    prompt.erase(static_cast<size_t>(found.data() - prompt.data()), found.size());
+  }
+}
+
+}  // namespace tstitch

@@ -1,0 +1,69 @@
+// LoRAs of a model: matched to its modules by name and shape before anything is loaded, merged with each
+// weight as that is loaded.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tstitch/models/clip_text_keys.h"
+#include "tstitch/nn/weights.h"
+#include "tstitch/zoo/lora_file.h"
+
+namespace tstitch {
+
+struct ModelInfo;
+
+// What of a LoRA changes one network: its modules of the file, by the network's names.
+struct LoraPart {
+  std::map<std::string, const LoraModule*> modules;
+  int64_t without_home = 0;  // modules of the file for what this network has not
+};
+
+// A LoRA as it changes one model.
+struct Lora {
+  std::string path;   // as the user gave it
+  double weight = 1;  // what its changes are multiplied by
+  std::shared_ptr<const LoraFile> file;
+  std::string content = "";  // LoraFile::content, once it is known that the file is of any use
+  // Of the network, which has no place, and of the text encoders that there may be.
+  std::map<std::optional<ClipPlace>, LoraPart> parts;
+
+  // The same changes by as much.
+  bool operator==(const Lora& other) const { return content == other.content && weight == other.weight; }
+};
+
+// Whether both lists change text encoders alike.
+bool change_texts_alike(std::span<const Lora> a, std::span<const Lora> b);
+
+struct LoraFit {
+  Lora lora;
+  std::string obstacle;  // why it is none of this model's; "" where it is
+};
+
+// Throws Error{input} where the file is broken, or the model's.
+LoraFit fit_lora(const std::string& path, double weight, std::shared_ptr<const LoraFile> file,
+                 const ModelInfo& model);
+
+// The weights of a network or text encoder with the LoRAs' changes, of which none is kept.
+class MergedWeights final : public WeightSource {
+ public:
+  // place: of the text encoder; nothing for the network. All must outlive this.
+  MergedWeights(const WeightSource& weights, std::span<const Lora> loras,
+                std::optional<ClipPlace> place = {});
+
+  std::optional<Shape> shape(const std::string& name) const override { return weights_.shape(name); }
+  // In f32, rounded to `dtype` once. Throws Error{input} [MODEL_NONFINITE] when it becomes infinite, too.
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override;
+
+ private:
+  const WeightSource& weights_;
+  std::span<const Lora> loras_;
+  std::optional<ClipPlace> place_;
+  std::unique_ptr<Backend> backend_;  // of the host, in f32; null where there is nothing to merge
+};
+
+}  // namespace tstitch
