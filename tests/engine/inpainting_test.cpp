@@ -118,7 +118,7 @@ TEST_F(Inpainting, AgreesWithDiffusers) {
     const std::string name = concat(network, "_", sampler, "_", strength);
     EXPECT_LE(
         relative_error(sampled(models({network}), options).latents, golden("inpainting/" + name + ".npy")),
-        1e-3)
+        1e-5)
         << name;
   }
 }
