@@ -362,7 +362,8 @@ TEST_F(LoraTest, WhatDoesNotFitIsRefusedByName) {
   expect("[LORA_KEY] tensor \"bundle_emb.fox\" is no part of a LoRA", {{"bundle_emb.fox", down}});
   expect("it has no module \"transformer.blocks.0\"", {{"transformer.blocks.0.lora_A.weight", down}});
   expect("are the same module, mid_block.attentions.0.proj_in",
-         {{"lora_unet_middle_block_1_proj_in.lora_down.weight", down}});
+         {{"lora_unet_middle_block_1_proj_in.lora_down.weight", down},
+          {"lora_unet_middle_block_1_proj_in.lora_up.weight", up}});
   expect("[LORA_KEY] tensors \"", {{module + ".lora.down.weight", down}});
   expect("[LORA_FORM]", {}, module + ".lora_A.weight");
   expect("[LORA_KEY] tensor \"" + module + ".alpha\" has the shape [2, 64], expected one number",
