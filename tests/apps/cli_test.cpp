@@ -602,7 +602,7 @@ TEST_F(Cli, InspectSaysHowAFolderIsSampled) {
       << karras;
   EXPECT_EQ(of_karras["sampling"]["solver"], "solver_order 1");
   EXPECT_EQ(of_karras["betas"]["zero_terminal_snr"], false);
-  const auto [unknown, of_unknown] = inspected(R"({"_class_name": "EDMEulerScheduler"})");
+  const auto [unknown, of_unknown] = inspected(R"({"_class_name": "DPMSolverSDEScheduler"})");
   EXPECT_NE(unknown.find("sampling        refused m/scheduler/scheduler_config.json: \"_class_name\""),
             std::string::npos)
       << unknown;

@@ -138,8 +138,8 @@ TEST_F(Repeat, MasksAreSaid) {
   expect_done(painted({"-o", "step/", "--resume"}));
   EXPECT_NE(pixels("step/000001.png"), pixels("run/000001.png"));
   expect_done(painted({"-o", "step/", "--resume"}));
-  expect_refused(2, {"--blend"}, painted({"--blend", "x0", "-o", "step/", "--resume"}));
-  expect_refused(2, {"--mask"}, painted({"--mask-blur", "2", "-o", "step/", "--resume"}));
+  expect_refused(2, {"not of this run"}, painted({"--blend", "x0", "-o", "step/", "--resume"}));
+  expect_refused(2, {"not of this run"}, painted({"--mask-blur", "2", "-o", "step/", "--resume"}));
   // A sweep and images that switch by themselves paint the same part.
   expect_done({"sweep", "-i", "start.png", "--mask", "mask.png", "--class", "1", "--steps", "4", "--ratios",
                "0,1", "-o", "sweep.png"});

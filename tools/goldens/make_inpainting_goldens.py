@@ -35,8 +35,8 @@ SCHEDULERS = {
     "dpm++2m": DPMSolverMultistepScheduler.from_config(SCHEDULER),
 }
 # Network, scheduler, strength.
-CASES = [("large", name, 1) for name in SCHEDULERS] + [("large", "pndm", 0.6), ("large", "ddim", 0.6), ("large", "dpm++2m", 0.6),
-                                                       ("inpaint", "pndm", 1), ("inpaint", "ddim", 0.6)]
+CASES = [("large", name, 1) for name in SCHEDULERS] + [("large", "ddim", 0.6), ("large", "dpm++2m", 0.6), ("inpaint", "pndm", 1),
+                                                       ("inpaint", "ddim", 0.6)]
 
 
 def picture():

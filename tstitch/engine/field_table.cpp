@@ -463,7 +463,7 @@ std::vector<Field> make_fields() {
            .idle = no_mask,
            .label = "Mask blur",
            .neutral = "0"}),
-      row("blend", "--blend", kTrajectory,
+      row("blend", "--blend", kImages,
           "How models that do not see the mask keep what is known: step, put back after every step, or x0, "
           "into"
           " the estimate of the clean latent. Default: step",

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <span>
-#include <utility>
 
 #include "tstitch/base/error.h"
 #include "tstitch/engine/init_image.h"
@@ -23,16 +23,15 @@ int64_t mirrored(int64_t i, int64_t size) {
   return std::min(i, period - i);
 }
 
-// One line of `size` values, `stride` apart, under the kernel; scratch: as many.
+// One line of `size` values, `stride` apart, under the kernel; scratch: for the line with its mirrored ends.
 void convolve(float* line, int64_t size, int64_t stride, std::span<const double> kernel,
               std::vector<double>& scratch) {
   const int64_t radius = std::ssize(kernel) / 2;
-  scratch.assign(static_cast<size_t>(size), 0);
+  scratch.clear();
+  for (int64_t i = -radius; i < size + radius; ++i) scratch.push_back(line[mirrored(i, size) * stride]);
   for (int64_t i = 0; i < size; ++i)
-    for (int64_t j = -radius; j <= radius; ++j)
-      scratch[static_cast<size_t>(i)] +=
-          kernel[static_cast<size_t>(j + radius)] * line[mirrored(i + j, size) * stride];
-  for (int64_t i = 0; i < size; ++i) line[i * stride] = static_cast<float>(scratch[static_cast<size_t>(i)]);
+    line[i * stride] =
+        static_cast<float>(std::inner_product(kernel.begin(), kernel.end(), scratch.begin() + i, 0.0));
 }
 
 }  // namespace

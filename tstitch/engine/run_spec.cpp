@@ -373,8 +373,12 @@ void check_mask(const RunSpec& spec, const std::vector<ModelInfo>& models) {
   if (!spec.mask) return;
   const Tensor places = latent_mask(spec.mask, models.back().pixels_per_latent);
   const float most = *std::max_element(places.data<float>(), places.data<float>() + places.elements());
-  check(most > 0, ErrorKind::usage, "--mask leaves nothing to paint: white is painted, and every pixel",
-        models.back().pixels ? "" : " that stands for a place of the latent", " is black");
+  bool cut = false;  // at 1/2, for who was trained so
+  for (int i = 0; i < std::ssize(models); ++i)
+    cut |= spec.uses(i) && models[static_cast<size_t>(i)].condition.sees_mask;
+  check(cut ? most >= 0.5f : most > 0, ErrorKind::usage,
+        "--mask leaves nothing to paint: white is painted, and every pixel",
+        models.back().pixels ? "" : " that stands for a place of the latent", cut ? " is dark" : " is black");
 }
 
 }  // namespace

@@ -30,6 +30,10 @@ std::string_view tiff_of(std::string_view jpeg) {
   constexpr std::string_view kExif{"Exif\0\0", 6};
   const Bytes bytes(jpeg);
   for (size_t at = 2; bytes.number(at, 1) == 0xff;) {
+    if (bytes.number(at + 1, 1) == 0xff) {  // any number of these may stand before a marker
+      ++at;
+      continue;
+    }
     const uint32_t marker = bytes.number(at + 1, 1), length = bytes.number(at + 2, 2);
     if (marker == 0xda || length < 2 || length > jpeg.size() - at - 2) break;
     const std::string_view segment = jpeg.substr(at + 4, length - 2);

@@ -16,7 +16,7 @@ std::string_view find_lora_tag(std::string_view prompt) {
   const size_t begin = prompt.find(kOpening);
   if (begin == prompt.npos) return {};
   const size_t end = prompt.find('>', begin);
-  return end == prompt.npos ? std::string_view() : prompt.substr(begin, end + 1 - begin);
+  return prompt.substr(begin, end == prompt.npos ? end : end + 1 - begin);
 }
 
 std::vector<LoraTag> take_lora_tags(std::string& prompt) {
@@ -24,6 +24,8 @@ std::vector<LoraTag> take_lora_tags(std::string& prompt) {
   for (;;) {
     const std::string_view found = find_lora_tag(prompt);
     if (found.empty()) return tags;
+    check(found.ends_with('>'), ErrorKind::usage, "the prompt has \"", printable(std::string(found), 60),
+          "\", expected <lora:NAME:WEIGHT>");
     const std::string inner(found.substr(kOpening.size(), found.size() - kOpening.size() - 1));
     const size_t colon = std::min(inner.find(':'), inner.size());
     LoraTag tag{.name = inner.substr(0, colon)};

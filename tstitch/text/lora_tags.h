@@ -13,7 +13,7 @@ struct LoraTag {
   bool operator==(const LoraTag&) const = default;
 };
 
-// The first of them as it stands, or "".
+// The first of them as it stands, or ""; to the end where it is not closed.
 std::string_view find_lora_tag(std::string_view prompt);
 
 // Takes them out of the prompt, in their order. Throws Error{usage} for one without a name or whose weight is

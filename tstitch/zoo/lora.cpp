@@ -103,6 +103,8 @@ std::string take(const LoraModule& module, const Found& found, const Sources& so
   if (!is_new)
     refuse(lora.file->path(), "LORA_KEY", "\"", printable(there->second->name), "\" and \"",
            printable(module.name), "\" are the same module, ", found.module);
+  if (std::ranges::none_of(kTargets, [&](const auto& one) { return changes(module, one.first); }))
+    return concat("for \"", found.module, "\": tensors that change nothing by themselves");
   for (const auto& [target, kind] : kTargets) {
     if (!changes(module, target)) continue;
     const std::string name = found.module + kind;

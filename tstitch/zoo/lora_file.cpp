@@ -103,6 +103,13 @@ void read_scaling(const json& object, const std::string& prefix, const std::stri
 }
 
 std::vector<PeftScaling> scalings_of(const TensorFile& file) {
+  // PEFT's, beside its adapter_model.safetensors; empty where there is none.
+  fs::path peft_config_of(const fs::path& file) {
+    const fs::path beside = file.parent_path() / "adapter_config.json";
+    std::error_code ignored;
+    return file.stem() == "adapter_model" && fs::exists(beside, ignored) ? beside : fs::path();
+  }
+
   std::vector<PeftScaling> scalings;
   const auto said = file.metadata().find("lora_adapter_metadata");  // diffusers'
   if (said != file.metadata().end()) {
@@ -113,9 +120,7 @@ std::vector<PeftScaling> scalings_of(const TensorFile& file) {
     for (const char* prefix : {"unet.", "text_encoder.", "text_encoder_2."})
       read_scaling(object, prefix, file.path(), scalings);
   }
-  const fs::path beside = fs::path(file.path()).parent_path() / "adapter_config.json";  // PEFT's
-  std::error_code ignored;
-  if (fs::path(file.path()).stem() == "adapter_model" && fs::exists(beside, ignored)) {
+  if (const fs::path beside = peft_config_of(file.path()); !beside.empty()) {
     const json object = parse_json_file(beside.string());
     if (!object.is_object()) refuse(beside.string(), "LORA_ALPHA", "not a JSON object");
     read_scaling(object, "", beside.string(), scalings);
@@ -159,7 +164,10 @@ LoraFile::LoraFile(TensorFile file) : file_(std::move(file)), scalings_(scalings
 std::string LoraFile::name() const { return fs::path(file_.path()).stem().string(); }
 
 std::string LoraFile::content() const {
-  return hex(crc32_of_file(path(), 0, [] {})).substr(8);
+  uint32_t crc = crc32_of_file(path(), 0, [] {});
+  if (const fs::path beside = peft_config_of(path()); !beside.empty())
+    crc = crc32_of_file(beside.string(), crc, [] {});
+  return hex(crc).substr(8);
 }
 
 std::vector<int64_t> LoraFile::shape(const LoraModule& module, LoraRole role) const {

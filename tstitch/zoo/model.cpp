@@ -11,10 +11,12 @@
 namespace tstitch {
 namespace {
 
-// A network that is told the guidance is a distilled one, whose sampling is not another's.
+// A network that is told the guidance is a distilled one, whose sampling is not another's; and one that sees
+// a mask was trained anew, of Stable Diffusion 2 to predict something else.
 bool takes_scheduler(const ModelInfo& info, const ModelInfo& other) {
   return info.condition.kind == ConditionKind::text && info.condition.width == other.condition.width &&
-         info.condition.told_guidance == other.condition.told_guidance;
+         info.condition.told_guidance == other.condition.told_guidance &&
+         info.condition.sees_mask == other.condition.sees_mask;
 }
 
 // The last of the others for which that holds.
