@@ -102,14 +102,14 @@ void read_scaling(const json& object, const std::string& prefix, const std::stri
   scalings.push_back(scaling);
 }
 
-std::vector<PeftScaling> scalings_of(const TensorFile& file) {
-  // PEFT's, beside its adapter_model.safetensors; empty where there is none.
-  fs::path peft_config_of(const fs::path& file) {
-    const fs::path beside = file.parent_path() / "adapter_config.json";
-    std::error_code ignored;
-    return file.stem() == "adapter_model" && fs::exists(beside, ignored) ? beside : fs::path();
-  }
+// PEFT's, beside its adapter_model.safetensors; empty where there is none.
+fs::path peft_config_of(const fs::path& file) {
+  const fs::path beside = file.parent_path() / "adapter_config.json";
+  std::error_code ignored;
+  return file.stem() == "adapter_model" && fs::exists(beside, ignored) ? beside : fs::path();
+}
 
+std::vector<PeftScaling> scalings_of(const TensorFile& file) {
   std::vector<PeftScaling> scalings;
   const auto said = file.metadata().find("lora_adapter_metadata");  // diffusers'
   if (said != file.metadata().end()) {
