@@ -279,6 +279,11 @@ TEST_F(LoraTest, AStageHasItsOwn) {
   const RunSpec spec = make_run_spec(models, asked);
   engine.load({&spec, 1}, false, [] { return false; });
   EXPECT_NE(engine.models()[0].network, engine.models()[1].network);
+  // With one of weight 0 it is one.
+  asked.stages[1] = parse_stage("lora=" + b + ":0");
+  models = infos({"sdxl", "sdxl"});
+  take_loras(asked, models);
+  EXPECT_TRUE(same_network(models[0], models[1]));
 }
 
 // What fits by structure, as it is merged where one knows which of SDXL's blocks are left.

@@ -22,9 +22,15 @@ class TextMakers {
   }
 
   std::shared_ptr<const ConditionMaker> make(const ModelInfo& model, const NegativePrompt& negative) {
+    // Whether the network sees a mask is nothing to its texts.
+    const auto of_texts = [](ConditionInfo condition) {
+      condition.sees_mask = false;
+      return condition;
+    };
     auto group = std::ranges::find_if(groups_, [&](const Group& g) {
       return g.model->files.text_encoders == model.files.text_encoders &&
-             g.model->condition == model.condition && change_texts_alike(g.model->loras, model.loras);
+             of_texts(g.model->condition) == of_texts(model.condition) &&
+             change_texts_alike(g.model->loras, model.loras);
     });
     if (group == groups_.end()) group = groups_.insert(group, {&model, conditions_of(model)});
     const auto number = std::ranges::find(negatives_, negative) - negatives_.begin();

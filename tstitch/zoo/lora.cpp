@@ -122,8 +122,9 @@ bool change_texts_alike(std::span<const Lora> a, std::span<const Lora> b) {
   const auto of_texts = [](std::span<const Lora> loras) {
     std::vector<std::pair<std::string, double>> changes;
     for (const Lora& lora : loras)
-      if (std::ranges::any_of(lora.parts,
-                              [](const auto& one) { return one.first && !one.second.modules.empty(); }))
+      if (lora.weight != 0 && std::ranges::any_of(lora.parts, [](const auto& one) {
+            return one.first && !one.second.modules.empty();
+          }))
         changes.emplace_back(lora.content, lora.weight);
     return changes;
   };

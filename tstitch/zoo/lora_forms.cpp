@@ -196,20 +196,27 @@ std::pair<int64_t, int64_t> matrix_of(const std::vector<int64_t>& shape) {
 
 // Finds what the form is free to choose, or says why it is not of the weight.
 std::string settle(const Form& form, const LoraFile& file, const LoraModule& module, Extents& extents) {
-  const int64_t T = extents.at('T'), most = std::max({kMostRank, extents.at('M'), extents.at('I')});
+  const int64_t T = extents.at('T'), M = extents.at('M'), I = extents.at('I');
+  // Factors of the weight may be as long as it is; ranks, between which products lie, need not exceed its
+  // shorter side.
+  const auto most_of = [&](char letter) {
+    return std::string_view("abcd").find(letter) != std::string_view::npos
+               ? std::max({kMostRank, M, I})
+               : std::max(kMostRank, std::min(M, I));
+  };
   for (const Part& part : form.parts) {
     const std::vector<int64_t> shape = file.shape(module, part.role);
     const auto [rows, columns] = matrix_of(shape);
     const auto agrees = [&](char letter, int64_t found) {
       const auto [extent, is_new] = extents.try_emplace(letter, found);
-      return extent->second == found && (!is_new || (0 < found && found <= most));
+      return extent->second == found && (!is_new || (0 < found && found <= most_of(letter)));
     };
     const int64_t taps = part.taps ? T : 1;
     if (columns % taps == 0 && agrees(part.rows, rows) && agrees(part.columns, columns / taps)) continue;
     const auto expected = [&](char letter) {
       const auto known = extents.find(letter);
-      return known == extents.end() || (known->second > most && letter != 'K')
-                 ? concat("1 ... ", most)
+      return known == extents.end() || (known->second > most_of(letter) && letter != 'K')
+                 ? concat("1 ... ", most_of(letter))
                  : std::to_string(known->second);
     };
     return concat("tensor \"", printable(module.tensors.at(part.role)), "\" is a matrix of ", rows, " x ",

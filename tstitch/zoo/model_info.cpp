@@ -124,7 +124,15 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights,
 }
 
 bool same_network(const ModelInfo& a, const ModelInfo& b) {
-  return a.files.path == b.files.path && a.weights == b.weights && a.loras == b.loras;
+  const auto changes = [](const ModelInfo& model) {
+    std::vector<std::pair<std::string, double>> of_network;  // and not of its texts alone
+    for (const Lora& lora : model.loras)
+      if (const auto part = lora.parts.find({});
+          lora.weight != 0 && part != lora.parts.end() && !part->second.modules.empty())
+        of_network.emplace_back(lora.content, lora.weight);
+    return of_network;
+  };
+  return a.files.path == b.files.path && a.weights == b.weights && changes(a) == changes(b);
 }
 
 std::vector<std::string> names_of(std::span<const ModelInfo> models) {
