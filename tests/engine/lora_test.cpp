@@ -8,8 +8,8 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "on_tiny_sdxl.h"
 #include "tests/support/expect_error.h"
-#include "tests/support/tiny_sdxl.h"
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/prompt_loras.h"
@@ -44,25 +44,9 @@ std::string replaced(std::string text, char from, char to) {
   return text;
 }
 
-class LoraTest : public ::testing::Test {
+class LoraTest : public OnTinySdxl {
  protected:
   using Tensors = TinySdxl::Tensors;
-
-  static void SetUpTestSuite() {
-    tiny() = std::make_unique<TinySdxl>(fs::temp_directory_path() / concat("tstitch_lora_", getpid()));
-  }
-  static void TearDownTestSuite() { tiny().reset(); }
-
-  static std::unique_ptr<TinySdxl>& tiny() {
-    static std::unique_ptr<TinySdxl> all;
-    return all;
-  }
-
-  static std::vector<ModelInfo> infos(const std::vector<std::string>& names) {
-    std::vector<std::string> paths;
-    for (const std::string& name : names) paths.push_back(tiny()->path(name));
-    return read_model_infos(paths);
-  }
 
   // As in the goldens' script.
   static std::vector<Change> changes(const std::string& tag, const std::string& part) {

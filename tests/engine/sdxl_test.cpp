@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "on_tiny_sdxl.h"
 #include "tests/support/expect_error.h"
-#include "tests/support/tiny_sdxl.h"
 #include "tstitch/condition/text_encoder.h"
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
@@ -23,24 +23,8 @@ constexpr uint64_t kSeed = 7;
 constexpr const char* kPrompt = "a photograph of an astronaut riding a horse";
 constexpr double kTolerance = 1e-4;  // relative, in f32
 
-class Sdxl : public ::testing::Test {
+class Sdxl : public OnTinySdxl {
  protected:
-  static void SetUpTestSuite() {
-    tiny() = std::make_unique<TinySdxl>(fs::temp_directory_path() / concat("tstitch_sdxl_", getpid()));
-  }
-  static void TearDownTestSuite() { tiny().reset(); }
-
-  static std::unique_ptr<TinySdxl>& tiny() {
-    static std::unique_ptr<TinySdxl> all;
-    return all;
-  }
-
-  static std::vector<ModelInfo> infos(const std::vector<std::string>& names) {
-    std::vector<std::string> paths;
-    for (const std::string& name : names) paths.push_back(tiny()->path(name));
-    return read_model_infos(paths);
-  }
-
   static SampleOptions options() {
     SampleOptions options{.steps = "10", .prompts = {kPrompt}, .negative_prompt = "blurry"};
     options.given.initial = random_uniform("x_T", {1, 4, 8, 8}, std::sqrt(3.0), kSeed);

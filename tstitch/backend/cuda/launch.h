@@ -6,6 +6,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "tstitch/backend/cuda/clear_padding.h"
 #include "tstitch/backend/cuda/device.h"
 
 namespace tstitch::cuda {
@@ -17,9 +18,7 @@ inline constexpr char kKernel = 0;
 template <class Kernel>
 Launch launch_of(Kernel kernel) {
   static_assert(std::is_trivially_copyable_v<Kernel> && sizeof(Kernel) <= Launch::kMostBytes);
-#if defined(__has_builtin) && __has_builtin(__builtin_clear_padding)
-  __builtin_clear_padding(&kernel);  // so that equal launches have equal bytes (recorder.h)
-#endif
+  clear_padding(kernel);
   Launch launch = {.kernel = &kKernel<Kernel>, .bytes = sizeof kernel};
   std::memcpy(launch.parameters.data(), &kernel, sizeof kernel);
   return launch;

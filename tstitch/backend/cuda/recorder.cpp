@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "tstitch/backend/cuda/clear_padding.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
 
@@ -36,9 +37,7 @@ Recorder::Recorder(std::unique_ptr<Device> device)
 
 template <class Argument>
 void Recorder::write(std::byte call, Argument argument, size_t bytes) {
-#if defined(__has_builtin) && __has_builtin(__builtin_clear_padding)
-  __builtin_clear_padding(&argument);
-#endif
+  clear_padding(argument);
   const auto* first = reinterpret_cast<const std::byte*>(&argument);
   work_.log.push_back(call);
   work_.log.insert(work_.log.end(), first, first + bytes);
@@ -49,9 +48,24 @@ void Recorder::begin() {
   writing_ = true;
 }
 
+// However it ends: what is freed from now on need not wait, and what was freed meanwhile need no longer.
+struct Recorder::Ending {
+  explicit Ending(Recorder& r) : recorder(r), work(std::exchange(r.work_, {})) {}
+  ~Ending() {
+    recorder.writing_ = false;
+    recorder.give_back_freed();
+    work.log.clear();
+    work.uploads.clear();
+    recorder.work_ = std::move(work);  // its memory serves the next stretch
+  }
+
+  Recorder& recorder;
+  Work work;
+};
+
 void Recorder::end() {
-  const Work work = std::exchange(work_, {});
-  writing_ = false;
+  const Ending ending(*this);
+  const Work& work = ending.work;
   const uint64_t hash = fnv1a(work.log.data(), work.log.size());
   auto known =
       std::ranges::find_if(known_, [&](const Known& k) { return k.hash == hash && k.log == work.log; });
@@ -64,27 +78,21 @@ void Recorder::end() {
     } else if (known->graph) {
       ++statistics_.replayed;
     }
-    if (known->graph) {
-      device_->replay(*known->graph, work.uploads);
-      return give_back_freed();
-    }
+    if (known->graph) return device_->replay(*known->graph, work.uploads);
   }
   ++statistics_.called;
   perform(work);
-  give_back_freed();
   if (!graphs_ || known != known_.end()) return;
   known_.push_front({hash, work.log, nullptr});
   if (known_.size() > kMostGraphs) known_.pop_back();
 }
 
 void Recorder::abandon() {
+  const Ending ending(*this);
   try {
-    flush();
+    perform(ending.work);
   } catch (const Error&) {  // that is not the first
   }
-  work_ = {};
-  writing_ = false;
-  give_back_freed();
 }
 
 Recorder::Statistics Recorder::statistics() const {

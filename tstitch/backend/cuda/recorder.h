@@ -63,6 +63,7 @@ class Recorder final : public Device {
   struct Work {
     Log log, uploads;
   };
+  struct Ending;
   struct Known {
     uint64_t hash;
     Log log;
