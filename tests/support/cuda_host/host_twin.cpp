@@ -51,9 +51,12 @@ void HostTwin::protect(bool closed) const {
   mprotect(arena_, rounded(used_ + 4096) / 4096 * 4096, closed ? PROT_NONE : PROT_READ | PROT_WRITE);
 }
 
-void HostTwin::refuse_in_capture(const char* what) const { check_internal(!capture_, "[capture] ", what); }
+void HostTwin::refuse_in_capture(const char* what) const {
+  check_internal(!capture_ || capturing_ != std::this_thread::get_id(), "[capture] ", what);
+}
 
 DeviceAddress HostTwin::allocate(size_t bytes) {
+  const std::lock_guard turn(turn_);
   refuse_in_capture("allocates");
   const size_t size = rounded(bytes);
   std::byte* block = nullptr;
@@ -70,6 +73,7 @@ DeviceAddress HostTwin::allocate(size_t bytes) {
 
 // What is queued may still read it; what is queued from now on reads NaN.
 void HostTwin::free(DeviceAddress address, size_t bytes) noexcept {
+  const std::lock_guard turn(turn_);
   std::byte* block = pointer<std::byte>(address);
   const size_t size = rounded(bytes);
   queue([block, size] { std::memset(block, 0xff, size); });
@@ -77,7 +81,8 @@ void HostTwin::free(DeviceAddress address, size_t bytes) noexcept {
 }
 
 void HostTwin::queue(Work work) {
-  if (capture_) {
+  const std::lock_guard turn(turn_);
+  if (capture_ && capturing_ == std::this_thread::get_id()) {
     capture_->work.push_back(std::move(work));
     return;
   }
@@ -86,6 +91,7 @@ void HostTwin::queue(Work work) {
 }
 
 void HostTwin::upload(DeviceAddress to, const void* from, size_t bytes) {
+  const std::lock_guard turn(turn_);
   const auto* first = static_cast<const std::byte*>(from);
   if (capture_) {
     const size_t offset = capture_->uploads.size();
@@ -102,6 +108,7 @@ void HostTwin::upload(DeviceAddress to, const void* from, size_t bytes) {
 }
 
 void HostTwin::download(void* to, DeviceAddress from, size_t row, size_t pitch, size_t rows) {
+  const std::lock_guard turn(turn_);
   synchronize();
   protect(false);
   for (size_t i = 0; i < rows; ++i)
@@ -110,6 +117,7 @@ void HostTwin::download(void* to, DeviceAddress from, size_t row, size_t pitch, 
 }
 
 void HostTwin::synchronize() {
+  const std::lock_guard turn(turn_);
   refuse_in_capture("waits");
   set_lane_order(order_);
   protect(false);
@@ -119,17 +127,21 @@ void HostTwin::synchronize() {
 }
 
 void HostTwin::begin_capture(size_t upload_bytes) {
+  const std::lock_guard turn(turn_);
   refuse_in_capture("begins another");
+  capturing_ = std::this_thread::get_id();
   capture_ = std::make_unique<HostGraph>();
   capture_->upload_bytes = upload_bytes;
 }
 
 std::unique_ptr<Graph> HostTwin::end_capture() {
+  const std::lock_guard turn(turn_);
   check_internal(capture_ != nullptr, "[capture] ends none");
   return std::move(capture_);
 }
 
 void HostTwin::replay(Graph& graph, std::span<const std::byte> uploads) {
+  const std::lock_guard turn(turn_);
   auto& host = dynamic_cast<HostGraph&>(graph);
   check_internal(uploads.size() == host.uploads.size(), "[replay] other uploads");
   queue([&host, bytes = std::vector(uploads.begin(), uploads.end())] { host.uploads = bytes; });

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include "lanes.h"
@@ -54,6 +56,8 @@ class HostTwin final : public Device {
   std::multimap<size_t, std::byte*> free_;  // by size
   std::vector<Work> queue_;
   std::unique_ptr<HostGraph> capture_;
+  std::thread::id capturing_;  // only what this thread asks is recorded, as a device has it
+  mutable std::recursive_mutex turn_;
 };
 
 }  // namespace tstitch::cuda

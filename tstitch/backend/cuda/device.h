@@ -87,7 +87,8 @@ class Device {
   virtual int number() const = 0;
   virtual std::string name() const = 0;  // "NVIDIA H200, compute capability 9.0"
 
-  // 0 when there is none left. Aligned to 256 bytes.
+  // 0 when there is none left. Aligned to 256 bytes. This and free come from any thread, also while another
+  // captures.
   virtual DeviceAddress allocate(size_t bytes) = 0;
   virtual void free(DeviceAddress address, size_t bytes) noexcept = 0;
 
