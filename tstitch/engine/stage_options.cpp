@@ -62,7 +62,10 @@ constexpr Key kKeys[] = {
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.loras.push_back(parse_lora(named(key), text));
      },
-     [](const StageOptions& s) { return to_strings(s.loras); }, true}};
+     [](const StageOptions& s) { return to_strings(s.loras); }, true},
+    {"control", true,
+     [](std::string_view, const std::string& text, StageOptions& s) { s.controls.push_back(text); },
+     [](const StageOptions& s) { return s.controls; }, true}};
 
 std::string printed(const StageOptions& stage, bool settings_only) {
   std::string text;

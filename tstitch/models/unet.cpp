@@ -187,6 +187,7 @@ UNetBody::UNetBody(const UNetConfig& config, const std::vector<UNetLayer>& layer
 }
 
 UNetBody::Context UNetBody::condition(const Tensor& context) const {
+  if (config_.context_width == 0) return {};  // of a way down without transformers
   check_internal(context.shape().rank() == 2 && context.columns() == config_.context_width, "a context ",
                  context.shape(), " for a U-Net of width ", config_.context_width);
   Context contexts;
@@ -242,21 +243,15 @@ void UNetBody::check_extent(int64_t height, int64_t width) const {
 Tensor UNetBody::apply(const Layer& layer, Tensor x, const Tensor& time,
                        std::span<const Tensor* const> contexts) const {
   const auto& [what, part, first] = layer;
-  switch (what.kind) {
-    case Kind::resnet:
-      return std::get<UNetResnet>(part)(x, time.slice_columns(first, first + what.outputs));
-    case Kind::transformer: {
-      const auto N = static_cast<size_t>(x.extent(0)), block = static_cast<size_t>(first),
-                 blocks = static_cast<size_t>(what.depth);
-      std::get<UNetTransformer>(part)(x, contexts.subspan(block * N, blocks * N));
-      return x;
-    }
-    case Kind::downsample:
-      return std::get<Conv2d>(part)(x, {.stride = 2, .pad_before = 1, .pad_after = 1});
-    case Kind::upsample:
-      break;
+  if (const auto* resnet = std::get_if<UNetResnet>(&part))
+    return (*resnet)(x, time.slice_columns(first, first + what.outputs));
+  if (const auto* transformer = std::get_if<UNetTransformer>(&part)) {
+    const auto N = static_cast<size_t>(x.extent(0)), block = static_cast<size_t>(first),
+               blocks = static_cast<size_t>(what.depth);
+    (*transformer)(x, contexts.subspan(block * N, blocks * N));
+    return x;
   }
-  return std::get<Conv2d>(part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true});
+  return std::get<Conv2d>(part)(x, {.stride = 2, .pad_before = 1, .pad_after = 1});
 }
 
 UNet::UNet(const UNetConfig& config, const Weights& weights)
@@ -264,15 +259,28 @@ UNet::UNet(const UNetConfig& config, const Weights& weights)
       norm_out_(weights / "conv_norm_out", config.channels(0), config.norm_num_groups, config.norm_eps),
       conv_out_(weights / "conv_out", config.channels(0), config.out_channels, 3) {}
 
-Tensor UNet::operator()(const Tensor& image, const Tensor& time,
-                        std::span<const Tensor* const> contexts) const {
+Tensor UNet::operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts) const {
+  return (*this)(x, time, contexts, [](size_t, Tensor&) {});
+}
+
+Tensor UNet::operator()(const Tensor& image, const Tensor& time, std::span<const Tensor* const> contexts,
+                        Steer steer) const {
   check_extent(image.extent(1), image.extent(2));
   std::array<Tensor, kMostSkips> skips;
   size_t kept = 0;
   Tensor x = skips[kept++] = conv_in()(image, same());
+  bool on_the_way_up = false;
   for (const Layer& layer : layers()) {
-    if (layer.what.skip > 0) x = concat_columns(backend(), x, std::exchange(skips[--kept], {}));
-    x = apply(layer, std::move(x), time, contexts);
+    if (layer.what.skip > 0) {
+      if (!std::exchange(on_the_way_up, true)) steer(kept, x);
+      Tensor skip = std::exchange(skips[--kept], {});
+      steer(kept, skip);
+      x = concat_columns(backend(), x, skip);
+    }
+    if (layer.what.kind == Kind::upsample)
+      x = std::get<Conv2d>(layer.part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true});
+    else
+      x = apply(layer, std::move(x), time, contexts);
     if (layer.what.is_kept) skips[kept++] = x;
   }
   const Tensor norm = norm_out_(x);

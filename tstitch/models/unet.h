@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "tstitch/base/function_ref.h"
 #include "tstitch/models/unet_config.h"
 #include "tstitch/nn/conv2d.h"
 #include "tstitch/nn/group_norm.h"
@@ -117,8 +118,9 @@ class UNetBody {
 
   const Conv2d& conv_in() const { return conv_in_; }
   const std::vector<Layer>& layers() const { return layers_; }
-  // x: (N, H, W, inputs) of the compute type, which a transformer changes in place; time, contexts: as of the
-  // whole network. Returns (N, H', W', outputs).
+  // Of a layer that is no upsample, which the way down has not. x: (N, H, W, inputs) of the compute type,
+  // which a transformer changes in place; time, contexts: as of the whole network. Returns (N, H', W',
+  // outputs).
   Tensor apply(const Layer& layer, Tensor x, const Tensor& time,
                std::span<const Tensor* const> contexts) const;
 
@@ -143,6 +145,11 @@ class UNet : public UNetBody {
   // x: (N, H, W, in_channels) f32; time: a row of a time table for each image; contexts: of every block, in
   // order of use, those of the N images. Returns (N, H, W, out_channels) f32. Throws as check_extent.
   Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts) const;
+  // The same, with every skip before it is read, and what the middle gives as one more of them, changed in
+  // place: steer(k, skip), skips counted in order of keeping, the middle last. Of networks with a middle.
+  using Steer = FunctionRef<void(size_t k, Tensor& skip)>;
+  Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts,
+                    Steer steer) const;
 
  private:
   GroupNorm norm_out_;
