@@ -613,6 +613,40 @@ TEST_F(Cli, InspectSaysHowAFolderIsSampled) {
   EXPECT_EQ(of_zero["betas"]["zero_terminal_snr"], true);
 }
 
+// A ControlNet by its header: whom it can steer, and why not others.
+TEST_F(Cli, InspectSaysWhomAControlNetSteers) {
+  const auto tensor = [](const Shape& shape) { return Tensor(shape, DType::f32); };
+  write_safetensors(path("net.safetensors").string(),
+                    {{"conv_in.weight", tensor({32, 4, 3, 3})},
+                     {"down_blocks.0.resnets.0.conv1.weight", tensor({32, 32, 3, 3})},
+                     {"mid_block.resnets.0.conv1.weight", tensor({32, 32, 3, 3})},
+                     {"controlnet_cond_embedding.conv_in.weight", tensor({4, 3, 3, 3})}},
+                    {});
+  write_safetensors(path("adapter.safetensors").string(), {{"body.0.in_conv.weight", tensor({1})}}, {});
+  const Outcome outcome = run({"inspect", "net.safetensors", "fashion-s"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("architecture    ControlNet\n"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("steers          none of the published networks"), std::string::npos);
+  EXPECT_NE(outcome.out.find("net cannot steer fashion-s: it is a DiT"), std::string::npos) << outcome.out;
+  const auto report = nlohmann::json::parse(run({"inspect", "net.safetensors", "--json"}).out);
+  EXPECT_TRUE(report["models"].empty());
+  EXPECT_EQ(report["control_nets"][0]["architecture"], "ControlNet");
+  EXPECT_TRUE(report["control_nets"][0]["for"].empty());
+
+  const Outcome adapter = run({"inspect", "adapter.safetensors"});
+  EXPECT_EQ(adapter.code, 3);
+  EXPECT_NE(adapter.err.find("this is a T2I-Adapter, which is not known here"), std::string::npos)
+      << adapter.err;
+  const Outcome steered = run(quick({"--control-net", "net.safetensors,image=hint.png", "-o", "a.png"}));
+  EXPECT_EQ(steered.code, 3);
+  EXPECT_NE(steered.err.find("--control-net \"net.safetensors\" cannot steer fashion-s: it is a DiT"),
+            std::string::npos)
+      << steered.err;
+  const Outcome model = run(quick({"-m", "net.safetensors", "-o", "a.png"}));
+  EXPECT_EQ(model.code, 3);
+  EXPECT_NE(model.err.find("name it with --control-net"), std::string::npos) << model.err;
+}
+
 TEST_F(Cli, ConvertsCheckpoints) {
   const std::string source = std::string(TSTITCH_SOURCE_DIR) + "/assets/fashion-s.safetensors";
   const Outcome outcome = run({"convert", "fashion-s", "wide.safetensors", "--dtype", "f32"});

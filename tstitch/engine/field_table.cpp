@@ -158,6 +158,21 @@ json print_stages(const SampleOptions& options) {
   return texts;
 }
 
+// Of every ControlNet its picture, how it steers and which stages.
+json controls_of(const Field&, const RunSpec& spec) {
+  const SampleOptions& options = spec.options;
+  json controls;
+  for (size_t number = 0; number < options.controls.size(); ++number) {
+    const ControlOption& control = options.controls[number];
+    json stages = json::array();
+    for (size_t i = 0; i < spec.stages.size(); ++i)
+      if (std::ranges::count(spec.stages[i].controls, number)) stages.push_back(i + 1);
+    controls.push_back({hash_of(options.hints[number]), control.strength, control.interval.low,
+                        control.interval.high, stages});
+  }
+  return controls;
+}
+
 // Of stages that are asked otherwise than the run; null where all are asked alike.
 json guidance_of(const RunSpec& spec) {
   const SampleOptions& options = spec.options;
@@ -165,6 +180,7 @@ json guidance_of(const RunSpec& spec) {
       .cfg_scale = *options.cfg_scale, .cfg_interval = {}, .negative_prompt = options.negative_prompt};
   if (std::ranges::all_of(spec.stages, [&](Stage stage) {
         stage.negative_is_zeros = of_run.negative_is_zeros;  // not said by a stage
+        stage.controls = of_run.controls;                    // the ControlNets say these
         return stage == of_run;
       }))
     return {};
@@ -219,12 +235,31 @@ std::vector<Field> make_fields() {
                        Models) {},  // with_loras_of_prompts reads it
            .print = nothing}),
 
+      row("control_net", "--control-net", kModels,
+          "A ControlNet that steers the models: PATH,image=PNG, the picture to follow (canny, depth, pose, "
+          "...), and"
+          " perhaps strength=S, interval=LOW:HIGH (the steps that are steered, as shares of all) and"
+          " canny=LOW:HIGH, where the picture is a photograph whose edges are to be followed; repeat it for "
+          "more",
+          {.common = true,
+           .form = Field::Form::values,
+           .parse =
+               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
+                 for (const std::string& text : texts)
+                   o.controls.push_back(parse_control(self.option(), text));
+               },
+           .print = [](const SampleOptions& o) { return value_of(to_strings(o.controls)); },
+           .idle = steers_nothing,
+           .identity = controls_of,
+           .label = "ControlNet"}),
+
       row("stage", "--stage", kModels,
           "Instead of shares, one for each stage in order of use: model=PATH (else the --model of the same"
           " number), share=F or until=STEP (the last stage takes the rest), cfg=S, cfg-interval=LOW:HIGH"
           " (the steps that are guided, as shares of all), negative=TEXT, lora=PATH:WEIGHT (instead of "
           "--lora; may be"
-          " repeated); commas between, a value with a comma in double quotes",
+          " repeated), control=PATH (which --control-net steers it, or none; may be repeated); commas "
+          "between, a value with a comma in double quotes",
           {.form = Field::Form::values,
            .may_be_empty = true,
            .replaces = kShares,

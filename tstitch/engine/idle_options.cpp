@@ -128,6 +128,17 @@ std::string no_mask(const RunSpec& spec, Models) {
   return unless(static_cast<bool>(spec.mask), "it is about a mask: name one with --mask");
 }
 
+std::string steers_nothing(const RunSpec& spec, Models models) {
+  for (size_t number = 0; number < spec.options.controls.size(); ++number) {
+    bool steers = false;
+    for (int i = 0; i < std::ssize(models); ++i) steers |= spec.steered_steps_of(i, number) > 0;
+    if (!steers)
+      return concat("interval= of \"", printable(spec.options.controls[number].path),
+                    "\" holds none of the steps of the stages that it steers");
+  }
+  return "";
+}
+
 std::string nothing_blended(const RunSpec& spec, Models models) {
   if (const std::string reason = no_mask(spec, models); !reason.empty()) return reason;
   bool blended = false;

@@ -25,6 +25,7 @@ std::string no_target_size(const RunSpec& spec, std::span<const ModelInfo> model
 std::string no_empty_prompt(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_init_image(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_mask(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string steers_nothing(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string nothing_blended(const RunSpec& spec, std::span<const ModelInfo> models);
 
 }  // namespace tstitch

@@ -17,6 +17,7 @@
 #include "tstitch/condition/class_names.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/png.h"
+#include "tstitch/zoo/control_net.h"
 
 namespace tstitch {
 namespace {
@@ -71,6 +72,16 @@ ordered_json loras_json(const ModelInfo& model) {
   return loras;
 }
 
+ordered_json controls_json(const RunSpec& spec, const ModelInfo& model, int stage) {
+  ordered_json controls = ordered_json::array();
+  for (const auto& [number, net] : model.controls)
+    controls.push_back({{"path", net->path},
+                        {"parameters", control_net_parameters(net->config)},
+                        {"strength", spec.options.controls[number].strength},
+                        {"steps", spec.steered_steps_of(stage, number)}});
+  return controls;
+}
+
 // What is known before the run.
 ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const std::string& device) {
   std::vector<std::string> names;
@@ -83,6 +94,8 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
                        {"parameters", info.architecture->parameters()},
                        {"load_ms", milliseconds(models[i].load_seconds)}});
     if (!info.loras.empty()) entries.back()["loras"] = loras_json(info);
+    if (!info.controls.empty())
+      entries.back()["control_nets"] = controls_json(spec, info, static_cast<int>(i));
     if (!spec.switch_threshold) entries.back()["steps"] = spec.trajectory.steps_of(static_cast<int>(i));
   }
   ordered_json json = {{"version", kVersion}};
@@ -201,6 +214,19 @@ std::vector<std::string> describe_loras(std::span<const ModelInfo> models) {
             return concat(part_name(place), " ", part.modules.size(),
                           part.without_home ? concat(" (and ", part.without_home, " without a home)") : "");
           })));
+  return lines;
+}
+
+std::vector<std::string> describe_controls(const RunSpec& spec, std::span<const ModelInfo> models) {
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < models.size(); ++i)
+    for (const auto& [number, net] : models[i].controls) {
+      const int model = static_cast<int>(i);
+      lines.push_back(concat(net->name, " x ", spec.options.controls[number].strength, " on ", models[i].name,
+                             ": ", spec.steered_steps_of(model, number), " of ",
+                             spec.switch_threshold ? spec.trajectory.size() : spec.trajectory.steps_of(model),
+                             " steps"));
+    }
   return lines;
 }
 

@@ -26,6 +26,10 @@ std::string describe(const RunSpec& spec, std::span<const ModelInfo> models);
 // modules of the file that the model has not are counted behind it.
 std::vector<std::string> describe_loras(std::span<const ModelInfo> models);
 
+// Which ControlNet steers which model in which of its steps, a line each: "canny x 0.8 on SDXL: 12 of 20
+// steps".
+std::vector<std::string> describe_controls(const RunSpec& spec, std::span<const ModelInfo> models);
+
 // One JSON object: what is known of a run before it, its trajectory, models and settings.
 std::string json_spec(const RunSpec& spec, std::span<const Model> models, const std::string& device);
 

@@ -7,6 +7,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/philox.h"
 #include "tstitch/diffusion/adaptive_switch.h"
+#include "tstitch/engine/controls.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/engine/mask.h"
 #include "tstitch/engine/take_loras.h"
@@ -79,6 +80,7 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
   }
   for (size_t i = 0; i < models.size(); ++i) {
     const ConditionInfo& condition = models[i].condition;
+    for (const ModelControl& control : models[i].controls) stages[i].controls.push_back(control.number);
     stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
                                   options.empty_is_zeros.value_or(condition.empty_is_zeros);
   }
@@ -355,6 +357,15 @@ Tensor mask_of(const SampleOptions& options) {
   return blurred(options.mask, options.mask_blur);
 }
 
+void check_hints(const RunSpec& spec, const ModelInfo& model) {
+  check(spec.options.hints.size() == spec.options.controls.size(), ErrorKind::usage,
+        spec.options.controls.size(), " ControlNets with ", spec.options.hints.size(), " pictures to follow");
+  const Shape expected = {3, spec.height * model.pixels_per_latent, spec.width * model.pixels_per_latent};
+  for (const Tensor& hint : spec.options.hints)
+    check(hint.shape() == expected, ErrorKind::usage, "the picture of a ControlNet is ", hint.shape(),
+          ", expected ", expected, " (channels, height, width)");
+}
+
 // Where images change over one by one, a step is several models': blending harms none that sees the mask.
 std::vector<bool> blended_of(const std::vector<ModelInfo>& models, bool adaptive) {
   std::vector<bool> blended;
@@ -426,6 +437,15 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
   if (!files.init_latent.empty()) options.given.initial = read_npy(files.init_latent);
   if (!files.noise.empty()) options.given.steps = read_npy(files.noise);
   if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
+  if (options.controls.empty()) return;
+  const int64_t unit = models.back().pixels_per_latent;
+  const auto pixels = [&](const char* option, std::optional<int64_t> asked, int axis) {
+    return unit * latent_side(option, pixels_of(asked, options.init_image, axis), models);
+  };
+  const int64_t height = pixels("--height", options.height, 1), width = pixels("--width", options.width, 2);
+  options.hints.clear();
+  for (const ControlOption& control : options.controls)
+    options.hints.push_back(read_hint(control, width, height));
 }
 
 bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
@@ -442,6 +462,24 @@ double RunSpec::cfg_scale_at(const Step& step) const {
 int RunSpec::guided_steps_of(int model) const {
   return static_cast<int>(std::ranges::count_if(
       trajectory, [&](const Step& step) { return step.denoiser == model && cfg_scale_at(step) != 1; }));
+}
+
+uint64_t RunSpec::controls_at(int stage, int step) const {
+  const std::vector<size_t>& own = stages[static_cast<size_t>(stage)].controls;
+  uint64_t held = 0;
+  for (size_t i = 0; i < own.size(); ++i)
+    if (options.controls[own[i]].interval.holds(left_out + step, left_out + trajectory.size()))
+      held |= uint64_t{1} << i;
+  return held;
+}
+
+int RunSpec::steered_steps_of(int model, size_t control) const {
+  const std::vector<size_t>& own = stages[static_cast<size_t>(model)].controls;
+  const auto at = std::ranges::find(own, control) - own.begin();
+  if (at == std::ssize(own)) return 0;
+  return static_cast<int>(std::ranges::count_if(trajectory, [&](const Step& step) {
+    return (switch_threshold || step.denoiser == model) && (controls_at(model, step.index) >> at & 1);
+  }));
 }
 
 bool RunSpec::draws_noise() const {
@@ -472,6 +510,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
     if (!settings.empty()) models.back().name += concat(" [", printable(settings, 60), "]");
   }
   take_loras(options, models);
+  take_controls(options, models);
   return models;
 }
 
@@ -558,6 +597,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);
+  check_hints(spec, model);
   check_mask(spec, models);
   return spec;
 }

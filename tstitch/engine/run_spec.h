@@ -17,10 +17,11 @@ namespace tstitch {
 
 // How a model is asked in its steps.
 struct Stage {
-  double cfg_scale = 1;            // 1: no guidance
-  GuidanceInterval cfg_interval;   // which steps are guided
-  std::string negative_prompt;     // what guidance leads away from, of models for text
-  bool negative_is_zeros = false;  // instead of the encoded ""
+  double cfg_scale = 1;               // 1: no guidance
+  GuidanceInterval cfg_interval;      // which steps are guided
+  std::string negative_prompt;        // what guidance leads away from, of models for text
+  bool negative_is_zeros = false;     // instead of the encoded ""
+  std::vector<size_t> controls = {};  // which of the run's ControlNets steer it
 
   bool guided() const { return cfg_scale != 1; }
   bool operator==(const Stage&) const = default;
@@ -51,6 +52,10 @@ struct RunSpec {
   // Of the model that serves the step.
   double cfg_scale_at(const Step& step) const;
   int guided_steps_of(int model) const;
+  // Which of the controls of that stage hold in a step of the trajectory: see Row::controls.
+  uint64_t controls_at(int stage, int step) const;
+  // In how many of its steps the model is steered by that ControlNet of the run.
+  int steered_steps_of(int model, size_t control) const;
   bool draws_noise() const;  // in its steps, beside that at the start
   // Whether that model may be asked.
   bool uses(int model) const { return switch_threshold || trajectory.steps_of(model) > 0; }

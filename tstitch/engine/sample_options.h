@@ -12,6 +12,7 @@
 #include "tstitch/diffusion/noise.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
+#include "tstitch/engine/control_options.h"
 #include "tstitch/engine/stage_options.h"
 #include "tstitch/text/prompt.h"
 
@@ -72,7 +73,11 @@ struct SampleOptions {
   double mask_blur = 0;  // pixels, see blurred()
   Blend blend = Blend::step;
 
-  // The files that read_files reads the five tensors from, and what metadata say of them.
+  // ControlNets; the stages may name those that steer them.
+  std::vector<ControlOption> controls;
+  std::vector<Tensor> hints;  // of each the picture that it follows, (3, H, W) in [0, 1]
+
+  // The files that read_files reads five of the tensors from, and what metadata say of them.
   struct Files {
     std::string init_image, mask, init_latent, noise;
     std::string null_context;  // or "uniform" or "zeros"

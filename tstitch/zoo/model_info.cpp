@@ -23,13 +23,6 @@ std::string dtypes_of(const TensorFile& file) {
   return join(names);
 }
 
-// A file's name without its extension, or a folder's.
-std::string name_of(const ModelFiles& files) {
-  const std::filesystem::path path = std::filesystem::path(files.path).lexically_normal();
-  if (files.path == files.weights) return path.stem().string();
-  return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
-}
-
 std::string names_of(std::span<const Family> families) {
   std::set<std::string> names;
   for (const Family& family : families) names.emplace(family.name);

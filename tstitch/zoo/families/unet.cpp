@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
+#include "tstitch/models/control_net.h"
 #include "tstitch/models/unet.h"
 #include "tstitch/models/unet_keys.h"
 #include "tstitch/zoo/config_reader.h"
@@ -122,14 +123,36 @@ std::unique_ptr<WeightSource> UNetArchitecture::weights(const TensorFile& file) 
   return std::make_unique<UNetWeights>(file, prefix_, choice_);
 }
 
+std::string UNetArchitecture::control_obstacle(const ControlNetConfig& net) const {
+  return tstitch::control_obstacle(net, config_);
+}
+
+bool UNetArchitecture::has_encoder(const UNetConfig& unet) const {
+  UNetConfig own = config_, other = unet;
+  for (UNetConfig* one : {&own, &other}) {
+    one->up.clear();
+    one->out_channels = 0;
+  }
+  return own == other;
+}
+
 std::unique_ptr<Network> UNetArchitecture::load(Backend& backend, const WeightSource& weights) const {
   return std::make_unique<UNetNetwork>(UNet(config_, Weights(backend, weights)));
+}
+
+std::vector<std::string> known_networks_steered_by(const ControlNetConfig& net) {
+  std::vector<std::string> names;
+  for (const auto& [preset, name] : kKnown)
+    if (control_obstacle(net, unet_preset(preset)).empty()) names.emplace_back(name);
+  return names;
 }
 
 bool is_unet(const ModelSource& source) { return find_prefix(source.tensors).has_value(); }
 
 ModelInfo describe_unet(const ModelSource& source) {
   const TensorFile& file = source.tensors;
+  check(!ControlNetKeys::recognises(FileWeights(file)) || find_prefix(file) != "", ErrorKind::input,
+        file.path(), ": a ControlNet, which steers a model and is none: name it with --control-net");
   const std::string prefix = find_prefix(file).value();
   // Beside a checkpoint of everything may lie the configuration of anything.
   const bool described = !source.files.config.empty() && file.tensors().contains("conv_in.weight");

@@ -28,6 +28,8 @@ class UNetArchitecture final : public Architecture {
   int64_t unit() const override { return config_.factor(); }
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
   LoraNames lora_names() const override { return unet_lora_names(config_); }
+  std::string control_obstacle(const ControlNetConfig& net) const override;
+  bool has_encoder(const UNetConfig& unet) const override;
   std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override;
 
   const UNetConfig& config() const { return config_; }
@@ -38,6 +40,9 @@ class UNetArchitecture final : public Architecture {
   int64_t tokens_;
   WeightChoice choice_;
 };
+
+// Of the published networks, by name, those that a ControlNet can steer.
+std::vector<std::string> known_networks_steered_by(const ControlNetConfig& net);
 
 // Whether the tensors hold a U-Net, alone or in a checkpoint of everything.
 bool is_unet(const ModelSource& source);
