@@ -235,15 +235,8 @@ Tensor UNet::time_table(std::span<const double> t, const Tensor& added,
   return time_projections_(silu(*backend_, emb), Activation::none, DType::f32);
 }
 
-void UNet::check_extent(int64_t height, int64_t width) const {
-  const int64_t factor = config_.factor();
-  check(height % factor == 0 && width % factor == 0, ErrorKind::usage, "latents of ", width, " x ", height,
-        " cannot be halved ", config_.levels() - 1, " times: expected multiples of ", factor);
-}
-
 Tensor UNet::operator()(const Tensor& image, const Tensor& time,
                         std::span<const Tensor* const> contexts) const {
-  check_extent(image.extent(1), image.extent(2));
   const auto N = static_cast<size_t>(image.extent(0));
   std::array<Tensor, kMostSkips> skips;
   size_t kept = 0;
@@ -264,8 +257,11 @@ Tensor UNet::operator()(const Tensor& image, const Tensor& time,
         x = std::get<Conv2d>(part)(x, {.stride = 2, .pad_before = 1, .pad_after = 1});
         break;
       }
-      case Kind::upsample:
-        x = std::get<Conv2d>(part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true});
+      case Kind::upsample: {
+        const Tensor& skip = skips[kept - 1];  // whose extent it is to have
+        const Extent2d cut = {2 * x.extent(1) - skip.extent(1), 2 * x.extent(2) - skip.extent(2)};
+        x = std::get<Conv2d>(part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = cut});
+      }
     }
     if (what.is_kept) skips[kept++] = x;
   }

@@ -176,6 +176,12 @@ std::vector<int64_t> known_heads(const std::vector<int64_t>& channels, int64_t c
        " wide is not known: put a config.json with \"attention_head_dim\" beside the checkpoint");
 }
 
+// Of a level of an image of height x width.
+int64_t pixels_of_level(int64_t height, int64_t width, int64_t level) {
+  const int64_t most = (int64_t{1} << level) - 1;
+  return ((height + most) >> level) * ((width + most) >> level);
+}
+
 }  // namespace
 
 std::vector<UNetLayer> unet_layers(const UNetConfig& config) {
@@ -311,7 +317,7 @@ int64_t unet_parameters(const UNetConfig& config) {
 
 int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute) {
   const int64_t size = size_of(compute);
-  const auto pixels = [&](int64_t level) { return (height >> level) * (width >> level); };
+  const auto pixels = [&](int64_t level) { return pixels_of_level(height, width, level); };
   std::vector<int64_t> skips = {size * pixels(0) * config.channels(0)};
   int64_t kept = skips[0], most = 0;
   for (const UNetLayer& layer : unet_layers(config)) {
@@ -352,7 +358,8 @@ double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64
                all * 9 * C0 * static_cast<double>(config.in_channels + config.out_channels);
   for (const UNetLayer& layer : unet_layers(config)) {
     const auto inputs = static_cast<double>(layer.inputs), C = static_cast<double>(layer.outputs);
-    const double pixels = static_cast<double>((height >> layer.level) * (width >> layer.level));
+    const auto pixels = static_cast<double>(pixels_of_level(height, width, layer.level)),
+               halved = static_cast<double>(pixels_of_level(height, width, layer.level + 1));
     const double cross_attention = S > 1 ? 2 * C * C + 2 * S * C : 0;  // one key: no product with the pixels
     switch (layer.kind) {
       case Kind::resnet:
@@ -363,7 +370,7 @@ double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64
                                          (4 * C * C + 2 * pixels * C + cross_attention + 12 * C * C));
         break;
       case Kind::downsample:
-        sum += pixels / 4 * 9 * C * C;
+        sum += halved * 9 * C * C;
         break;
       case Kind::upsample:
         sum += pixels * 9 * C * C;
