@@ -85,6 +85,8 @@ CommandFiles inputs_of(const Asked& asked) {
     files.reads("--model", model.files);
     for (const Lora& lora : model.loras) files.reads("--lora", lora.path);
   }
+  for (const EmbeddingOption& embedding : options.embeddings) files.reads("--embedding", embedding.path);
+  files.reads("--embedding-dir", options.embedding_dir);
   if (!options.vae.empty()) files.reads("--vae", find_decoder(options.vae));
   files.reads("--init-image", options.files.init_image);
   files.reads("--mask", options.files.mask);

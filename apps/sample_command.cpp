@@ -103,6 +103,7 @@ void print_heading(const SampleArguments& a, const RunSpec& spec, Engine& engine
   std::printf("%s\n", describe(spec, engine.infos()).c_str());
   if (a.verbose) {
     for (const std::string& line : describe_loras(engine.infos())) std::printf("LoRA %s\n", line.c_str());
+    for (const std::string& line : describe_embeddings(spec)) std::printf("Embedding %s\n", line.c_str());
     print_steps(spec, engine.infos());
   }
   std::fflush(stdout);

@@ -71,6 +71,16 @@ ordered_json loras_json(const ModelInfo& model) {
   return loras;
 }
 
+ordered_json embeddings_json(const RunSpec& spec) {
+  ordered_json embeddings = ordered_json::array();
+  for (const Embedding& embedding : spec.embeddings)
+    embeddings.push_back({{"names", embedding.names()},
+                          {"path", embedding.path()},
+                          {"vectors", embedding.vectors()},
+                          {"crc32", embedding.content()}});
+  return embeddings;
+}
+
 // What is known before the run.
 ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const std::string& device) {
   std::vector<std::string> names;
@@ -93,6 +103,7 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
   if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
     json["solver"] = settings;
   json["models"] = entries;
+  if (!spec.embeddings.empty()) json["embeddings"] = embeddings_json(spec);
   json["images"] = spec.images();
   json["latent_shape"] = {spec.images(), spec.channels, spec.height, spec.width};
   json["load_ms"] = milliseconds(load_seconds(models));
@@ -151,6 +162,12 @@ std::string lora_hashes(std::span<const ModelInfo> models) {
   return join(hashes, ", ", [](const auto& one) { return concat(one.first, ": ", one.second); });
 }
 
+std::string embedding_hashes(const RunSpec& spec) {
+  return join(spec.embeddings, ", ", [](const Embedding& embedding) {
+    return concat(printable(embedding.names()[0]), ": ", embedding.content());
+  });
+}
+
 // As A1111's web UI writes values that its separators are in.
 std::string quoted(const std::string& value) {
   return value.find_first_of(",:\n") == value.npos
@@ -201,6 +218,14 @@ std::vector<std::string> describe_loras(std::span<const ModelInfo> models) {
             return concat(part_name(place), " ", part.modules.size(),
                           part.without_home ? concat(" (and ", part.without_home, " without a home)") : "");
           })));
+  return lines;
+}
+
+std::vector<std::string> describe_embeddings(const RunSpec& spec) {
+  std::vector<std::string> lines;
+  for (const Embedding& embedding : spec.embeddings)
+    lines.push_back(concat(printable(join(embedding.names())), ": ", embedding.vectors(),
+                           embedding.vectors() == 1 ? " vector" : " vectors"));
   return lines;
 }
 
@@ -259,6 +284,8 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
       concat(", Size: ", spec.width * unit, "x", spec.height * unit, ", ", stitched_text(spec, models));
   if (const std::string hashes = lora_hashes(models); !hashes.empty())
     parameters += concat(", Lora hashes: ", quoted(hashes));
+  if (const std::string hashes = embedding_hashes(spec); !hashes.empty())
+    parameters += concat(", TI hashes: ", quoted(hashes));
   if (image >= 0) parameters += concat(", Image: ", image);
   parameters += concat(", Version: tstitch ", kVersion);
   std::vector<std::pair<std::string, std::string>> texts = {{"parameters", parameters}};
