@@ -105,6 +105,7 @@ void print_heading(const SampleArguments& a, const RunSpec& spec, Engine& engine
     std::printf("ControlNet %s\n", line.c_str());
   if (a.verbose) {
     for (const std::string& line : describe_loras(engine.infos())) std::printf("LoRA %s\n", line.c_str());
+    for (const std::string& line : describe_embeddings(spec)) std::printf("Embedding %s\n", line.c_str());
     print_steps(spec, engine.infos());
   }
   std::fflush(stdout);

@@ -113,6 +113,23 @@ TEST_F(Sdxl, AgreesWithDiffusers) {
         << name;
 }
 
+// 9 x 13 latents: neither side can be halved, and the two networks keep skips of other depths.
+TEST_F(Sdxl, OfAnySizeInEightsItAgreesWithDiffusers) {
+  SampleOptions asked = options();
+  asked.fractions = {0.5, 0.5};
+  asked.width = 104;
+  asked.height = 72;
+  asked.given.initial = random_uniform("x_T", {1, 4, 9, 13}, std::sqrt(3.0), kSeed);
+  EXPECT_LE(
+      relative_error(latents_of(*backend_, infos({"koala_700m", "sdxl"}), asked), golden("sdxl/odd.npy")),
+      kTolerance);
+  asked.width = 100;
+  testing::expect_error(ErrorKind::usage,
+                        "--width is 100, expected a multiple of 8 up to 8192: the nearest are"
+                        " 96 and 104",
+                        [&] { make_run_spec(infos({"sdxl"}), asked); });
+}
+
 TEST_F(Sdxl, StitchedItAgreesWithTheReferencesRule) {
   for (const auto& [small, ratio, name] : {std::tuple{"ssd1b", 0.3, "ssd1b_0.3"},
                                            {"ssd1b", 0.5, "ssd1b_0.5"},

@@ -117,6 +117,7 @@ def main():
     save("pooled", pooled)
     for name, (small, ratio, large, arguments) in CASES.items():
         save(name, stitched(pipeline, unets.get(small), ratio, unets[large], latents=x_T, **arguments))
+    save("odd", stitched(pipeline, unets["koala_700m"], 0.5, unets["sdxl"], latents=uniform("x_T", (1, 4, 9, 13)), height=72, width=104))
     # The pipeline leaves the negative prompt out of clip_skip, the web UIs do not: encoded as if it were a prompt.
     context, _, pooled, _ = pipeline.encode_prompt(NEGATIVE, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False,
                                                    clip_skip=1)

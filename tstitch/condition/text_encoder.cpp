@@ -95,6 +95,33 @@ ClipReading reading_of(const ConditionInfo& condition, ClipPlace place, const Cl
           .pooled = place == ClipPlace::second};
 }
 
+// What stands for the words of embeddings: tokens behind the vocabulary's.
+struct NewTokens {
+  PromptWords words;
+  Tensor vectors;  // (n, width) f32, or empty
+};
+
+// Of those that the model reads, for its encoder of that number.
+NewTokens tokens_of(const std::vector<Embedding>& embeddings, const ModelInfo& model, size_t number) {
+  if (embeddings.empty()) return {};
+  const std::vector<TextReader> readers = text_readers(model);
+  std::vector<PromptWord> words;
+  std::vector<float> vectors;
+  int64_t next = ClipTokenizer::kTokens;
+  for (const Embedding& embedding : embeddings) {
+    if (!embedding.obstacle(readers).empty()) continue;
+    for (const std::string& name : embedding.names())
+      words.push_back({name, static_cast<int32_t>(next), static_cast<int32_t>(embedding.vectors())});
+    const Tensor own = embedding.load(readers, number);
+    vectors.insert(vectors.end(), own.data<float>(), own.data<float>() + own.elements());
+    next += embedding.vectors();
+  }
+  if (words.empty()) return {};
+  Tensor all({next - ClipTokenizer::kTokens, readers[number].width}, DType::f32);
+  std::ranges::copy(vectors, all.data<float>());
+  return {PromptWords(words), all};
+}
+
 }  // namespace
 
 void check_text_encoders(const ModelInfo& model) {
@@ -115,7 +142,7 @@ int32_t padding_of(const ModelInfo& model, size_t number) {
 }
 
 TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number, int64_t clip_skip,
-                         PromptStyle style)
+                         PromptStyle style, const std::vector<Embedding>& embeddings)
     : backend_(backend), tokenizer_(make_tokenizer()), style_(style) {
   const std::string& path = model.files.text_encoders.at(number);
   const ClipPlace place = model.condition.encoders().at(number);
@@ -130,8 +157,11 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number
     check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
           config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);
     const MergedWeights merged(keys, model.loras, place);
+    const NewTokens tokens = tokens_of(embeddings, model, number);
+    words_ = tokens.words;
     clip_ = std::make_unique<ClipText>(config, Weights(backend, merged),
-                                       reading_of(model.condition, place, config, described, clip_skip));
+                                       reading_of(model.condition, place, config, described, clip_skip),
+                                       tokens.vectors);
   });
   padding_ = padding_of(model, number);
 }
@@ -156,7 +186,7 @@ std::vector<EncodedText> TextEncoder::encode(const std::vector<std::string>& tex
   std::vector<std::vector<PromptChunk>> prompts;
   std::vector<int32_t> ids;
   for (const std::string& text : texts) {
-    prompts.push_back(tokenize_prompt(tokenizer_, text, style_, padding_));
+    prompts.push_back(tokenize_prompt(tokenizer_, text, style_, padding_, words_));
     for (const PromptChunk& chunk : prompts.back()) ids.insert(ids.end(), chunk.ids.begin(), chunk.ids.end());
   }
   const auto [encoded, pooled] = encode_chunks(ids);  // (chunks, 77, width), (chunks, P)
@@ -180,11 +210,12 @@ std::vector<EncodedText> TextEncoder::encode(const std::vector<std::string>& tex
 
 std::vector<EncodedText> encode_texts(Backend& backend, const ModelInfo& model,
                                       const std::vector<std::string>& texts, int64_t clip_skip,
-                                      PromptStyle style) {
+                                      PromptStyle style, const std::vector<Embedding>& embeddings) {
   check_text_encoders(model);
   std::vector<EncodedText> all;
   for (size_t number = 0; number < model.files.text_encoders.size(); ++number) {
-    std::vector<EncodedText> more = TextEncoder(backend, model, number, clip_skip, style).encode(texts);
+    std::vector<EncodedText> more =
+        TextEncoder(backend, model, number, clip_skip, style, embeddings).encode(texts);
     for (size_t i = 0; i < all.size(); ++i) more[i].context = side_by_side(all[i].context, more[i].context);
     all = std::move(more);
   }

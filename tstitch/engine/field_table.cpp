@@ -393,6 +393,24 @@ std::vector<Field> make_fields() {
           "[word] as weights and BREAK as a break,"
           " or plain, as they stand. Default: webui",
           {.idle = no_text, .identity = as_printed, .label = "Prompt style", .neutral = "webui"}),
+      row("embedding", "--embedding", kImages,
+          "A word that prompts may have (textual inversion), PATH or PATH:NAME; repeat it for more. Default "
+          "name: the file's, or the token in it",
+          {.common = true,
+           .form = Field::Form::values,
+           .parse =
+               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
+                 for (const std::string& text : texts)
+                   o.embeddings.push_back(parse_embedding(self.option(), text));
+               },
+           .print = [](const SampleOptions& o) { return value_of(to_strings(o.embeddings)); },
+           .idle = unnamed_embedding}),
+      row("embedding_dir", "--embedding-dir,--embd-dir", kImages,
+          "The folder of more of them: a prompt has the name of a file in it or below",
+          {.parse = [](const Field&, const Texts& texts, SampleOptions& o,
+                       Models) { o.embedding_dir = texts.at(0); },
+           .print = nothing,  // what is named of it is among the embeddings
+           .idle = unnamed_embedding_dir}),
       member<&SampleOptions::clip_skip>(
           "clip_skip", "--clip-skip", kImages,
           "Which layer of the text encoder answers, counted from the last, 1. Default: as trained",

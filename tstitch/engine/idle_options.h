@@ -17,6 +17,8 @@ std::string no_shares(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_guidance(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_stage_takes_it(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_text(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string unnamed_embedding(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string unnamed_embedding_dir(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_negative_prompt(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_context(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_threads(const RunSpec& spec, std::span<const ModelInfo> models);

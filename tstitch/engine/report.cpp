@@ -82,6 +82,16 @@ ordered_json controls_json(const RunSpec& spec, const ModelInfo& model, int stag
   return controls;
 }
 
+ordered_json embeddings_json(const RunSpec& spec) {
+  ordered_json embeddings = ordered_json::array();
+  for (const Embedding& embedding : spec.embeddings)
+    embeddings.push_back({{"names", embedding.names()},
+                          {"path", embedding.path()},
+                          {"vectors", embedding.vectors()},
+                          {"crc32", embedding.content()}});
+  return embeddings;
+}
+
 // What is known before the run.
 ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const std::string& device) {
   std::vector<std::string> names;
@@ -106,6 +116,7 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
   if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
     json["solver"] = settings;
   json["models"] = entries;
+  if (!spec.embeddings.empty()) json["embeddings"] = embeddings_json(spec);
   json["images"] = spec.images();
   json["latent_shape"] = {spec.images(), spec.channels, spec.height, spec.width};
   json["load_ms"] = milliseconds(load_seconds(models));
@@ -162,6 +173,12 @@ std::string lora_hashes(std::span<const ModelInfo> models) {
   for (const ModelInfo& model : models)
     for (const Lora& lora : model.loras) hashes[printable(lora.file->name())] = lora.content;
   return join(hashes, ", ", [](const auto& one) { return concat(one.first, ": ", one.second); });
+}
+
+std::string embedding_hashes(const RunSpec& spec) {
+  return join(spec.embeddings, ", ", [](const Embedding& embedding) {
+    return concat(printable(embedding.names()[0]), ": ", embedding.content());
+  });
 }
 
 // As A1111's web UI writes values that its separators are in.
@@ -230,6 +247,14 @@ std::vector<std::string> describe_controls(const RunSpec& spec, std::span<const 
   return lines;
 }
 
+std::vector<std::string> describe_embeddings(const RunSpec& spec) {
+  std::vector<std::string> lines;
+  for (const Embedding& embedding : spec.embeddings)
+    lines.push_back(concat(printable(join(embedding.names())), ": ", embedding.vectors(),
+                           embedding.vectors() == 1 ? " vector" : " vectors"));
+  return lines;
+}
+
 std::string describe(const RunSpec& spec, std::span<const ModelInfo> models) {
   return describe(spec, names_of(models));
 }
@@ -285,6 +310,8 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
       concat(", Size: ", spec.width * unit, "x", spec.height * unit, ", ", stitched_text(spec, models));
   if (const std::string hashes = lora_hashes(models); !hashes.empty())
     parameters += concat(", Lora hashes: ", quoted(hashes));
+  if (const std::string hashes = embedding_hashes(spec); !hashes.empty())
+    parameters += concat(", TI hashes: ", quoted(hashes));
   if (image >= 0) parameters += concat(", Image: ", image);
   parameters += concat(", Version: tstitch ", kVersion);
   std::vector<std::pair<std::string, std::string>> texts = {{"parameters", parameters}};

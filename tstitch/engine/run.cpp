@@ -115,6 +115,7 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                 .negatives = negatives,
                                 .clip_skip = spec.options.clip_skip,
                                 .prompt_style = spec.options.prompt_style,
+                                .embeddings = spec.embeddings,
                                 .sizes = spec.sizes.value_or(PictureSizes{}),
                                 .null_token = spec.options.null_context,
                                 .used = used});

@@ -10,6 +10,7 @@
 #include "tstitch/engine/controls.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/engine/mask.h"
+#include "tstitch/engine/take_embeddings.h"
 #include "tstitch/engine/take_loras.h"
 #include "tstitch/io/npy.h"
 #include "tstitch/io/picture.h"
@@ -592,6 +593,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .width = width,
                   .initial_scale = initial_scale(options.sampler, spacing, levels[0]),
                   .sizes = sizes_of(options, model),
+                  .embeddings = {},
+                  .idle_embeddings = {},
                   .mask = mask_of(options),
                   .blended = blended_of(models, options.adaptive)};
   check_null_context(options.null_context, models);
@@ -599,6 +602,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check_init_image(spec, model);
   check_hints(spec, model);
   check_mask(spec, models);
+  take_embeddings(spec, models);
   return spec;
 }
 

@@ -11,6 +11,7 @@
 #include "tstitch/diffusion/solver.h"
 #include "tstitch/diffusion/trajectory.h"
 #include "tstitch/engine/sample_options.h"
+#include "tstitch/zoo/embedding.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
@@ -38,11 +39,13 @@ struct RunSpec {
   std::vector<Stage> stages;  // of every model
   int left_out;               // steps before the trajectory's first, which an initial picture has behind it
   int64_t cfg_channels;       // guided ones
-  std::vector<int64_t> subjects;      // of every image: its class, or the index of its prompt
-  int64_t channels, height, width;    // of the latents
-  double initial_scale;               // of the noise at the start, see timesteps.h
-  std::optional<PictureSizes> sizes;  // of models that are told them
-  Tensor mask;                        // blurred as asked, or empty
+  std::vector<int64_t> subjects;             // of every image: its class, or the index of its prompt
+  int64_t channels, height, width;           // of the latents
+  double initial_scale;                      // of the noise at the start, see timesteps.h
+  std::optional<PictureSizes> sizes;         // of models that are told them
+  std::vector<Embedding> embeddings;         // that its texts name, and of those asked for the paths of the
+  std::vector<std::string> idle_embeddings;  // others; --embedding-dir where none of its files is named
+  Tensor mask;                               // blurred as asked, or empty
   // Of every model whether what is known is blended into its steps: it does not see the mask (blended_of).
   std::vector<bool> blended;
 

@@ -13,6 +13,7 @@
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/engine/control_options.h"
+#include "tstitch/engine/embedding_options.h"
 #include "tstitch/engine/stage_options.h"
 #include "tstitch/text/prompt.h"
 
@@ -51,6 +52,9 @@ struct SampleOptions {
   std::string negative_prompt;  // what guidance leads away from
   PromptStyle prompt_style = PromptStyle::webui;
   int64_t clip_skip = 0;  // see TextEncoder
+  // Words that prompts may have, and the folder of more (take_embeddings.h).
+  std::vector<EmbeddingOption> embeddings;
+  std::string embedding_dir;
   // Of those that are told sizes. Default: the picture's size, uncut; as the models' folders say, else zeros.
   std::optional<PixelSize> original_size, target_size;
   std::optional<PixelPoint> crop;

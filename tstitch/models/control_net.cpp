@@ -150,7 +150,6 @@ std::vector<ControlNet::Gain> ControlNet::gains(double strength) const {
 std::vector<Tensor> ControlNet::operator()(const Tensor& image, const Tensor& time,
                                            std::span<const Tensor* const> contexts,
                                            const Tensor& hints) const {
-  check_extent(image.extent(1), image.extent(2));
   Tensor x = repeat(backend(), hints, 1);
   conv_in().add_to(x, image, same());
   std::vector<Tensor> features = {x};

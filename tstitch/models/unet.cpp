@@ -234,12 +234,6 @@ Tensor UNetBody::time_table(std::span<const double> t, const Tensor& added,
   return time_projections_(silu(*backend_, emb), Activation::none, DType::f32);
 }
 
-void UNetBody::check_extent(int64_t height, int64_t width) const {
-  const int64_t factor = config_.factor();
-  check(height % factor == 0 && width % factor == 0, ErrorKind::usage, "latents of ", width, " x ", height,
-        " cannot be halved ", config_.levels() - 1, " times: expected multiples of ", factor);
-}
-
 Tensor UNetBody::apply(const Layer& layer, Tensor x, const Tensor& time,
                        std::span<const Tensor* const> contexts) const {
   const auto& [what, part, first] = layer;
@@ -265,7 +259,6 @@ Tensor UNet::operator()(const Tensor& x, const Tensor& time, std::span<const Ten
 
 Tensor UNet::operator()(const Tensor& image, const Tensor& time, std::span<const Tensor* const> contexts,
                         Steer steer) const {
-  check_extent(image.extent(1), image.extent(2));
   std::array<Tensor, kMostSkips> skips;
   size_t kept = 0;
   Tensor x = skips[kept++] = conv_in()(image, same());
@@ -277,10 +270,13 @@ Tensor UNet::operator()(const Tensor& image, const Tensor& time, std::span<const
       steer(kept, skip);
       x = concat_columns(backend(), x, skip);
     }
-    if (layer.what.kind == Kind::upsample)
-      x = std::get<Conv2d>(layer.part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true});
-    else
+    if (layer.what.kind == Kind::upsample) {
+      const Tensor& skip = skips[kept - 1];  // whose extent it is to have
+      const Extent2d cut = {2 * x.extent(1) - skip.extent(1), 2 * x.extent(2) - skip.extent(2)};
+      x = std::get<Conv2d>(layer.part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = cut});
+    } else {
       x = apply(layer, std::move(x), time, contexts);
+    }
     if (layer.what.is_kept) skips[kept++] = x;
   }
   const Tensor norm = norm_out_(x);

@@ -101,9 +101,6 @@ class UNetBody {
                     std::span<const double> guidance = {}) const;
   int64_t time_columns() const { return time_columns_; }
 
-  // Throws Error{usage} when height and width of latents are not multiples of the configuration's factor.
-  void check_extent(int64_t height, int64_t width) const;
-
   const UNetConfig& config() const { return config_; }
   Backend& backend() const { return *backend_; }
 
@@ -143,7 +140,7 @@ class UNet : public UNetBody {
   UNet(const UNetConfig& config, const Weights& weights);
 
   // x: (N, H, W, in_channels) f32; time: a row of a time table for each image; contexts: of every block, in
-  // order of use, those of the N images. Returns (N, H, W, out_channels) f32. Throws as check_extent.
+  // order of use, those of the N images. Returns (N, H, W, out_channels) f32.
   Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts) const;
   // The same, with every skip before it is read, and what the middle gives as one more of them, changed in
   // place: steer(k, skip), skips counted in order of keeping, the middle last. Of networks with a middle.

@@ -272,6 +272,12 @@ std::vector<int64_t> known_heads(const std::vector<int64_t>& channels, int64_t c
        " wide is not known: put a config.json with \"attention_head_dim\" beside the checkpoint");
 }
 
+// Of a level of an image of height x width.
+int64_t pixels_of_level(int64_t height, int64_t width, int64_t level) {
+  const int64_t most = (int64_t{1} << level) - 1;
+  return ((height + most) >> level) * ((width + most) >> level);
+}
+
 }  // namespace
 
 std::vector<UNetLayer> unet_encoder_layers(const UNetConfig& config) { return encoder_of(config).take(); }
@@ -387,7 +393,8 @@ double products_of(const std::vector<UNetLayer>& layers, const UNetConfig& confi
   double sum = 0;
   for (const UNetLayer& layer : layers) {
     const auto inputs = static_cast<double>(layer.inputs), C = static_cast<double>(layer.outputs);
-    const double pixels = static_cast<double>((height >> layer.level) * (width >> layer.level));
+    const auto pixels = static_cast<double>(pixels_of_level(height, width, layer.level)),
+               halved = static_cast<double>(pixels_of_level(height, width, layer.level + 1));
     const double cross_attention = S > 1 ? 2 * C * C + 2 * S * C : 0;  // one key: no product with the pixels
     switch (layer.kind) {
       case Kind::resnet:
@@ -398,7 +405,7 @@ double products_of(const std::vector<UNetLayer>& layers, const UNetConfig& confi
                                          (4 * C * C + 2 * pixels * C + cross_attention + 12 * C * C));
         break;
       case Kind::downsample:
-        sum += pixels / 4 * 9 * C * C;
+        sum += halved * 9 * C * C;
         break;
       case Kind::upsample:
         sum += pixels * 9 * C * C;
@@ -427,7 +434,7 @@ int64_t unet_parameters(const UNetConfig& config) {
 
 int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute) {
   const int64_t size = size_of(compute);
-  const auto pixels = [&](int64_t level) { return (height >> level) * (width >> level); };
+  const auto pixels = [&](int64_t level) { return pixels_of_level(height, width, level); };
   std::vector<int64_t> skips = {size * pixels(0) * config.channels(0)};
   int64_t kept = skips[0], most = 0;
   for (const UNetLayer& layer : unet_layers(config)) {

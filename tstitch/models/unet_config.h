@@ -3,7 +3,7 @@
 // and Segmind-Vega (Gupta et al. 2024, arXiv 2401.02677), KOALA (Lee et al. 2023, arXiv 2312.04005). Every
 // one of them is a list of layers that follows from the numbers here.
 //
-// L levels, level 0 of full resolution, every next one of half the extent.
+// L levels, level 0 of full resolution, every next one of half the extent, rounded up.
 #pragma once
 
 #include <string>
@@ -37,7 +37,7 @@ struct UNetConfig {
   int64_t levels() const { return static_cast<int64_t>(block_out_channels.size()); }
   int64_t channels(int64_t level) const { return block_out_channels[static_cast<size_t>(level)]; }
   int64_t time_width() const { return 4 * block_out_channels[0]; }
-  int64_t factor() const { return int64_t{1} << (levels() - 1); }  // height and width are multiples of it
+  int64_t factor() const { return int64_t{1} << (levels() - 1); }  // by which the last is smaller
 
   bool operator==(const UNetConfig&) const = default;
 };

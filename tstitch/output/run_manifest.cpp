@@ -38,6 +38,7 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"text_encoders", "the text encoders"},
                            {"loras", "--lora"},
                            {"control_nets", "--control-net"},
+                           {"embeddings", "--embedding"},
                            {"images", "the number of images (--batch-count, --class)"},
                            {"classes", "--class"},
                            {"labelled", "whether the model has classes"},
@@ -124,6 +125,9 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
                          const RunContents& contents, const Backend& backend) {
   json predictions = json::array();
   for (const ModelInfo& model : models) predictions.push_back(name_of(model.prediction));
+  json embeddings = json::array();
+  for (const Embedding& embedding : spec.embeddings)
+    embeddings.push_back(concat(join(embedding.names()), ": crc32 ", embedding.content()));
   const ModelInfo& last = models.back();
   const int64_t unit = last.pixels_per_latent;
   json manifest = {
@@ -135,6 +139,7 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"text_encoders", contents.text_encoders},
       {"loras", contents.loras},
       {"control_nets", contents.control_nets},
+      {"embeddings", embeddings},
       {"images", spec.images()},
       {"classes", hex(fnv1a(spec.subjects.data(), spec.subjects.size() * sizeof(int64_t)))},
       {"labelled", last.condition.num_classes > 0},

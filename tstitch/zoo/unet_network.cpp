@@ -88,7 +88,6 @@ std::unique_ptr<const BoundCondition> UNetNetwork::bind(const Condition& conditi
   const Tensor& context = condition.context;
   check_internal(context && context.shape().rank() == 2 && context.extent(0) > 0,
                  "a U-Net bound without a context");
-  unet_.check_extent(height, width);
   auto bound = std::make_unique<BoundContext>();
   const Tensor uploaded = unet_.backend().upload(context);
   bound->context = unet_.condition(uploaded);

@@ -25,7 +25,8 @@ class UNetArchitecture final : public Architecture {
   int64_t activation_bytes(int64_t height, int64_t width, DType compute) const override {
     return unet_activation_bytes(config_, height, width, compute);
   }
-  int64_t unit() const override { return config_.factor(); }
+  // Diffusers' networks of texts take any latent; CompVis' code of classes only what can be halved whole.
+  int64_t unit() const override { return tokens_ > 1 ? 1 : config_.factor(); }
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
   LoraNames lora_names() const override { return unet_lora_names(config_); }
   std::string control_obstacle(const ControlNetConfig& net) const override;
