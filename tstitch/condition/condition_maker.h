@@ -37,6 +37,7 @@ struct ConditionOptions {
   int64_t clip_skip = 0;                  // see TextEncoder
   PromptStyle prompt_style = PromptStyle::webui;
   PictureSizes sizes;
+  AestheticScores scores;
   Tensor null_token;       // see ClassTokenConditions
   std::vector<bool> used;  // of every model whether it serves a step; empty: all do
 };

@@ -116,6 +116,7 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                 .clip_skip = spec.options.clip_skip,
                                 .prompt_style = spec.options.prompt_style,
                                 .sizes = spec.sizes.value_or(PictureSizes{}),
+                                .scores = spec.scores,
                                 .null_token = spec.options.null_context,
                                 .used = used});
 }

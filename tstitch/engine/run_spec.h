@@ -41,7 +41,8 @@ struct RunSpec {
   int64_t channels, height, width;    // of the latents
   double initial_scale;               // of the noise at the start, see timesteps.h
   std::optional<PictureSizes> sizes;  // of models that are told them
-  Tensor mask;                        // blurred as asked, or empty
+  AestheticScores scores;
+  Tensor mask;  // blurred as asked, or empty
   // Of every model whether what is known is blended into its steps: it does not see the mask (blended_of).
   std::vector<bool> blended;
 
