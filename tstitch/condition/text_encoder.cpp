@@ -1,6 +1,7 @@
 #include "tstitch/condition/text_encoder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -87,7 +88,7 @@ bool is_folder(const std::string& path) {
 
 bool is_same(const TensorInfo& a, const TensorInfo& b) {
   return a.dtype_name == b.dtype_name && a.shape == b.shape && a.strides == b.strides &&
-         std::ranges::equal(a.bytes, b.bytes);
+         a.bytes.size() == b.bytes.size() && std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
 }
 
 // What is in them is found different at the first tensor that is, as a rule the first of all.

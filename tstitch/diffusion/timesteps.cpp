@@ -177,12 +177,11 @@ std::vector<double> named(const Rule& rule, std::string_view steps, const Spacin
   const SigmaSpacing sigmas = options.sigmas.value_or(SigmaSpacing::discrete);
   check(sigmas == SigmaSpacing::discrete, ErrorKind::usage, name_of(sigmas),
         " sigmas have timesteps of their own, and timesteps are named: expected discrete sigmas");
-  for (size_t i = 0; i < timesteps.size(); ++i) {
-    check(0 <= timesteps[i] && timesteps[i] < T, ErrorKind::usage, "timestep ", timesteps[i],
-          ", expected 0 ... ", T - 1);
-    check(i == 0 || timesteps[i] < timesteps[i - 1], ErrorKind::usage, "timestep ", timesteps[i], " behind ",
+  for (const int t : timesteps)
+    check(0 <= t && t < T, ErrorKind::usage, "timestep ", t, ", expected 0 ... ", T - 1);
+  for (size_t i = 1; i < timesteps.size(); ++i)
+    check(timesteps[i] < timesteps[i - 1], ErrorKind::usage, "timestep ", timesteps[i], " behind ",
           timesteps[i - 1], ", expected them to fall");
-  }
   return {timesteps.begin(), timesteps.end()};
 }
 
