@@ -48,7 +48,7 @@ nlohmann::ordered_json sampling(const ModelInfo& info) {
   try {
     const RunSpec spec = make_run_spec({info}, nothing_said);
     const SampleOptions& options = spec.options;
-    nlohmann::ordered_json json = {{"sampler", options.sampler}};
+    nlohmann::ordered_json json = {{"sampler", options.sampler}, {"steps", info.defaults.steps}};
     if (traits_of(options.sampler).eta) json["eta"] = *options.eta;
     if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
       json["solver"] = settings;

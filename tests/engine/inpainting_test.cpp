@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "on_tiny_sdxl.h"
 #include "tests/engine/on_tiny_inpainting.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/fake_device.h"
@@ -37,6 +38,37 @@ TEST_F(Inpainting, AgreesWithDiffusers) {
         1e-5)
         << name;
   }
+}
+
+// SDXL of four channels and of nine, from a pipeline's folder.
+class InpaintingXl : public OnTinySdxl {};
+
+TEST_F(InpaintingXl, AgreesWithDiffusers) {
+  tiny()->variant("inpaint", "sdxl", {{"in_channels", 9}});
+  nlohmann::json config = parse_json_file(golden_path("inpainting/vae_config.json"));
+  config["scaling_factor"] = 0.13025;
+  for (const std::string name : {"sdxl", "inpaint"}) {
+    write_part(tiny()->path(name + "/vae"), config, "vae",
+               parse_json_file(golden_path("inpainting/vae_names.json")));
+    TinySdxl::write(
+        tiny()->path(name + "/model_index.json"),
+        R"({"_class_name": "StableDiffusionXLInpaintPipeline", "force_zeros_for_empty_prompt": true})");
+  }
+  EXPECT_TRUE(infos({"inpaint"})[0].condition.sees_mask);
+  for (const auto& [name, strength, expected] : {std::tuple{"sdxl", 1.0, "sdxl_large_1"},
+                                                 {"inpaint", 1.0, "sdxl_inpaint_1"},
+                                                 {"inpaint", 0.6, "sdxl_inpaint_0.6"}}) {
+    SampleOptions options = asked("");
+    options.strength = strength;
+    EXPECT_LE(relative_error(sampled(infos({name}), options).latents,
+                             golden(concat("inpainting/", expected, ".npy"))),
+              1e-5)
+        << expected;
+  }
+  // Both kinds take turns.
+  SampleOptions options = asked("");
+  options.fractions = {0.5, 0.5};
+  EXPECT_EQ(make_run_spec(infos({"sdxl", "inpaint"}), options).blended, (std::vector<bool>{true, false}));
 }
 
 TEST_F(Inpainting, WhatIsKnownStaysInThePicture) {

@@ -128,6 +128,8 @@ def main():
     refiner = make(StableDiffusionXLImg2ImgPipeline, SCHEDULER, unets["refiner"], text_encoder=None, tokenizer=None,
                    requires_aesthetics_score=True, force_zeros_for_empty_prompt=False)
     save("refined", stitched(refiner, None, 0, unets["refiner"], image=base, denoising_start=0.8))
+    save("scored", stitched(refiner, None, 0, unets["refiner"], image=base, denoising_start=0.8, aesthetic_score=7.0,
+                            negative_aesthetic_score=1.5))
 
     from_picture = make(StableDiffusionXLImg2ImgPipeline, SCHEDULER, unets["sdxl"])
     save("img2img", stitched(from_picture, None, 0, unets["sdxl"], image=uniform("picture", (1, 4, SIDE, SIDE)), strength=0.6,

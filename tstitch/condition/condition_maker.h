@@ -39,6 +39,7 @@ struct ConditionOptions {
   PromptStyle prompt_style = PromptStyle::webui;
   std::vector<Embedding> embeddings;  // what words of the texts stand for
   PictureSizes sizes;
+  AestheticScores scores;
   Tensor null_token;       // see ClassTokenConditions
   std::vector<bool> used;  // of every model whether it serves a step; empty: all do
 };

@@ -1,6 +1,7 @@
 #include "tstitch/condition/text_encoder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -10,6 +11,7 @@
 #include "tstitch/base/join.h"
 #include "tstitch/condition/padding_token.h"
 #include "tstitch/io/file.h"
+#include "tstitch/io/file_identity.h"
 #include "tstitch/io/json.h"
 #include "tstitch/models/clip_text_keys.h"
 #include "tstitch/ops/ops.h"
@@ -84,6 +86,25 @@ bool is_folder(const std::string& path) {
   return std::filesystem::is_directory(path, ignored);
 }
 
+bool is_same(const TensorInfo& a, const TensorInfo& b) {
+  return a.dtype_name == b.dtype_name && a.shape == b.shape && a.strides == b.strides &&
+         a.bytes.size() == b.bytes.size() && std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
+}
+
+// What is in them is found different at the first tensor that is, as a rule the first of all.
+bool are_folders_alike(const std::string& a, const std::string& b) {
+  const ModelFiles of_a = find_model_files(a), of_b = find_model_files(b);
+  if (of_a.config.empty() || of_b.config.empty() ||
+      !(read_clip_text_config(of_a.config) == read_clip_text_config(of_b.config)))
+    return false;
+  if (const auto file = identify(of_a.weights); file && file == identify(of_b.weights)) return true;
+  const TensorFile in_a = open_weights(of_a, WeightChoice::automatic),
+                   in_b = open_weights(of_b, WeightChoice::automatic);
+  return std::ranges::equal(in_a.tensors(), in_b.tensors(), [](const auto& one, const auto& other) {
+    return one.first == other.first && is_same(one.second, other.second);
+  });
+}
+
 // What the network was trained with, unless the user says otherwise.
 ClipReading reading_of(const ConditionInfo& condition, ClipPlace place, const ClipTextConfig& config,
                        bool described, int64_t clip_skip) {
@@ -130,6 +151,19 @@ void check_text_encoders(const ModelInfo& model) {
         "\" holds no text encoder: expected one in a checkpoint of everything or in diffusers' folder");
   check(found == expected, ErrorKind::input, "\"", printable(model.path), "\" has text encoders: ", found,
         ", expected ", expected);
+}
+
+bool encode_alike(const ModelInfo& a, const ModelInfo& b) {
+  const size_t count = a.files.text_encoders.size();
+  if (b.files.text_encoders.size() != count) return false;
+  for (size_t i = 0; i < count; ++i) {
+    const std::string &of_a = a.files.text_encoders[i], &of_b = b.files.text_encoders[i];
+    if (of_a == of_b) continue;
+    if (!is_folder(of_a) || !is_folder(of_b) || padding_of(a, i) != padding_of(b, i) ||
+        !are_folders_alike(of_a, of_b))
+      return false;
+  }
+  return true;
 }
 
 int32_t padding_of(const ModelInfo& model, size_t number) {

@@ -20,6 +20,10 @@ namespace tstitch {
 // of CLIP's.
 int32_t padding_of(const ModelInfo& model, size_t number);
 
+// Whether both have the same text encoders: the same files, or folders of files with the same tensors, which
+// is read off the bytes and costs less than encoding twice.
+bool encode_alike(const ModelInfo& a, const ModelInfo& b);
+
 struct EncodedText {
   Tensor context;  // (S, width) f32 on the host, S = 77 for each of its chunks (text/prompt.h)
   Tensor pooled;   // (P) f32 on the host: its first chunk as a whole; empty where no network asks for it

@@ -338,8 +338,12 @@ std::vector<Field> make_fields() {
       member<&SampleOptions::steps>(
           "steps", "--steps,--num-sampling-steps", kTrajectory,
           "Number of steps; with the spacing respaced also per section \"A,B,C\", or \"ddimN\"."
-          " Default: 50",
-          {.common = true}),
+          " Default: the model's, 50, of distilled ones 4",
+          {.common = true, .replaces = "timesteps"}),
+      member<&SampleOptions::spacing, &SpacingOptions::timesteps>(
+          "timesteps", "--timesteps", kTrajectory,
+          "Instead: the timesteps themselves, falling, 999,749,499,249; see docs/few-steps.md",
+          {.replaces = "steps,spacing", .label = "Timesteps"}),
       member<&SampleOptions::spacing, &SpacingOptions::sigmas>(
           "scheduler", "--scheduler", kTrajectory,
           "How the noise falls: " + sigma_spacing_names() +
@@ -351,7 +355,8 @@ std::vector<Field> make_fields() {
           "spacing", "--spacing", kTrajectory,
           "Which timesteps: " + spacing_names() +
               ". Default: as the model's folder says, else the sampler's, see docs/solvers.md",
-          {.decided = [](const RunSpec& spec) { return value_of(spec.spacing.spacing); },
+          {.replaces = "timesteps",
+           .decided = [](const RunSpec& spec) { return value_of(spec.spacing.spacing); },
            .label = "Spacing"}),
       member<&SampleOptions::eta>("eta", "--eta", kTrajectory,
                                   "Noise of DDIM, gamma of TCD, 0 ... 1. Default: the model's, 0 for a DiT",
@@ -427,6 +432,18 @@ std::vector<Field> make_fields() {
           "target_size", "--target-size", kImages,
           "Of the same: what it was cut to, WxH. Default: the picture's",
           {.idle = no_target_size, .identity = told<&PictureSizes::target>, .label = "Target size"}),
+      member<&SampleOptions::aesthetic_score>(
+          "aesthetic_score", "--aesthetic-score", kImages,
+          "Of SDXL's refiner: how good the picture is to look like, of 10. Default: 6",
+          {.idle = no_score,
+           .identity = [](const Field&, const RunSpec& spec) { return value_of(spec.scores.positive); },
+           .label = "Aesthetic score"}),
+      member<&SampleOptions::negative_aesthetic_score>(
+          "negative_aesthetic_score", "--negative-aesthetic-score", kImages,
+          "Of the same: what guidance leads away from. Default: 2.5",
+          {.idle = no_negative_score,
+           .identity = [](const Field&, const RunSpec& spec) { return value_of(spec.scores.negative); },
+           .label = "Negative aesthetic score"}),
       row("empty_prompt", "--empty-prompt", kImages,
           "What no negative prompt is to SDXL: zeros, as it was trained, or encode, the encoded \"\", as the"
           " web UIs have it. Default: as the model's folder says, else zeros",

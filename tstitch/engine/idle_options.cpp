@@ -123,6 +123,21 @@ std::string no_target_size(const RunSpec& spec, Models models) {
   return unless(told, "a refiner is told a score instead");
 }
 
+std::string no_score(const RunSpec& spec, Models models) {
+  bool told = false;
+  for (int i = 0; i < std::ssize(models); ++i)
+    told |= spec.uses(i) && models[static_cast<size_t>(i)].condition.scored;
+  return unless(told, "it is for SDXL's refiner, and no model that serves a step is one");
+}
+
+std::string no_negative_score(const RunSpec& spec, Models models) {
+  if (const std::string reason = no_score(spec, models); !reason.empty()) return reason;
+  bool led = false;
+  for (size_t i = 0; i < models.size(); ++i)
+    led |= models[i].condition.scored && spec.uses(static_cast<int>(i)) && spec.stages[i].guided();
+  return unless(led, "it is for guidance, and the refiner has none");
+}
+
 std::string no_empty_prompt(const RunSpec& spec, Models models) {
   if (const std::string reason = no_sizes(spec, models); !reason.empty()) return reason;
   bool empty = false;

@@ -24,6 +24,8 @@ std::string no_context(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_threads(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_sizes(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_target_size(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_score(const RunSpec& spec, std::span<const ModelInfo> models);
+std::string no_negative_score(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_empty_prompt(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_init_image(const RunSpec& spec, std::span<const ModelInfo> models);
 std::string no_mask(const RunSpec& spec, std::span<const ModelInfo> models);

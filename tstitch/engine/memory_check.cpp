@@ -14,6 +14,7 @@
 #include "tstitch/base/join.h"
 #include "tstitch/models/autoencoder_keys.h"
 #include "tstitch/models/autoencoder_kl.h"
+#include "tstitch/models/clip_text.h"
 #include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/latents.h"
@@ -65,11 +66,18 @@ int64_t elements_of_text_encoders(std::span<const ModelInfo> models, const std::
   // With a clip skip the last layers are left out.
   if (spec.options.prompts.empty() || spec.options.clip_skip > 1) return 0;
   int64_t most = 0;
-  for (size_t i = 0; i < models.size(); ++i)
-    for (const std::string& path : models[i].files.text_encoders)
-      if (to_load[i] && fs::is_directory(path))
-        most = std::max(most, elements_of(open_weights(find_model_files(path), WeightChoice::automatic),
-                                          "encoder.layers."));
+  for (size_t i = 0; i < models.size(); ++i) {
+    if (!to_load[i]) continue;
+    const std::vector<ClipPlace> places = models[i].condition.encoders();
+    const std::vector<std::string>& paths = models[i].files.text_encoders;
+    for (size_t n = 0; n < std::min(places.size(), paths.size()); ++n) {
+      const TensorFile file = open_weights(find_model_files(paths[n]), WeightChoice::automatic);
+      naming_file(file.path(), [&] {
+        const FileWeights stored(file);
+        most = std::max(most, clip_text_layer_parameters(ClipTextKeys(stored, places[n])));
+      });
+    }
+  }
   return most;
 }
 

@@ -301,7 +301,9 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
 
   const int64_t unit = models.back().pixels_per_latent;
-  std::string parameters = concat(subject, "\nSteps: ", options.steps, ", Sampler: ", sampler);
+  std::string parameters = concat(
+      subject, "\nSteps: ", options.steps.empty() ? std::to_string(spec.trajectory.size()) : options.steps,
+      ", Sampler: ", sampler);
   for (const auto& [label, value] : labelled(options, spec, models))
     parameters += concat(", ", label, ": ", quoted(value));
   if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())

@@ -117,6 +117,7 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                 .prompt_style = spec.options.prompt_style,
                                 .embeddings = spec.embeddings,
                                 .sizes = spec.sizes.value_or(PictureSizes{}),
+                                .scores = spec.scores,
                                 .null_token = spec.options.null_context,
                                 .used = used});
 }

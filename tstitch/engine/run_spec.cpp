@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <tuple>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/philox.h"
@@ -25,6 +26,7 @@ namespace {
 constexpr int64_t kMostImages = 1'000'000;
 constexpr int64_t kLargestSide = 1024;  // of a latent
 constexpr int64_t kLargestToldSize = 1 << 20;
+constexpr double kLargestScore = 1000;  // those of training were 1 ... 10
 constexpr const char* kMaskAlone =
     "--mask says which part of an initial picture to paint: name that with --init-image";
 
@@ -96,16 +98,17 @@ void check_adaptive(const SampleOptions& options, size_t models) {
         " switch one by one");
 }
 
-// Of the steps between `levels`, the last of those between `all`, each as the step of its level: which level
-// comes twice (pndm.h) depends on the first.
+// Of the steps between `levels`, which begin lower than `all`, each as the last of all steps that begins no
+// lower: which level comes twice (pndm.h) depends on the first, and LCM's are not among all
+// (SpacingOptions::strength_keeps_steps).
 std::vector<int> last_of(const std::vector<int>& assignment, std::span<const NoiseLevel> all,
                          std::span<const NoiseLevel> levels) {
-  if (levels.size() == all.size()) return assignment;
   const auto starts = all.first(all.size() - 1);
   std::vector<int> last;
   for (const NoiseLevel& level : levels.first(levels.size() - 1)) {
-    const auto same = std::find(starts.rbegin(), starts.rend(), level);
-    last.push_back(assignment[static_cast<size_t>(starts.rend() - same) - 1]);
+    const auto begun = std::find_if(starts.rbegin(), starts.rend(),
+                                    [&](const NoiseLevel& start) { return start.t >= level.t; });
+    last.push_back(assignment[static_cast<size_t>(starts.rend() - begun) - 1]);
   }
   return last;
 }
@@ -215,7 +218,8 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
     spacing.spacing = Spacing::linspace;
   if (!spacing.spacing && (sampler == "ddim" || sampler == "ddpm")) spacing.spacing = defaults.ddim_spacing;
   if (!spacing.offset) spacing.offset = defaults.spacing.offset;
-  if (!spacing.sigmas && said.sigmas && honours(sampler, key_of(*said.sigmas), true))
+  if (!spacing.sigmas && said.sigmas && spacing.timesteps.empty() &&
+      honours(sampler, key_of(*said.sigmas), true))
     spacing.sigmas = said.sigmas;
   if (!spacing.sigmas) spacing.sigmas = SigmaSpacing::discrete;
   if (honours(sampler, "sigma_min")) spacing.lowest = said.lowest;
@@ -223,6 +227,7 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
   if (honours(sampler, "set_alpha_to_one")) spacing.ends_clean = defaults.spacing.ends_clean;
   if (honours(sampler, "final_sigmas_type")) spacing.ends_clean = !defaults.ends_at_lowest;
   spacing.distilled = defaults.spacing.distilled;
+  spacing.strength_keeps_steps = defaults.spacing.strength_keeps_steps;
   return spacing;
 }
 
@@ -259,6 +264,8 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const SampleOptions& o
   }
   check(sampler == "flow_euler", ErrorKind::usage, "sampler '", printable(sampler), "' for ", model.name,
         ", which is a rectified flow: expected flow_euler");
+  check(options.spacing.timesteps.empty(), ErrorKind::usage, "--timesteps is for models with betas, and ",
+        model.name, " is a rectified flow");
   check(!options.spacing.spacing &&
             options.spacing.sigmas.value_or(SigmaSpacing::discrete) == SigmaSpacing::discrete,
         ErrorKind::usage, "--spacing and --scheduler are for models with betas, and ", model.name,
@@ -333,6 +340,19 @@ std::optional<PictureSizes> sizes_of(const SampleOptions& options, const ModelIn
   return sizes;
 }
 
+AestheticScores scores_of(const SampleOptions& options) {
+  AestheticScores scores;
+  for (const auto& [option, asked, score] :
+       {std::tuple{"--aesthetic-score", options.aesthetic_score, &scores.positive},
+        {"--negative-aesthetic-score", options.negative_aesthetic_score, &scores.negative}}) {
+    if (!asked) continue;
+    check(0 <= *asked && *asked <= kLargestScore, ErrorKind::usage, option, " is ", *asked,
+          ", expected 0 ... ", kLargestScore);
+    *score = *asked;
+  }
+  return scores;
+}
+
 void check_init_image(const RunSpec& spec, const ModelInfo& model) {
   if (!spec.options.init_image) return;
   const double strength = *spec.options.strength;
@@ -365,6 +385,39 @@ void check_hints(const RunSpec& spec, const ModelInfo& model) {
   for (const Tensor& hint : spec.options.hints)
     check(hint.shape() == expected, ErrorKind::usage, "the picture of a ControlNet is ", hint.shape(),
           ", expected ", expected, " (channels, height, width)");
+}
+
+// The scale that nobody said is the last model's, and means something else to networks that are told it than
+// to those that are evaluated with the prompt and without.
+void check_scales_are_said(const SampleOptions& asked, const RunSpec& spec,
+                           const std::vector<ModelInfo>& models) {
+  const ModelInfo& last = models.back();
+  for (size_t i = 0; i < models.size() && !asked.cfg_scale; ++i) {
+    const bool told = models[i].condition.told_guidance,
+               said = i < asked.stages.size() && asked.stages[i].cfg_scale;
+    check(told == last.condition.told_guidance || said || !spec.uses(static_cast<int>(i)), ErrorKind::usage,
+          told ? models[i].name : last.name, " is told the scale of guidance (LCM), and ",
+          told ? last.name : models[i].name,
+          " is led away from the negative prompt by it, or was distilled to need none: say it with "
+          "--cfg-scale, or of each with --stage cfg=");
+  }
+}
+
+// Those that were distilled are asked at the timesteps of their training.
+void check_distilled(const RunSpec& spec, const std::vector<ModelInfo>& models) {
+  const auto consistent = [](const std::string& sampler) { return sampler == "lcm" || sampler == "tcd"; };
+  const std::optional<Spacing> spacing = spec.spacing.spacing;
+  if (!spec.spacing.timesteps.empty() ||
+      !(spacing ? *spacing == Spacing::lcm : consistent(spec.options.sampler)))
+    return;
+  for (int i = 0; i < std::ssize(models); ++i) {
+    const ModelInfo& model = models[static_cast<size_t>(i)];
+    const int own = model.defaults.spacing.distilled;
+    check(!spec.uses(i) || !consistent(model.defaults.sampler) || own == spec.spacing.distilled,
+          ErrorKind::input, model.name, " was distilled at ", own, " timesteps and ", models.back().name,
+          " at ", spec.spacing.distilled,
+          " (\"original_inference_steps\"): expected the same of models that take turns, or --timesteps");
+  }
 }
 
 // Where images change over one by one, a step is several models': blending harms none that sees the mask.
@@ -542,6 +595,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   if (options.sampler == "euler" && model.noise.flow()) options.sampler = "flow_euler";  // the same there
   check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
         "\" is not known, expected one of: ", solver_names());
+  if (options.steps.empty() && options.spacing.timesteps.empty())
+    options.steps = std::to_string(model.defaults.steps);
   if (!options.switch_rule) options.switch_rule = model.defaults.switch_rule;
   if (!options.eta) options.eta = model.defaults.eta;
   check(0 <= *options.eta && *options.eta <= 1, ErrorKind::usage, "--eta is ", *options.eta,
@@ -595,8 +650,11 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .sizes = sizes_of(options, model),
                   .embeddings = {},
                   .idle_embeddings = {},
+                  .scores = scores_of(options),
                   .mask = mask_of(options),
                   .blended = blended_of(models, options.adaptive)};
+  check_scales_are_said(asked, spec, models);
+  check_distilled(spec, models);
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);

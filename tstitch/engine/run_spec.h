@@ -43,6 +43,7 @@ struct RunSpec {
   int64_t channels, height, width;           // of the latents
   double initial_scale;                      // of the noise at the start, see timesteps.h
   std::optional<PictureSizes> sizes;         // of models that are told them
+  AestheticScores scores;
   std::vector<Embedding> embeddings;         // that its texts name, and of those asked for the paths of the
   std::vector<std::string> idle_embeddings;  // others; --embedding-dir where none of its files is named
   Tensor mask;                               // blurred as asked, or empty

@@ -34,7 +34,7 @@ struct SampleOptions {
   std::optional<double> switch_threshold;  // default: default_switch_threshold
 
   std::string sampler;
-  std::string steps = "50";             // see make_levels
+  std::string steps;                    // see make_levels; default: the model's, 50 or fewer
   SpacingOptions spacing;               // which levels they visit
   std::optional<double> eta;            // DDIM: 0 deterministic ... 1 as much noise as DDPM
   bool solver_reset = false;            // see SolverOptions::reset_at_switch
@@ -58,7 +58,9 @@ struct SampleOptions {
   // Of those that are told sizes. Default: the picture's size, uncut; as the models' folders say, else zeros.
   std::optional<PixelSize> original_size, target_size;
   std::optional<PixelPoint> crop;
-  std::optional<bool> empty_is_zeros;    // whether no negative prompt is zeros, else the encoded ""
+  std::optional<bool> empty_is_zeros;  // whether no negative prompt is zeros, else the encoded ""
+  // Of those that are told how good to look; default: AestheticScores'.
+  std::optional<double> aesthetic_score, negative_aesthetic_score;
   int64_t batch_count = 1;               // images per class or prompt; with random_classes, images
   int64_t batch_size = 8;                // images sampled at once
   uint64_t seed = 0;                     // of the first image; the others' follow from it (RunSpec::seed_of)

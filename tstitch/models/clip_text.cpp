@@ -74,6 +74,18 @@ ClipTextConfig infer_clip_text_config(const WeightSource& weights) {
   return config;
 }
 
+int64_t clip_text_layer_parameters(const WeightSource& weights) {
+  int64_t sum = 0;
+  for (int64_t layer = 0; layer < kMostLayers; ++layer) {
+    const auto fc1 = weights.shape(concat("encoder.layers.", layer, ".mlp.fc1.weight"));
+    if (!fc1 || fc1->rank() != 2) break;
+    const int64_t M = (*fc1)[0], D = (*fc1)[1];
+    const int64_t attention = 4 * (D * D + D), mlp = 2 * D * M + M + D, norms = 4 * D;
+    sum += attention + mlp + norms;
+  }
+  return sum;
+}
+
 ClipNorm::ClipNorm(const Weights& weights, int64_t width)
     : backend_(&weights.backend()),
       gamma_(backend_->upload(weights.load("weight", {width}))),

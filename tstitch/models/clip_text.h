@@ -33,6 +33,9 @@ struct ClipTextConfig {
 // Error{input}, naming the tensor, for shapes that are no text encoder's.
 ClipTextConfig infer_clip_text_config(const WeightSource& weights);
 
+// Numbers in its layers, those of a layer by its MLP's shape.
+int64_t clip_text_layer_parameters(const WeightSource& weights);
+
 // The width of a text as a whole, by the shape of text_projection.weight; 0 where there is none.
 int64_t clip_projection(const WeightSource& weights);
 

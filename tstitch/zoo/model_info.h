@@ -42,6 +42,7 @@ struct TrainingNoise {
 // How a model is sampled unless the user says otherwise: as its reference does.
 struct SamplingDefaults {
   std::string sampler = "ddim";
+  int steps = 50;  // fewer of models that were distilled
   double eta = 0;
   SwitchRule switch_rule = SwitchRule::dit;
   double cfg_scale = 4;

@@ -18,7 +18,8 @@ class UNetArchitecture final : public Architecture {
   UNetArchitecture(const UNetConfig& config, std::string prefix, int64_t tokens, WeightChoice choice)
       : config_(config), prefix_(std::move(prefix)), tokens_(tokens), choice_(choice) {}
 
-  std::string name() const override;  // "Stable Diffusion 1", "BK-SDM Tiny", ..., else "U-Net"
+  // "Stable Diffusion 1", "BK-SDM Tiny", ..., "Stable Diffusion XL, pruned (1.02 B)", else "U-Net"
+  std::string name() const override;
   nlohmann::ordered_json details() const override;
   int64_t parameters() const override { return unet_parameters(config_); }
   double flops(int64_t height, int64_t width) const override;
