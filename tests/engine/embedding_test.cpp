@@ -52,12 +52,12 @@ TEST_F(EmbeddingOfSd, OfEveryFormAgreesWithDiffusers) {
         << fox;
   const std::vector<Embedding> one = {Embedding(file("fox_diffusers.bin"), "")};
   const Tensor context =
-      encode_texts(*backend_, large()[0], {kFoxPrompt}, 0, PromptStyle::plain, one).at(0).context;
+      encode_texts(*backend_, large()[0], {kFoxPrompt}, 0, PromptStyle::plain, 0, one).at(0).context;
   EXPECT_LE(relative_error(context, golden("embedding/sd_context.npy")), 1e-5);
   // With a weight of 1 it is the same, with another it is not.
   const auto weighted = [&](const char* prompt) {
     return relative_error(
-        encode_texts(*backend_, large()[0], {prompt}, 0, PromptStyle::webui, one).at(0).context, context);
+        encode_texts(*backend_, large()[0], {prompt}, 0, PromptStyle::webui, 0, one).at(0).context, context);
   };
   EXPECT_EQ(weighted("a photograph of (<FOX>:1) riding a horse"), 0);
   EXPECT_GT(weighted("a photograph of (<fox>:1.2) riding a horse"), 1e-3);

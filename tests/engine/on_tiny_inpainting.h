@@ -23,17 +23,6 @@ inline bool is_painted(int64_t pixel) {
   return 13 <= y && y < 45 && 9 <= x && x < 38;
 }
 
-inline void write_part(const fs::path& to, const nlohmann::json& config, const std::string& tag,
-                const nlohmann::json& names) {
-  fs::create_directories(to);
-  std::ofstream(to / "config.json") << config;
-  const RandomWeights random("sd-" + tag, kSeed);
-  std::map<std::string, Tensor> all;
-  for (const auto& [key, shape] : names.items())
-    all[key] = random.load(key, Shape(shape.get<std::vector<int64_t>>()), DType::f32);
-  write_safetensors((to / "diffusion_pytorch_model.safetensors").string(), all, {});
-}
-
 inline Tensor mask() {
   Tensor mask({kSide, kSide}, DType::f32);
   for (int64_t y = 0; y < kSide; ++y)
@@ -81,10 +70,8 @@ class Inpainting : public StableDiffusion {
  protected:
   static void SetUpTestSuite() {
     StableDiffusion::SetUpTestSuite();
-    const fs::path large = folder() / "large";
-    write_part(large / "vae", parse_json_file(golden_path("inpainting/vae_config.json")), "vae",
-               parse_json_file(golden_path("inpainting/vae_names.json")));
-    fs::copy(large, folder() / "inpaint", fs::copy_options::recursive);
+    add_vae("large");
+    fs::copy(folder() / "large", folder() / "inpaint", fs::copy_options::recursive);
     nlohmann::json config = parse_json_file(golden_path("sd/large_config.json")),
                    names = parse_json_file(golden_path("sd/large_names.json"));
     config["in_channels"] = 9;

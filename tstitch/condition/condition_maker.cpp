@@ -46,7 +46,8 @@ class TextMakers {
     std::vector<std::string> texts = options_.prompts;
     for (const NegativePrompt& negative : negatives_) texts.push_back(negative.text);
     std::vector<EncodedText> encoded =
-        encode_texts(backend_, model, texts, options_.clip_skip, options_.prompt_style, options_.embeddings);
+        encode_texts(backend_, model, texts, options_.clip_skip, options_.prompt_style, options_.threads,
+                     options_.embeddings);
     std::vector<Condition> conditions;
     for (size_t i = 0; i < texts.size(); ++i) {
       const bool is_negative = i >= options_.prompts.size();

@@ -42,6 +42,7 @@ struct ConditionOptions {
   AestheticScores scores;
   Tensor null_token;       // see ClassTokenConditions
   std::vector<bool> used;  // of every model whether it serves a step; empty: all do
+  int threads = 0;         // of the host, that merge LoRAs (MergedWeights)
 };
 
 // The maker of every model that is used, by the kind of its condition; null for the others. Prompts are

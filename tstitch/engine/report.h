@@ -31,6 +31,8 @@ std::vector<std::string> describe_embeddings(const RunSpec& spec);
 // Which ControlNet steers which model in which of its steps, a line each: "canny x 0.8 on SDXL: 12 of 20
 // steps".
 std::vector<std::string> describe_controls(const RunSpec& spec, std::span<const ModelInfo> models);
+// Of those of which a model has only a part, and those that it refuses, with the reason.
+std::vector<std::string> describe_what_is_left_out(std::span<const ModelInfo> models);
 
 // One JSON object: what is known of a run before it, its trajectory, models and settings.
 std::string json_spec(const RunSpec& spec, std::span<const Model> models, const std::string& device);
