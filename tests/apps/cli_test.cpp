@@ -670,6 +670,31 @@ TEST_F(Cli, ConvertsCheckpoints) {
   EXPECT_EQ(sampled("wide.safetensors"), sampled("fashion-s"));
 }
 
+TEST_F(Cli, ConvertsToFewerBitsAndBack) {
+  const Outcome outcome = run({"convert", "fashion-s", "s.gguf", "--dtype", "q4_0"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find(" tensors, BF16, F32, Q4_0, "), std::string::npos) << outcome.out;
+  EXPECT_NE(run({"inspect", "s.gguf"}).out.find("stored          BF16, F32, Q4_0, "), std::string::npos);
+  ASSERT_EQ(run({"convert", "-q", "s.gguf", "back.safetensors", "--dtype=f32"}).code, 0);
+  const auto sampled = [&](const std::string& model) {
+    EXPECT_EQ(run({"sample", "-m", model, "--steps", "2", "--class", "1", "--save-latent", "x.npy"}).code, 0);
+    return read(path("x.npy"));
+  };
+  EXPECT_EQ(sampled("s.gguf"), sampled("back.safetensors"));
+  EXPECT_NE(sampled("s.gguf"), sampled("fashion-s"));
+  expect_refused(2,
+                 {"--dtype", "\"keep\", expected f32, bf16, f16, q8_0, q4_0 for a file that ends in .gguf"},
+                 {"convert", "fashion-s", "t.gguf"});
+  expect_refused(2, {"\"q4_0\", expected f32, bf16, f16, keep for a file that ends in .safetensors"},
+                 {"convert", "fashion-s", "t.safetensors", "--dtype", "q4_0"});
+  expect_refused(3, {"type Q4_0, which safetensors files do not have"},
+                 {"convert", "s.gguf", "t.safetensors"});
+  expect_refused(3, {"GGUF_TRUNCATED"}, [&] {
+    std::ofstream(path("cut.gguf"), std::ios::binary) << read(path("s.gguf")).substr(0, 5000);
+    return std::vector<std::string>{"inspect", "cut.gguf"};
+  }());
+}
+
 TEST_F(Cli, ConvertRefusesWhatItCannotDo) {
   ASSERT_EQ(run({"convert", "-q", "fashion-s", "a.safetensors"}).code, 0);
   fs::create_symlink("a.safetensors", path("link.safetensors"));

@@ -161,7 +161,7 @@ class EmbeddingOfSdxl : public OnTinySdxl {
 
 TEST_F(EmbeddingOfSdxl, OfBothEncodersAgreesWithDiffusers) {
   const std::vector<ModelInfo> models = infos({"ssd1b", "sdxl"});
-  const EncodedText text = encode_texts(*backend_, models[1], {kFoxPrompt}, 0, PromptStyle::plain,
+  const EncodedText text = encode_texts(*backend_, models[1], {kFoxPrompt}, 0, PromptStyle::plain, 0,
                                         {Embedding(file("sdxl_fox.pt"), "<fox>")})
                                .at(0);
   EXPECT_LE(relative_error(rows_of(text.context, 4), golden("embedding/sdxl_context.npy")), 1e-5);

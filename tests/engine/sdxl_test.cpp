@@ -221,7 +221,7 @@ TEST_F(Sdxl, ASingleFileIsItsFolder) {
   TinySdxl::component(folder / "text_encoder", "text", "model.safetensors", texts);
   TinySdxl::write(folder / "text_encoder" / "config.json", config.dump());
 
-  TinySdxl::Tensors original, diffusers;
+  TinySdxl::Tensors original, diffusers, renamed, split;  // the last two as stable-diffusion.cpp does
   const nlohmann::json modules = parse_json_file(golden_path("unet/sdxl_names.json"));
   for (const auto& [name, tensor] : unet) {
     std::string longest;
@@ -238,13 +238,32 @@ TEST_F(Sdxl, ASingleFileIsItsFolder) {
   for (const auto& [name, tensor] : texts_2)
     diffusers[concat("text_encoder_2.", name.starts_with("text_projection") ? "" : "text_model.", name)] =
         tensor;
+  for (const auto& [name, tensor] : original)
+    if (name.starts_with("model.")) renamed[name] = tensor;
+  for (const auto& [name, tensor] : texts)
+    renamed["cond_stage_model.transformer.text_model." + name] = tensor;
+  const std::string second = "cond_stage_model.1.transformer.text_model.";
+  const TinySdxl::Tensors joined = openclip(texts_2, "");
+  renamed[second + "text_projection"] = joined.at("text_projection");
+  split = renamed;
+  for (const auto& [name, tensor] : texts_2) {
+    if (name == "text_projection.weight") continue;
+    split[second + name] = tensor;
+    if (name.find("_proj.") == name.npos || name.find("out_proj") != name.npos)
+      renamed[second + name] = tensor;
+  }
+  for (int layer = 0; joined.contains(concat("transformer.resblocks.", layer, ".ln_1.weight")); ++layer)
+    for (const char* kind : {"weight", "bias"})
+      renamed[concat(second, "encoder.layers.", layer, ".self_attn.in_proj.", kind)] =
+          joined.at(concat("transformer.resblocks.", layer, ".attn.in_proj_", kind));
   original.merge(openclip(texts_2, "conditioner.embedders.1.model."));
 
   SampleOptions asked = options();
   asked.steps = "3";
   asked.width = asked.height = 64;
   const std::string expected = bytes_of(latents_of(*backend_, infos({"of_gelu"}), asked));
-  for (const auto& [name, tensors] : {std::pair{"original", original}, {"diffusers", diffusers}}) {
+  for (const auto& [name, tensors] :
+       {std::pair{"original", original}, {"diffusers", diffusers}, {"renamed", renamed}, {"split", split}}) {
     write_safetensors(tiny()->path(concat(name, ".safetensors")), tensors, {});
     const auto models = infos({concat(name, ".safetensors")});
     EXPECT_EQ(models[0].condition.pooled_width, 96);

@@ -189,7 +189,7 @@ CASES = {
     # G
     "G5_zeros": ("FMT_UNKNOWN", bytes(64)),
     "G6_html": ("FMT_UNKNOWN", b"<!DOCTYPE html>\n<html><body>Not found</body></html>\n"),
-    "G6_gguf": ("FMT_MISMATCH", b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0"),
+    "G6_gguf": ("GGUF_TRUNCATED", b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0"),
     "G7_pickle": ("FMT_MISMATCH", b"\x80\x02}q\x00X\x01\x00\x00\x00xq\x01K\x01s."),
     # Z1: the end of the central directory
     "Z1_no_end": ("ZIP_EOCD", GOOD_BYTES[:-22]),

@@ -197,7 +197,7 @@ std::vector<Field> make_fields() {
   return {
       members<&SampleOptions::models>(
           "model", "-m,--model", kModels,
-          "A checkpoint (.safetensors, .pt, .ckpt, .bin), a folder of diffusers, or a demo model"
+          "A checkpoint (.safetensors, .gguf, .pt, .ckpt, .bin), a folder of diffusers, or a demo model"
           " (fashion-s, fashion-b, fashion-l); repeat it in order of use, small first. Default:"
           " fashion-s, fashion-l",
           {.common = true, .replaces = "small,large"}),

@@ -23,6 +23,14 @@ std::string dtypes_of(const TensorFile& file) {
   return join(names);
 }
 
+// Of a file that says so (GGUF), for the message that it is none that is known.
+std::string said_architecture(const TensorFile& file) {
+  const auto said = file.metadata().find("general.architecture");
+  return said == file.metadata().end()
+             ? ""
+             : concat("; its general.architecture is \"", printable(said->second, 40), "\"");
+}
+
 std::string names_of(std::span<const Family> families) {
   std::set<std::string> names;
   for (const Family& family : families) names.emplace(family.name);
@@ -93,7 +101,7 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights,
   const auto family =
       std::ranges::find_if(families, [&](const Family& candidate) { return candidate.recognise(source); });
   check(family != families.end(), ErrorKind::input, file.path(),
-        ": no network of a family that is known: ", names_of(families));
+        ": no network of a family that is known: ", names_of(families), said_architecture(file));
 
   ModelInfo info = naming_file(file.path(), [&] { return family->describe(source); });
   info.path = path;
