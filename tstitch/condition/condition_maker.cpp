@@ -47,7 +47,7 @@ class TextMakers {
     std::vector<std::string> texts = options_.prompts;
     for (const NegativePrompt& negative : negatives_) texts.push_back(negative.text);
     std::vector<EncodedText> encoded =
-        encode_texts(backend_, model, texts, options_.clip_skip, options_.prompt_style);
+        encode_texts(backend_, model, texts, options_.clip_skip, options_.prompt_style, options_.threads);
     std::vector<Condition> conditions;
     for (size_t i = 0; i < texts.size(); ++i) {
       const bool is_negative = i >= options_.prompts.size();

@@ -39,6 +39,7 @@ struct ConditionOptions {
   PictureSizes sizes;
   Tensor null_token;       // see ClassTokenConditions
   std::vector<bool> used;  // of every model whether it serves a step; empty: all do
+  int threads = 0;         // of the host, that merge LoRAs (MergedWeights)
 };
 
 // The maker of every model that is used, by the kind of its condition; null for the others. Prompts are

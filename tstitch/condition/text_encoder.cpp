@@ -115,7 +115,7 @@ int32_t padding_of(const ModelInfo& model, size_t number) {
 }
 
 TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number, int64_t clip_skip,
-                         PromptStyle style)
+                         PromptStyle style, int threads)
     : backend_(backend), tokenizer_(make_tokenizer()), style_(style) {
   const std::string& path = model.files.text_encoders.at(number);
   const ClipPlace place = model.condition.encoders().at(number);
@@ -129,7 +129,7 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number
     config.projection = clip_projection(keys);
     check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
           config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);
-    const MergedWeights merged(keys, model.loras, place);
+    const MergedWeights merged(keys, model.loras, threads, place);
     clip_ = std::make_unique<ClipText>(config, Weights(backend, merged),
                                        reading_of(model.condition, place, config, described, clip_skip));
   });
@@ -180,11 +180,12 @@ std::vector<EncodedText> TextEncoder::encode(const std::vector<std::string>& tex
 
 std::vector<EncodedText> encode_texts(Backend& backend, const ModelInfo& model,
                                       const std::vector<std::string>& texts, int64_t clip_skip,
-                                      PromptStyle style) {
+                                      PromptStyle style, int threads) {
   check_text_encoders(model);
   std::vector<EncodedText> all;
   for (size_t number = 0; number < model.files.text_encoders.size(); ++number) {
-    std::vector<EncodedText> more = TextEncoder(backend, model, number, clip_skip, style).encode(texts);
+    std::vector<EncodedText> more =
+        TextEncoder(backend, model, number, clip_skip, style, threads).encode(texts);
     for (size_t i = 0; i < all.size(); ++i) more[i].context = side_by_side(all[i].context, more[i].context);
     all = std::move(more);
   }

@@ -32,9 +32,9 @@ class TextEncoder {
   // layer, 2 those of the layer before, ...; 0 what the model was trained with: the last, of Stable Diffusion
   // 2 and SDXL the one before. SDXL's are not normalised, and its pooled text is that of the last layer
   // whatever the clip skip is, as in diffusers (whose clip_skip is two less). Throws Error{input} when
-  // something is missing, Error{usage} for a clip_skip beyond its layers.
+  // something is missing, Error{usage} for a clip_skip beyond its layers. threads: see MergedWeights.
   TextEncoder(Backend& backend, const ModelInfo& model, size_t number, int64_t clip_skip,
-              PromptStyle style = PromptStyle::webui);
+              PromptStyle style = PromptStyle::webui, int threads = 0);
 
   // The weights of a prompt's words multiply what their tokens are encoded as; a chunk with weights is then
   // scaled so that its mean is what it was, as in the web UI that made them popular. They leave the pooled
@@ -55,6 +55,6 @@ class TextEncoder {
 // they are not those that the network was trained with.
 std::vector<EncodedText> encode_texts(Backend& backend, const ModelInfo& model,
                                       const std::vector<std::string>& texts, int64_t clip_skip,
-                                      PromptStyle style);
+                                      PromptStyle style, int threads = 0);
 
 }  // namespace tstitch

@@ -15,7 +15,10 @@
 namespace tstitch {
 
 Engine::Engine(std::vector<ModelInfo> models, const BackendOptions& device, std::string vae)
-    : infos_(std::move(models)), vae_(autoencoder_path(infos_.back(), vae)), backend_(make_backend(device)) {
+    : infos_(std::move(models)),
+      vae_(autoencoder_path(infos_.back(), vae)),
+      threads_(device.threads),
+      backend_(make_backend(device)) {
   for (const ModelInfo& info : infos_) models_.push_back({.info = info, .network = nullptr});
 }
 
@@ -121,7 +124,7 @@ Model Engine::loaded(size_t i) const {
   for (const Model& other : models_)
     if (other.network && same_network(other.info, infos_[i]))
       return {.info = infos_[i], .network = other.network};
-  return load_model(infos_[i], *backend_);
+  return load_model(infos_[i], *backend_, threads_);
 }
 
 double Engine::timed(const RunSpec& spec, size_t i) {

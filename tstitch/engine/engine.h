@@ -80,6 +80,7 @@ class Engine {
 
   std::vector<ModelInfo> infos_;
   std::string vae_;
+  int threads_;  // of the host
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Autoencoder> autoencoder_;
   EncodedInputs inputs_;

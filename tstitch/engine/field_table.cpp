@@ -207,6 +207,7 @@ std::vector<Field> make_fields() {
           "weight: 1",
           {.common = true,
            .form = Field::Form::values,
+           .replaces = "lora_contents",
            .parse =
                [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
                  for (const std::string& text : texts) o.loras.push_back(parse_lora(self.option(), text));
@@ -214,10 +215,12 @@ std::vector<Field> make_fields() {
            .print = [](const SampleOptions& o) { return value_of(to_strings(o.loras)); }}),
 
       row("lora_dir", "--lora-dir", kModels,
-          "The folder of the LoRAs that prompts name: <lora:NAME:WEIGHT> is the file NAME in it or below",
+          "The folder of the LoRAs that prompts name: <lora:NAME:WEIGHT> is the file NAME in it or below."
+          " Not with --prompt-style plain",
           {.parse = [](const Field&, const Texts&, SampleOptions&,
                        Models) {},  // with_loras_of_prompts reads it
            .print = nothing}),
+      members<&SampleOptions::lora_contents>("lora_contents", "", kModels, ""),
 
       row("stage", "--stage", kModels,
           "Instead of shares, one for each stage in order of use: model=PATH (else the --model of the same"

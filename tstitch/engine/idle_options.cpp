@@ -91,9 +91,11 @@ std::string no_context(const RunSpec& spec, Models models) {
                 models.back().name, " is not one");
 }
 
-std::string no_threads(const RunSpec& spec, Models) {
+std::string no_threads(const RunSpec& spec, Models models) {
   const std::string& device = spec.options.backend.device;
-  return unless(device == "cpu", concat("it is for cpu, and the device is ", device));
+  const bool merges =
+      std::ranges::any_of(models, [](const ModelInfo& model) { return !model.loras.empty(); });
+  return unless(device == "cpu" || merges, concat("it is for cpu, and the device is ", device));
 }
 
 std::string no_sizes(const RunSpec&, Models models) {

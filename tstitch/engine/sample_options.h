@@ -83,7 +83,9 @@ struct SampleOptions {
   std::string small, large;
   std::string weights = "auto", prediction;
   std::vector<LoraOption> loras;  // of every model that they fit; stages may have their own
-  std::string vae;                // the autoencoder, "" for what comes with the last model
+  // "PATH:CRC32", what the LoRAs are to hold, by an earlier run (take_loras.h); empty: whatever they do.
+  std::vector<std::string> lora_contents;
+  std::string vae;  // the autoencoder, "" for what comes with the last model
   BackendOptions backend;
   bool no_memory_check = false;  // load the models even where memory does not seem to suffice
 };

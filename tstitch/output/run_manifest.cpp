@@ -47,6 +47,14 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"trajectory", "the trajectory (--ratio, --switch)"},
                            {"arithmetic", "the device's arithmetic (--device, --dtype)"}};
 
+// Of LoRAs it is the host's, wherever the networks are.
+std::string arithmetic_of(const std::vector<ModelInfo>& models, const Backend& backend) {
+  const bool merges =
+      std::ranges::any_of(models, [](const ModelInfo& model) { return !model.loras.empty(); });
+  return merges ? concat(backend.arithmetic(), "; LoRAs by ", MergedWeights::arithmetic())
+                : backend.arithmetic();
+}
+
 // Names, shapes, types and elements of all tensors, and the configurations beside them.
 std::string content_of(const ModelFiles& files, WeightChoice choice, const std::function<void()>& between) {
   const TensorFile file = open_weights(files, choice);
@@ -137,7 +145,7 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"solver", scheduler_settings(spec.solver)},
       {"trajectory", spec.switch_threshold ? json{{"switch_threshold", *spec.switch_threshold}}
                                            : json(format_assignment(spec.trajectory.assignment()))},
-      {"arithmetic", backend.arithmetic()}};
+      {"arithmetic", arithmetic_of(models, backend)}};
   for (const Field& field : fields())
     if (field.identity) manifest[std::string(field.name)] = field.identity(field, spec);
   text_ = manifest.dump(2) + "\n";

@@ -107,6 +107,7 @@ struct ModelInfo {
   int64_t file_bytes = 0;
   std::string dtypes;       // of the stored tensors: "F32" or "BF16, F32"
   std::vector<Lora> loras;  // that change it, in this order
+  std::vector<RefusedLora> refused_loras;
 };
 
 // Whether both are one network, of one file and changed alike.
