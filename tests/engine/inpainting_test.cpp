@@ -10,6 +10,7 @@
 #include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
 #include "tstitch/condition/mask_conditions.h"
+#include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/mask.h"
@@ -24,26 +25,13 @@ class Inpainting : public StableDiffusion {
  protected:
   static void SetUpTestSuite() {
     StableDiffusion::SetUpTestSuite();
-    const fs::path large = folder() / "large";
-    write_part(large / "vae", parse_json_file(golden_path("inpainting/vae_config.json")), "vae",
-               parse_json_file(golden_path("inpainting/vae_names.json")));
-    fs::copy(large, folder() / "inpaint", fs::copy_options::recursive);
+    add_vae("large");
+    fs::copy(folder() / "large", folder() / "inpaint", fs::copy_options::recursive);
     nlohmann::json config = parse_json_file(golden_path("sd/large_config.json")),
                    names = parse_json_file(golden_path("sd/large_names.json"));
     config["in_channels"] = 9;
     names["conv_in.weight"][1] = 9;
     write_part(folder() / "inpaint" / "unet", config, "inpaint", names);
-  }
-
-  static void write_part(const fs::path& to, const nlohmann::json& config, const std::string& tag,
-                         const nlohmann::json& names) {
-    fs::create_directories(to);
-    std::ofstream(to / "config.json") << config;
-    const RandomWeights random("sd-" + tag, kSeed);
-    std::map<std::string, Tensor> all;
-    for (const auto& [key, shape] : names.items())
-      all[key] = random.load(key, Shape(shape.get<std::vector<int64_t>>()), DType::f32);
-    write_safetensors((to / "diffusion_pytorch_model.safetensors").string(), all, {});
   }
 
   static std::vector<ModelInfo> models(const std::vector<std::string>& names) {
@@ -204,6 +192,50 @@ TEST_F(Inpainting, OnADeviceIsThatOfTheHost) {
     EXPECT_EQ(std::memcmp(found.bytes(), expected.bytes(), static_cast<size_t>(found.elements()) * 4), 0)
         << dtype;
   }
+}
+
+// When an image changes over is decided by what is painted, not by what is known.
+TEST_F(Inpainting, ThePaintedPartDecidesWhenToSwitch) {
+  struct Details final : RunObserver {
+    explicit Details(Tensor mask) : painted(std::move(mask)) {}
+    void predicted(IndexRange, const Step& step, const Tensor&, const Prediction& at) override {
+      const Tensor x0 = at.x0.reshape({at.x0.extent(1), at.x0.extent(2), at.x0.extent(3)});
+      of_part.push_back(detail_to_noise(x0, step.level, painted));
+      of_whole.push_back(detail_to_noise(x0, step.level));
+    }
+    Tensor painted;
+    std::vector<double> of_part, of_whole;
+  };
+  SampleOptions options = asked();
+  const auto run_of = [&](RunObserver& observer) {
+    const auto infos = models({"small", "large"});
+    const RunSpec spec = make_run_spec(infos, options);
+    Engine engine(infos, {.dtype = "f32", .threads = 2});
+    engine.load(spec);
+    const IndexRange all{0, 1};
+    return engine.sample(spec, {&all, 1}, observer, nullptr);
+  };
+  options.fractions = {1, 0};
+  Details details(make_run_spec(models({"small", "large"}), options).painted_places());
+  ASSERT_TRUE(details.painted);
+  run_of(details);
+  // After how many steps each measure exceeds the threshold.
+  const auto exceeds = [](const std::vector<double>& measures, double threshold) {
+    const auto first = std::ranges::find_if(measures, [&](double d) { return d > threshold; });
+    return std::min(std::ssize(measures), first - measures.begin() + 1);
+  };
+  options.fractions.clear();
+  options.adaptive = true;
+  int differ = 0;
+  for (const double threshold : details.of_part) {
+    options.switch_threshold = threshold * 0.999;
+    const auto expected = exceeds(details.of_part, *options.switch_threshold);
+    if (differ == 2 || expected == exceeds(details.of_whole, *options.switch_threshold)) continue;
+    ++differ;
+    RunObserver silent;
+    EXPECT_EQ(run_of(silent).small_steps[static_cast<size_t>(expected)], 1) << threshold;
+  }
+  EXPECT_GT(differ, 0);
 }
 
 TEST_F(Inpainting, SpecsSayWhatIsBlended) {

@@ -12,7 +12,6 @@
 #include "tstitch/diffusion/blend.h"
 #include "tstitch/diffusion/sample.h"
 #include "tstitch/engine/batch_router.h"
-#include "tstitch/engine/mask.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
@@ -59,11 +58,10 @@ std::optional<BlendedSolver> blended(Backend& backend, const RunSpec& spec, cons
                                      NoiseSource& noise, Solver& solver, int64_t images) {
   if (!spec.mask) return std::nullopt;
   check_internal(static_cast<bool>(inputs.init_latent), "a mask without an initial latent");
-  const int64_t pixels_per_latent = spec.mask.extent(0) / spec.height;
   return std::optional<BlendedSolver>(std::in_place, backend, solver, spec.options.blend,
                                       KnownPart{.clean = clean_of(backend, inputs, images),
                                                 .noise = noise.initial(),
-                                                .painted = latent_mask(spec.mask, pixels_per_latent)},
+                                                .painted = spec.painted_places()},
                                       spec.blended, spec.trajectory.size() - 1);
 }
 
@@ -117,7 +115,8 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                 .prompt_style = spec.options.prompt_style,
                                 .sizes = spec.sizes.value_or(PictureSizes{}),
                                 .null_token = spec.options.null_context,
-                                .used = used});
+                                .used = used,
+                                .threads = spec.options.backend.threads});
 }
 
 KeepLatents::KeepLatents(const RunSpec& spec)

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
+#include <set>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/philox.h"
@@ -93,23 +95,23 @@ void check_adaptive(const SampleOptions& options, size_t models) {
         " switch one by one");
 }
 
-// Of the steps between `levels`, the last of those between `all`, each as the step of its level: which level
-// comes twice (pndm.h) depends on the first.
-std::vector<int> last_of(const std::vector<int>& assignment, std::span<const NoiseLevel> all,
-                         std::span<const NoiseLevel> levels) {
-  if (levels.size() == all.size()) return assignment;
+// Of the steps between `levels` their numbers among those between `all`, the last of which they are: of each
+// that of its level, for which level comes twice (pndm.h) depends on the first.
+std::vector<int> numbers_of(std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
+  std::vector<int> numbers(levels.size() - 1);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  if (levels.size() == all.size()) return numbers;
   const auto starts = all.first(all.size() - 1);
-  std::vector<int> last;
-  for (const NoiseLevel& level : levels.first(levels.size() - 1)) {
-    const auto same = std::find(starts.rbegin(), starts.rend(), level);
-    last.push_back(assignment[static_cast<size_t>(starts.rend() - same) - 1]);
-  }
-  return last;
+  std::ranges::transform(levels.first(numbers.size()), numbers.begin(), [&](const NoiseLevel& level) {
+    return static_cast<int>(starts.rend() - std::find(starts.rbegin(), starts.rend(), level)) - 1;
+  });
+  return numbers;
 }
 
+// Of the steps of these numbers.
 std::vector<int> assign(const SampleOptions& options, const ModelInfo& model, size_t models,
-                        std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
-  const size_t steps = levels.size() - 1;
+                        std::span<const NoiseLevel> all, const std::vector<int>& numbers) {
+  const size_t steps = numbers.size();
   if (options.adaptive) {
     check_adaptive(options, models);
     return std::vector<int>(steps);
@@ -134,7 +136,9 @@ std::vector<int> assign(const SampleOptions& options, const ModelInfo& model, si
     for (const NoiseLevel& level : all.first(all.size() - 1)) timesteps.push_back(level.t);
     assignment = assign_steps(*options.switch_rule, options.fractions, timesteps, model.noise.timesteps);
   }
-  return last_of(assignment, all, levels);
+  std::vector<int> own;
+  for (const int number : numbers) own.push_back(assignment[static_cast<size_t>(number)]);
+  return own;
 }
 
 // Each of `asked` as often as the options say.
@@ -264,6 +268,29 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const SampleOptions& o
                      strength);
 }
 
+// Adds to the models' names what their stages say, LoRAs by their short names, and where different stages
+// would have one name, as it is cut, their numbers.
+void name_stages(const SampleOptions& options, std::vector<ModelInfo>& models) {
+  std::set<std::string> paths;
+  for (const StageOptions& stage : options.stages)
+    for (const LoraOption& lora : stage.loras) paths.insert(lora.path);
+  const std::map<std::string, std::string> names = short_names(paths);
+  const size_t stages = std::min(options.stages.size(), models.size());
+  std::vector<std::string> settings;
+  for (size_t i = 0; i < stages; ++i) {
+    StageOptions shown = options.stages[i];
+    for (LoraOption& lora : shown.loras) lora.path = names.at(lora.path);
+    settings.push_back(settings_of(shown));
+    if (!settings[i].empty()) models[i].name += concat(" [", printable(settings[i], 60), "]");
+  }
+  const std::vector<std::string> named = names_of(models);
+  for (size_t i = 0; i < stages; ++i) {
+    bool cut = false;
+    for (size_t j = 0; j < stages; ++j) cut |= named[j] == named[i] && settings[j] != settings[i];
+    if (cut) models[i].name += concat(" #", i + 1);
+  }
+}
+
 std::optional<double> switch_threshold_of(const SampleOptions& options) {
   check(options.adaptive || !options.switch_threshold, ErrorKind::usage,
         "--switch-threshold is for --switch auto, which was not given");
@@ -371,7 +398,7 @@ void check_mask(const RunSpec& spec, const std::vector<ModelInfo>& models) {
           "--mask");
   }
   if (!spec.mask) return;
-  const Tensor places = latent_mask(spec.mask, models.back().pixels_per_latent);
+  const Tensor places = spec.painted_places();
   const float most = *std::max_element(places.data<float>(), places.data<float>() + places.elements());
   bool cut = false;  // at 1/2, for who was trained so
   for (int i = 0; i < std::ssize(models); ++i)
@@ -436,7 +463,11 @@ bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
 
 double RunSpec::cfg_scale_at(const Step& step) const {
   const Stage& stage = stages[static_cast<size_t>(step.denoiser)];
-  return stage.cfg_interval.holds(left_out + step.index, left_out + trajectory.size()) ? stage.cfg_scale : 1;
+  return stage.cfg_interval.holds(numbers[static_cast<size_t>(step.index)], all_steps) ? stage.cfg_scale : 1;
+}
+
+Tensor RunSpec::painted_places() const {
+  return mask ? latent_mask(mask, mask.extent(0) / height) : Tensor();
 }
 
 int RunSpec::guided_steps_of(int model) const {
@@ -468,9 +499,8 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
   for (size_t i = 0; i < options.models.size(); ++i) {
     const auto path = std::ranges::find(paths, resolve_model(options.models[i]));
     models.push_back(infos[static_cast<size_t>(path - paths.begin())]);
-    const std::string settings = i < options.stages.size() ? settings_of(options.stages[i]) : "";
-    if (!settings.empty()) models.back().name += concat(" [", printable(settings, 60), "]");
   }
+  name_stages(options, models);
   take_loras(options, models);
   return models;
 }
@@ -531,7 +561,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   const std::vector<NoiseLevel> all = levels_of(model, options, 1);
   const std::vector<NoiseLevel> levels =
       options.init_image ? levels_of(model, options, *options.strength) : all;
-  const Trajectory trajectory(levels, assign(options, model, models.size(), all, levels));
+  const std::vector<int> numbers = numbers_of(all, levels);
+  const Trajectory trajectory(levels, assign(options, model, models.size(), all, numbers));
   const ModelInfo& first = models[static_cast<size_t>(trajectory[0].denoiser)];
   check(levels[0].alpha > 0 || first.prediction != Parameterization::eps, ErrorKind::input, "\"", first.path,
         "\" predicts eps, from which nothing follows for a picture where its noise schedule ends without any "
@@ -544,7 +575,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .solver = solver_of(options, model, static_cast<int>(all.size()) - 1,
                                       static_cast<int>(all.size() - levels.size())),
                   .stages = stages_of(options, models),
-                  .left_out = static_cast<int>(all.size() - levels.size()),
+                  .numbers = numbers,
+                  .all_steps = static_cast<int>(all.size()) - 1,
                   .cfg_channels = *options.cfg_channels,
                   .subjects = model.condition.kind == ConditionKind::text ? image_prompts(options, model)
                                                                           : image_classes(options, model),

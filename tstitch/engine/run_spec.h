@@ -35,8 +35,10 @@ struct RunSpec {
   std::optional<double> switch_threshold;  // where every image switches by itself
   SolverOptions solver;
   std::vector<Stage> stages;  // of every model
-  int left_out;               // steps before the trajectory's first, which an initial picture has behind it
-  int64_t cfg_channels;       // guided ones
+  // Of every step its number in the trajectory without an initial picture, from 0, and how many that has.
+  std::vector<int> numbers;
+  int all_steps;
+  int64_t cfg_channels;               // guided ones
   std::vector<int64_t> subjects;      // of every image: its class, or the index of its prompt
   int64_t channels, height, width;    // of the latents
   double initial_scale;               // of the noise at the start, see timesteps.h
@@ -45,6 +47,8 @@ struct RunSpec {
   // Of every model whether what is known is blended into its steps: it does not see the mask (blended_of).
   std::vector<bool> blended;
 
+  // The mask as the latents have it, (height, width) f32; empty where there is none.
+  Tensor painted_places() const;
   int64_t images() const { return static_cast<int64_t>(subjects.size()); }
   // Whether guidance leads away from a null row in any of its stages.
   bool needs_null(std::span<const ModelInfo> models) const;
