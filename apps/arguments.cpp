@@ -72,7 +72,7 @@ void check_only_process(const std::string& command) {
 
 Asked read_asked(const Said& said, const Said& before) {
   check_exclusive(said);
-  const Said all = merged(before, with_loras_of_prompts(said));
+  const Said all = merged(before, with_loras_of_prompts(said, before));
   Asked asked{.models = read_models(parse_models(all)), .options = {}};
   asked.options = parse_options(all, asked.models);
   return asked;

@@ -39,9 +39,16 @@ std::string file_of(const LoraTag& tag, const std::string& folder) {
 
 }  // namespace
 
-Said with_loras_of_prompts(const Said& said) {
+Said with_loras_of_prompts(const Said& said, const Said& before) {
   const auto folder = said.find("lora_dir");
   if (folder == said.end()) return said;
+  const Said both = merged(before, said);
+  const auto style = both.find("prompt_style");
+  check(
+      style == both.end() || style->second != Texts{std::string(name_of(PromptStyle::plain))},
+      ErrorKind::usage,
+      "--lora-dir has no effect here: with --prompt-style plain prompts are taken as they stand and name no "
+      "LoRAs; name them with --lora");
   Said all = said;
   all.erase("lora_dir");
   std::vector<LoraTag> tags;
