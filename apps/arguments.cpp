@@ -7,6 +7,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/output/rank.h"
+#include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/latents.h"
 
 namespace tstitch {
@@ -84,8 +85,12 @@ CommandFiles inputs_of(const Asked& asked) {
   for (const ModelInfo& model : asked.models) {
     files.reads("--model", model.files);
     for (const Lora& lora : model.loras) files.reads("--lora", lora.path);
+    for (const ModelControl& control : model.controls) files.reads("--control-net", control.net->files);
   }
+  for (const EmbeddingOption& embedding : options.embeddings) files.reads("--embedding", embedding.path);
+  files.reads("--embedding-dir", options.embedding_dir);
   if (!options.vae.empty()) files.reads("--vae", find_decoder(options.vae));
+  for (const ControlOption& control : options.controls) files.reads("--control-net", control.image);
   files.reads("--init-image", options.files.init_image);
   files.reads("--mask", options.files.mask);
   files.reads("--init-latent", options.files.init_latent);

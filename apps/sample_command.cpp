@@ -102,8 +102,11 @@ void print_heading(const SampleArguments& a, const RunSpec& spec, Engine& engine
   if (output && total(output->missing()) < block.count)
     std::printf("%lld images are left to sample\n", static_cast<long long>(total(output->missing())));
   std::printf("%s\n", describe(spec, engine.infos()).c_str());
+  for (const std::string& line : describe_controls(spec, engine.infos()))
+    std::printf("ControlNet %s\n", line.c_str());
   if (a.verbose) {
     for (const std::string& line : describe_loras(engine.infos())) std::printf("LoRA %s\n", line.c_str());
+    for (const std::string& line : describe_embeddings(spec)) std::printf("Embedding %s\n", line.c_str());
     print_steps(spec, engine.infos());
   }
   std::fflush(stdout);

@@ -5,7 +5,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "tests/engine/tiny_sd.h"
+#include "on_tiny_sdxl.h"
+#include "tests/engine/on_tiny_inpainting.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
@@ -18,77 +19,6 @@
 
 namespace tstitch {
 namespace {
-
-constexpr int64_t kSide = 64;
-
-class Inpainting : public StableDiffusion {
- protected:
-  static void SetUpTestSuite() {
-    StableDiffusion::SetUpTestSuite();
-    add_vae("large");
-    fs::copy(folder() / "large", folder() / "inpaint", fs::copy_options::recursive);
-    nlohmann::json config = parse_json_file(golden_path("sd/large_config.json")),
-                   names = parse_json_file(golden_path("sd/large_names.json"));
-    config["in_channels"] = 9;
-    names["conv_in.weight"][1] = 9;
-    write_part(folder() / "inpaint" / "unet", config, "inpaint", names);
-  }
-
-  static std::vector<ModelInfo> models(const std::vector<std::string>& names) {
-    std::vector<std::string> paths;
-    for (const std::string& name : names) paths.push_back((folder() / name).string());
-    return read_model_infos(paths);
-  }
-
-  static Tensor mask() {
-    Tensor mask({kSide, kSide}, DType::f32);
-    for (int64_t y = 0; y < kSide; ++y)
-      for (int64_t x = 0; x < kSide; ++x)
-        mask.data<float>()[y * kSide + x] = is_painted(y * kSide + x) ? 1 : 0;
-    return mask;
-  }
-
-  static SampleOptions asked(const std::string& sampler = "ddim") {
-    SampleOptions options{.sampler = sampler, .steps = "10", .prompts = {kPrompt}, .seed = kSeed};
-    options.negative_prompt = "blurry";
-    options.rng = "torch";
-    options.init_image = Tensor({3, kSide, kSide}, DType::f32);
-    for (int64_t c = 0; c < 3; ++c)
-      for (int64_t place = 0; place < kSide * kSide; ++place) {
-        const auto i = static_cast<int>(3 * place + c);
-        options.init_image.data<float>()[c * kSide * kSide + place] =
-            static_cast<float>(static_cast<uint8_t>(i * 37 % 251 ^ i / 7 % 5) / 127.5 - 1);
-      }
-    options.mask = mask();
-    return options;
-  }
-
-  struct Result {
-    Tensor latents;
-    std::vector<Image> pictures;
-  };
-  static Result sampled(const std::vector<ModelInfo>& infos, const SampleOptions& options) {
-    struct Kept final : PictureSink {
-      void add(int64_t, const std::vector<Image>& more) override {
-        pictures.insert(pictures.end(), more.begin(), more.end());
-      }
-      std::vector<Image> pictures;
-    } kept;
-    const RunSpec spec = make_run_spec(infos, options);
-    Engine engine(infos, {.dtype = "f32", .threads = 2});
-    engine.load(spec);
-    KeepLatents latents(spec);
-    RunObserver silent;
-    const IndexRange all{0, spec.images()};
-    engine.sample(spec, {&all, 1}, silent, &kept, &latents);
-    return {latents.latents(), kept.pictures};
-  }
-
-  static bool is_painted(int64_t pixel) {
-    const int64_t y = pixel / kSide, x = pixel % kSide;
-    return 13 <= y && y < 45 && 9 <= x && x < 38;
-  }
-};
 
 TEST_F(Inpainting, AgreesWithDiffusers) {
   for (const auto& [network, sampler, strength] : {std::tuple{"large", "pndm", "1"},
@@ -109,6 +39,37 @@ TEST_F(Inpainting, AgreesWithDiffusers) {
         1e-5)
         << name;
   }
+}
+
+// SDXL of four channels and of nine, from a pipeline's folder.
+class InpaintingXl : public OnTinySdxl {};
+
+TEST_F(InpaintingXl, AgreesWithDiffusers) {
+  tiny()->variant("inpaint", "sdxl", {{"in_channels", 9}});
+  nlohmann::json config = parse_json_file(golden_path("inpainting/vae_config.json"));
+  config["scaling_factor"] = 0.13025;
+  for (const std::string name : {"sdxl", "inpaint"}) {
+    write_part(tiny()->path(name + "/vae"), config, "vae",
+               parse_json_file(golden_path("inpainting/vae_names.json")));
+    TinySdxl::write(
+        tiny()->path(name + "/model_index.json"),
+        R"({"_class_name": "StableDiffusionXLInpaintPipeline", "force_zeros_for_empty_prompt": true})");
+  }
+  EXPECT_TRUE(infos({"inpaint"})[0].condition.sees_mask);
+  for (const auto& [name, strength, expected] : {std::tuple{"sdxl", 1.0, "sdxl_large_1"},
+                                                 {"inpaint", 1.0, "sdxl_inpaint_1"},
+                                                 {"inpaint", 0.6, "sdxl_inpaint_0.6"}}) {
+    SampleOptions options = asked("");
+    options.strength = strength;
+    EXPECT_LE(relative_error(sampled(infos({name}), options).latents,
+                             golden(concat("inpainting/", expected, ".npy"))),
+              1e-5)
+        << expected;
+  }
+  // Both kinds take turns.
+  SampleOptions options = asked("");
+  options.fractions = {0.5, 0.5};
+  EXPECT_EQ(make_run_spec(infos({"sdxl", "inpaint"}), options).blended, (std::vector<bool>{true, false}));
 }
 
 TEST_F(Inpainting, WhatIsKnownStaysInThePicture) {

@@ -14,10 +14,10 @@
 namespace tstitch {
 
 // What a run comes to hold: the weights of those of `models` that are still to be loaded, in the compute
-// type, each file once, those of the largest of their text encoders before them, the autoencoder's, a batch
-// of latents and pictures, and the tensors of an evaluation of the batch or of decoding a picture, whichever
-// are larger. A little less than it really takes, so that nothing that fits is refused. vae: "" where no
-// pictures are made.
+// type, each file once, those of the ControlNets that steer them, those of the largest of their text encoders
+// before them, the autoencoder's, a batch of latents and pictures, and the tensors of an evaluation of the
+// batch or of decoding a picture, whichever are larger. A little less than it really takes, so that nothing
+// that fits is refused. vae: "" where no pictures are made.
 int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load, const RunSpec& spec,
                      const std::string& vae);
 

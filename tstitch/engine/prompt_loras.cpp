@@ -1,35 +1,21 @@
 #include "tstitch/engine/prompt_loras.h"
 
-#include <algorithm>
-#include <filesystem>
+#include <map>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/engine/checkpoint_folder.h"
 #include "tstitch/engine/lora_options.h"
 #include "tstitch/text/lora_tags.h"
 
 namespace tstitch {
 namespace {
 
-namespace fs = std::filesystem;
+using Files = std::map<std::string, std::vector<std::string>>;
 
-constexpr std::string_view kEndings[] = {".safetensors", ".pt", ".ckpt", ".bin"};
-
-std::vector<std::string> files_named(const std::string& name, const std::string& folder) {
-  std::vector<std::string> found;
-  std::error_code error;
-  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    const fs::path& path = at->path();
-    if (path.stem() == name && std::ranges::count(kEndings, path.extension().string()))
-      found.push_back(path.string());
-  }
-  check(!error, ErrorKind::usage, "--lora-dir \"", printable(folder), "\" cannot be read: ", error.message());
-  std::ranges::sort(found);
-  return found;
-}
-
-std::string file_of(const LoraTag& tag, const std::string& folder) {
-  const std::vector<std::string> found = files_named(tag.name, folder);
+std::string file_of(const LoraTag& tag, const Files& files, const std::string& folder) {
+  const auto named = files.find(tag.name);
+  const std::vector<std::string> found = named == files.end() ? Files::mapped_type() : named->second;
   check(!found.empty(), ErrorKind::usage, "the prompt names the LoRA \"", printable(tag.name),
         "\", and there is no such file in \"", printable(folder), "\"");
   check(found.size() == 1, ErrorKind::usage, "the prompt names the LoRA \"", printable(tag.name),
@@ -62,8 +48,10 @@ Said with_loras_of_prompts(const Said& said, const Said& before) {
   }
   check(!tags.empty(), ErrorKind::usage,
         "--lora-dir has no effect here: no prompt names a LoRA, as <lora:NAME:WEIGHT>");
+  const std::string& path = folder->second.at(0);
+  const Files files = checkpoints_below("--lora-dir", path);
   for (const LoraTag& tag : tags)
-    all["lora"].push_back(to_string(LoraOption{file_of(tag, folder->second.at(0)), tag.weight}));
+    all["lora"].push_back(to_string(LoraOption{file_of(tag, files, path), tag.weight}));
   return all;
 }
 

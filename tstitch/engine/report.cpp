@@ -18,6 +18,7 @@
 #include "tstitch/engine/take_loras.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/png.h"
+#include "tstitch/zoo/control_net.h"
 
 namespace tstitch {
 namespace {
@@ -104,6 +105,26 @@ ordered_json loras_json(const ModelInfo& model) {
   return loras;
 }
 
+ordered_json controls_json(const RunSpec& spec, const ModelInfo& model, int stage) {
+  ordered_json controls = ordered_json::array();
+  for (const auto& [number, net] : model.controls)
+    controls.push_back({{"path", net->path},
+                        {"parameters", control_net_parameters(net->config)},
+                        {"strength", spec.options.controls[number].strength},
+                        {"steps", spec.steered_steps_of(stage, number)}});
+  return controls;
+}
+
+ordered_json embeddings_json(const RunSpec& spec) {
+  ordered_json embeddings = ordered_json::array();
+  for (const Embedding& embedding : spec.embeddings)
+    embeddings.push_back({{"names", embedding.names()},
+                          {"path", embedding.path()},
+                          {"vectors", embedding.vectors()},
+                          {"crc32", embedding.content()}});
+  return embeddings;
+}
+
 // What is known before the run.
 ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const std::string& device) {
   std::vector<std::string> names;
@@ -116,6 +137,8 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
                        {"parameters", info.architecture->parameters()},
                        {"load_ms", milliseconds(models[i].load_seconds)}});
     if (!info.loras.empty()) entries.back()["loras"] = loras_json(info);
+    if (!info.controls.empty())
+      entries.back()["control_nets"] = controls_json(spec, info, static_cast<int>(i));
     for (const RefusedLora& lora : info.refused_loras)
       entries.back()["refused_loras"].push_back(
           {{"path", lora.path}, {"weight", lora.weight}, {"reason", lora.obstacle}});
@@ -129,6 +152,7 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
   if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
     json["solver"] = settings;
   json["models"] = entries;
+  if (!spec.embeddings.empty()) json["embeddings"] = embeddings_json(spec);
   json["images"] = spec.images();
   json["latent_shape"] = {spec.images(), spec.channels, spec.height, spec.width};
   json["load_ms"] = milliseconds(load_seconds(models));
@@ -184,6 +208,12 @@ std::string lora_hashes(std::span<const ModelInfo> models, const Names& names) {
   for (const ModelInfo& model : models)
     for (const Lora& lora : model.loras) hashes[names.at(lora.path)] = lora.content;
   return join(hashes, ", ", [](const auto& one) { return concat(one.first, ": ", one.second); });
+}
+
+std::string embedding_hashes(const RunSpec& spec) {
+  return join(spec.embeddings, ", ", [](const Embedding& embedding) {
+    return concat(printable(embedding.names()[0]), ": ", embedding.content());
+  });
 }
 
 // As A1111's web UI writes values that its separators are in.
@@ -247,6 +277,27 @@ std::vector<std::string> describe_what_is_left_out(std::span<const ModelInfo> mo
   return lines;
 }
 
+std::vector<std::string> describe_controls(const RunSpec& spec, std::span<const ModelInfo> models) {
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < models.size(); ++i)
+    for (const auto& [number, net] : models[i].controls) {
+      const int model = static_cast<int>(i);
+      lines.push_back(concat(net->name, " x ", spec.options.controls[number].strength, " on ", models[i].name,
+                             ": ", spec.steered_steps_of(model, number), " of ",
+                             spec.switch_threshold ? spec.trajectory.size() : spec.trajectory.steps_of(model),
+                             " steps"));
+    }
+  return lines;
+}
+
+std::vector<std::string> describe_embeddings(const RunSpec& spec) {
+  std::vector<std::string> lines;
+  for (const Embedding& embedding : spec.embeddings)
+    lines.push_back(concat(printable(join(embedding.names())), ": ", embedding.vectors(),
+                           embedding.vectors() == 1 ? " vector" : " vectors"));
+  return lines;
+}
+
 std::string describe(const RunSpec& spec, std::span<const ModelInfo> models) {
   return describe(spec, names_of(models));
 }
@@ -295,7 +346,9 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
 
   const int64_t unit = models.back().pixels_per_latent;
-  std::string parameters = concat(subject, "\nSteps: ", options.steps, ", Sampler: ", sampler);
+  std::string parameters = concat(
+      subject, "\nSteps: ", options.steps.empty() ? std::to_string(spec.trajectory.size()) : options.steps,
+      ", Sampler: ", sampler);
   for (const auto& [label, value] : labelled(options, spec, models))
     parameters += concat(", ", label, ": ", quoted(value));
   if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
@@ -304,6 +357,8 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
       concat(", Size: ", spec.width * unit, "x", spec.height * unit, ", ", stitched_text(spec, models));
   if (const std::string hashes = lora_hashes(models, names); !hashes.empty())
     parameters += concat(", Lora hashes: ", quoted(hashes));
+  if (const std::string hashes = embedding_hashes(spec); !hashes.empty())
+    parameters += concat(", TI hashes: ", quoted(hashes));
   if (image >= 0) parameters += concat(", Image: ", image);
   parameters += concat(", Version: tstitch ", kVersion);
   std::vector<std::pair<std::string, std::string>> texts = {{"parameters", parameters}};

@@ -113,7 +113,9 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                 .negatives = negatives,
                                 .clip_skip = spec.options.clip_skip,
                                 .prompt_style = spec.options.prompt_style,
+                                .embeddings = spec.embeddings,
                                 .sizes = spec.sizes.value_or(PictureSizes{}),
+                                .scores = spec.scores,
                                 .null_token = spec.options.null_context,
                                 .used = used,
                                 .threads = spec.options.backend.threads});
@@ -202,11 +204,12 @@ int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
 }
 
 double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
-                       int repeats, const ConditionMaker& conditions) {
+                       uint64_t controls, int repeats, const ConditionMaker& conditions) {
   const int64_t count = std::min(spec.options.batch_size, spec.images());
   ConditionBinder binder(spec.height, spec.width);
   DirectEvaluator evaluator;
   const StageRows rows = bind_rows(binder, model, spec, cfg_scale, conditions, {0, count});
+  rows.steer(controls);
   const auto denoiser = make_denoiser(backend, evaluator, model, spec, cfg_scale, rows);
   const Tensor x = noise_of(backend, spec, {0, count})->initial();
   const NoiseLevel level = spec.trajectory[0].level;

@@ -5,12 +5,15 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <tuple>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/philox.h"
 #include "tstitch/diffusion/adaptive_switch.h"
+#include "tstitch/engine/controls.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/engine/mask.h"
+#include "tstitch/engine/take_embeddings.h"
 #include "tstitch/engine/take_loras.h"
 #include "tstitch/io/npy.h"
 #include "tstitch/io/picture.h"
@@ -25,6 +28,7 @@ namespace {
 constexpr int64_t kMostImages = 1'000'000;
 constexpr int64_t kLargestSide = 1024;  // of a latent
 constexpr int64_t kLargestToldSize = 1 << 20;
+constexpr double kLargestScore = 1000;  // those of training were 1 ... 10
 constexpr const char* kMaskAlone =
     "--mask says which part of an initial picture to paint: name that with --init-image";
 
@@ -81,6 +85,7 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
   }
   for (size_t i = 0; i < models.size(); ++i) {
     const ConditionInfo& condition = models[i].condition;
+    for (const ModelControl& control : models[i].controls) stages[i].controls.push_back(control.number);
     stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
                                   options.empty_is_zeros.value_or(condition.empty_is_zeros);
   }
@@ -95,15 +100,18 @@ void check_adaptive(const SampleOptions& options, size_t models) {
         " switch one by one");
 }
 
-// Of the steps between `levels` their numbers among those between `all`, the last of which they are: of each
-// that of its level, for which level comes twice (pndm.h) depends on the first.
+// Of the steps between `levels` their numbers among those between `all`: each the last of these that begins no
+// lower, for which level comes twice (pndm.h) depends on the first, and LCM's are not among all
+// (SpacingOptions::strength_keeps_steps).
 std::vector<int> numbers_of(std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
   std::vector<int> numbers(levels.size() - 1);
   std::iota(numbers.begin(), numbers.end(), 0);
-  if (levels.size() == all.size()) return numbers;
+  if (std::ranges::equal(levels, all)) return numbers;
   const auto starts = all.first(all.size() - 1);
   std::ranges::transform(levels.first(numbers.size()), numbers.begin(), [&](const NoiseLevel& level) {
-    return static_cast<int>(starts.rend() - std::find(starts.rbegin(), starts.rend(), level)) - 1;
+    const auto begun = std::find_if(starts.rbegin(), starts.rend(),
+                                    [&](const NoiseLevel& start) { return start.t >= level.t; });
+    return static_cast<int>(starts.rend() - begun) - 1;
   });
   return numbers;
 }
@@ -216,7 +224,8 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
     spacing.spacing = Spacing::linspace;
   if (!spacing.spacing && (sampler == "ddim" || sampler == "ddpm")) spacing.spacing = defaults.ddim_spacing;
   if (!spacing.offset) spacing.offset = defaults.spacing.offset;
-  if (!spacing.sigmas && said.sigmas && honours(sampler, key_of(*said.sigmas), true))
+  if (!spacing.sigmas && said.sigmas && spacing.timesteps.empty() &&
+      honours(sampler, key_of(*said.sigmas), true))
     spacing.sigmas = said.sigmas;
   if (!spacing.sigmas) spacing.sigmas = SigmaSpacing::discrete;
   if (honours(sampler, "sigma_min")) spacing.lowest = said.lowest;
@@ -224,6 +233,7 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
   if (honours(sampler, "set_alpha_to_one")) spacing.ends_clean = defaults.spacing.ends_clean;
   if (honours(sampler, "final_sigmas_type")) spacing.ends_clean = !defaults.ends_at_lowest;
   spacing.distilled = defaults.spacing.distilled;
+  spacing.strength_keeps_steps = defaults.spacing.strength_keeps_steps;
   return spacing;
 }
 
@@ -260,6 +270,8 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const SampleOptions& o
   }
   check(sampler == "flow_euler", ErrorKind::usage, "sampler '", printable(sampler), "' for ", model.name,
         ", which is a rectified flow: expected flow_euler");
+  check(options.spacing.timesteps.empty(), ErrorKind::usage, "--timesteps is for models with betas, and ",
+        model.name, " is a rectified flow");
   check(!options.spacing.spacing &&
             options.spacing.sigmas.value_or(SigmaSpacing::discrete) == SigmaSpacing::discrete,
         ErrorKind::usage, "--spacing and --scheduler are for models with betas, and ", model.name,
@@ -357,6 +369,19 @@ std::optional<PictureSizes> sizes_of(const SampleOptions& options, const ModelIn
   return sizes;
 }
 
+AestheticScores scores_of(const SampleOptions& options) {
+  AestheticScores scores;
+  for (const auto& [option, asked, score] :
+       {std::tuple{"--aesthetic-score", options.aesthetic_score, &scores.positive},
+        {"--negative-aesthetic-score", options.negative_aesthetic_score, &scores.negative}}) {
+    if (!asked) continue;
+    check(0 <= *asked && *asked <= kLargestScore, ErrorKind::usage, option, " is ", *asked,
+          ", expected 0 ... ", kLargestScore);
+    *score = *asked;
+  }
+  return scores;
+}
+
 void check_init_image(const RunSpec& spec, const ModelInfo& model) {
   if (!spec.options.init_image) return;
   const double strength = *spec.options.strength;
@@ -380,6 +405,48 @@ Tensor mask_of(const SampleOptions& options) {
   check(0 <= options.mask_blur && options.mask_blur <= kMostMaskBlur, ErrorKind::usage, "--mask-blur is ",
         options.mask_blur, ", expected 0 ... ", kMostMaskBlur, " pixels");
   return blurred(options.mask, options.mask_blur);
+}
+
+void check_hints(const RunSpec& spec, const ModelInfo& model) {
+  check(spec.options.hints.size() == spec.options.controls.size(), ErrorKind::usage,
+        spec.options.controls.size(), " ControlNets with ", spec.options.hints.size(), " pictures to follow");
+  const Shape expected = {3, spec.height * model.pixels_per_latent, spec.width * model.pixels_per_latent};
+  for (const Tensor& hint : spec.options.hints)
+    check(hint.shape() == expected, ErrorKind::usage, "the picture of a ControlNet is ", hint.shape(),
+          ", expected ", expected, " (channels, height, width)");
+}
+
+// The scale that nobody said is the last model's, and means something else to networks that are told it than
+// to those that are evaluated with the prompt and without.
+void check_scales_are_said(const SampleOptions& asked, const RunSpec& spec,
+                           const std::vector<ModelInfo>& models) {
+  const ModelInfo& last = models.back();
+  for (size_t i = 0; i < models.size() && !asked.cfg_scale; ++i) {
+    const bool told = models[i].condition.told_guidance,
+               said = i < asked.stages.size() && asked.stages[i].cfg_scale;
+    check(told == last.condition.told_guidance || said || !spec.uses(static_cast<int>(i)), ErrorKind::usage,
+          told ? models[i].name : last.name, " is told the scale of guidance (LCM), and ",
+          told ? last.name : models[i].name,
+          " is led away from the negative prompt by it, or was distilled to need none: say it with "
+          "--cfg-scale, or of each with --stage cfg=");
+  }
+}
+
+// Those that were distilled are asked at the timesteps of their training.
+void check_distilled(const RunSpec& spec, const std::vector<ModelInfo>& models) {
+  const auto consistent = [](const std::string& sampler) { return sampler == "lcm" || sampler == "tcd"; };
+  const std::optional<Spacing> spacing = spec.spacing.spacing;
+  if (!spec.spacing.timesteps.empty() ||
+      !(spacing ? *spacing == Spacing::lcm : consistent(spec.options.sampler)))
+    return;
+  for (int i = 0; i < std::ssize(models); ++i) {
+    const ModelInfo& model = models[static_cast<size_t>(i)];
+    const int own = model.defaults.spacing.distilled;
+    check(!spec.uses(i) || !consistent(model.defaults.sampler) || own == spec.spacing.distilled,
+          ErrorKind::input, model.name, " was distilled at ", own, " timesteps and ", models.back().name,
+          " at ", spec.spacing.distilled,
+          " (\"original_inference_steps\"): expected the same of models that take turns, or --timesteps");
+  }
 }
 
 // Where images change over one by one, a step is several models': blending harms none that sees the mask.
@@ -453,6 +520,15 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
   if (!files.init_latent.empty()) options.given.initial = read_npy(files.init_latent);
   if (!files.noise.empty()) options.given.steps = read_npy(files.noise);
   if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
+  if (options.controls.empty()) return;
+  const int64_t unit = models.back().pixels_per_latent;
+  const auto pixels = [&](const char* option, std::optional<int64_t> asked, int axis) {
+    return unit * latent_side(option, pixels_of(asked, options.init_image, axis), models);
+  };
+  const int64_t height = pixels("--height", options.height, 1), width = pixels("--width", options.width, 2);
+  options.hints.clear();
+  for (const ControlOption& control : options.controls)
+    options.hints.push_back(read_hint(control, width, height));
 }
 
 bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
@@ -473,6 +549,24 @@ Tensor RunSpec::painted_places() const {
 int RunSpec::guided_steps_of(int model) const {
   return static_cast<int>(std::ranges::count_if(
       trajectory, [&](const Step& step) { return step.denoiser == model && cfg_scale_at(step) != 1; }));
+}
+
+uint64_t RunSpec::controls_at(int stage, int step) const {
+  const std::vector<size_t>& own = stages[static_cast<size_t>(stage)].controls;
+  uint64_t held = 0;
+  for (size_t i = 0; i < own.size(); ++i)
+    if (options.controls[own[i]].interval.holds(numbers[static_cast<size_t>(step)], all_steps))
+      held |= uint64_t{1} << i;
+  return held;
+}
+
+int RunSpec::steered_steps_of(int model, size_t control) const {
+  const std::vector<size_t>& own = stages[static_cast<size_t>(model)].controls;
+  const auto at = std::ranges::find(own, control) - own.begin();
+  if (at == std::ssize(own)) return 0;
+  return static_cast<int>(std::ranges::count_if(trajectory, [&](const Step& step) {
+    return (switch_threshold || step.denoiser == model) && (controls_at(model, step.index) >> at & 1);
+  }));
 }
 
 bool RunSpec::draws_noise() const {
@@ -502,6 +596,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
   }
   name_stages(options, models);
   take_loras(options, models);
+  take_controls(options, models);
   return models;
 }
 
@@ -532,6 +627,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   if (options.sampler == "euler" && model.noise.flow()) options.sampler = "flow_euler";  // the same there
   check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
         "\" is not known, expected one of: ", solver_names());
+  if (options.steps.empty() && options.spacing.timesteps.empty())
+    options.steps = std::to_string(model.defaults.steps);
   if (!options.switch_rule) options.switch_rule = model.defaults.switch_rule;
   if (!options.eta) options.eta = model.defaults.eta;
   check(0 <= *options.eta && *options.eta <= 1, ErrorKind::usage, "--eta is ", *options.eta,
@@ -585,12 +682,19 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .width = width,
                   .initial_scale = initial_scale(options.sampler, spacing, levels[0]),
                   .sizes = sizes_of(options, model),
+                  .embeddings = {},
+                  .idle_embeddings = {},
+                  .scores = scores_of(options),
                   .mask = mask_of(options),
                   .blended = blended_of(models, options.adaptive)};
+  check_scales_are_said(asked, spec, models);
+  check_distilled(spec, models);
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);
+  check_hints(spec, model);
   check_mask(spec, models);
+  take_embeddings(spec, models);
   return spec;
 }
 

@@ -11,16 +11,18 @@
 #include "tstitch/diffusion/solver.h"
 #include "tstitch/diffusion/trajectory.h"
 #include "tstitch/engine/sample_options.h"
+#include "tstitch/zoo/embedding.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
 
 // How a model is asked in its steps.
 struct Stage {
-  double cfg_scale = 1;            // 1: no guidance
-  GuidanceInterval cfg_interval;   // which steps are guided
-  std::string negative_prompt;     // what guidance leads away from, of models for text
-  bool negative_is_zeros = false;  // instead of the encoded ""
+  double cfg_scale = 1;               // 1: no guidance
+  GuidanceInterval cfg_interval;      // which steps are guided
+  std::string negative_prompt;        // what guidance leads away from, of models for text
+  bool negative_is_zeros = false;     // instead of the encoded ""
+  std::vector<size_t> controls = {};  // which of the run's ControlNets steer it
 
   bool guided() const { return cfg_scale != 1; }
   bool operator==(const Stage&) const = default;
@@ -38,12 +40,15 @@ struct RunSpec {
   // Of every step its number in the trajectory without an initial picture, from 0, and how many that has.
   std::vector<int> numbers;
   int all_steps;
-  int64_t cfg_channels;               // guided ones
-  std::vector<int64_t> subjects;      // of every image: its class, or the index of its prompt
-  int64_t channels, height, width;    // of the latents
-  double initial_scale;               // of the noise at the start, see timesteps.h
-  std::optional<PictureSizes> sizes;  // of models that are told them
-  Tensor mask;                        // blurred as asked, or empty
+  int64_t cfg_channels;  // guided ones
+  std::vector<int64_t> subjects;             // of every image: its class, or the index of its prompt
+  int64_t channels, height, width;           // of the latents
+  double initial_scale;                      // of the noise at the start, see timesteps.h
+  std::optional<PictureSizes> sizes;         // of models that are told them
+  AestheticScores scores;
+  std::vector<Embedding> embeddings;         // that its texts name, and of those asked for the paths of the
+  std::vector<std::string> idle_embeddings;  // others; --embedding-dir where none of its files is named
+  Tensor mask;                               // blurred as asked, or empty
   // Of every model whether what is known is blended into its steps: it does not see the mask (blended_of).
   std::vector<bool> blended;
 
@@ -55,6 +60,10 @@ struct RunSpec {
   // Of the model that serves the step.
   double cfg_scale_at(const Step& step) const;
   int guided_steps_of(int model) const;
+  // Which of the controls of that stage hold in a step of the trajectory: see Row::controls.
+  uint64_t controls_at(int stage, int step) const;
+  // In how many of its steps the model is steered by that ControlNet of the run.
+  int steered_steps_of(int model, size_t control) const;
   bool draws_noise() const;  // in its steps, beside that at the start
   // Whether that model may be asked.
   bool uses(int model) const { return switch_threshold || trajectory.steps_of(model) > 0; }
