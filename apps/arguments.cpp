@@ -88,7 +88,7 @@ CommandFiles inputs_of(const Asked& asked) {
     for (const ModelControl& control : model.controls) files.reads("--control-net", control.net->files);
   }
   for (const EmbeddingOption& embedding : options.embeddings) files.reads("--embedding", embedding.path);
-  files.reads("--embedding-dir", options.embedding_dir);
+  files.reads("--embedding-dir", options.embedding_dir, {".safetensors", ".pt", ".ckpt", ".bin"});
   if (!options.vae.empty()) files.reads("--vae", find_decoder(options.vae));
   for (const ControlOption& control : options.controls) files.reads("--control-net", control.image);
   files.reads("--init-image", options.files.init_image);

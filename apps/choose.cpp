@@ -85,7 +85,7 @@ Goal goal_of(const ChooseArguments& a, const Said& said) {
             .metric = parse_metrics(a.metric).at(0),
             .probes = a.probes,
             .any_order = a.any_order,
-            .steps_said = said.contains("steps"),
+            .steps_said = said.contains("steps") || said.contains("timesteps"),
             .sampler_said = said.contains("sampler")};
   if (!a.budget.empty()) goal.budget = parse_seconds("--budget", a.budget);
   if (!a.max_metric_loss.empty()) goal.max_metric_loss = parse_loss("--max-metric-loss", a.max_metric_loss);

@@ -142,7 +142,7 @@ TEST_F(EmbeddingOfSd, ThatDoesNotFitIsRefusedWhereAPromptNamesIt) {
     EXPECT_EQ(parse_embedding("--embedding", text), (EmbeddingOption{path, name}));
     EXPECT_EQ(to_string(EmbeddingOption{path, name}), text);
   }
-  for (const char* text : {"", ":fox", "a.pt:"})
+  for (const char* text : {"", ":fox", "a.pt:", "a.pt: "})
     testing::expect_error(ErrorKind::usage, "expected PATH or PATH:NAME",
                           [&] { parse_embedding("--embedding", text); });
 }

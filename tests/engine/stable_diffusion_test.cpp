@@ -277,6 +277,31 @@ TEST_F(StableDiffusion, EveryStageHasItsNegativePrompt) {
   EXPECT_NE(bytes("share=0.5,negative=dark", "", "blurry"), bytes("share=0.5", "negative=dark", "blurry"));
 }
 
+// Near the end of Karras' levels timesteps are rounded to the same, and a step's number is still its own.
+TEST_F(StableDiffusion, FromAPictureStepsKeepTheirNumbers) {
+  SampleOptions options{.switch_steps = {48}, .sampler = "dpm++2m", .steps = "50", .prompts = {kPrompt}};
+  options.spacing.sigmas = SigmaSpacing::karras;
+  const RunSpec whole = make_run_spec(infos(), options);
+  EXPECT_EQ(whole.trajectory[47].level.t, whole.trajectory[48].level.t);
+  options.init_image = Tensor({3, 64, 64}, DType::f32);
+  const RunSpec rest = make_run_spec(infos(), options);
+  ASSERT_LT(rest.trajectory.size(), 50);
+  const int left_out = 50 - rest.trajectory.size();
+  for (int step = 0; step < rest.trajectory.size(); ++step) {
+    EXPECT_EQ(rest.numbers[static_cast<size_t>(step)], left_out + step);
+    EXPECT_EQ(rest.trajectory[step].denoiser, whole.trajectory[left_out + step].denoiser) << step;
+  }
+}
+
+TEST_F(StableDiffusion, APlaceWithoutNeighboursSwitchesNothing) {
+  SampleOptions options{.adaptive = true, .prompts = {kPrompt}};
+  options.width = options.height = 8;
+  testing::expect_error(ErrorKind::usage, "--switch auto compares neighbours in the latent",
+                        [&] { make_run_spec(infos(), options); });
+  options.adaptive = false;
+  EXPECT_EQ(make_run_spec(infos(), options).height, 1);
+}
+
 TEST_F(StableDiffusion, ImagesSwitchByThemselves) {
   const auto backend = make_backend({.threads = 2});
   SampleOptions adaptive{.adaptive = true,

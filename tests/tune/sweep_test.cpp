@@ -118,6 +118,10 @@ TEST_F(SweepTest, PointsAreDecidedBeforeAnythingIsLoaded) {
   expect_usage("--rows is 0", [&] { make_sweep(infos_, kBase, {.rows = 0}, {}); });
   expect_usage("exclude each other", [&] { make_sweep(infos_, kBase, {.ratios = {0}, .grid = 2}, {}); });
   expect_usage("there is 1", [&] { make_sweep({infos_[0]}, kBase, {}, {}); });
+  SampleOptions named{.sampler = "ddim", .classes = {0}};
+  named.spacing.timesteps = {900, 400};
+  expect_usage("--step-counts and --timesteps exclude each other",
+               [&] { make_sweep(infos_, named, {.ratios = {0}, .step_counts = {"2"}}, {}); });
 }
 
 TEST_F(SweepTest, ACancelledSweepGoesOnWhereItWas) {
@@ -193,6 +197,13 @@ TEST_F(SweepTest, ATrajectoryIsChosenForAGoal) {
   expect_usage("no trajectory is that fast",
                [&] { choose_trajectory(engine, kBase, {.budget = 1e-9}, never); });
   expect_usage("too few", [&] { spec_of_all(infos_, {.steps = "1"}); });
+  SampleOptions steered = kBase;
+  steered.controls = {{.path = "edges", .image = "hint.png", .interval = {0, 0.5}}};
+  expect_usage("--control-net with interval= has steps of unequal cost",
+               [&] { spec_of_all(infos_, steered); });
+  ChosenTrajectory named = *fast;  // of a sweep with --timesteps
+  named.steps_option = "";
+  expect_usage("named timesteps: expected the --timesteps", [&] { chosen_run(infos_, kBase, named); });
   // Of a curve's points only those that fit what is asked for.
   Curve curve{.models = names_of(infos_), .cfg_scale = 1, .measured = "", .timed = "", .points = {}};
   for (const char* steps : {"3", "2"}) {

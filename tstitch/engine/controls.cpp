@@ -110,19 +110,21 @@ void load_controls(Backend& backend, std::span<const ModelInfo> models, const Ru
                    const std::vector<bool>& used, std::vector<std::shared_ptr<const Control>>& controls) {
   controls.resize(spec.options.controls.size());
   struct Missing {
-    const ModelInfo* base;  // of a difference: the last model that it steers
+    const ModelInfo* base = nullptr;  // of a difference: the last model that it steers, in any step or none
     std::vector<size_t> numbers = {};
   };
   std::map<const ControlNetInfo*, Missing> missing;
   for (size_t i = 0; i < models.size(); ++i) {
     if (!used[i]) continue;
     for (const auto& [number, net] : models[i].controls) {
-      if (controls[number]) continue;
       Missing& of_net = missing[net.get()];
-      of_net.base = &models[i];
       if (!std::ranges::count(of_net.numbers, number)) of_net.numbers.push_back(number);
     }
   }
+  for (const ModelInfo& model : models)
+    for (const ModelControl& control : model.controls)
+      if (const auto found = missing.find(control.net.get()); found != missing.end())
+        found->second.base = &model;
   for (const auto& [net, of_net] : missing) {
     const auto network = load_control_net(*net, *of_net.base, backend);
     for (const size_t number : of_net.numbers)

@@ -9,7 +9,7 @@ EmbeddingOption parse_embedding(const std::string& option, const std::string& te
   const size_t colon = text.rfind(':');
   const bool named = colon != text.npos && text.find('/', colon) == text.npos;
   if (named) embedding = {.path = text.substr(0, colon), .name = text.substr(colon + 1)};
-  check(!embedding.path.empty() && !(named && embedding.name.empty()), ErrorKind::usage, option, " is \"",
+  check(!embedding.path.empty() && !(named && embedding.name.find_first_not_of(' ') == embedding.name.npos), ErrorKind::usage, option, " is \"",
         printable(text), "\", expected PATH or PATH:NAME");
   return embedding;
 }

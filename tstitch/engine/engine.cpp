@@ -26,7 +26,14 @@ Engine::Engine(std::vector<ModelInfo> models, const BackendOptions& device, std:
 
 bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled) {
   const ModelInfo& last = infos_.back();
-  const RunSpec& spec = specs.front();
+  RunSpec spec = specs.front();
+  // Which models serve, and so which texts are read and which of their words are known, differs between them.
+  for (const RunSpec& other : specs)
+    for (const Embedding& embedding : other.embeddings)
+      if (std::ranges::none_of(spec.embeddings, [&](const Embedding& known) {
+            return known.path() == embedding.path() && known.names() == embedding.names();
+          }))
+        spec.embeddings.push_back(embedding);
   const bool from_picture = static_cast<bool>(spec.options.init_image);
   std::vector<bool> used, to_load;
   for (size_t i = 0; i < infos_.size(); ++i) {

@@ -241,7 +241,8 @@ std::vector<Field> make_fields() {
       row("control_net", "--control-net", kModels,
           "A ControlNet that steers the models: PATH,image=PNG, the picture to follow (canny, depth, pose, "
           "...), and"
-          " perhaps strength=S, interval=LOW:HIGH (the steps that are steered, as shares of all) and"
+          " perhaps strength=S, interval=LOW:HIGH (steps that lie wholly inside are steered, as shares of "
+          "all) and"
           " canny=LOW:HIGH, where the picture is a photograph whose edges are to be followed; repeat it for "
           "more",
           {.common = true,

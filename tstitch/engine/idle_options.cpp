@@ -161,10 +161,12 @@ std::string no_mask(const RunSpec& spec, Models) {
 
 std::string steers_nothing(const RunSpec& spec, Models models) {
   for (size_t number = 0; number < spec.options.controls.size(); ++number) {
-    bool steers = false;
+    const ControlOption& control = spec.options.controls[number];
+    // Commands that choose who serves which step ask with one choice of many.
+    bool steers = control.interval == ControlInterval();
     for (int i = 0; i < std::ssize(models); ++i) steers |= spec.steered_steps_of(i, number) > 0;
     if (!steers)
-      return concat("interval= of \"", printable(spec.options.controls[number].path),
+      return concat("interval= of \"", printable(control.path),
                     "\" holds none of the steps of the stages that it steers");
   }
   return "";

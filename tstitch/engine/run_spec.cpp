@@ -100,13 +100,14 @@ void check_adaptive(const SampleOptions& options, size_t models) {
         " switch one by one");
 }
 
-// Of the steps between `levels` their numbers among those between `all`: each the last of these that begins
-// no lower, for which level comes twice (pndm.h) depends on the first, and LCM's are not among all
-// (SpacingOptions::strength_keeps_steps).
+// Of the steps between `levels` their numbers among those between `all`: the last of these or, where the
+// levels are others (which comes twice, see pndm.h, depends on the first; for LCM's see
+// SpacingOptions::strength_keeps_steps), each the last that begins no lower.
 std::vector<int> numbers_of(std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
   std::vector<int> numbers(levels.size() - 1);
-  std::iota(numbers.begin(), numbers.end(), 0);
-  if (std::ranges::equal(levels, all)) return numbers;
+  const size_t left_out = all.size() - std::min(all.size(), levels.size());
+  std::iota(numbers.begin(), numbers.end(), static_cast<int>(left_out));
+  if (std::ranges::equal(levels, all.subspan(left_out))) return numbers;
   const auto starts = all.first(all.size() - 1);
   std::ranges::transform(levels.first(numbers.size()), numbers.begin(), [&](const NoiseLevel& level) {
     const auto begun = std::find_if(starts.rbegin(), starts.rend(),
@@ -660,6 +661,9 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   options.height = height * model.pixels_per_latent;
   options.width = width * model.pixels_per_latent;
 
+  check(!options.adaptive || height * width > 1, ErrorKind::usage,
+        "--switch auto compares neighbours in the latent, which has one place: expected a larger --width or"
+        " --height");
   const SpacingOptions spacing = spacing_of(options, model.defaults);
   const std::vector<NoiseLevel> all = levels_of(model, options, 1);
   const std::vector<NoiseLevel> levels =

@@ -196,6 +196,9 @@ RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) 
   for (const StageOptions& stage : options.stages)
     check(!stage.cfg_interval, ErrorKind::usage,
           "a --stage with cfg-interval= has steps of unequal cost, among which nothing is chosen yet");
+  for (const ControlOption& control : options.controls)
+    check(control.interval == ControlInterval(), ErrorKind::usage,
+          "a --control-net with interval= has steps of unequal cost, among which nothing is chosen yet");
   options.fractions.assign(infos.size(), 0);
   options.fractions.back() = 1;
   options.switch_steps.clear();

@@ -154,7 +154,10 @@ void check_chosen(const RunSpec& spec, const ChosenTrajectory& choice) {
 RunSpec chosen_run(const std::vector<ModelInfo>& models, SampleOptions options,
                    const ChosenTrajectory& choice) {
   options.sampler = choice.sampler;
+  check(!choice.steps_option.empty() || !options.spacing.timesteps.empty(), ErrorKind::usage,
+        "the plan is for named timesteps: expected the --timesteps it was made with");
   options.steps = choice.steps_option;
+  if (!choice.steps_option.empty()) options.spacing.timesteps.clear();
   options.assignment = parse_assignment(choice.assignment, choice.steps);
   check_models(models, choice);
   const RunSpec spec = make_run_spec(models, options);
