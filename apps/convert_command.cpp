@@ -12,6 +12,7 @@
 #include "tstitch/io/convert_checkpoint.h"
 #include "tstitch/io/safetensors.h"
 #include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/convert_int8.h"
 
 namespace tstitch {
 namespace {
@@ -27,7 +28,7 @@ std::optional<DType> parse_target(const std::string& name) {
   if (name == "keep") return std::nullopt;
   const auto dtype = parse_dtype(name);
   check(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16, ErrorKind::usage, "--dtype is \"",
-        printable(name), "\", expected f32, bf16, f16 or keep");
+        printable(name), "\", expected f32, bf16, f16, int8 or keep");
   return dtype;
 }
 
@@ -46,7 +47,8 @@ std::string describe(const TensorFile& file) {
 
 int convert_command(const ConvertArguments& a) {
   const std::string input = resolve_model(a.input);
-  const std::optional<DType> dtype = parse_target(a.dtype);
+  const bool to_int8 = a.dtype == "int8";
+  const std::optional<DType> dtype = to_int8 ? std::nullopt : parse_target(a.dtype);
   check(a.output.ends_with(".safetensors"), ErrorKind::usage, "the output is \"", printable(a.output),
         "\", expected a name that ends in .safetensors");
   check(!is_folder(input), ErrorKind::usage, "the input is \"", printable(input),
@@ -57,7 +59,11 @@ int convert_command(const ConvertArguments& a) {
   CommandFiles files;
   files.reads("input", input);
   files.writes("output", a.output);
-  if (!convert_checkpoint(file, a.output, dtype, [] { return !interrupted(); })) return report_interrupted();
+  const auto proceed = [] { return !interrupted(); };
+  const bool whole = to_int8 ? convert_to_int8(read_model_info(input, parse_weight_choice(a.weights)), file,
+                                               a.output, proceed)
+                             : convert_checkpoint(file, a.output, dtype, proceed);
+  if (!whole) return report_interrupted();
   if (!a.quiet)
     std::printf("wrote %s: %zu tensors, %s (was %s)\n", a.output.c_str(), file.tensors().size(),
                 describe(read_safetensors(a.output)).c_str(), describe(file).c_str());
@@ -72,7 +78,8 @@ Command add_convert_command(CLI::App& program) {
   command->add_option("input", arguments->input, "A model file or demo model")->required();
   command->add_option("output", arguments->output, "A .safetensors file")->required();
   command
-      ->add_option("--dtype", arguments->dtype, "What floating-point tensors become: f32, bf16, f16, or keep")
+      ->add_option("--dtype", arguments->dtype, "What floating-point tensors become: f32, bf16, f16, or keep; int8: the weights of a model's"
+                   " body, for --dtype int8, and all others as they are")
       ->capture_default_str();
   command
       ->add_option("--weights", arguments->weights,

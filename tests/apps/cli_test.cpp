@@ -636,6 +636,34 @@ TEST_F(Cli, ConvertsCheckpoints) {
   EXPECT_EQ(sampled("wide.safetensors"), sampled("fashion-s"));
 }
 
+// Loading quantises to what the file would hold.
+TEST_F(Cli, ConvertsToInt8) {
+  const Outcome outcome = run({"convert", "fashion-s", "s.safetensors", "--dtype", "int8"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("BF16, F32, I8"), std::string::npos) << outcome.out;
+  const TensorFile file = read_safetensors(path("s.safetensors").string());
+  EXPECT_EQ(file.tensors().at("blocks.0.attn.qkv.weight").dtype_name, "I8");
+  EXPECT_EQ(file.tensors().at("blocks.0.attn.qkv.weight_scale").dtype_name, "F32");
+  for (const char* kept : {"blocks.0.adaLN_modulation.1.weight", "x_embedder.proj.weight",
+                           "final_layer.linear.weight", "t_embedder.mlp.0.weight"})
+    EXPECT_EQ(file.tensors().at(kept).dtype_name, "BF16") << kept;
+  const auto sampled = [&](const std::string& model) {
+    EXPECT_EQ(run({"sample", "-m", model, "--steps", "2", "--class", "1", "--dtype", "int8", "--save-latent",
+                   "x.npy"})
+                  .code,
+              0);
+    return read(path("x.npy"));
+  };
+  const std::string of_file = sampled("s.safetensors");
+  EXPECT_EQ(of_file, sampled("fashion-s"));
+  ASSERT_EQ(run({"convert", "-q", "s.safetensors", "again.safetensors", "--dtype", "int8"}).code, 0);
+  EXPECT_EQ(read(path("again.safetensors")), read(path("s.safetensors")));
+  EXPECT_EQ(run({"sample", "-m", "s.safetensors", "--steps", "2", "--class", "1", "--dtype", "f32",
+                 "--save-latent", "x.npy"})
+                .code,
+            0);
+}
+
 TEST_F(Cli, ConvertRefusesWhatItCannotDo) {
   ASSERT_EQ(run({"convert", "-q", "fashion-s", "a.safetensors"}).code, 0);
   fs::create_symlink("a.safetensors", path("link.safetensors"));

@@ -122,6 +122,11 @@ std::optional<int64_t> granted(const fs::path& group, bool second_version, int64
   return std::min(*left + swap_free, with_swap.value_or(*left + swap_free));
 }
 
+int64_t weight_bytes(const Architecture& architecture, const BackendOptions& device) {
+  const int64_t body = wants_int8(device) ? architecture.body_parameters() : 0;
+  return body + size_of(compute_dtype(device)) * (architecture.parameters() - body);
+}
+
 }  // namespace
 
 int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load, const RunSpec& spec,
@@ -136,15 +141,17 @@ int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>&
     const auto is_same = [&](size_t j) { return to_load[j] && same_network(models[j], model); };
     size_t first = 0;
     while (!is_same(first)) ++first;
-    if (first == i) networks += model.architecture->parameters();
-    activations =
-        std::max(activations, rows * model.architecture->activation_bytes(spec.height, spec.width, compute));
+    BackendOptions device = spec.options.backend;
+    if (!model.dtype.empty()) device.dtype = model.dtype;
+    if (first == i) networks += weight_bytes(*model.architecture, device);
+    activations = std::max(activations, rows * model.architecture->activation_bytes(
+                                                   spec.height, spec.width, compute_dtype(device)));
   }
   const Decoder decoder = decoder_of(vae, spec, compute);
   const int64_t encoder = elements_of_text_encoders(models, to_load, spec),
                 latents = rows * spec.channels * pixels,
                 pictures = vae.empty() ? 0 : batch * 3 * pixels * side * side;
-  return size_of(compute) * (decoder.elements + std::max(networks, encoder)) +
+  return size_of(compute) * decoder.elements + std::max(networks, size_of(compute) * encoder) +
          size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes);
 }
 
@@ -183,7 +190,7 @@ std::optional<int64_t> bytes_free(const std::string& root) {
 void check_memory(const SampleOptions& options, int64_t needed, int64_t free) {
   if (needed <= free) return;
   std::vector<std::string> ways = {"smaller models or pictures"};
-  if (compute_dtype(options.backend) == DType::f32) ways.emplace_back("--dtype bf16");
+  if (decided_dtype(options.backend) == "f32") ways.emplace_back("--dtype bf16 or int8");
   if (options.batch_size > 1) ways.emplace_back("a smaller --batch-size");
   fail(ErrorKind::device, "the run needs ", gibibytes(needed), " of memory, ", gibibytes(free),
        " are free: expected ", join(ways), "; --no-memory-check tries it all the same");

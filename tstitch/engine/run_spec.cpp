@@ -79,10 +79,23 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
   }
   for (size_t i = 0; i < models.size(); ++i) {
     const ConditionInfo& condition = models[i].condition;
+    stages[i].dtype = models[i].dtype;
     stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
                                   options.empty_is_zeros.value_or(condition.empty_is_zeros);
   }
   return stages;
+}
+
+// "" for the run's.
+std::string dtype_of_stage(const SampleOptions& options, size_t i) {
+  const std::string of_run = decided_dtype(options.backend);
+  if (i >= options.stages.size()) return "";
+  const std::string dtype = options.stages[i].dtype.value_or(of_run);
+  if (dtype == of_run) return "";
+  check(!options.backend.device.starts_with("cuda"), ErrorKind::usage, "--stage ", i + 1, ": dtype=", dtype,
+        " is another than the run's ", of_run, ", and on the device ", printable(options.backend.device),
+        " all stages have the same");
+  return dtype;
 }
 
 void check_adaptive(const SampleOptions& options, size_t models) {
@@ -470,6 +483,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
     models.push_back(infos[static_cast<size_t>(path - paths.begin())]);
     const std::string settings = i < options.stages.size() ? settings_of(options.stages[i]) : "";
     if (!settings.empty()) models.back().name += concat(" [", printable(settings, 60), "]");
+    models.back().dtype = dtype_of_stage(options, i);
   }
   take_loras(options, models);
   return models;
@@ -517,7 +531,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
         options.batch_count, ", expected 1 ... ", kMostImages);
   check(0 <= options.backend.threads && options.backend.threads <= kMostThreads, ErrorKind::usage,
         "--threads is ", options.backend.threads, ", expected 0 (all processors) to ", kMostThreads);
-  options.backend.dtype = name_of(compute_dtype(options.backend));
+  options.backend.dtype = decided_dtype(options.backend);
   if (!options.strength) options.strength = options.mask ? 1 : 0.75;
   settle_stages(options, models.size());
   settle_shares(options, models.size());

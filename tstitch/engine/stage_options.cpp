@@ -67,7 +67,14 @@ constexpr Key kKeys[] = {
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.loras.push_back(parse_lora(named(key), text));
      },
-     [](const StageOptions& s) { return to_strings(s.loras); }, true}};
+     [](const StageOptions& s) { return to_strings(s.loras); }, true},
+    {"dtype", true,
+     [](std::string_view key, const std::string& text, StageOptions& s) {
+       check(text == "f32" || text == "bf16" || text == "int8", ErrorKind::usage, named(key), " is \"",
+             printable(text), "\", expected f32, bf16 or int8");
+       s.dtype = text;
+     },
+     [](const StageOptions& s) { return s.dtype ? Texts{*s.dtype} : Texts(); }}};
 
 // From `at` on up to a comma or, in quotes, their end; `at` then stands behind the comma.
 std::string take_value(const std::string& text, size_t& at) {

@@ -27,7 +27,8 @@ struct StageOptions {
   std::optional<double> cfg_scale;
   std::optional<GuidanceInterval> cfg_interval;
   std::optional<std::string> negative_prompt;
-  std::vector<LoraOption> loras;  // instead of the run's
+  std::vector<LoraOption> loras;     // instead of the run's
+  std::optional<std::string> dtype;  // f32, bf16 or int8
 
   bool operator==(const StageOptions&) const = default;
 };

@@ -7,6 +7,7 @@
 #include "tstitch/base/crc32.h"
 #include "tstitch/io/convert.h"
 #include "tstitch/io/extents.h"
+#include "tstitch/io/int8_tensor.h"
 #include "tstitch/io/refuse.h"
 
 namespace tstitch {
@@ -98,6 +99,7 @@ void TensorFile::read(const std::string& name, FunctionRef<void(std::span<const 
 Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dtype) const {
   check_internal(dtype == DType::f32 || dtype == DType::bf16, "weights asked for as ", name_of(dtype));
   const TensorInfo& info = find(name);
+  if (const auto weight = load_int8(*this, name, expected)) return dequantize(*weight, dtype);
   if (!info.dtype || !is_floating(*info.dtype))
     refuse(path_, info.dtype_code, "tensor \"", printable(name), "\": type ", info.dtype_name,
            ", expected F32, BF16, F16 or F64");

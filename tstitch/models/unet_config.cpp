@@ -309,6 +309,25 @@ int64_t unet_parameters(const UNetConfig& config) {
   return sum;
 }
 
+int64_t unet_body_parameters(const UNetConfig& config) {
+  int64_t sum = 0;
+  for (const UNetLayer& layer : unet_layers(config)) {
+    const int64_t inputs = layer.inputs, C = layer.outputs;
+    switch (layer.kind) {
+      case Kind::resnet:
+        sum += 9 * C * (inputs + C) + (inputs != C ? inputs * C : 0);
+        break;
+      case Kind::transformer:  // both projections; qkv and out, q and out, the gates' 8 and 4
+        sum += 2 * C * C + layer.depth * (4 + 2 + 12) * C * C;
+        break;
+      case Kind::downsample:
+      case Kind::upsample:
+        sum += 9 * C * C;
+    }
+  }
+  return sum;
+}
+
 int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute) {
   const int64_t size = size_of(compute);
   const auto pixels = [&](int64_t level) { return (height >> level) * (width >> level); };

@@ -73,6 +73,8 @@ UNetConfig unet_preset(std::string_view name);
 UNetConfig infer_unet_config(const WeightSource& weights);
 
 int64_t unet_parameters(const UNetConfig& config);
+// Those of the maps that make up its body (nn/weights.h), without biases.
+int64_t unet_body_parameters(const UNetConfig& config);
 
 // Floating-point operations (two for a multiply and an add; convolutions, linear maps, attention) of one
 // evaluation of one image of height x width latent pixels and `tokens` of context, whose keys and values are

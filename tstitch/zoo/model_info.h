@@ -107,9 +107,10 @@ struct ModelInfo {
   int64_t file_bytes = 0;
   std::string dtypes;       // of the stored tensors: "F32" or "BF16, F32"
   std::vector<Lora> loras;  // that change it, in this order
+  std::string dtype;        // as BackendOptions::dtype, where it is not to be the run's
 };
 
-// Whether both are one network, of one file and changed alike.
+// Whether both are one network, of one file, changed alike and of one type.
 bool same_network(const ModelInfo& a, const ModelInfo& b);
 
 // The tensors of a model: of one file, or of the shards of an index.
