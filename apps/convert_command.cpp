@@ -78,8 +78,10 @@ Command add_convert_command(CLI::App& program) {
   command->add_option("input", arguments->input, "A model file or demo model")->required();
   command->add_option("output", arguments->output, "A .safetensors file")->required();
   command
-      ->add_option("--dtype", arguments->dtype, "What floating-point tensors become: f32, bf16, f16, or keep; int8: the weights of a model's"
-                   " body, for --dtype int8, and all others as they are")
+      ->add_option(
+          "--dtype", arguments->dtype,
+          "What floating-point tensors become: f32, bf16, f16, or keep; int8: the weights of a model's"
+          " body, for --dtype int8, and all others as they are")
       ->capture_default_str();
   command
       ->add_option("--weights", arguments->weights,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tstitch/backend/cpu/cpu_backend.h"
+#include "tstitch/backend/cpu/int8.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {

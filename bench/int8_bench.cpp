@@ -1,6 +1,6 @@
-// What products of 8-bit numbers bring: linear maps and 3 x 3 convolutions of DiTs and Stable Diffusion's U-Net
-// in f32, bf16 and int8, in turns on one thread, timed by the processor time they took. Of the repetitions the
-// best: a machine that others use too only takes time away.
+// What products of 8-bit numbers bring: linear maps and 3 x 3 convolutions of DiTs and Stable Diffusion's
+// U-Net in f32, bf16 and int8, in turns on one thread, timed by the processor time they took. Of the
+// repetitions the best: a machine that others use too only takes time away.
 //
 //   taskset -c 1 int8_bench [repetitions] [kernels]
 #include <algorithm>
@@ -48,13 +48,13 @@ struct Case {
   int64_t rows, side, inputs, outputs;
 };
 constexpr Case kCases[] = {
-    {"DiT-S qkv", 512, 0, 384, 1152},     {"DiT-S fc1", 512, 0, 384, 1536},
-    {"DiT-S fc2", 512, 0, 1536, 384},     {"DiT-XL qkv", 512, 0, 1152, 3456},
-    {"DiT-XL proj", 512, 0, 1152, 1152},  {"DiT-XL fc1", 512, 0, 1152, 4608},
-    {"DiT-XL fc2", 512, 0, 4608, 1152},   {"SD 64^2 ff in", 4096, 0, 320, 2560},
+    {"DiT-S qkv", 512, 0, 384, 1152},       {"DiT-S fc1", 512, 0, 384, 1536},
+    {"DiT-S fc2", 512, 0, 1536, 384},       {"DiT-XL qkv", 512, 0, 1152, 3456},
+    {"DiT-XL proj", 512, 0, 1152, 1152},    {"DiT-XL fc1", 512, 0, 1152, 4608},
+    {"DiT-XL fc2", 512, 0, 4608, 1152},     {"SD 64^2 ff in", 4096, 0, 320, 2560},
     {"SD 64^2 ff out", 4096, 0, 1280, 320}, {"SD 16^2 ff in", 256, 0, 1280, 10240},
-    {"SD 64^2 conv", 0, 64, 320, 320},    {"SD 32^2 conv", 0, 32, 640, 640},
-    {"SD 16^2 conv", 0, 16, 1280, 1280},  {"SD 8^2 conv", 0, 8, 1280, 1280},
+    {"SD 64^2 conv", 0, 64, 320, 320},      {"SD 32^2 conv", 0, 32, 640, 640},
+    {"SD 16^2 conv", 0, 16, 1280, 1280},    {"SD 8^2 conv", 0, 8, 1280, 1280},
 };
 
 struct Type {
@@ -107,8 +107,8 @@ void measure(int repetitions, const cpu::Isa& isa) {
     for (int i = 0; i < repetitions; ++i)
       for (size_t t = 0; t < kCount; ++t) {
         best[t] = std::min(best[t], seconds_of(work[t]));
-        best_peak[t] = std::min(
-            best_peak[t], seconds_of_peak(*isa.kernels, cpu::operand_of(kTypes[t].operand), kSteps));
+        best_peak[t] =
+            std::min(best_peak[t], seconds_of_peak(*isa.kernels, cpu::operand_of(kTypes[t].operand), kSteps));
       }
     const double flops = 2. * static_cast<double>(c.side ? 9 * c.side * c.side : c.rows) *
                          static_cast<double>(c.inputs * c.outputs);

@@ -15,6 +15,7 @@
 
 #include "tstitch/backend/cpu/amx.h"
 #include "tstitch/backend/cpu/cpu_backend.h"
+#include "tstitch/backend/cpu/int8.h"
 #include "tstitch/backend/cpu/parallel.h"
 #include "tstitch/base/error.h"
 #include "tstitch/ops/ops.h"
@@ -60,8 +61,8 @@ void multiply_tiles(int64_t steps) {
   }
 }
 
-// The limit of one thread, FLOP/s (of i8: operations on whole numbers): multiply-adds whose operands never leave the registers, the best of
-// several runs.
+// The limit of one thread, FLOP/s (of i8: operations on whole numbers): multiply-adds whose operands never
+// leave the registers, the best of several runs.
 double measured_peak(const cpu::Isa& isa, DType dtype) {
   const bool int8 = dtype == DType::i8;
   const cpu::Operand operand = cpu::operand_of(dtype);

@@ -64,8 +64,8 @@ TEST_P(Int8, Linear) {
                                    {70, 18, 64}})
     for (const DType in : {DType::f32, DType::bf16})
       for (const DType out : {DType::f32, DType::bf16}) {
-        SCOPED_TRACE(testing::Message() << rows << " x " << K << " -> " << M << ", " << name_of(in) << " to "
-                                        << name_of(out));
+        SCOPED_TRACE(testing::Message()
+                     << rows << " x " << K << " -> " << M << ", " << name_of(in) << " to " << name_of(out));
         const Tensor x = with_strided_rows(random_tensor({rows, K}, ++seed, in, 3), K % 3);
         const Int8Weight w = random_weight({M, K}, ++seed);
         const Tensor b = rows % 2 ? random_tensor({M}, ++seed) : Tensor();
@@ -215,9 +215,9 @@ TEST_P(Int8, Conv2d) {
   for (const auto& [N, H, W, C, M, k, path_] : kConvCases)
     for (const bool smoothed : {false, true}) {
       Conv2dPath path = path_;
-      SCOPED_TRACE(testing::Message() << N << " x " << H << " x " << W << " x " << C << " -> " << M
-                                      << ", kernel " << k.height << " x " << k.width << ", stride "
-                                      << path.stride);
+      SCOPED_TRACE(testing::Message()
+                   << N << " x " << H << " x " << W << " x " << C << " -> " << M << ", kernel " << k.height
+                   << " x " << k.width << ", stride " << path.stride);
       const Tensor x = with_strided_rows(random_tensor({N, H, W, C}, ++seed, dtype()), 3);
       const Tensor factors = smoothed ? factors_of(C, ++seed) : Tensor();
       const Int8Weight w = random_weight({M, C, k.height, k.width}, ++seed, factors);
@@ -242,10 +242,9 @@ TEST_P(Int8, Conv2dOfTheNormalised) {
       const Tensor x = random_tensor({2, 9, 6, 22}, 3, dtype());
       expect_conforms(
           [&](Backend& backend) {
-            return conv2d(
-                backend, x, *backend.pack_int8_conv2d(w, Tensor()),
-                {.pad_before = k / 2, .pad_after = k / 2, .norm = &norm, .act = act}, Activation::none,
-                DType::f32);
+            return conv2d(backend, x, *backend.pack_int8_conv2d(w, Tensor()),
+                          {.pad_before = k / 2, .pad_after = k / 2, .norm = &norm, .act = act},
+                          Activation::none, DType::f32);
           },
           {8e-3, 0});
     }
@@ -299,7 +298,12 @@ TEST_P(Int8, CompanyChangesNothing) {
     const auto of = [&](int64_t begin, int64_t end, int64_t from, int64_t to) {
       const Tensor norms = norm.slice(begin, end);
       return conv2d(*backend, pictures.slice(begin, end), *conv,
-                    {.pad_before = 1, .pad_after = 1, .norm = &norms, .act = Activation::silu, .begin = from, .end = to},
+                    {.pad_before = 1,
+                     .pad_after = 1,
+                     .norm = &norms,
+                     .act = Activation::silu,
+                     .begin = from,
+                     .end = to},
                     Activation::none, DType::f32);
     };
     const Tensor together = of(0, 3, 0, 13);

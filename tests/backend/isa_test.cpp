@@ -19,7 +19,8 @@ constexpr Processor kPlain = {.amx = not_asked}, kAvx2 = {.avx2 = true, .amx = n
                     kAvxVnni = {.avx2 = true, .avx_vnni = true, .amx = not_asked},
                     kAvx512 = {.avx2 = true, .avx512 = true, .amx = not_asked},
                     kVnni = {.avx2 = true, .avx512 = true, .avx512_vnni = true, .amx = not_asked},
-                    kBf16 = {true, true, true, true, true, fails}, kAmx = {true, true, true, true, true, works};
+                    kBf16 = {true, true, true, true, true, fails},
+                    kAmx = {true, true, true, true, true, works};
 
 TEST(Isa, TheFastestAvailableServes) {
   const auto chosen = [](const Processor& p) { return std::string(find_isa("", p).name); };
@@ -44,14 +45,16 @@ TEST(Isa, WhereTilesMultiplyWrongVectorsServe) {
 }
 
 TEST(Isa, Bf16IsTheDefaultOnlyWhereItIsFast) {
-  for (const Processor& p : {kPlain, kAvx2, kAvxVnni, kAvx512, kVnni}) EXPECT_FALSE(find_isa("", p).native_bf16);
+  for (const Processor& p : {kPlain, kAvx2, kAvxVnni, kAvx512, kVnni})
+    EXPECT_FALSE(find_isa("", p).native_bf16);
   for (const Processor& p : {kBf16, kAmx}) EXPECT_TRUE(find_isa("", p).native_bf16);
 }
 
 TEST(Isa, ANameIsTakenWithoutTryingTheTiles) {
   Processor p = kAmx;
   p.amx = not_asked;
-  for (const char* name : {"amx_emulated", "baseline", "avx2", "avx_vnni", "avx512", "avx512_vnni", "avx512_bf16"})
+  for (const char* name :
+       {"amx_emulated", "baseline", "avx2", "avx_vnni", "avx512", "avx512_vnni", "avx512_bf16"})
     EXPECT_STREQ(find_isa(name, p).name, name);
 }
 

@@ -99,9 +99,10 @@ TEST(Stages, MayDifferInType) {
 }
 
 TEST(Stages, WhatDoesNotFitIsRefused) {
-  expect_refused("--stage 1: dtype=int8 is another than the run's bf16, and on the device cuda:1 all stages"
-                 " have the same",
-                 {{"stage", {"share=0.4,dtype=int8", ""}}, {"device", {"cuda:1"}}});
+  expect_refused(
+      "--stage 1: dtype=int8 is another than the run's bf16, and on the device cuda:1 all stages"
+      " have the same",
+      {{"stage", {"share=0.4,dtype=int8", ""}}, {"device", {"cuda:1"}}});
   expect_refused("the device cuda does not compute in int8 yet", {{"dtype", {"int8"}}, {"device", {"cuda"}}});
   expect_refused("the demo family has 2 models for 1 stage", {{"stage", {"cfg=1"}}});
   expect_refused("--stage 2 has no model", {{"model", {"fashion-s"}}, {"stage", {"share=0.4", "cfg=2"}}});

@@ -83,9 +83,13 @@ TEST(Int8Tensor, OfComfyUIPlainScalesAreReadAndTurnedWeightsRefused) {
   };
   EXPECT_TRUE(load_int8(parse(with(R"({"format":"int8_tensorwise"})")), "m.weight", {2, 3}).has_value());
   EXPECT_TRUE(load_int8(parse(with(R"({"format":"int8_tensorwise","convrot":false})")), "m.weight", {2, 3}));
-  for (const std::string said : {R"({"format":"int8_tensorwise","convrot":true})", R"({"format":"nvfp4"})", "[]"})
-    expect_refused([&, bytes = with(said)] { load_int8(parse(bytes), "m.weight", {2, 3}); }, "MODEL_INT8",
-                   "tensor \"m.weight\": its form is ");
+  for (const std::string said :
+       {R"({"format":"int8_tensorwise","convrot":true})", R"({"format":"nvfp4"})", "[]"})
+    expect_refused(
+        [&, bytes = with(said)] {
+          load_int8(parse(bytes), "m.weight", {2, 3});
+        },
+        "MODEL_INT8", "tensor \"m.weight\": its form is ");
 }
 
 }  // namespace

@@ -107,8 +107,8 @@ TEST(UNet, AgreesWithDiffusers) {
   }
 }
 
-// PyTorch multiplies the same 8-bit numbers (tools/goldens/make_int8_goldens.py); where f32 rounds otherwise, a
-// number falls to its neighbour now and then. From f32 both are 0.049 and 0.033 away.
+// PyTorch multiplies the same 8-bit numbers (tools/goldens/make_int8_goldens.py); where f32 rounds otherwise,
+// a number falls to its neighbour now and then. From f32 both are 0.049 and 0.033 away.
 TEST(UNet, InInt8IsPyTorchsInInt8) {
   const auto backend = make_backend({.dtype = "int8"});
   const bool bf16 = backend->compute_dtype() == DType::bf16;

@@ -142,9 +142,10 @@ class Backend {
   //
   // x W^T is then float(sum_k (q_k - zero) values[m, k]) (scale scales[m]) with one range for each row of
   // x factors (range_of its least and its largest number), the sum exact and the two products in f32. A
-  // convolution with a kernel of 1, no stride and no upsampling has one for each pixel, any other one for each picture: from
-  // what its channels can become at the most after norm and activation (activation_bounds), wherever its
-  // strips lie. A row or picture with a number that is not finite becomes NaN.
+  // convolution with a kernel of 1, no stride and no upsampling has one for each pixel, any other one for
+  // each picture: from what its channels can become at the most after norm and activation
+  // (activation_bounds), wherever its strips lie. A row or picture with a number that is not finite becomes
+  // NaN.
   virtual std::unique_ptr<PackedLinear> pack_int8_linear(const Int8Weight& w, const Tensor& b);
   virtual std::unique_ptr<PackedConv2d> pack_int8_conv2d(const Int8Weight& w, const Tensor& b);
 
@@ -272,10 +273,10 @@ class Backend {
 
 struct BackendOptions {
   std::string device = "cpu";  // "cpu", "cuda" and "cuda:N", or "reference"
-  // "f32", "bf16", "auto": bf16 where the device computes it natively, or "int8": as auto, but for the products
-  // that make up a network's body.
+  // "f32", "bf16", "auto": bf16 where the device computes it natively, or "int8": as auto, but for the
+  // products that make up a network's body.
   std::string dtype = "auto";
-  int threads = 0;             // 0: all the processors of this process
+  int threads = 0;  // 0: all the processors of this process
 };
 
 inline constexpr int kMostThreads = 1024;

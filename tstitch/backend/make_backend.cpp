@@ -47,7 +47,8 @@ std::unique_ptr<Backend> make_cuda_backend(int number, DType) {
 
 DType compute_dtype(const BackendOptions& options) {
   check(options.dtype == "auto" || options.dtype == "f32" || options.dtype == "bf16" || wants_int8(options),
-        ErrorKind::usage, "unknown type \"", printable(options.dtype), "\"; known are auto, f32, bf16 and int8");
+        ErrorKind::usage, "unknown type \"", printable(options.dtype),
+        "\"; known are auto, f32, bf16 and int8");
   check(options.threads >= 0 && options.threads <= kMostThreads, ErrorKind::usage, options.threads,
         " threads; expected 0 (all processors) to ", kMostThreads);
   check(options.device == "cpu" || options.device == "reference" || cuda_number(options.device),

@@ -490,7 +490,8 @@ std::vector<Field> make_fields() {
       member<&SampleOptions::backend, &BackendOptions::device>(
           "device", "--device", kRun, "cpu, cuda, cuda:1 ..., or reference. Default: cpu"),
       member<&SampleOptions::backend, &BackendOptions::dtype>(
-          "dtype", "--dtype", kRun, "f32, bf16, int8, or auto: bf16 where the device computes it. int8: the products of the networks'"
+          "dtype", "--dtype", kRun,
+          "f32, bf16, int8, or auto: bf16 where the device computes it. int8: the products of the networks'"
           " bodies, all else as auto has it. Default: auto"),
       member<&SampleOptions::backend, &BackendOptions::threads>(
           "threads", "-t,--threads", kRun,

@@ -144,8 +144,8 @@ int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>&
     BackendOptions device = spec.options.backend;
     if (!model.dtype.empty()) device.dtype = model.dtype;
     if (first == i) networks += weight_bytes(*model.architecture, device);
-    activations = std::max(activations, rows * model.architecture->activation_bytes(
-                                                   spec.height, spec.width, compute_dtype(device)));
+    activations = std::max(activations, rows * model.architecture->activation_bytes(spec.height, spec.width,
+                                                                                    compute_dtype(device)));
   }
   const Decoder decoder = decoder_of(vae, spec, compute);
   const int64_t encoder = elements_of_text_encoders(models, to_load, spec),

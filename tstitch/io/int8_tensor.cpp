@@ -57,9 +57,8 @@ std::optional<Int8Weight> load_int8(const TensorFile& file, const std::string& n
                ", expected a number above 0");
     return tensor;
   };
-  Int8Weight weight{.values = Tensor(expected, DType::i8),
-                    .scales = beside(scale->first, expected[0]),
-                    .factors = {}};
+  Int8Weight weight{
+      .values = Tensor(expected, DType::i8), .scales = beside(scale->first, expected[0]), .factors = {}};
   if (file.tensors().contains(int8_factor_name(name)))
     weight.factors = beside(int8_factor_name(name), expected[1]);
   file.read(name, [&](std::span<const std::byte> bytes) {

@@ -65,9 +65,9 @@ class TensorFile {
   // of an 8-bit weight (int8_tensor.h) what it stands for.
   //
   // Throws Error{input} with the tensor's name when it is missing (and lists similar names), when its shape
-  // is not `expected`, its type is none of F32, BF16, F16, F64 and I8 with scales, an element is NaN, infinite or too large for
-  // `dtype`, its bytes do not have the checksum that the file states, or the file has changed since it was
-  // opened.
+  // is not `expected`, its type is none of F32, BF16, F16, F64 and I8 with scales, an element is NaN,
+  // infinite or too large for `dtype`, its bytes do not have the checksum that the file states, or the file
+  // has changed since it was opened.
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const;
 
   // Gives `take` the elements of one of the tensors as the file stores them, row-major. Throws Error{input}

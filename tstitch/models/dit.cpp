@@ -144,7 +144,8 @@ DiT::DiT(const DiTConfig& config, const Weights& weights)
       final_linear_(weights / "final_layer.linear", config.hidden_size,
                     config.patch_size * config.patch_size * config.out_channels()) {
   blocks_.reserve(static_cast<size_t>(config.depth));
-  for (int64_t i = 0; i < config.depth; ++i) blocks_.emplace_back(weights.body() / concat("blocks.", i), config);
+  for (int64_t i = 0; i < config.depth; ++i)
+    blocks_.emplace_back(weights.body() / concat("blocks.", i), config);
 
   // Checkpoints store the fixed table, often rounded: the exact one replaces it. A table that was trained is
   // kept. The tolerance is above the rounding of bf16 and below any trained difference.

@@ -6,8 +6,9 @@ Linear::Linear(const Weights& weights, int64_t inputs, int64_t outputs)
     : backend_(&weights.backend()), packed_([&] {
         const Shape shape = {outputs, inputs};
         const Tensor b = weights.load("bias", {outputs});
-        return weights.int8() ? backend_->pack_int8_linear(weights.load_int8("weight", shape), b)
-                              : backend_->pack_linear(weights.load("weight", shape, backend_->compute_dtype()), b);
+        return weights.int8()
+                   ? backend_->pack_int8_linear(weights.load_int8("weight", shape), b)
+                   : backend_->pack_linear(weights.load("weight", shape, backend_->compute_dtype()), b);
       }()) {}
 
 Linear::Linear(Backend& backend, const Tensor& w, const Tensor& b)

@@ -21,8 +21,8 @@ class WeightSource {
   // A contiguous host copy as `dtype` (f32 or bf16). Throws Error{input} naming the tensor when it is
   // missing or its shape is not `expected`.
   virtual Tensor load(const std::string& name, const Shape& expected, DType dtype) const = 0;
-  // The same in 8 bits, as it is kept or quantised here. sizes: about how large each input becomes, (K) or (C)
-  // f32 (smoothing_factors), or empty.
+  // The same in 8 bits, as it is kept or quantised here. sizes: about how large each input becomes, (K) or
+  // (C) f32 (smoothing_factors), or empty.
   virtual Int8Weight load_int8(const std::string& name, const Shape& expected, const Tensor& sizes) const {
     const Tensor w = load(name, expected, DType::f32);
     return quantize(w, sizes ? smoothing_factors(w, sizes) : Tensor());
@@ -75,9 +75,9 @@ class Weights {
     return inner;
   }
 
-  // The maps that make up a network's body are asked for so: of 8-bit numbers on a backend that wants them. What
-  // is not said to be of the body keeps the compute type: embeddings, modulations, first and last layers, whose
-  // work is little and whose error is not. whole(): that again, within the body.
+  // The maps that make up a network's body are asked for so: of 8-bit numbers on a backend that wants them.
+  // What is not said to be of the body keeps the compute type: embeddings, modulations, first and last
+  // layers, whose work is little and whose error is not. whole(): that again, within the body.
   Weights body() const {
     Weights inner = *this;
     inner.int8_ = backend_->int8();

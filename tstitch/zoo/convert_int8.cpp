@@ -66,7 +66,8 @@ bool convert_to_int8(const ModelInfo& model, const TensorFile& from, const std::
   return write_safetensors(to, headers, from.metadata(), [&](const std::string& name, AtomicFile& file) {
     if (const auto found = beside.find(name); found != beside.end()) {
       file.write(bytes_of(found->second));
-    } else if (const TensorInfo& info = from.tensors().at(name); headers.at(name).dtype_name == info.dtype_name) {
+    } else if (const TensorInfo& info = from.tensors().at(name);
+               headers.at(name).dtype_name == info.dtype_name) {
       from.read(name, [&](std::span<const std::byte> bytes) { file.write(bytes); });
     } else {
       const Tensor w = from.load(name, Shape(info.shape), DType::f32);

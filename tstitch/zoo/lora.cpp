@@ -164,8 +164,8 @@ MergedWeights::MergedWeights(const WeightSource& weights, std::span<const Lora> 
   if (!loras.empty()) backend_ = make_backend({.device = "cpu", .dtype = "f32"});
 }
 
-void MergedWeights::for_changes(
-    const std::string& name, FunctionRef<void(const Lora&, const LoraModule&, LoraTarget)> change) const {
+void MergedWeights::for_changes(const std::string& name,
+                                FunctionRef<void(const Lora&, const LoraModule&, LoraTarget)> change) const {
   for (const Lora& lora : loras_) {
     const auto part = lora.parts.find(place_);
     if (part == lora.parts.end() || lora.weight == 0) continue;
@@ -179,7 +179,8 @@ void MergedWeights::for_changes(
   }
 }
 
-Int8Weight MergedWeights::load_int8(const std::string& name, const Shape& expected, const Tensor& sizes) const {
+Int8Weight MergedWeights::load_int8(const std::string& name, const Shape& expected,
+                                    const Tensor& sizes) const {
   bool changed = false;
   for_changes(name, [&](const Lora&, const LoraModule&, LoraTarget) { changed = true; });
   return changed ? WeightSource::load_int8(name, expected, sizes) : weights_.load_int8(name, expected, sizes);

@@ -13,8 +13,8 @@ namespace tstitch::cpu {
 namespace {
 
 constexpr unsigned kTileBits = 1u << 22 | 1u << 24 | 1u << 25;  // bf16, tiles, int8: CPUID leaf 7, EDX
-constexpr uint64_t kTileStates = 3u << 17;                        // XCR0: configuration and data
-constexpr int kRequestPermission = 0x1023;                        // ARCH_REQ_XCOMP_PERM of arch_prctl(2)
+constexpr uint64_t kTileStates = 3u << 17;                      // XCR0: configuration and data
+constexpr int kRequestPermission = 0x1023;                      // ARCH_REQ_XCOMP_PERM of arch_prctl(2)
 constexpr int kTileData = 18;
 
 uint64_t enabled_states() {
@@ -26,8 +26,7 @@ uint64_t enabled_states() {
 bool probe() {
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return false;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kTileBits) != kTileBits)
-    return false;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kTileBits) != kTileBits) return false;
   if ((enabled_states() & kTileStates) != kTileStates) return false;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
@@ -109,7 +108,8 @@ bool amx_self_check() {
   if (!multiplies_right(x, panel, kSteps)) return false;
 
   // As bytes they are of all sizes and both signs.
-  return multiplies_right(reinterpret_cast<const uint8_t*>(x), reinterpret_cast<const uint8_t*>(panel), kSteps);
+  return multiplies_right(reinterpret_cast<const uint8_t*>(x), reinterpret_cast<const uint8_t*>(panel),
+                          kSteps);
 }
 
 }  // namespace tstitch::cpu

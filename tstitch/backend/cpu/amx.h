@@ -11,7 +11,8 @@
 
 namespace tstitch::cpu {
 
-// Are there tiles of bf16 and of bytes, and does the operating system let this process use them? Asks it to, once.
+// Are there tiles of bf16 and of bytes, and does the operating system let this process use them? Asks it to,
+// once.
 bool request_amx();
 
 // Does a product by tiles agree with the emulation?

@@ -89,8 +89,8 @@ void attention(const Kernels& kernels, const AttentionJob& job, int64_t head, in
                              .out_stride = width,
                              .out_columns = width});
       for (int64_t j = 0; j < d; j += kAmxColumns)
-        amx_multiply(tiles, p, kKeys, kAmxRows, value_panels + j * padded_keys, padded_keys / kAmxStep<uint16_t>, {},
-                     {block + j, width, true});
+        amx_multiply(tiles, p, kKeys, kAmxRows, value_panels + j * padded_keys,
+                     padded_keys / kAmxStep<uint16_t>, {}, {block + j, width, true});
     }
   }
   kernels.normalize(out, width, sum, end - begin, d, result + begin * job.out_stride, job.out_stride);

@@ -122,8 +122,7 @@ inline void amx_pack_transposed(const uint16_t* v, int64_t v_stride, int64_t row
       if (k + part < rows)
         std::memcpy(pair[part], v + (k + part) * v_stride, static_cast<size_t>(2 * columns));
     for (int64_t tile = 0; tile < 2; ++tile) {
-      uint16_t* to =
-          panel + k / kStep * kStep * kAmxColumns + tile * kStep * 16 + k % kStep / 2 * 32;
+      uint16_t* to = panel + k / kStep * kStep * kAmxColumns + tile * kStep * 16 + k % kStep / 2 * 32;
       for (int64_t n = 0; n < 16; ++n) {
         to[2 * n] = pair[0][tile * 16 + n];
         to[2 * n + 1] = pair[1][tile * 16 + n];

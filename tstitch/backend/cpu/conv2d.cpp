@@ -122,15 +122,14 @@ void Conv2d::find_ranges(const Tensor& x, const Conv2dPath& path, int threads, U
   float *low = bounds.data<float>(), *high = low + N * C;
   parallel_for(threads, N * parts, [&](int64_t item, int) {
     const int64_t n = item / parts, first = item % parts * kChannels;
-    kernels_.channel_bounds(x.dtype() == DType::bf16,
-                            x.bytes() + (n * pixels * x.row_stride() + first) * size_of(x.dtype()),
-                            x.row_stride(), pixels, std::min(kChannels, C - first), low + n * C + first,
-                            high + n * C + first);
+    kernels_.channel_bounds(
+        x.dtype() == DType::bf16, x.bytes() + (n * pixels * x.row_stride() + first) * size_of(x.dtype()),
+        x.row_stride(), pixels, std::min(kChannels, C - first), low + n * C + first, high + n * C + first);
   });
   for (int64_t n = 0; n < N; ++n)
-    ranges[n] = picture_range({low + n * C, static_cast<size_t>(C)}, {high + n * C, static_cast<size_t>(C)},
-                              path.norm ? path.norm->data<float>() + n * 2 * C : nullptr, path.act,
-                              int8_.factors());
+    ranges[n] =
+        picture_range({low + n * C, static_cast<size_t>(C)}, {high + n * C, static_cast<size_t>(C)},
+                      path.norm ? path.norm->data<float>() + n * 2 * C : nullptr, path.act, int8_.factors());
 }
 
 void Conv2d::fill(const Strip& strip, const Tensor& x, int64_t n, int64_t first, int64_t rows,

@@ -284,7 +284,8 @@ Tensor CpuBackend::attend(const Tensor& q, int64_t heads,
   const bool emulated = isa_.multiplier == Multiplier::amx_emulated;
   const bool tiles = bf16 && (emulated || isa_.multiplier == Multiplier::amx);
   const int64_t most_rows = tiles ? cpu::kAmxQueries : kernels_.attention_rows;
-  const int64_t block = tiles ? cpu::kAmxRows : kernels_.block_rows(bf16 ? cpu::Operand::bf16 : cpu::Operand::f32);
+  const int64_t block =
+      tiles ? cpu::kAmxRows : kernels_.block_rows(bf16 ? cpu::Operand::bf16 : cpu::Operand::f32);
   const int64_t bytes =
       tiles ? cpu::amx_attention_scratch_bytes(d) : kernels_.attention_scratch_bytes(bf16, d);
   const int64_t scratch_bytes = divide_up(bytes, kCacheLine) * kCacheLine;

@@ -66,10 +66,9 @@ QuantizedRows quantize_rows(const Kernels& kernels, int threads, const Tensor& x
   constexpr int64_t kGrain = 16384;
   parallel_ranges(threads, rows, divide_up(kGrain, K), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
-      quantize_row(kernels, x.dtype() == DType::bf16,
-                   x.bytes() + row * x.row_stride() * size_of(x.dtype()), K, padded, factors,
-                   q.values.bytes() + row * q.values.row_stride(), q.scales.data<float>()[row],
-                   q.zeros.data<int32_t>()[row]);
+      quantize_row(kernels, x.dtype() == DType::bf16, x.bytes() + row * x.row_stride() * size_of(x.dtype()),
+                   K, padded, factors, q.values.bytes() + row * q.values.row_stride(),
+                   q.scales.data<float>()[row], q.zeros.data<int32_t>()[row]);
   });
   return q;
 }

@@ -3,8 +3,8 @@
 //
 // A weight matrix or a block of keys is packed into panels of `panel_columns` outputs: [panel][unit][column]
 // with units of 32 bits along the summed dimension (one f32, two bf16 or four numbers of 8 bits), padded with
-// zeros. The whole sum of an output is accumulated in one register in the order of the units, whatever rows are
-// computed beside it: that is what makes results independent of batch and threads.
+// zeros. The whole sum of an output is accumulated in one register in the order of the units, whatever rows
+// are computed beside it: that is what makes results independent of batch and threads.
 //
 // Of 8-bit numbers (tensor/int8.h) the x of a product are bytes beside their zero, or, where there is no
 // instruction that multiplies bytes exactly, 16 bits less their zero: then two are a unit, and the panel has
@@ -25,13 +25,13 @@ enum class Epilogue : uint8_t { none, gelu_tanh, gelu, quick_gelu, silu, relu, a
 struct LinearJob {
   Operand operand = Operand::f32;  // x and the panels
   const void* x = nullptr;         // (rows, inputs), zero up to the end of the last unit
-  int64_t x_stride = 0;     // in elements, as all strides
+  int64_t x_stride = 0;            // in elements, as all strides
   int64_t inputs = 0, outputs = 0;
   const void* panels = nullptr;
   const float* bias = nullptr;  // padded to whole panels
 
-  // Of int8: for row r the sums of integers become (sum - zeros[i] sums_of_weights) scales[i] weight_scales, i =
-  // r range_step.
+  // Of int8: for row r the sums of integers become (sum - zeros[i] sums_of_weights) scales[i] weight_scales,
+  // i = r range_step; where x is less its zero there is none to take away.
   const float* scales = nullptr;
   const int32_t* zeros = nullptr;
   int64_t range_step = 1;
@@ -138,8 +138,8 @@ struct Kernels {
   void (*pack_panel)(Operand, const void* w, int64_t w_stride, int64_t rows, int64_t columns, void* panel);
   // Rows begin..end of the outputs of one panel.
   void (*linear)(const LinearJob&, int64_t panel, int64_t begin, int64_t end);
-  // Of int8: the sums (rows, sums_stride), 32-bit integers, become in place what they stand for. Columns up to a
-  // whole vector are overwritten.
+  // Of int8: the sums (rows, sums_stride), 32-bit integers, become in place what they stand for. Columns up
+  // to a whole vector are overwritten.
   void (*dequantize)(const LinearJob&, float* sums, int64_t sums_stride, int64_t row, int64_t rows,
                      int64_t column, int64_t columns);
   // The epilogue of job.out[row .. row + rows, column .. column + columns] for sums (rows, sums_stride)
@@ -161,8 +161,8 @@ struct Kernels {
   void (*pixels)(const PixelJob&, int64_t count);
   // Of x factors (none: ones); and of each channel over `count` pixels, low and high (channels).
   RowBounds (*row_bounds)(bool bf16, const void* x, const float* factors, int64_t count);
-  void (*channel_bounds)(bool bf16, const void* x, int64_t x_stride, int64_t count, int64_t channels, float* low,
-                         float* high);
+  void (*channel_bounds)(bool bf16, const void* x, int64_t x_stride, int64_t count, int64_t channels,
+                         float* low, float* high);
   // Output pixels 0..count of one panel.
   void (*conv)(const ConvJob&, int64_t panel, int64_t count);
   // Mean and variance of each group of channels over `count` pixels: (groups, 2).

@@ -14,8 +14,9 @@ PanelLinear::PanelLinear(const Kernels& kernels, int threads, const Tensor& w, c
   const int64_t size = size_of(w.dtype()), row_bytes = w.row_stride() * size;
   parallel_for(threads, panels, [&](int64_t panel, int) {
     const int64_t row = panel * width;
-    kernels.pack_panel(operand(), w.bytes() + row * row_bytes, w.row_stride(), std::min(width, outputs_ - row),
-                       inputs_, panels_.bytes() + panel * units * panels_.columns() * size);
+    kernels.pack_panel(operand(), w.bytes() + row * row_bytes, w.row_stride(),
+                       std::min(width, outputs_ - row), inputs_,
+                       panels_.bytes() + panel * units * panels_.columns() * size);
   });
 }
 

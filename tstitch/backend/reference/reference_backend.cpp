@@ -105,7 +105,8 @@ class ReferenceLinear final : public PackedLinear {
     for (int64_t row = 0; row < x.rows(); ++row)
       for (int64_t m = 0; m < outputs(); ++m) {
         double sum = b_ ? get(b_, 0, m) : 0;
-        for (int64_t k = 0; k < inputs(); ++k) sum += double{rounded(get(x, row, k), compute)} * get(w_, m, k);
+        for (int64_t k = 0; k < inputs(); ++k)
+          sum += double{rounded(get(x, row, k), compute)} * get(w_, m, k);
         f(row, m, sum);
       }
   }
@@ -159,7 +160,8 @@ class ReferenceConv2d final : public PackedConv2d {
           double sum = b_ ? get(b_, 0, m) : 0;
           if (path.image_bias) sum += get(*path.image_bias, n, m);
           for_taps(x, path, n, y, column, [&](int64_t pixel, int64_t c, int64_t i, int64_t j) {
-            sum += double{rounded(get(read, pixel, c), compute)} * get(w_, (m * inputs() + c) * kernel().height + i, j);
+            sum += double{rounded(get(read, pixel, c), compute)} *
+                   get(w_, (m * inputs() + c) * kernel().height + i, j);
           });
           f(row, m, sum);
         }
@@ -292,9 +294,8 @@ void ReferenceBackend::conv2d(Tensor& out, const Tensor& x, const PackedConv2d& 
 void ReferenceBackend::add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
                                   Activation act) {
   dynamic_cast<const ReferenceConv2d&>(w).for_each(
-      x, path, sum.shape(), compute_dtype_, [&](int64_t row, int64_t m, double value) {
-        set(sum, row, m, apply(act, get(sum, row, m) + value));
-      });
+      x, path, sum.shape(), compute_dtype_,
+      [&](int64_t row, int64_t m, double value) { set(sum, row, m, apply(act, get(sum, row, m) + value)); });
 }
 
 void ReferenceBackend::pool(Tensor& out, const Tensor& x, const PoolPath& path) {

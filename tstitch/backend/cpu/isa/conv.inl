@@ -72,8 +72,8 @@ void conv(const ConvJob& job, int64_t panel, int64_t count) {
   alignas(64) float sums[kBlockRows<T> * kPanelColumns];
   const int64_t column = panel * kPanelColumns, columns = min(kPanelColumns, job.linear.outputs - column);
   const auto* b = static_cast<const char*>(job.linear.panels) + panel * job.kernel_height * job.kernel_width *
-                                                                   units<T>(job.linear.inputs) *
-                                                                   kPanelVectors * kVectorBytes<T>;
+                                                                    units<T>(job.linear.inputs) *
+                                                                    kPanelVectors * kVectorBytes<T>;
   for (int64_t p = 0; p < count; p += kBlockRows<T>) {
     const int64_t rows = min(kBlockRows<T>, count - p);
     const T* corners[kBlockRows<T>];
@@ -81,7 +81,8 @@ void conv(const ConvJob& job, int64_t panel, int64_t count) {
       corners[r] = static_cast<const T*>(job.linear.x) + (p + r) / job.width * job.stride * job.row_stride +
                    (p + r) % job.width * job.stride * job.linear.x_stride;
     convolve_rows<T, kPanelVectors>(rows, job, corners, b, sums);
-    if constexpr (__is_same(T, q8)) dequantize(job.linear, sums, kPanelColumns, p, rows, column, kPanelColumns);
+    if constexpr (__is_same(T, q8))
+      dequantize(job.linear, sums, kPanelColumns, p, rows, column, kPanelColumns);
     finish(job.linear, sums, kPanelColumns, p, rows, column, columns);
   }
 }

@@ -22,7 +22,7 @@ constexpr bool kWidensBf16 = false;
 constexpr bool kWidensBf16 = true;
 #endif
 template <class T>
-constexpr int kBlockRows = kWidensBf16 && __is_same(T, bf16) ? kRowsOfWidened : kMostRows;
+constexpr int kBlockRows = kWidensBf16&& __is_same(T, bf16) ? kRowsOfWidened : kMostRows;
 
 // What sums are held in.
 template <class T>
@@ -38,7 +38,7 @@ using Sums = typename SumsOf<T>::type;
 
 // Bytes of one vector of a panel's units.
 template <class T>
-constexpr int64_t kVectorBytes = __is_same(T, q8) ? kLanes * kPerUnit<q8> : 4 * kLanes;
+constexpr int64_t kVectorBytes = __is_same(T, q8) ? kLanes* kPerUnit<q8> : 4 * kLanes;
 
 // sums += a (rows, count units) times the panel.
 template <class T, int rows, int vectors>

@@ -44,10 +44,9 @@ constexpr Kernels make_kernels(const char* name) {
           [](const LinearJob& job, int64_t panel, int64_t begin, int64_t end) {
             with_operand(job.operand, [&](auto x) { linear<decltype(x)>(job, panel, begin, end); });
           },
-      .dequantize =
-          [](const LinearJob& job, float* sums, int64_t sums_stride, int64_t row, int64_t rows,
-             int64_t column,
-             int64_t columns) { dequantize(job, sums, sums_stride, row, rows, column, columns); },
+      .dequantize = [](const LinearJob& job, float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                       int64_t column,
+                       int64_t columns) { dequantize(job, sums, sums_stride, row, rows, column, columns); },
       .finish = [](const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
                    int64_t column,
                    int64_t columns) { finish(job, sums, sums_stride, row, rows, column, columns); },

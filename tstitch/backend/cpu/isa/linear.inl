@@ -81,7 +81,7 @@ inline void dequantize(const LinearJob& job, float* sums, int64_t sums_stride, i
                        int64_t column, int64_t columns) {
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t i = (row + r) * job.range_step;
-    const int32_t zero = job.zeros[i];
+    const int32_t zero = kBesideZero ? job.zeros[i] : 0;
     const float scale = job.scales[i];
     for (int64_t j = 0; j < columns; j += kLanes) {
       float* p = sums + r * sums_stride + j;

@@ -11,8 +11,9 @@ constexpr int64_t kPeakSums = 12;
 template <class T>
 void peak(int64_t steps, float* out) {
   Sums<T> sums[kPeakSums] = {};
-  U a = splat(0x3f803f80u), b = a;                   // ones
-  for (auto& sum : sums) asm volatile("" : "+x"(sum));  // or the compiler would see that they are all the same
+  U a = splat(0x3f803f80u), b = a;  // ones
+  for (auto& sum : sums)
+    asm volatile("" : "+x"(sum));  // or the compiler would see that they are all the same
   for (int64_t i = 0; i < steps; ++i) {
     asm volatile("" : "+x"(a), "+x"(b));
 #pragma GCC unroll 16
