@@ -6,7 +6,6 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/engine/lora_options.h"
-#include "tstitch/text/lora_tags.h"
 
 namespace tstitch {
 namespace {
@@ -28,11 +27,11 @@ std::vector<std::string> files_named(const std::string& name, const std::string&
   return found;
 }
 
-std::string file_of(const LoraTag& tag, const std::string& folder) {
-  const std::vector<std::string> found = files_named(tag.name, folder);
-  check(!found.empty(), ErrorKind::usage, "the prompt names the LoRA \"", printable(tag.name),
+std::string file_of(const std::string& name, const std::string& folder) {
+  const std::vector<std::string> found = files_named(name, folder);
+  check(!found.empty(), ErrorKind::usage, "the prompt names the LoRA \"", printable(name),
         "\", and there is no such file in \"", printable(folder), "\"");
-  check(found.size() == 1, ErrorKind::usage, "the prompt names the LoRA \"", printable(tag.name),
+  check(found.size() == 1, ErrorKind::usage, "the prompt names the LoRA \"", printable(name),
         "\", of which there are ", found.size(), " in --lora-dir: ", printable(join(found), 400));
   return found[0];
 }
@@ -44,8 +43,18 @@ Said with_loras_of_prompts(const Said& said) {
   if (folder == said.end()) return said;
   Said all = said;
   all.erase("lora_dir");
+  const bool any = take_loras_of_prompts(
+      all, [&](const std::string& name) { return file_of(name, folder->second.at(0)); });
+  check(any, ErrorKind::usage,
+        "--lora-dir has no effect here: no prompt names a LoRA, as <lora:NAME:WEIGHT>");
+  return all;
+}
+
+bool take_loras_of_prompts(Said& said, const std::function<std::string(const std::string& name)>& file_of) {
+  const auto prompt = said.find("prompt");
+  if (prompt == said.end()) return false;
+  Texts& prompts = prompt->second;
   std::vector<LoraTag> tags;
-  Texts& prompts = all["prompt"];
   for (size_t i = 0; i < prompts.size(); ++i) {
     const std::vector<LoraTag> own = take_lora_tags(prompts[i]);
     check(i == 0 || own == tags, ErrorKind::usage,
@@ -53,11 +62,9 @@ Said with_loras_of_prompts(const Said& said) {
           " names others than the first");
     tags = own;
   }
-  check(!tags.empty(), ErrorKind::usage,
-        "--lora-dir has no effect here: no prompt names a LoRA, as <lora:NAME:WEIGHT>");
   for (const LoraTag& tag : tags)
-    all["lora"].push_back(to_string(LoraOption{file_of(tag, folder->second.at(0)), tag.weight}));
-  return all;
+    said["lora"].push_back(to_string(LoraOption{file_of(tag.name), tag.weight}));
+  return !tags.empty();
 }
 
 }  // namespace tstitch
