@@ -199,6 +199,7 @@ int analyze(const Arguments& a, const std::string& name, const Asked& asked, con
   for (const char* ending : {".json", ".csv", ".svg", ".png"}) files.writes("--output", stem + ending);
   check_is_analysis(stem);
 
+  print_what_is_left_out(a, infos);
   Engine engine(infos, asked.options.backend, asked.options.vae);
   const std::string device = engine.backend().description();
   const bool talk = !a.json && !a.quiet;

@@ -7,6 +7,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/output/rank.h"
+#include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/latents.h"
 
 namespace tstitch {
@@ -72,7 +73,7 @@ void check_only_process(const std::string& command) {
 
 Asked read_asked(const Said& said, const Said& before) {
   check_exclusive(said);
-  const Said all = merged(before, with_loras_of_prompts(said));
+  const Said all = merged(before, with_loras_of_prompts(said, before));
   Asked asked{.models = read_models(parse_models(all)), .options = {}};
   asked.options = parse_options(all, asked.models);
   return asked;
@@ -84,8 +85,12 @@ CommandFiles inputs_of(const Asked& asked) {
   for (const ModelInfo& model : asked.models) {
     files.reads("--model", model.files);
     for (const Lora& lora : model.loras) files.reads("--lora", lora.path);
+    for (const ModelControl& control : model.controls) files.reads("--control-net", control.net->files);
   }
+  for (const EmbeddingOption& embedding : options.embeddings) files.reads("--embedding", embedding.path);
+  files.reads("--embedding-dir", options.embedding_dir);
   if (!options.vae.empty()) files.reads("--vae", find_decoder(options.vae));
+  for (const ControlOption& control : options.controls) files.reads("--control-net", control.image);
   files.reads("--init-image", options.files.init_image);
   files.reads("--mask", options.files.mask);
   files.reads("--init-latent", options.files.init_latent);

@@ -1,6 +1,11 @@
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <cstdio>
 #include <memory>
 #include <set>
+#include <span>
+#include <string_view>
 
 #include "apps/commands.h"
 #include "apps/interrupt.h"
@@ -10,7 +15,7 @@
 #include "tstitch/engine/command_files.h"
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/io/convert_checkpoint.h"
-#include "tstitch/io/safetensors.h"
+#include "tstitch/io/convert_to_gguf.h"
 #include "tstitch/zoo/assets.h"
 
 namespace tstitch {
@@ -23,12 +28,28 @@ struct ConvertArguments {
   bool quiet = false;
 };
 
-std::optional<DType> parse_target(const std::string& name) {
-  if (name == "keep") return std::nullopt;
-  const auto dtype = parse_dtype(name);
-  check(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16, ErrorKind::usage, "--dtype is \"",
-        printable(name), "\", expected f32, bf16, f16 or keep");
-  return dtype;
+// What --dtype may be, by the ending of the output.
+constexpr std::string_view kSafetensors = ".safetensors", kGguf = ".gguf";
+constexpr std::array<std::string_view, 4> kSafetensorsTypes = {"f32", "bf16", "f16", "keep"};
+constexpr std::array<std::string_view, 5> kGgufTypes = {"f32", "bf16", "f16", "q8_0", "q4_0"};
+
+// Writes the output; whether it did.
+bool convert(const TensorFile& file, const std::string& output, const std::string& dtype) {
+  const auto proceed = [] { return !interrupted(); };
+  if (output.ends_with(kSafetensors)) return convert_checkpoint(file, output, parse_dtype(dtype), proceed);
+  std::string type = dtype;
+  std::ranges::transform(type, type.begin(), [](unsigned char c) { return std::toupper(c); });
+  return convert_to_gguf(file, output, type, proceed);
+}
+
+void check_target(const ConvertArguments& a) {
+  const bool gguf = a.output.ends_with(kGguf);
+  check(gguf || a.output.ends_with(kSafetensors), ErrorKind::usage, "the output is \"", printable(a.output),
+        "\", expected a name that ends in .safetensors or .gguf");
+  const std::span<const std::string_view> types =
+      gguf ? std::span<const std::string_view>(kGgufTypes) : kSafetensorsTypes;
+  check(std::ranges::count(types, a.dtype) > 0, ErrorKind::usage, "--dtype is \"", printable(a.dtype),
+        "\", expected ", join(types), " for a file that ends in ", gguf ? kGguf : kSafetensors);
 }
 
 // "BF16, F32", megabytes
@@ -46,9 +67,7 @@ std::string describe(const TensorFile& file) {
 
 int convert_command(const ConvertArguments& a) {
   const std::string input = resolve_model(a.input);
-  const std::optional<DType> dtype = parse_target(a.dtype);
-  check(a.output.ends_with(".safetensors"), ErrorKind::usage, "the output is \"", printable(a.output),
-        "\", expected a name that ends in .safetensors");
+  check_target(a);
   check(!is_folder(input), ErrorKind::usage, "the input is \"", printable(input),
         "\", a folder: name the file of weights in it");
   check(!input.ends_with(".index.json"), ErrorKind::usage, "the input is \"", printable(input),
@@ -57,22 +76,26 @@ int convert_command(const ConvertArguments& a) {
   CommandFiles files;
   files.reads("input", input);
   files.writes("output", a.output);
-  if (!convert_checkpoint(file, a.output, dtype, [] { return !interrupted(); })) return report_interrupted();
-  if (!a.quiet)
-    std::printf("wrote %s: %zu tensors, %s (was %s)\n", a.output.c_str(), file.tensors().size(),
-                describe(read_safetensors(a.output)).c_str(), describe(file).c_str());
+  if (!convert(file, a.output, a.dtype)) return report_interrupted();
+  if (a.quiet) return kDone;
+  const TensorFile written = open_checkpoint(a.output);
+  std::printf("wrote %s: %zu tensors, %s (was %s)\n", a.output.c_str(), written.tensors().size(),
+              describe(written).c_str(), describe(file).c_str());
   return kDone;
 }
 
 }  // namespace
 
 Command add_convert_command(CLI::App& program) {
-  auto* command = program.add_subcommand("convert", "Write a checkpoint as safetensors");
+  auto* command = program.add_subcommand("convert", "Write a checkpoint as safetensors or GGUF");
   auto arguments = std::make_shared<ConvertArguments>();
   command->add_option("input", arguments->input, "A model file or demo model")->required();
-  command->add_option("output", arguments->output, "A .safetensors file")->required();
+  command->add_option("output", arguments->output, "A .safetensors or .gguf file")->required();
   command
-      ->add_option("--dtype", arguments->dtype, "What floating-point tensors become: f32, bf16, f16, or keep")
+      ->add_option(
+          "--dtype", arguments->dtype,
+          "What floating-point tensors become: f32, bf16, f16; of .safetensors also keep, of .gguf q8_0"
+          " or q4_0, the large ones")
       ->capture_default_str();
   command
       ->add_option("--weights", arguments->weights,

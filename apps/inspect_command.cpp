@@ -6,12 +6,15 @@
 
 #include "apps/commands.h"
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/base/numbers.h"
 #include "tstitch/condition/class_names.h"
 #include "tstitch/diffusion/solver.h"
 #include "tstitch/engine/run_spec.h"
 #include "tstitch/io/json.h"
 #include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/control_net.h"
+#include "tstitch/zoo/families/unet.h"
 #include "tstitch/zoo/model.h"
 
 namespace tstitch {
@@ -45,7 +48,7 @@ nlohmann::ordered_json sampling(const ModelInfo& info) {
   try {
     const RunSpec spec = make_run_spec({info}, nothing_said);
     const SampleOptions& options = spec.options;
-    nlohmann::ordered_json json = {{"sampler", options.sampler}};
+    nlohmann::ordered_json json = {{"sampler", options.sampler}, {"steps", info.defaults.steps}};
     if (traits_of(options.sampler).eta) json["eta"] = *options.eta;
     if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
       json["solver"] = settings;
@@ -150,6 +153,50 @@ void print(const ModelInfo& info, Size size) {
   }
 }
 
+// Which of the published networks it can steer, and which of `infos`.
+struct Steered {
+  std::string name, obstacle;
+};
+std::vector<Steered> steered_by(const ControlNetInfo& net, const std::vector<ModelInfo>& infos) {
+  std::vector<Steered> steered;
+  for (const ModelInfo& info : infos) steered.push_back({info.name, control_obstacle(net, info)});
+  return steered;
+}
+
+nlohmann::ordered_json to_json(const ControlNetInfo& net, const std::vector<ModelInfo>& infos) {
+  const UNetConfig& unet = net.config.unet;
+  nlohmann::ordered_json json = {{"path", net.path},
+                                 {"weights", net.files.weights},
+                                 {"name", net.name},
+                                 {"architecture", "ControlNet"},
+                                 {"parameters", control_net_parameters(net.config)},
+                                 {"bytes", net.file_bytes},
+                                 {"difference", net.is_difference},
+                                 {"block_out_channels", unet.block_out_channels},
+                                 {"transformer_depths", unet.down},
+                                 {"context", unet.context_width},
+                                 {"for", known_networks_steered_by(net.config)}};
+  for (const auto& [name, obstacle] : steered_by(net, infos))
+    json["models"].push_back({{"name", name}, {"steered", obstacle.empty()}, {"obstacle", obstacle}});
+  return json;
+}
+
+void print(const ControlNetInfo& net, const std::vector<ModelInfo>& infos) {
+  std::printf("%s\n", net.path.c_str());
+  std::printf("  name            %s\n", net.name.c_str());
+  if (net.files.weights != net.path) std::printf("  weights         %s\n", net.files.weights.c_str());
+  std::printf("  architecture    ControlNet%s\n",
+              net.is_difference ? ", stored as a difference from the model that it steers" : "");
+  std::printf("  parameters      %.2f M\n", static_cast<double>(control_net_parameters(net.config)) / 1e6);
+  std::printf("  stored          %.1f MB\n", static_cast<double>(net.file_bytes) / 1e6);
+  const std::vector<std::string> known = known_networks_steered_by(net.config);
+  std::printf("  steers          %s\n",
+              known.empty() ? "none of the published networks" : join(known).c_str());
+  for (const auto& [name, obstacle] : steered_by(net, infos))
+    std::printf("%s %s %s%s\n", net.name.c_str(), obstacle.empty() ? "can steer" : "cannot steer",
+                name.c_str(), obstacle.empty() ? "" : (": " + obstacle).c_str());
+}
+
 // Every pair that can take turns, and why the others cannot.
 void print_partners(const std::vector<ModelInfo>& infos) {
   for (size_t i = 0; i < infos.size(); ++i)
@@ -163,8 +210,16 @@ void print_partners(const std::vector<ModelInfo>& infos) {
 
 int inspect_command(const InspectArguments& arguments) {
   std::vector<std::string> paths;
-  for (const std::string& name : arguments.models) paths.push_back(resolve_model(name));
-  const std::vector<ModelInfo> infos = read_model_infos(paths.empty() ? builtin_models() : paths);
+  std::vector<ControlNetInfo> nets;
+  for (const std::string& name : arguments.models) {
+    const std::string path = resolve_model(name);
+    if (is_control_net(open_weights(find_model_files(path), WeightChoice::automatic)))
+      nets.push_back(read_control_net_info(path));
+    else
+      paths.push_back(path);
+  }
+  const std::vector<ModelInfo> infos =
+      read_model_infos(paths.empty() && nets.empty() ? builtin_models() : paths);
   if (arguments.json) {
     nlohmann::ordered_json report = {{"models", nlohmann::ordered_json::array()},
                                      {"pairs", nlohmann::ordered_json::array()}};
@@ -175,11 +230,13 @@ int inspect_command(const InspectArguments& arguments) {
         report["pairs"].push_back(
             {{"models", {i, j}}, {"stitchable", obstacles.empty()}, {"obstacles", obstacles}});
       }
+    for (const ControlNetInfo& net : nets) report["control_nets"].push_back(to_json(net, infos));
     std::printf("%s\n", json_text(report).c_str());
     return kDone;
   }
   for (const ModelInfo& info : infos) print(info, size_for(info, arguments));
   print_partners(infos);
+  for (const ControlNetInfo& net : nets) print(net, infos);
   return kDone;
 }
 
@@ -190,7 +247,7 @@ Command add_inspect_command(CLI::App& program) {
       program.add_subcommand("inspect", "Say what checkpoints hold and which of them can be stitched");
   auto arguments = std::make_shared<InspectArguments>();
   command->add_option("models,-m,--model", arguments->models,
-                      "Model files or demo models. Default: fashion-s, fashion-l");
+                      "Files of models and ControlNets, or demo models. Default: fashion-s, fashion-l");
   command->add_option("-W,--width", arguments->width,
                       "Say what an evaluation costs at this width in pixels. Default: the model's");
   command->add_option("-H,--height", arguments->height, "The same for the height");

@@ -29,6 +29,7 @@ int plan_command(const PlanArguments& a) {
           "\", expected a name that ends in .json");
     files.writes("--output", a.output);
   }
+  print_what_is_left_out(a, infos);
   Engine engine(infos, options.backend, options.vae);
   if (!engine.load({&all, 1}, is_decodable(infos.back(), options.vae), interrupted))
     return report_interrupted();

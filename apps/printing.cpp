@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "apps/commands.h"
+#include "tstitch/engine/report.h"
 
 namespace tstitch {
 
@@ -10,6 +11,12 @@ std::unique_ptr<ProgressBar> progress_of(const Arguments& a, const std::vector<M
                                          Show show) {
   const bool shown = !a.quiet && (!a.json || show == Show::images);
   return std::make_unique<ProgressBar>(names_of(models), shown ? show : Show::nothing);
+}
+
+void print_what_is_left_out(const Arguments& a, const std::vector<ModelInfo>& models) {
+  if (a.quiet) return;
+  for (const std::string& line : describe_what_is_left_out(models))
+    std::fprintf(stderr, "tstitch: LoRA %s\n", line.c_str());
 }
 
 void print_times(const Engine& engine, const RunResult& result) {

@@ -15,6 +15,9 @@ namespace tstitch {
 std::unique_ptr<ProgressBar> progress_of(const Arguments& arguments, const std::vector<ModelInfo>& models,
                                          Show show);
 
+// Says on stderr of what LoRAs a model takes a part only or nothing, unless --quiet.
+void print_what_is_left_out(const Arguments& arguments, const std::vector<ModelInfo>& models);
+
 // Evaluations and seconds of each model, and of the whole.
 void print_times(const Engine& engine, const RunResult& result);
 

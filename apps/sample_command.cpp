@@ -14,6 +14,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/engine/command_files.h"
 #include "tstitch/engine/report.h"
+#include "tstitch/engine/take_loras.h"
 #include "tstitch/io/npy.h"
 #include "tstitch/output/open_output.h"
 #include "tstitch/output/rank.h"
@@ -101,8 +102,11 @@ void print_heading(const SampleArguments& a, const RunSpec& spec, Engine& engine
   if (output && total(output->missing()) < block.count)
     std::printf("%lld images are left to sample\n", static_cast<long long>(total(output->missing())));
   std::printf("%s\n", describe(spec, engine.infos()).c_str());
+  for (const std::string& line : describe_controls(spec, engine.infos()))
+    std::printf("ControlNet %s\n", line.c_str());
   if (a.verbose) {
     for (const std::string& line : describe_loras(engine.infos())) std::printf("LoRA %s\n", line.c_str());
+    for (const std::string& line : describe_embeddings(spec)) std::printf("Embedding %s\n", line.c_str());
     print_steps(spec, engine.infos());
   }
   std::fflush(stdout);
@@ -146,6 +150,8 @@ int sample_command(const SampleArguments& a) {
   RunSpec spec = goal ? spec_of_all(infos, asked.options) : make_run_spec(infos, asked.options);
   if (choice) check_chosen(spec, *choice);
   check_effective(a.said, spec, infos);
+  // What a plan or a picture says may serve other trajectories.
+  if (before.empty()) check_loras_serve(spec, infos);
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });
   check_company(a, spec, rank);
   const std::string path = picture_output(a, asked);
@@ -169,6 +175,7 @@ int sample_command(const SampleArguments& a) {
                           .between = end_if_interrupted},
                          spec, infos, spec.options.vae, engine.backend());
   const auto kept = [&] { return output ? output->kept() : ""; };
+  print_what_is_left_out(a, infos);
   if (a.talks()) print_heading(a, spec, engine, rank, output.get());
   if (!goal && !engine.load({&spec, 1}, !path.empty(), interrupted)) return report_interrupted(kept());
   if (a.dry_run) return print_estimate(a, spec, engine);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -40,18 +41,21 @@ std::string output_of(const SweepArguments& a, const Asked& asked, const Sweep& 
   return output;
 }
 
+int width_of(const ModelInfo& info) { return std::max(10, static_cast<int>(info.name.size())); }
+
 void print_heading(const Sweep& sweep) {
   std::printf("%-18s", "point");
-  for (const ModelInfo& info : sweep.infos) std::printf("  %10s", info.name.c_str());
+  for (const ModelInfo& info : sweep.infos) std::printf("  %*s", width_of(info), info.name.c_str());
   std::printf("  %10s  %8s", "s/image", "speed-up");
   for (const Metric metric : sweep.metrics) std::printf("  %10s", std::string(name_of(metric)).c_str());
   std::printf("\n");
 }
 
 // alone: seconds per image of the last model alone, 0 while they are not known.
-void print_point(const CurvePoint& point, double alone) {
+void print_point(const CurvePoint& point, const std::vector<ModelInfo>& models, double alone) {
   std::printf("%-18s", point.label.c_str());
-  for (const int64_t count : point.evaluations) std::printf("  %10s", concat(count, "x").c_str());
+  for (size_t i = 0; i < models.size(); ++i)
+    std::printf("  %*s", width_of(models[i]), concat(point.evaluations[i], "x").c_str());
   std::printf("  %10.4f  ", point.seconds_per_image);
   if (alone > 0)
     std::printf("%7.2fx", alone / point.seconds_per_image);
@@ -82,7 +86,7 @@ class Printing final : public SweepObserver {
     return progress_of(a_, models_, spec.images() > kMany ? Show::images : Show::bar);
   }
   void finished(const CurvePoint& point, double alone) override {
-    if (!a_.json && !a_.quiet) print_point(point, alone);
+    if (!a_.json && !a_.quiet) print_point(point, models_, alone);
   }
 
  private:
@@ -102,6 +106,7 @@ int sweep_command(const SweepArguments& a) {
         "--features is for --metrics, which were not given");
   const RunSpec& first = sweep.specs[0];
   const std::string output = output_of(a, asked, sweep);
+  print_what_is_left_out(a, infos);
   Engine engine(infos, asked.options.backend, asked.options.vae);
   const bool talk = !a.json && !a.quiet;
   if (talk)

@@ -36,7 +36,7 @@ int measure(int argc, char** argv) {
       make_run_spec({model.info}, {.fractions = {1},
                                    .classes = std::vector<int64_t>(static_cast<size_t>(batch), 207),
                                    .batch_size = batch});
-  const double seconds = time_evaluation(*backend, model, spec, spec.stages[0].cfg_scale, repeats,
+  const double seconds = time_evaluation(*backend, model, spec, spec.stages[0].cfg_scale, 0, repeats,
                                          ClassConditions(model.info.condition.num_classes));
   const double flops =
       2 * static_cast<double>(batch) * model.info.architecture->flops(spec.height, spec.width);

@@ -4,6 +4,7 @@
 
 #include "fuzz/expect_input_error.h"
 #include "tstitch/io/json.h"
+#include "tstitch/zoo/diffusers_control_net.h"
 #include "tstitch/zoo/diffusers_unet.h"
 #include "tstitch/zoo/families/dit.h"
 #include "tstitch/zoo/model_config.h"
@@ -25,6 +26,12 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   });
   expect_input_error([&] {
     if (unet_parameters(read_diffusers_unet_config(parse_json(text, "fuzz"), "fuzz")) <= 0) abort();
+  });
+  expect_input_error([&] {
+    bool takes_bgr = false;
+    if (control_net_parameters(
+            read_diffusers_control_net_config(parse_json(text, "fuzz"), "fuzz", takes_bgr)) <= 0)
+      abort();
   });
   expect_input_error([&] {
     AutoencoderKLConfig config;

@@ -613,6 +613,40 @@ TEST_F(Cli, InspectSaysHowAFolderIsSampled) {
   EXPECT_EQ(of_zero["betas"]["zero_terminal_snr"], true);
 }
 
+// A ControlNet by its header: whom it can steer, and why not others.
+TEST_F(Cli, InspectSaysWhomAControlNetSteers) {
+  const auto tensor = [](const Shape& shape) { return Tensor(shape, DType::f32); };
+  write_safetensors(path("net.safetensors").string(),
+                    {{"conv_in.weight", tensor({32, 4, 3, 3})},
+                     {"down_blocks.0.resnets.0.conv1.weight", tensor({32, 32, 3, 3})},
+                     {"mid_block.resnets.0.conv1.weight", tensor({32, 32, 3, 3})},
+                     {"controlnet_cond_embedding.conv_in.weight", tensor({4, 3, 3, 3})}},
+                    {});
+  write_safetensors(path("adapter.safetensors").string(), {{"body.0.in_conv.weight", tensor({1})}}, {});
+  const Outcome outcome = run({"inspect", "net.safetensors", "fashion-s"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("architecture    ControlNet\n"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("steers          none of the published networks"), std::string::npos);
+  EXPECT_NE(outcome.out.find("net cannot steer fashion-s: it is a DiT"), std::string::npos) << outcome.out;
+  const auto report = nlohmann::json::parse(run({"inspect", "net.safetensors", "--json"}).out);
+  EXPECT_TRUE(report["models"].empty());
+  EXPECT_EQ(report["control_nets"][0]["architecture"], "ControlNet");
+  EXPECT_TRUE(report["control_nets"][0]["for"].empty());
+
+  const Outcome adapter = run({"inspect", "adapter.safetensors"});
+  EXPECT_EQ(adapter.code, 3);
+  EXPECT_NE(adapter.err.find("this is a T2I-Adapter, which is not known here"), std::string::npos)
+      << adapter.err;
+  const Outcome steered = run(quick({"--control-net", "net.safetensors,image=hint.png", "-o", "a.png"}));
+  EXPECT_EQ(steered.code, 3);
+  EXPECT_NE(steered.err.find("--control-net \"net.safetensors\" cannot steer fashion-s: it is a DiT"),
+            std::string::npos)
+      << steered.err;
+  const Outcome model = run(quick({"-m", "net.safetensors", "-o", "a.png"}));
+  EXPECT_EQ(model.code, 3);
+  EXPECT_NE(model.err.find("name it with --control-net"), std::string::npos) << model.err;
+}
+
 TEST_F(Cli, ConvertsCheckpoints) {
   const std::string source = std::string(TSTITCH_SOURCE_DIR) + "/assets/fashion-s.safetensors";
   const Outcome outcome = run({"convert", "fashion-s", "wide.safetensors", "--dtype", "f32"});
@@ -634,6 +668,31 @@ TEST_F(Cli, ConvertsCheckpoints) {
     return read(path("x.npy"));
   };
   EXPECT_EQ(sampled("wide.safetensors"), sampled("fashion-s"));
+}
+
+TEST_F(Cli, ConvertsToFewerBitsAndBack) {
+  const Outcome outcome = run({"convert", "fashion-s", "s.gguf", "--dtype", "q4_0"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find(" tensors, BF16, F32, Q4_0, "), std::string::npos) << outcome.out;
+  EXPECT_NE(run({"inspect", "s.gguf"}).out.find("stored          BF16, F32, Q4_0, "), std::string::npos);
+  ASSERT_EQ(run({"convert", "-q", "s.gguf", "back.safetensors", "--dtype=f32"}).code, 0);
+  const auto sampled = [&](const std::string& model) {
+    EXPECT_EQ(run({"sample", "-m", model, "--steps", "2", "--class", "1", "--save-latent", "x.npy"}).code, 0);
+    return read(path("x.npy"));
+  };
+  EXPECT_EQ(sampled("s.gguf"), sampled("back.safetensors"));
+  EXPECT_NE(sampled("s.gguf"), sampled("fashion-s"));
+  expect_refused(2,
+                 {"--dtype", "\"keep\", expected f32, bf16, f16, q8_0, q4_0 for a file that ends in .gguf"},
+                 {"convert", "fashion-s", "t.gguf"});
+  expect_refused(2, {"\"q4_0\", expected f32, bf16, f16, keep for a file that ends in .safetensors"},
+                 {"convert", "fashion-s", "t.safetensors", "--dtype", "q4_0"});
+  expect_refused(3, {"type Q4_0, which safetensors files do not have"},
+                 {"convert", "s.gguf", "t.safetensors"});
+  expect_refused(3, {"GGUF_TRUNCATED"}, [&] {
+    std::ofstream(path("cut.gguf"), std::ios::binary) << read(path("s.gguf")).substr(0, 5000);
+    return std::vector<std::string>{"inspect", "cut.gguf"};
+  }());
 }
 
 TEST_F(Cli, ConvertRefusesWhatItCannotDo) {

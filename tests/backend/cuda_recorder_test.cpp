@@ -1,7 +1,10 @@
 // Stretches of work that are replayed.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <thread>
 #include <utility>
 
@@ -64,6 +67,7 @@ struct Asked {
     void begin_capture(size_t upload_bytes) override {
       captures = true;
       device->begin_capture(upload_bytes);
+      if (meanwhile) meanwhile();
     }
     std::unique_ptr<cuda::Graph> end_capture() override {
       captures = false;
@@ -73,6 +77,7 @@ struct Asked {
       device->replay(graph, uploads);
     }
     std::unique_ptr<cuda::Device> device;
+    std::function<void()> meanwhile;  // in each capture
     bool captures = false, no_memory = false, no_product = false, no_capture = false;  // the next one fails
   };
 
@@ -248,6 +253,25 @@ TEST_F(Replay, ThreadsAllocateMeanwhile) {
     const Tensor more = backend_.upload(random_tensor({1, 9 + step, 32}, 4));
     evaluate(more, {1});
   }
+  other.join();
+}
+
+// A device allocates nothing while it captures, whoever asks: the other thread waits.
+TEST_F(Replay, AThreadAllocatesInACapture) {
+  const Tensor x = backend_.upload(random_tensor({2, 9, 32}, 4));
+  const Tensor expected = backend_.download(evaluate(x, {1, 2}));
+  std::thread other;
+  std::atomic<bool> asks = false;
+  device_->meanwhile = [&] {
+    other = std::thread([&] {
+      asks = true;
+      EXPECT_NO_THROW(Tensor({1 << 20}, DType::f32, backend_.memory()));
+    });
+    while (!asks) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  };
+  expect_equal(backend_.download(evaluate(x, {1, 2})), expected);
+  ASSERT_TRUE(other.joinable());
   other.join();
 }
 

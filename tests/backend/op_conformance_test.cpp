@@ -158,6 +158,9 @@ const ConvCase kConvCases[] = {
     {1, 8, 8, 448, 40, {3, 1}, {.pad_before = {1, 0}, .pad_after = {1, 0}}},
     {1, 7, 10, 5, 9, {2, 5}, {.stride = 2, .pad_before = {1, 0}, .pad_after = {0, 3}}},
     {1, 5, 3, 10, 34, {3, 1}, {.pad_before = {1, 0}, .pad_after = {1, 0}, .upsample = true}},
+    {2, 5, 3, 10, 34, 3, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = {1, 0}}},
+    {1, 5, 18, 10, 34, 3, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = {0, 1}}},
+    {1, 1, 1, 10, 5, 3, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = 1}},
 };
 
 TEST_P(Conformance, Conv2d) {

@@ -79,10 +79,8 @@ TEST(TextConditions, NetworksThatAreToldMoreGetTheirNumbers) {
                               .crop = {.left = 2, .top = 1},
                               .target = {.width = 4, .height = 3}};
   ConditionInfo info = {.kind = ConditionKind::text, .width = 4};
-  const auto added = [&](bool negative) {
-    return text_condition(*backend, info, text, sizes, negative).added;
-  };
-  EXPECT_FALSE(added(false));
+  const auto added = [&](double score) { return text_condition(*backend, info, text, sizes, score).added; };
+  EXPECT_FALSE(added(6));
   info.pooled_width = 3;
   info.number_width = 2;
   const auto expect_numbers = [&](const Tensor& x, const std::vector<double>& numbers) {
@@ -93,11 +91,11 @@ TEST(TextConditions, NetworksThatAreToldMoreGetTheirNumbers) {
       EXPECT_NEAR(x.data<float>()[4 + 2 * i], std::sin(numbers[i]), 1e-6) << i;
     }
   };
-  expect_numbers(added(false), {5, 6, 1, 2, 3, 4});
-  expect_numbers(added(true), {5, 6, 1, 2, 3, 4});
+  expect_numbers(added(6), {5, 6, 1, 2, 3, 4});
+  expect_numbers(added(2.5), {5, 6, 1, 2, 3, 4});
   info.scored = true;
-  expect_numbers(added(false), {5, 6, 1, 2, 6});
-  expect_numbers(added(true), {5, 6, 1, 2, 2.5});
+  expect_numbers(added(6), {5, 6, 1, 2, 6});
+  expect_numbers(added(2.5), {5, 6, 1, 2, 2.5});
 }
 
 TEST(ConditionMakers, TheModelSaysWhichItNeeds) {

@@ -118,6 +118,30 @@ TEST(MakeLevels, LcmAndTcdTakeWhatWasDistilled) {
   }
 }
 
+// As diffusers' LCMScheduler places them.
+TEST(MakeLevels, LcmsMayTakeAllStepsBelowTheStrength) {
+  const auto below = [](double strength, const char* steps) {
+    return timesteps("lcm", steps, {.strength = strength, .strength_keeps_steps = true});
+  };
+  EXPECT_EQ(below(0.5, "4"), (Timesteps{499, 379, 259, 139}));
+  EXPECT_EQ(below(0.3, "4"), (Timesteps{299, 239, 159, 79}));
+  EXPECT_EQ(below(0.1, "5"), (Timesteps{99, 79, 59, 39, 19}));
+  EXPECT_EQ(below(1, "4"), timesteps("lcm", "4"));
+  // Of other timesteps the last ones are taken.
+  EXPECT_EQ(
+      timesteps("ddim", "4", {.spacing = Spacing::trailing, .strength = 0.5, .strength_keeps_steps = true}),
+      (Timesteps{499, 249}));
+}
+
+TEST(MakeLevels, TimestepsMayBeNamed) {
+  for (const char* solver : {"ddim", "ddpm", "euler", "euler_a", "heun", "dpm2", "lms", "deis", "dpm++2s",
+                             "dpm++2m", "unipc", "lcm", "tcd"}) {
+    EXPECT_EQ(timesteps(solver, "", {.timesteps = {999, 850, 24}}), (Timesteps{999, 850, 24})) << solver;
+    EXPECT_EQ(timesteps(solver, "", {.strength = 0.7, .timesteps = {999, 850, 24}}), (Timesteps{850, 24}));
+    EXPECT_EQ(timesteps(solver, "", {.spacing = Spacing::lcm, .timesteps = {800}}), (Timesteps{800}));
+  }
+}
+
 // ---- what holds for all
 
 TEST(MakeLevels, EverySolverHasLevels) {
@@ -224,6 +248,16 @@ TEST(MakeLevels, RefusesWhatDoesNotFit) {
   refuses("sampler 'pndm' takes no karras sigmas", "pndm", "10", {.sigmas = SigmaSpacing::karras});
   refuses("sampler 'lcm' takes no exponential sigmas", "lcm", "4", {.sigmas = SigmaSpacing::exponential});
   refuses("sampler 'tcd' takes no karras sigmas", "tcd", "4", {.sigmas = SigmaSpacing::karras});
+  refuses("a strength of 2, expected", "lcm", "4", {.strength = 2, .strength_keeps_steps = true});
+  refuses("a strength of 0.01 leaves none of 50 timesteps", "lcm", "1",
+          {.strength = 0.01, .strength_keeps_steps = true});
+  refuses("steps '26': at most 25", "lcm", "26", {.strength = 0.5, .strength_keeps_steps = true});
+  refuses("steps '4' and timesteps that are named exclude each other", "ddim", "4", {.timesteps = {800}});
+  refuses("'pndm' needs equal steps", "pndm", "", {.timesteps = {800}});
+  refuses("karras sigmas have timesteps of their own", "euler", "",
+          {.sigmas = SigmaSpacing::karras, .timesteps = {800}});
+  refuses("timestep 1000, expected 0 ... 999", "ddim", "", {.timesteps = {1000}});
+  refuses("timestep 5 behind 5, expected them to fall", "ddim", "", {.timesteps = {5, 5}});
   expect_error(ErrorKind::usage, "at least 50 timesteps, this one has 40",
                [] { make_levels("lcm", NoiseSchedule::linear(1e-4, 2e-2, 40), "4", {}); });
 }

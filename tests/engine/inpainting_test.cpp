@@ -5,11 +5,13 @@
 #include <cstring>
 #include <filesystem>
 
-#include "tests/engine/tiny_sd.h"
+#include "on_tiny_sdxl.h"
+#include "tests/engine/on_tiny_inpainting.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/fake_device.h"
 #include "tests/support/golden.h"
 #include "tstitch/condition/mask_conditions.h"
+#include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/mask.h"
@@ -17,90 +19,6 @@
 
 namespace tstitch {
 namespace {
-
-constexpr int64_t kSide = 64;
-
-class Inpainting : public StableDiffusion {
- protected:
-  static void SetUpTestSuite() {
-    StableDiffusion::SetUpTestSuite();
-    const fs::path large = folder() / "large";
-    write_part(large / "vae", parse_json_file(golden_path("inpainting/vae_config.json")), "vae",
-               parse_json_file(golden_path("inpainting/vae_names.json")));
-    fs::copy(large, folder() / "inpaint", fs::copy_options::recursive);
-    nlohmann::json config = parse_json_file(golden_path("sd/large_config.json")),
-                   names = parse_json_file(golden_path("sd/large_names.json"));
-    config["in_channels"] = 9;
-    names["conv_in.weight"][1] = 9;
-    write_part(folder() / "inpaint" / "unet", config, "inpaint", names);
-  }
-
-  static void write_part(const fs::path& to, const nlohmann::json& config, const std::string& tag,
-                         const nlohmann::json& names) {
-    fs::create_directories(to);
-    std::ofstream(to / "config.json") << config;
-    const RandomWeights random("sd-" + tag, kSeed);
-    std::map<std::string, Tensor> all;
-    for (const auto& [key, shape] : names.items())
-      all[key] = random.load(key, Shape(shape.get<std::vector<int64_t>>()), DType::f32);
-    write_safetensors((to / "diffusion_pytorch_model.safetensors").string(), all, {});
-  }
-
-  static std::vector<ModelInfo> models(const std::vector<std::string>& names) {
-    std::vector<std::string> paths;
-    for (const std::string& name : names) paths.push_back((folder() / name).string());
-    return read_model_infos(paths);
-  }
-
-  static Tensor mask() {
-    Tensor mask({kSide, kSide}, DType::f32);
-    for (int64_t y = 0; y < kSide; ++y)
-      for (int64_t x = 0; x < kSide; ++x)
-        mask.data<float>()[y * kSide + x] = is_painted(y * kSide + x) ? 1 : 0;
-    return mask;
-  }
-
-  static SampleOptions asked(const std::string& sampler = "ddim") {
-    SampleOptions options{.sampler = sampler, .steps = "10", .prompts = {kPrompt}, .seed = kSeed};
-    options.negative_prompt = "blurry";
-    options.rng = "torch";
-    options.init_image = Tensor({3, kSide, kSide}, DType::f32);
-    for (int64_t c = 0; c < 3; ++c)
-      for (int64_t place = 0; place < kSide * kSide; ++place) {
-        const auto i = static_cast<int>(3 * place + c);
-        options.init_image.data<float>()[c * kSide * kSide + place] =
-            static_cast<float>(static_cast<uint8_t>(i * 37 % 251 ^ i / 7 % 5) / 127.5 - 1);
-      }
-    options.mask = mask();
-    return options;
-  }
-
-  struct Result {
-    Tensor latents;
-    std::vector<Image> pictures;
-  };
-  static Result sampled(const std::vector<ModelInfo>& infos, const SampleOptions& options) {
-    struct Kept final : PictureSink {
-      void add(int64_t, const std::vector<Image>& more) override {
-        pictures.insert(pictures.end(), more.begin(), more.end());
-      }
-      std::vector<Image> pictures;
-    } kept;
-    const RunSpec spec = make_run_spec(infos, options);
-    Engine engine(infos, {.dtype = "f32", .threads = 2});
-    engine.load(spec);
-    KeepLatents latents(spec);
-    RunObserver silent;
-    const IndexRange all{0, spec.images()};
-    engine.sample(spec, {&all, 1}, silent, &kept, &latents);
-    return {latents.latents(), kept.pictures};
-  }
-
-  static bool is_painted(int64_t pixel) {
-    const int64_t y = pixel / kSide, x = pixel % kSide;
-    return 13 <= y && y < 45 && 9 <= x && x < 38;
-  }
-};
 
 TEST_F(Inpainting, AgreesWithDiffusers) {
   for (const auto& [network, sampler, strength] : {std::tuple{"large", "pndm", "1"},
@@ -121,6 +39,37 @@ TEST_F(Inpainting, AgreesWithDiffusers) {
         1e-5)
         << name;
   }
+}
+
+// SDXL of four channels and of nine, from a pipeline's folder.
+class InpaintingXl : public OnTinySdxl {};
+
+TEST_F(InpaintingXl, AgreesWithDiffusers) {
+  tiny()->variant("inpaint", "sdxl", {{"in_channels", 9}});
+  nlohmann::json config = parse_json_file(golden_path("inpainting/vae_config.json"));
+  config["scaling_factor"] = 0.13025;
+  for (const std::string name : {"sdxl", "inpaint"}) {
+    write_part(tiny()->path(name + "/vae"), config, "vae",
+               parse_json_file(golden_path("inpainting/vae_names.json")));
+    TinySdxl::write(
+        tiny()->path(name + "/model_index.json"),
+        R"({"_class_name": "StableDiffusionXLInpaintPipeline", "force_zeros_for_empty_prompt": true})");
+  }
+  EXPECT_TRUE(infos({"inpaint"})[0].condition.sees_mask);
+  for (const auto& [name, strength, expected] : {std::tuple{"sdxl", 1.0, "sdxl_large_1"},
+                                                 {"inpaint", 1.0, "sdxl_inpaint_1"},
+                                                 {"inpaint", 0.6, "sdxl_inpaint_0.6"}}) {
+    SampleOptions options = asked("");
+    options.strength = strength;
+    EXPECT_LE(relative_error(sampled(infos({name}), options).latents,
+                             golden(concat("inpainting/", expected, ".npy"))),
+              1e-5)
+        << expected;
+  }
+  // Both kinds take turns.
+  SampleOptions options = asked("");
+  options.fractions = {0.5, 0.5};
+  EXPECT_EQ(make_run_spec(infos({"sdxl", "inpaint"}), options).blended, (std::vector<bool>{true, false}));
 }
 
 TEST_F(Inpainting, WhatIsKnownStaysInThePicture) {
@@ -204,6 +153,50 @@ TEST_F(Inpainting, OnADeviceIsThatOfTheHost) {
     EXPECT_EQ(std::memcmp(found.bytes(), expected.bytes(), static_cast<size_t>(found.elements()) * 4), 0)
         << dtype;
   }
+}
+
+// When an image changes over is decided by what is painted, not by what is known.
+TEST_F(Inpainting, ThePaintedPartDecidesWhenToSwitch) {
+  struct Details final : RunObserver {
+    explicit Details(Tensor mask) : painted(std::move(mask)) {}
+    void predicted(IndexRange, const Step& step, const Tensor&, const Prediction& at) override {
+      const Tensor x0 = at.x0.reshape({at.x0.extent(1), at.x0.extent(2), at.x0.extent(3)});
+      of_part.push_back(detail_to_noise(x0, step.level, painted));
+      of_whole.push_back(detail_to_noise(x0, step.level));
+    }
+    Tensor painted;
+    std::vector<double> of_part, of_whole;
+  };
+  SampleOptions options = asked();
+  const auto run_of = [&](RunObserver& observer) {
+    const auto infos = models({"small", "large"});
+    const RunSpec spec = make_run_spec(infos, options);
+    Engine engine(infos, {.dtype = "f32", .threads = 2});
+    engine.load(spec);
+    const IndexRange all{0, 1};
+    return engine.sample(spec, {&all, 1}, observer, nullptr);
+  };
+  options.fractions = {1, 0};
+  Details details(make_run_spec(models({"small", "large"}), options).painted_places());
+  ASSERT_TRUE(details.painted);
+  run_of(details);
+  // After how many steps each measure exceeds the threshold.
+  const auto exceeds = [](const std::vector<double>& measures, double threshold) {
+    const auto first = std::ranges::find_if(measures, [&](double d) { return d > threshold; });
+    return std::min(std::ssize(measures), first - measures.begin() + 1);
+  };
+  options.fractions.clear();
+  options.adaptive = true;
+  int differ = 0;
+  for (const double threshold : details.of_part) {
+    options.switch_threshold = threshold * 0.999;
+    const auto expected = exceeds(details.of_part, *options.switch_threshold);
+    if (differ == 2 || expected == exceeds(details.of_whole, *options.switch_threshold)) continue;
+    ++differ;
+    RunObserver silent;
+    EXPECT_EQ(run_of(silent).small_steps[static_cast<size_t>(expected)], 1) << threshold;
+  }
+  EXPECT_GT(differ, 0);
 }
 
 TEST_F(Inpainting, SpecsSayWhatIsBlended) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -310,10 +311,94 @@ TEST_F(LoraTest, IsSaidAgainAndReported) {
             std::string::npos)
       << lines[0];
   EXPECT_NE(lines[1].find("network 263, text_encoder 18"), std::string::npos) << lines[1];
+  EXPECT_EQ(
+      describe_what_is_left_out(models),
+      (std::vector<std::string>{"a x 0.8 on ssd1b is applied in part: network 198 (and 65 without a home), "
+                                "text_encoder 18, text_encoder_2 18"}));
   const auto texts = png_text(make_run_spec(models, asked), models, 0);
   EXPECT_NE(texts[0].second.find("a fox <lora:a:0.8>"), std::string::npos) << texts[0].second;
   EXPECT_NE(texts[0].second.find("Lora hashes: \"a: " + models[0].loras[0].content), std::string::npos)
       << texts[0].second;
+}
+
+// What a picture says of files of one name keeps them apart, and holds only while they are what they were.
+TEST_F(LoraTest, FilesOfOneNameAreToldApart) {
+  const std::string one = write("one/fox.safetensors", tensors(of_attention(), kohya())),
+                    two = write("two/fox.safetensors", tensors(of_all(), kohya()));
+  const Said said = {
+      {"model", {tiny()->path("sdxl")}}, {"lora", {one + ":1", two + ":1"}}, {"prompt", {"a"}}};
+  const std::vector<ModelInfo> models = read_models(parse_models(said));
+  const auto texts = png_text(make_run_spec(models, parse_options(said, models)), models, 0);
+  EXPECT_NE(texts[0].second.find("a <lora:one/fox:1> <lora:two/fox:1>"), std::string::npos)
+      << texts[0].second;
+  EXPECT_NE(texts[0].second.find(concat("Lora hashes: \"one/fox: ", models[0].loras[0].content,
+                                        ", two/fox: ", models[0].loras[1].content, "\"")),
+            std::string::npos)
+      << texts[0].second;
+
+  const Said again = said_of(nlohmann::json::parse(texts[1].second), "here");
+  EXPECT_NO_THROW(read_models(parse_models(again)));
+  write("one/fox.safetensors", tensors(changes("b", "text_encoder"), kohya()));
+  testing::expect_error(ErrorKind::input, "one/fox.safetensors\" is not what it was for that picture",
+                        [&] { read_models(parse_models(again)); });
+  // Who names it takes it as it is.
+  EXPECT_NO_THROW(read_models(parse_models(merged(again, {{"lora", {one}}}))));
+  Said of_stage = again;
+  of_stage.erase("lora");
+  EXPECT_NO_THROW(read_models(parse_models(merged(of_stage, {{"stage", {"lora=" + one}}}))));
+  of_stage["stage"] = {"lora=" + one};
+  testing::expect_error(ErrorKind::input, "is not what it was", [&] {
+    read_models(parse_models(merged(of_stage, {{"steps", {"3"}}})));
+  });
+}
+
+TEST(ShortNames, AreTheShortestThatTellApart) {
+  using Names = std::map<std::string, std::string>;
+  EXPECT_EQ(short_names({"a/fox.safetensors", "/b/owl.x.pt"}),
+            (Names{{"a/fox.safetensors", "fox"}, {"/b/owl.x.pt", "owl.x"}}));
+  EXPECT_EQ(short_names({"a/b/fox.pt", "c/b/fox.pt", "c/fox.pt", "fox.pt"}), (Names{{"a/b/fox.pt", "a/b/fox"},
+                                                                                    {"c/b/fox.pt", "c/b/fox"},
+                                                                                    {"c/fox.pt", "c/fox"},
+                                                                                    {"fox.pt", "fox.pt"}}));
+  EXPECT_EQ(short_names({"a/fox.pt", "a/fox.safetensors", "./a/fox.pt"}),
+            (Names{{"a/fox.pt", "a/fox.pt"},
+                   {"a/fox.safetensors", "a/fox.safetensors"},
+                   {"./a/fox.pt", "./a/fox.pt"}}));
+  EXPECT_TRUE(short_names({}).empty());
+}
+
+TEST_F(LoraTest, StagesAreCalledByShortNames) {
+  const std::string folder(80, 'x');
+  const std::string fox = write("one/" + folder + "/fox.safetensors", tensors(of_attention(), kohya())),
+                    other = write("two/" + folder + "/fox.safetensors", tensors(of_all(), kohya())),
+                    owl = write(folder + "/owl.safetensors", tensors(of_attention(), kohya()));
+  const auto named = [&](const Texts& stages) {
+    const Said said = {{"model", Texts(stages.size(), tiny()->path("sdxl"))}, {"stage", stages}};
+    return names_of(read_models(parse_models(said)));
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(named({"lora=" + fox + ":0.8,cfg=3", "lora=" + owl, ""}),
+            (Names{"sdxl [cfg=3,lora=fox:0.8]", "sdxl [lora=owl:1]", "sdxl"}));
+  const Names apart = named({"lora=" + fox, "lora=" + other, "lora=" + fox, "lora=" + fox + ":0.5"});
+  EXPECT_NE(apart[0], apart[1]);
+  EXPECT_NE(apart[0], apart[3]);
+  EXPECT_TRUE(apart[0].starts_with("sdxl [lora=one/xxx") && apart[0].ends_with("] #1")) << apart[0];
+  EXPECT_TRUE(apart[1].starts_with("sdxl [lora=two/xxx") && apart[1].ends_with("]")) << apart[1];
+}
+
+TEST_F(LoraTest, ThreadsChangeNoBitOfWhatIsMerged) {
+  const std::string path = write("threads.safetensors", tensors(of_all(), kohya()));
+  std::vector<ModelInfo> models = infos({"sdxl"});
+  take_loras(options({{path, 0.7}}), models);
+  const TensorFile file = open_weights(models[0].files, WeightChoice::automatic);
+  const auto weights = models[0].architecture->weights(file);
+  const MergedWeights one(*weights, models[0].loras, 1), three(*weights, models[0].loras, 3);
+  for (const auto& [name, tensor] : TinySdxl::unet("sdxl"))
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      const Tensor a = one.load(name, tensor.shape(), dtype), b = three.load(name, tensor.shape(), dtype);
+      EXPECT_EQ(std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.elements() * size_of(dtype))), 0)
+          << name;
+    }
 }
 
 TEST_F(LoraTest, PromptsNameThem) {
@@ -328,6 +413,13 @@ TEST_F(LoraTest, PromptsNameThem) {
   const Said unasked = {{"prompt", {"a <lora:fox:0.5>"}}};
   EXPECT_EQ(with_loras_of_prompts(unasked), unasked);
   testing::expect_error(ErrorKind::usage, "no prompt names a LoRA", [&] { said({"a"}); });
+  // A plain prompt is taken as it stands, whoever says that it is plain.
+  const Said plain = {{"prompt_style", {"plain"}}},
+             asked = {{"prompt", {"<lora:fox>"}}, {"lora_dir", {folder}}};
+  for (const auto& [now, before] : {std::pair{merged(plain, asked), Said()}, {asked, plain}})
+    testing::expect_error(ErrorKind::usage, "--lora-dir has no effect here: with --prompt-style plain",
+                          [&] { with_loras_of_prompts(now, before); });
+  EXPECT_NO_THROW(with_loras_of_prompts(merged(asked, {{"prompt_style", {"webui"}}}), plain));
   testing::expect_error(ErrorKind::usage, "that of image 2 names others", [&] {
     said({"a <lora:fox>", "b"});
   });
@@ -381,6 +473,35 @@ TEST_F(LoraTest, WhatDoesNotFitIsRefusedByName) {
   take_loras(options({{of_sdxl}}), models);
   EXPECT_EQ(models[0].loras.size(), 0u);
   EXPECT_EQ(models[1].loras.size(), 1u);
+  // ... and said of the other.
+  ASSERT_EQ(models[0].refused_loras.size(), 1u);
+  EXPECT_EQ(models[1].refused_loras.size(), 0u);
+  EXPECT_NE(models[0].refused_loras[0].obstacle.find(".lora_down.weight\" is a matrix of 4 x "),
+            std::string::npos);
+  const std::vector<std::string> lines = describe_what_is_left_out(models);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_EQ(lines[0], "sdxl_only x 1 on refiner is not applied: " + models[0].refused_loras[0].obstacle);
+}
+
+TEST_F(LoraTest, OneOfModelsThatServeNoStepIsRefused) {
+  const std::string path = write("serves.safetensors", tensors(of_attention(), kohya()));
+  const auto check_of = [&](SampleOptions asked, const std::vector<double>& fractions) {
+    asked.fractions = fractions;
+    std::vector<ModelInfo> models = infos({"refiner", "sdxl"});
+    take_loras(asked, models);
+    check_loras_serve(make_run_spec(models, asked), models);
+  };
+  const SampleOptions of_run = options({{path}});  // SDXL's
+  EXPECT_NO_THROW(check_of(of_run, {0.5, 0.5}));
+  testing::expect_error(ErrorKind::usage, "no model that takes it serves a step", [&] {
+    check_of(of_run, {1, 0});
+  });
+  SampleOptions of_stage = options({});
+  of_stage.stages = {{}, parse_stage("lora=" + path)};
+  EXPECT_NO_THROW(check_of(of_stage, {0.5, 0.5}));
+  testing::expect_error(ErrorKind::usage, "--stage 2: lora= has no effect here", [&] {
+    check_of(of_stage, {1, 0});
+  });
 }
 
 TEST_F(LoraTest, AWeightThatBecomesInfiniteIsRefused) {

@@ -51,7 +51,7 @@ TEST(RunSpec, SingleStepsLowerTheirLastWholeOne) {
     options.init_image = Tensor({3, 256, 256}, DType::f32);
     std::fill_n(options.init_image.data<float>(), options.init_image.elements(), 0.0f);
     const RunSpec spec = make_run_spec(models, options);
-    EXPECT_EQ(spec.solver.left_out, spec.left_out);
+    EXPECT_EQ(spec.solver.left_out, spec.all_steps - spec.trajectory.size());
     return spec.solver.order_of(spec.trajectory[spec.trajectory.size() - 1]);
   };
   EXPECT_EQ(order_of_last("10", 1, 2), 1);

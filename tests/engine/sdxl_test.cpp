@@ -8,6 +8,7 @@
 
 #include "on_tiny_sdxl.h"
 #include "tests/support/expect_error.h"
+#include "tests/zoo/toy_family.h"
 #include "tstitch/condition/text_encoder.h"
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
@@ -113,6 +114,23 @@ TEST_F(Sdxl, AgreesWithDiffusers) {
         << name;
 }
 
+// 9 x 13 latents: neither side can be halved, and the two networks keep skips of other depths.
+TEST_F(Sdxl, OfAnySizeInEightsItAgreesWithDiffusers) {
+  SampleOptions asked = options();
+  asked.fractions = {0.5, 0.5};
+  asked.width = 104;
+  asked.height = 72;
+  asked.given.initial = random_uniform("x_T", {1, 4, 9, 13}, std::sqrt(3.0), kSeed);
+  EXPECT_LE(
+      relative_error(latents_of(*backend_, infos({"koala_700m", "sdxl"}), asked), golden("sdxl/odd.npy")),
+      kTolerance);
+  asked.width = 100;
+  testing::expect_error(ErrorKind::usage,
+                        "--width is 100, expected a multiple of 8 up to 8192: the nearest are"
+                        " 96 and 104",
+                        [&] { make_run_spec(infos({"sdxl"}), asked); });
+}
+
 TEST_F(Sdxl, StitchedItAgreesWithTheReferencesRule) {
   for (const auto& [small, ratio, name] : {std::tuple{"ssd1b", 0.3, "ssd1b_0.3"},
                                            {"ssd1b", 0.5, "ssd1b_0.5"},
@@ -164,6 +182,9 @@ TEST_F(Sdxl, TheRefinerTakesTheLastSteps) {
   SampleOptions asked = options();
   asked.switch_steps = {8};
   EXPECT_LE(relative_error(latents_of(*backend_, models, asked), golden("sdxl/refined.npy")), kTolerance);
+  asked.aesthetic_score = 7;
+  asked.negative_aesthetic_score = 1.5;
+  EXPECT_LE(relative_error(latents_of(*backend_, models, asked), golden("sdxl/scored.npy")), kTolerance);
 }
 
 TEST_F(Sdxl, FromAPictureItAgreesWithDiffusers) {
@@ -200,7 +221,7 @@ TEST_F(Sdxl, ASingleFileIsItsFolder) {
   TinySdxl::component(folder / "text_encoder", "text", "model.safetensors", texts);
   TinySdxl::write(folder / "text_encoder" / "config.json", config.dump());
 
-  TinySdxl::Tensors original, diffusers;
+  TinySdxl::Tensors original, diffusers, renamed, split;  // the last two as stable-diffusion.cpp does
   const nlohmann::json modules = parse_json_file(golden_path("unet/sdxl_names.json"));
   for (const auto& [name, tensor] : unet) {
     std::string longest;
@@ -217,13 +238,32 @@ TEST_F(Sdxl, ASingleFileIsItsFolder) {
   for (const auto& [name, tensor] : texts_2)
     diffusers[concat("text_encoder_2.", name.starts_with("text_projection") ? "" : "text_model.", name)] =
         tensor;
+  for (const auto& [name, tensor] : original)
+    if (name.starts_with("model.")) renamed[name] = tensor;
+  for (const auto& [name, tensor] : texts)
+    renamed["cond_stage_model.transformer.text_model." + name] = tensor;
+  const std::string second = "cond_stage_model.1.transformer.text_model.";
+  const TinySdxl::Tensors joined = openclip(texts_2, "");
+  renamed[second + "text_projection"] = joined.at("text_projection");
+  split = renamed;
+  for (const auto& [name, tensor] : texts_2) {
+    if (name == "text_projection.weight") continue;
+    split[second + name] = tensor;
+    if (name.find("_proj.") == name.npos || name.find("out_proj") != name.npos)
+      renamed[second + name] = tensor;
+  }
+  for (int layer = 0; joined.contains(concat("transformer.resblocks.", layer, ".ln_1.weight")); ++layer)
+    for (const char* kind : {"weight", "bias"})
+      renamed[concat(second, "encoder.layers.", layer, ".self_attn.in_proj.", kind)] =
+          joined.at(concat("transformer.resblocks.", layer, ".attn.in_proj_", kind));
   original.merge(openclip(texts_2, "conditioner.embedders.1.model."));
 
   SampleOptions asked = options();
   asked.steps = "3";
   asked.width = asked.height = 64;
   const std::string expected = bytes_of(latents_of(*backend_, infos({"of_gelu"}), asked));
-  for (const auto& [name, tensors] : {std::pair{"original", original}, {"diffusers", diffusers}}) {
+  for (const auto& [name, tensors] :
+       {std::pair{"original", original}, {"diffusers", diffusers}, {"renamed", renamed}, {"split", split}}) {
     write_safetensors(tiny()->path(concat(name, ".safetensors")), tensors, {});
     const auto models = infos({concat(name, ".safetensors")});
     EXPECT_EQ(models[0].condition.pooled_width, 96);
@@ -268,10 +308,21 @@ TEST_F(Sdxl, TextsAreEncodedOnceForEachSetOfEncoders) {
   const auto shared = first(infos({"alone/ssd1b", "sdxl", "alone/vega"}));
   EXPECT_TRUE(is_same(shared[0], shared[1]));
   EXPECT_TRUE(is_same(shared[0], shared[2]));
-  const auto own = first(infos({"ssd1b", "sdxl"}));
+  // In folders of their own, by links, as copies and changed.
+  const auto linked = first(infos({"ssd1b", "sdxl"}));
+  EXPECT_TRUE(is_same(linked[0], linked[1]));
+  tiny()->pipeline("copied", "vega");
+  fs::remove(tiny()->path("copied/text_encoder"));
+  fs::copy(tiny()->path("text_encoder"), tiny()->path("copied/text_encoder"));
+  const auto copied = first(infos({"copied", "sdxl"}));
+  EXPECT_TRUE(is_same(copied[0], copied[1]));
+  TinySdxl::Tensors tuned = TinySdxl::text("text");
+  tuned.at("encoder.layers.0.mlp.fc1.weight").data<float>()[0] += 1;
+  TinySdxl::component(tiny()->path("copied/text_encoder"), "text", "model.safetensors", tuned);
+  const auto own = first(infos({"copied", "sdxl"}));
   EXPECT_FALSE(is_same(own[0], own[1]));
-  EXPECT_EQ(bytes_of(own[0].context), bytes_of(own[1].context));
-  EXPECT_EQ(bytes_of(own[0].added), bytes_of(shared[0].added));
+  EXPECT_TRUE(bytes_of(own[0].context) != bytes_of(own[1].context));
+  EXPECT_TRUE(bytes_of(own[1].context) == bytes_of(shared[0].context));
 }
 
 TEST_F(Sdxl, SizesAreRecordedAndSaidAgain) {
@@ -359,13 +410,27 @@ TEST_F(Sdxl, EveryStageHasItsGuidance) {
 TEST_F(Sdxl, MemoryIsCountedForTheLargestTextEncoder) {
   auto models = infos({"koala_700m"});
   const RunSpec spec = make_run_spec(models, options());
+  models[0].architecture = std::make_shared<ToyArchitecture>();  // smaller than they
   const auto needed = [&](const std::vector<std::string>& encoders) {
     models[0].files.text_encoders = encoders;
     return memory_needed(models, std::vector(models.size(), true), spec, "").total();
   };
   const std::string one = tiny()->path("text_encoder"), two = tiny()->path("text_encoder_2");
   EXPECT_EQ(needed({one, two}), std::max(needed({one}), needed({two})));
-  EXPECT_GE(needed({two}), needed({}));
+  const int64_t counted = needed({two});
+  int64_t in_layers = 0;
+  for (const auto& [name, tensor] : TinySdxl::text("text_2"))
+    if (name.starts_with("encoder.layers.")) in_layers += tensor.elements();
+  EXPECT_EQ(counted - needed({}), size_of(compute_dtype(spec.options.backend)) * (in_layers - 8));
+
+  // In a file of everything, too.
+  TinySdxl::Tensors all;
+  for (const auto& [name, tensor] : TinySdxl::unet("koala_700m")) all["unet." + name] = tensor;
+  for (const auto& [name, tensor] : TinySdxl::text("text")) all["text_encoder.text_model." + name] = tensor;
+  for (const auto& [name, tensor] : TinySdxl::text("text_2")) all["text_encoder_2.text_model." + name] = tensor;
+  const std::string file = tiny()->path("counted.safetensors");
+  write_safetensors(file, all, {});
+  EXPECT_EQ(needed({file, file}), needed({one, two}));
 }
 
 // SSD-1B and SDXL at 1024 x 1024 with guidance: 7.3 GiB of weights, and what an evaluation needs.
@@ -423,7 +488,14 @@ TEST_F(Sdxl, WhatDoesNotFitIsRefused) {
           {{"empty_prompt", {"zeros"}}, {"negative_prompt", {"b"}}});
   refused("--cfg-scale is 1", {{"empty_prompt", {"zeros"}}, {"cfg_scale", {"1"}}});
 
+  for (const char* score : {"aesthetic_score", "negative_aesthetic_score"})
+    refused("it is for SDXL's refiner, and no model that serves a step is one", {{score, {"5"}}});
+
   models = infos({"refiner"});
+  for (const char* score : {"aesthetic_score", "negative_aesthetic_score"})
+    refused("-score is -1, expected 0 ... 1000", {{"model", {models[0].path}}, {score, {"-1"}}});
+  refused("it is for guidance, and the refiner has none",
+          {{"model", {models[0].path}}, {"negative_aesthetic_score", {"2"}}, {"cfg_scale", {"1"}}});
   refused("a refiner is told a score instead", {{"model", {models[0].path}}, {"target_size", {"64x64"}}});
   models[0].condition.pooled_width = 0;
   for (const char* name : {"original_size", "crop", "target_size"})

@@ -48,6 +48,7 @@ TEST_F(StableDiffusion, SchedulersAgreeWithDiffusers) {
     SampleOptions asked = options("", 1);
     asked.fractions.clear();
     asked.steps = std::to_string(golden["steps"].get<int>());
+    asked.cfg_scale = 7.5;  // the pipeline's, of LCM's schedulers, too
     asked.given.steps = noise.slice(0, make_run_spec({info}, asked).trajectory.size());
     const Tensor found = latents_of(*backend, {info}, asked);
     Tensor expected(found.shape(), DType::f32);
@@ -200,7 +201,7 @@ TEST_F(StableDiffusion, ToldGuidanceIsTheStages) {
     });
   // With one that is, the run's negative prompt is that one's.
   const std::vector<ModelInfo> pair = {told, large};
-  const Said said = {{"prompt", {"a"}}, {"negative_prompt", {"b"}}};
+  const Said said = {{"prompt", {"a"}}, {"negative_prompt", {"b"}}, {"cfg_scale", {"2"}}};
   EXPECT_NO_THROW(check_effective(said, make_run_spec(pair, parse_options(said, pair)), pair));
 }
 

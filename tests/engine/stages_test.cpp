@@ -1,6 +1,8 @@
 // Stages: shares and one guidance for all are their short form, bit for bit.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/support/expect_error.h"
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
@@ -67,6 +69,29 @@ TEST(Stages, IntervalsCountTheStepsOfTheWholeTrajectory) {
   std::vector<double> scales;
   for (const Step& step : spec.trajectory) scales.push_back(spec.cfg_scale_at(step));
   EXPECT_EQ(scales, (std::vector<double>{1, 4, 4, 1}));
+}
+
+// PNDM's second level comes twice, and it is another one where an initial picture has the first steps behind
+// it.
+TEST(Stages, IntervalsCountPndmsStepsAsDiffusersDoes) {
+  // PNDMScheduler.set_timesteps(10), skip_prk_steps, steps_offset 1
+  const std::vector<double> timesteps = {901, 801, 801, 701, 601, 501, 401, 301, 201, 101, 1};
+  const std::vector<ModelInfo> models = read_models(parse_models({{"model", {"fashion-s"}}}));
+  for (const char* strength : {"0.6", "0.9", "1", "0.1"})
+    for (const auto& [low, high] : {std::pair{0.0, 0.5}, {0.5, 0.6}, {0.45, 0.55}, {0.1, 0.2}, {0.2, 1.0}}) {
+      SampleOptions options = parse_options(
+          {{"steps", {"10"}}, {"sampler", {"pndm"}}, {"class", {"1"}}, {"strength", {strength}}}, models);
+      options.init_image = Tensor({1, 28, 28}, DType::f32);
+      options.stages = {parse_stage(concat("cfg=4,cfg-interval=", low, ":", high))};
+      const RunSpec spec = make_run_spec(models, options);
+      const bool whole = spec.trajectory.size() == std::ssize(timesteps);
+      for (const Step& step : spec.trajectory) {
+        const auto last = std::ranges::find(timesteps.rbegin(), timesteps.rend(), step.level.t);
+        const auto number = whole ? step.index : static_cast<int>(timesteps.rend() - last) - 1;
+        const bool guided = low <= number / 11.0 && number / 11.0 < high;
+        EXPECT_EQ(spec.cfg_scale_at(step), guided ? 4 : 1) << strength << ", " << low << ", " << step.index;
+      }
+    }
 }
 
 TEST(Stages, WhatDoesNotFitIsRefused) {

@@ -44,7 +44,7 @@ inline RunResult sample(const Setting& setting, Backend& backend) {
     infos.push_back(models.back().info);
   }
   SampleOptions options = setting.options;
-  if (options.steps == "50") options.steps = "6";
+  if (options.steps.empty()) options.steps = "6";
   if (options.classes.empty()) options.classes = {1, 4, 9};
   RunObserver silent;
   const RunSpec spec = make_run_spec(infos, options);

@@ -53,6 +53,24 @@ class StableDiffusion : public ::testing::Test {
     std::ofstream(path) << text;
   }
 
+  // To a pipeline the autoencoder of the goldens of inpainting.
+  static void add_vae(const std::string& model) {
+    write_part(folder() / model / "vae", parse_json_file(golden_path("inpainting/vae_config.json")), "vae",
+               parse_json_file(golden_path("inpainting/vae_names.json")));
+  }
+
+  // A part with random weights of these names and shapes.
+  static void write_part(const fs::path& to, const nlohmann::json& config, const std::string& tag,
+                         const nlohmann::json& names) {
+    fs::create_directories(to);
+    std::ofstream(to / "config.json") << config;
+    const RandomWeights random("sd-" + tag, kSeed);
+    std::map<std::string, Tensor> all;
+    for (const auto& [key, shape] : names.items())
+      all[key] = random.load(key, Shape(shape.get<std::vector<int64_t>>()), DType::f32);
+    write_safetensors((to / "diffusion_pytorch_model.safetensors").string(), all, {});
+  }
+
   // config.json and random weights under the names and shapes of the goldens.
   static void component(const fs::path& to, const std::string& name, const std::string& weights_name) {
     fs::create_directories(to);

@@ -135,6 +135,16 @@ def weights(value, *more, **options):
     return checkpoint(program(dictionary(("w", value))), *more, **options)
 
 
+def embedding(parameters, **options):
+    """As the stable-diffusion-webui saves it."""
+    return checkpoint(program(dictionary(("string_to_token", dictionary(("*", integer(265)))), ("string_to_param", parameters), ("name", text("fox")), ("step", integer(500)))), **options)
+
+
+def parameters(items, *attributes):
+    """A torch.nn.ParameterDict."""
+    return name("torch.nn.modules.container", "ParameterDict") + EMPTY_TUPLE + b"\x81" + dictionary(("training", TRUE), *attributes, ("_parameters", items)) + BUILD
+
+
 def run(code, *more):
     """A checkpoint that runs this before it makes a good one."""
     return checkpoint(program(code + b"0" + dictionary(("w", tensor()))), *more)
@@ -179,7 +189,7 @@ CASES = {
     # G
     "G5_zeros": ("FMT_UNKNOWN", bytes(64)),
     "G6_html": ("FMT_UNKNOWN", b"<!DOCTYPE html>\n<html><body>Not found</body></html>\n"),
-    "G6_gguf": ("FMT_MISMATCH", b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0"),
+    "G6_gguf": ("GGUF_TRUNCATED", b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0"),
     "G7_pickle": ("FMT_MISMATCH", b"\x80\x02}q\x00X\x01\x00\x00\x00xq\x01K\x01s."),
     # Z1: the end of the central directory
     "Z1_no_end": ("ZIP_EOCD", GOOD_BYTES[:-22]),
@@ -507,6 +517,19 @@ CASES = {
     "LG6_legacy_cut": ("PT_LEGACY", LEGACY[:15]),
     "LG6_legacy_number_cut": ("FMT_MISMATCH", LEGACY[:12]),
     "LG5_tar": ("PT_LEGACY_TAR", b"sys_info" + bytes(249) + b"ustar\x0000" + bytes(300)),
+    # EM: textual inversion
+    "EM1_good_webui": ("accepted", embedding(dictionary(("*", call(PARAMETER, tensor(), TRUE, ORDERED_DICT))))),
+    "EM1_good_parameters": ("accepted", embedding(parameters(dictionary(("*", tensor()))))),
+    "EM1_good_ordered_parameters": ("accepted", embedding(parameters(ORDERED_DICT + text("*") + tensor() + SETITEM))),
+    "EM2_code": ("PKL_DANGEROUS_GLOBAL", embedding(dictionary(("*", call("os.system", text("id")))))),
+    "EM2_code_among_attributes": ("PKL_DANGEROUS_GLOBAL", embedding(parameters(dictionary(("*", tensor())), ("hook", call("builtins.eval", text("1")))))),
+    "EM3_text": ("PKL_NO_STATE_DICT", embedding(text("*"))),
+    "EM3_parameters_text": ("PKL_NO_STATE_DICT", embedding(parameters(text("*")))),
+    "EM3_itself": ("PKL_NO_STATE_DICT", checkpoint(program(EMPTY_DICT + b"q\0" + text("string_to_param") + b"h\0" + SETITEM))),
+    "EM3_late": ("PKL_NO_STATE_DICT", embedding(parameters(dictionary(("*", tensor())), *[(f"a{i}", NONE) for i in range(64)]))),
+    "EM4_repeated": ("RES_LIMIT", embedding(dictionary(("*", tensor(shape=(2**20, 2**20), strides=(0, 0)))))),
+    "EM4_elsewhere": ("PT_VIEW_RANGE", embedding(dictionary(("*", tensor(offset=2**40))))),
+    "EM5_nan": ("MODEL_NONFINITE", embedding(dictionary(("*", tensor())), content=struct.pack("<6f", 1, 2, float("nan"), 4, 5, 6))),
     "LG5_other_tar": ("FMT_UNKNOWN", b"model.pt" + bytes(249) + b"ustar\x0000" + bytes(300)),
 }
 

@@ -76,11 +76,11 @@ TEST_F(ConvertCheckpoint, WhatDoesNotFitIsRefusedByName) {
   };
   refused(mixed_file(65520), DType::f16, "MODEL_NONFINITE",
           "\"f\": 1 of 1 elements are NaN, infinite or too large for f16");
-  refused(container("{" + entry("x", "F8_E4M3", "[1]", 0, 1) + "}", 1), DType::f32, "ST_DTYPE_UNSUPPORTED",
-          "\"x\": type F8_E4M3 does not become f32");
+  refused(container("{" + entry("x", "F8_E8M0", "[1]", 0, 1) + "}", 1), DType::f32, "ST_DTYPE_UNSUPPORTED",
+          "\"x\": type F8_E8M0 does not become f32");
   EXPECT_EQ(convert(mixed_file(65519), DType::f16).tensors().size(), 6u);
   EXPECT_EQ(
-      convert(container("{" + entry("x", "F8_E4M3", "[1]", 0, 1) + "}", 1), std::nullopt).tensors().size(),
+      convert(container("{" + entry("x", "F8_E8M0", "[1]", 0, 1) + "}", 1), std::nullopt).tensors().size(),
       1u);
 }
 

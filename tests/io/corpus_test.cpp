@@ -40,6 +40,7 @@ TEST_P(HostileCorpus, EachFileHasItsAnswer) {
 
 constexpr Corpus kCorpora[] = {
     {"safetensors", [](const std::string& path) { return read_safetensors(path); }},
+    {"gguf", [](const std::string& path) { return open_checkpoint(path); }},
     {"torch", [](const std::string& path) { return open_checkpoint(path); }},
 };
 

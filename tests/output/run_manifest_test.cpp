@@ -47,6 +47,13 @@ TEST(RunManifest, HoldsTheLoras) {
             std::string::npos)
       << manifest("0123abcd", 0.7).differences(usual);
   EXPECT_NE(manifest("fedc9876", 0.8).differences(usual).find("--lora is "), std::string::npos);
+  // Where networks are on a device, LoRAs are merged by the host's arithmetic.
+  const auto reference = make_backend({.device = "reference", .dtype = "f32"});
+  const std::string with = RunManifest(spec, infos, RunContents(infos, "", [] {}), *reference).text();
+  EXPECT_NE(with.find("; LoRAs by " + backend->arithmetic()), std::string::npos) << with;
+  infos.back().loras.clear();
+  EXPECT_EQ(RunManifest(spec, infos, RunContents(infos, "", [] {}), *reference).text().find("LoRAs by"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -60,6 +60,7 @@ TEST(Catalog, NamesAreThoseInTheFolder) {
   EXPECT_EQ(catalog.models(), (Names{"a+b", "both.ckpt", "both.safetensors", "one", "pipe", "sub/two"}));
   EXPECT_EQ(catalog.model_path("sub/two"), folder.path("sub/two.ckpt"));
   EXPECT_EQ(catalog.name_of(folder.path("sub/two.ckpt")), "sub/two");
+  EXPECT_EQ(catalog.with_names("\"" + folder.path("sub/two.ckpt") + "\" is broken"), "\"sub/two\" is broken");
   EXPECT_EQ(catalog.split("a+b"), Names{"a+b"});
 }
 

@@ -194,7 +194,8 @@ TEST_F(Plans, LimitsHoldBeforeAnythingIsAllocated) {
   expect_refused({{"class", 1}, {"steps", "600,600"}}, 422, "steps", "expected at most 1000");
   expect_refused({{"class", 1}, {"width", 1000000000}}, 422, "width", "expected at most 4096");
   expect_refused({{"class", 1}, {"image_size", 4096}}, 413, "width", "");
-  expect_refused({{"class", 1}, {"image_size", 200}}, 413, "width", "200 x 200 pixels are more than 16 times");
+  expect_refused({{"class", 1}, {"image_size", 200}}, 413, "width",
+                 "200 x 200 pixels are more than 16 times");
   expect_refused({{"prompt", std::string(20000, 'x')}}, 413, "prompt", "at most 16384");
 }
 

@@ -56,6 +56,18 @@ class TinySdxl {
     std::filesystem::create_directory_symlink(folder_ / "text_encoder_2", to / "text_encoder_2");
   }
 
+  // A U-Net like another but for `more` of its configuration, with weights of its own, and its pipeline.
+  void variant(const std::string& name, const std::string& like, const nlohmann::json& more) const {
+    nlohmann::json config = configs().at(like);
+    config.update(more);
+    const Recorder recorder("sdxl-" + name);
+    UNet(read_diffusers_unet_config(config, name), Weights(backend(), recorder));
+    const std::filesystem::path to = folder_ / "alone" / name;
+    write(to / "config.json", config.dump());
+    write_safetensors((to / "diffusion_pytorch_model.safetensors").string(), recorder.tensors, {});
+    pipeline(name, name);
+  }
+
   static const nlohmann::json& configs() {
     static const nlohmann::json all = parse_json_file(golden_path("sdxl/configs.json"));
     return all;

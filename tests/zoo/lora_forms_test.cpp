@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -75,6 +76,38 @@ TEST_F(LoraForms, AgreeWithLycorisAndPeft) {
     ASSERT_EQ(lora_obstacle(lora, module, LoraTarget::bias, bias.shape()), "");
     add_lora(*backend_, lora, module, LoraTarget::bias, strength, bias);
     EXPECT_LE(relative_error(bias, tensor_of(golden["merged"][1])), 1e-6);
+  }
+}
+
+// Of weights that are large enough to be shared between threads.
+TEST_F(LoraForms, ThreadsChangeNoBit) {
+  const auto random = [](const char* name, const Shape& shape) {
+    return random_uniform(name, shape, 1, kSeed);
+  };
+  const std::map<std::string, Tensor> forms[] = {
+      {{"m.lora_up.weight", random("u", {320, 16})}, {"m.lora_down.weight", random("d", {16, 192, 3, 3})}},
+      {{"m.lora_up.weight", random("u", {320, 16})},
+       {"m.lora_down.weight", random("d", {16, 192, 3, 3})},
+       {"m.dora_scale", random("s", {320, 1})}},
+      {{"m.lora_up.weight", random("u", {320, 16, 1, 1})},
+       {"m.lora_mid.weight", random("m", {16, 16, 3, 3})},
+       {"m.lora_down.weight", random("d", {16, 192, 1, 1})}},
+      {{"m.hada_w1_a", random("a", {320, 8})},
+       {"m.hada_w1_b", random("b", {8, 1728})},
+       {"m.hada_w2_a", random("c", {320, 8})},
+       {"m.hada_w2_b", random("e", {8, 1728})}},
+      {{"m.lokr_w1", random("a", {16, 12})}, {"m.lokr_w2", random("b", {20, 16, 3, 3})}}};
+  for (const auto& tensors : forms) {
+    const LoraFile lora = file(tensors);
+    std::vector<Tensor> merged;
+    for (const int threads : {1, 2, 5}) {
+      merged.push_back(random_uniform("w", {320, 192, 3, 3}, 1, kSeed));
+      add_lora(*make_backend({.dtype = "f32", .threads = threads}), lora, lora.modules()[0],
+               LoraTarget::weight, 0.7, merged.back());
+    }
+    for (const Tensor& other : merged)
+      EXPECT_EQ(std::memcmp(other.bytes(), merged[0].bytes(), static_cast<size_t>(other.elements()) * 4), 0)
+          << tensors.rbegin()->first;
   }
 }
 

@@ -105,12 +105,31 @@ TEST_F(CheckpointOfEverything, WhatIsToldTheGuidanceIsSampledAsItWasDistilled) {
   EXPECT_TRUE(info.condition.told_guidance);
   EXPECT_FALSE(info.condition.needs_null(8));
   EXPECT_EQ(info.defaults.sampler, "lcm");
+  EXPECT_EQ(info.defaults.steps, 4);
   EXPECT_EQ(info.defaults.cfg_scale, 8.5);
+  EXPECT_TRUE(info.defaults.spacing.strength_keeps_steps);
   EXPECT_EQ(info.architecture->details()["guidance"], 16);
   const ModelInfo plain = read_model_info(write("plain", network("sd1")));
   EXPECT_TRUE(plain.condition.needs_null(8));
   EXPECT_FALSE(plain.condition.needs_null(1));
   EXPECT_TRUE(stitch_obstacles(info, plain).empty());
+}
+
+TEST(UNetArchitecture, OfSdxlsPruningsNobodyPublishedHasASize) {
+  const auto name_of = [](const UNetConfig& config) {
+    return UNetArchitecture(config, "", 77, WeightChoice::automatic).name();
+  };
+  UNetConfig config = unet_preset("sdxl");
+  config.middle = UNetConfig::Middle::resnet;
+  config.middle_depth = 0;
+  EXPECT_EQ(name_of(config), "Stable Diffusion XL, pruned (2.16 B)");
+  config.guidance_width = 256;
+  EXPECT_EQ(name_of(config), "Stable Diffusion XL, pruned (2.16 B), distilled (LCM)");
+  config = unet_preset("ssd1b");
+  config.in_channels = 9;
+  EXPECT_EQ(name_of(config), "SSD-1B");
+  config.context_width = 1024;
+  EXPECT_EQ(name_of(config), "U-Net");
 }
 
 TEST_F(CheckpointOfEverything, WhatStableDiffusion2PredictsCanBeSaid) {

@@ -80,10 +80,11 @@ def unet(tag, config):
 
 
 def compvis_modules(model, sparse):
-    """{module of diffusers: module of CompVis' layout}, found by counting through as its constructor does. sparse: as
-    files of BK-SDM are converted, each stage with the three numbers of Stable Diffusion's."""
-    names = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
-             "conv_norm_out": "out.0", "conv_out": "out.2"}
+    """{module of diffusers: module of CompVis' layout} of a U-Net or of a ControlNet's way down, found by counting through as its
+    constructor does. sparse: as files of BK-SDM are converted, each stage with the three numbers of Stable Diffusion's."""
+    names = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2"}
+    if hasattr(model, "conv_out"):
+        names |= {"conv_norm_out": "out.0", "conv_out": "out.2"}
     if getattr(model.time_embedding, "cond_proj", None) is not None:
         names["time_embedding.cond_proj"] = "time_embed.cond_proj"
     if getattr(model, "add_embedding", None) is not None:
@@ -113,7 +114,7 @@ def compvis_modules(model, sparse):
         if attentions:
             names["mid_block.attentions.0"] = "middle_block.1"
     index = 0
-    for i, block in enumerate(model.up_blocks):
+    for i, block in enumerate(getattr(model, "up_blocks", [])):
         for j, module in enumerate(block.resnets):
             resnet(f"up_blocks.{i}.resnets.{j}", module, f"output_blocks.{index}.0")
             if hasattr(block, "attentions"):

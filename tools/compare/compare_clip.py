@@ -104,4 +104,5 @@ def main():
             timing(options.bench, name, options.dtype, options.rounds)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
 """U-Nets at their published size, random weights: our answer and time beside diffusers'.
 
-    python3 tools/compare/compare_unet.py BUILD/bench/unet_bench error [--models sd1,bk_tiny,ldm] [--size 64]
+    python3 tools/compare/compare_unet.py BUILD/bench/unet_bench error [--models sd1,bk_tiny,ldm,sdxl,ssd1b,…] [--size 64]
     python3 tools/compare/compare_unet.py BUILD/bench/unet_bench time [--models sd1] [--size 64] [--dtype bf16] [--rounds 3]
 
-error: relative error (2-norm) of one evaluation of two images against diffusers in f32, and that of diffusers in bf16.
+error: relative error (2-norm) of one evaluation of two images against diffusers in f32, and that of diffusers in bf16. SDXL needs 11 GiB.
 time: a guided evaluation (two images), in turns (A B A B), on the same threads.
 """
 import argparse
@@ -38,26 +38,40 @@ def tokens_of(name):
 
 
 def inputs(name, size):
-    context = uniform("context", (2, tokens_of(name), unets.PUBLISHED[name]["cross_attention_dim"]))
-    return uniform("x", (2, 4, size, size)), context
+    """x, context, and of SDXL's relatives what is added to the timestep's embedding, whose sizes are not embedded first."""
+    config = unets.PUBLISHED[name]
+    width = config.get("projection_class_embeddings_input_dim")
+    return (uniform("x", (2, 4, size, size)), uniform("context", (2, tokens_of(name), config["cross_attention_dim"])),
+            None if width is None else uniform("added", (2, width)))
+
+
+def evaluate(model, x, context, added):
+    if added is None:
+        return model(x, TIMESTEP, encoder_hidden_states=context).sample
+    sizes = 6 * model.config.addition_time_embed_dim
+    model.add_time_proj.forward = lambda _: added[:, -sizes:].reshape(12, -1)
+    told = dict(text_embeds=added[:, :-sizes], time_ids=torch.zeros(2, 6))
+    return model(x, TIMESTEP, encoder_hidden_states=context, added_cond_kwargs=told).sample
+
+
+def relative(answer, expected):
+    return f"relative {float(torch.linalg.norm(answer.float() - expected) / torch.linalg.norm(expected)):.2e}"
 
 
 def error(bench, name, size):
-    x, context = inputs(name, size)
+    given = inputs(name, size)
     model = unets.unet(name, unets.PUBLISHED[name])
-    evaluate = lambda dtype: model(x.to(dtype), TIMESTEP, encoder_hidden_states=context.to(dtype)).sample.float().numpy()
     with torch.inference_mode():
-        expected = evaluate(torch.float32)
-        model.bfloat16()
-        rounded = evaluate(torch.bfloat16)
-    del model
-    norm = np.linalg.norm(expected)
+        expected = evaluate(model, *given)
+        rounded = evaluate(model.bfloat16(), *(None if value is None else value.bfloat16() for value in given))
+    del model  # two of SDXL do not fit
+    print(f"{name} {size}x{size} PyTorch bf16: {relative(rounded, expected)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for dtype in ("f32", "bf16"):
             target = os.path.join(folder, "y.npy")
-            run(bench, "--model", name, "--size", size, "--tokens", tokens_of(name), "--dtype", dtype, "--repeats", 1, "--output", target)
-            print(f"{name} {size}x{size} {dtype}: relative {np.linalg.norm(np.load(target) - expected) / norm:.2e}", flush=True)
-    print(f"{name} {size}x{size} PyTorch bf16: relative {np.linalg.norm(rounded - expected) / norm:.2e}", flush=True)
+            run(bench, "--model", name, "--size", size, "--tokens", tokens_of(name), "--dtype", dtype, "--warm-up", 0, "--repeats", 1,
+                "--output", target)
+            print(f"{name} {size}x{size} {dtype}: {relative(torch.from_numpy(np.load(target)), expected)}", flush=True)
 
 
 def timing(bench, name, size, dtype, rounds):
@@ -73,7 +87,7 @@ def timing(bench, name, size, dtype, rounds):
         bound = random_weights.weight_scale(key, parameter.shape)
         parameter.data.uniform_(-bound, bound)
     layouts = {"eager": torch.contiguous_format, "channels_last": torch.channels_last}
-    x, context = (value.to(kind) for value in inputs(name, size))
+    x, *more = (None if value is None else value.to(kind) for value in inputs(name, size))
     times = {what: [] for what in ("ours", *layouts)}
     with torch.inference_mode():
         for i in range(rounds):
@@ -82,7 +96,7 @@ def timing(bench, name, size, dtype, rounds):
                 picture = x.contiguous(memory_format=memory_format)
                 for warming in (True, False) if i == 0 else (False,):
                     start, start_cpu = time.perf_counter(), time.process_time()
-                    model(picture, TIMESTEP, encoder_hidden_states=context)
+                    evaluate(model, picture, *more)
                     if not warming:
                         times[layout].append({"ms": (time.perf_counter() - start) * 1e3, "cpu_ms": (time.process_time() - start_cpu) * 1e3})
             times["ours"].append(run(bench, "--model", name, "--size", size, "--tokens", tokens_of(name), "--dtype", dtype,

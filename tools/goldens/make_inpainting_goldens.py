@@ -1,8 +1,8 @@
-"""Writes tests/golden/inpainting: final latents of diffusers' StableDiffusionInpaintPipeline with tiny networks.
+"""Writes tests/golden/inpainting: final latents of diffusers' pipelines for inpainting with tiny networks.
 
     python3 tools/goldens/make_inpainting_goldens.py
 
-The networks are those of make_sd_goldens.py: of 4 channels, where what is known is put back after every step, and of 9, which
+The networks are those of make_sd_goldens.py and make_sdxl_goldens.py: of 4 channels, where what is known is put back after every step, and of 9, which
 see the mask. The picture passes an autoencoder of 8 x 8 pixels a latent whose posterior is taken at its mean, as in tstitch;
 so torch.randn after manual_seed(SEED) is the noise. blur.npy is scipy's Gaussian of a mask.
 """
@@ -13,14 +13,17 @@ import sys
 
 import numpy as np
 import torch
-from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler, PNDMScheduler,
-                       StableDiffusionInpaintPipeline, UNet2DConditionModel, UniPCMultistepScheduler)
+from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler,
+                       PNDMScheduler, StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline, UNet2DConditionModel,
+                       UniPCMultistepScheduler)
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from transformers import CLIPTextConfig, CLIPTextModel
 
 sys.path.append(os.path.dirname(__file__))
+import make_sdxl_goldens as sdxl
+import random_weights
 from make_sd_goldens import NEGATIVE, PROMPT, SCALE, SCHEDULER, SEED, STEPS, TEXT, UNETS, fill, tokenizer
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/inpainting"
@@ -37,6 +40,8 @@ SCHEDULERS = {
 # Network, scheduler, strength.
 CASES = [("large", name, 1) for name in SCHEDULERS] + [("large", "ddim", 0.6), ("large", "dpm++2m", 0.6), ("inpaint", "pndm", 1),
                                                        ("inpaint", "ddim", 0.6)]
+# SDXL's: name, input channels, strength.
+SDXL_CASES = [("sdxl_large", 4, 1), ("sdxl_inpaint", 9, 1), ("sdxl_inpaint", 9, 0.6)]
 
 
 def picture():
@@ -73,6 +78,17 @@ def main():
                      num_inference_steps=STEPS, guidance_scale=SCALE, generator=torch.Generator().manual_seed(SEED),
                      output_type="latent").images
         np.save(FOLDER / f"{network}_{name}_{strength}.npy", x.numpy())
+    vae.register_to_config(scaling_factor=0.13025)
+    for tag, channels, strength in SDXL_CASES:
+        unet = UNet2DConditionModel(**dict(sdxl.UNETS["sdxl"], in_channels=channels))
+        unet = random_weights.fill(unet, "sdxl-sdxl" if channels == 4 else "sdxl-inpaint")
+        pipeline = StableDiffusionXLInpaintPipeline(unet=unet, scheduler=EulerDiscreteScheduler(**sdxl.SCHEDULER), add_watermarker=False,
+                                                    **dict(sdxl.parts(), vae=vae))
+        pipeline.set_progress_bar_config(disable=True)
+        x = pipeline(PROMPT, negative_prompt=NEGATIVE, image=picture(), mask_image=mask(), height=SIDE, width=SIDE, strength=strength,
+                     num_inference_steps=STEPS, guidance_scale=sdxl.SCALE, generator=torch.Generator().manual_seed(SEED),
+                     output_type="latent").images
+        np.save(FOLDER / f"{tag}_{strength}.npy", x.numpy())
     np.save(FOLDER / "blur.npy", gaussian_filter(np.asarray(mask())[8:20, 4:14] / 255, 3, mode="mirror", radius=8).astype(np.float32))
 
 

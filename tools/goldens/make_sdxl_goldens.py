@@ -117,6 +117,7 @@ def main():
     save("pooled", pooled)
     for name, (small, ratio, large, arguments) in CASES.items():
         save(name, stitched(pipeline, unets.get(small), ratio, unets[large], latents=x_T, **arguments))
+    save("odd", stitched(pipeline, unets["koala_700m"], 0.5, unets["sdxl"], latents=uniform("x_T", (1, 4, 9, 13)), height=72, width=104))
     # The pipeline leaves the negative prompt out of clip_skip, the web UIs do not: encoded as if it were a prompt.
     context, _, pooled, _ = pipeline.encode_prompt(NEGATIVE, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False,
                                                    clip_skip=1)
@@ -127,6 +128,8 @@ def main():
     refiner = make(StableDiffusionXLImg2ImgPipeline, SCHEDULER, unets["refiner"], text_encoder=None, tokenizer=None,
                    requires_aesthetics_score=True, force_zeros_for_empty_prompt=False)
     save("refined", stitched(refiner, None, 0, unets["refiner"], image=base, denoising_start=0.8))
+    save("scored", stitched(refiner, None, 0, unets["refiner"], image=base, denoising_start=0.8, aesthetic_score=7.0,
+                            negative_aesthetic_score=1.5))
 
     from_picture = make(StableDiffusionXLImg2ImgPipeline, SCHEDULER, unets["sdxl"])
     save("img2img", stitched(from_picture, None, 0, unets["sdxl"], image=uniform("picture", (1, 4, SIDE, SIDE)), strength=0.6,

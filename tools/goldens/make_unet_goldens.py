@@ -3,7 +3,7 @@
     python3 tools/goldens/make_unet_goldens.py [tests/golden/unet]
 
 Writes for each tiny configuration of unets.py its config.json as diffusers stores it, the output for two images with
-different contexts, and for each way of counting blocks the names of CompVis' layout.
+different contexts, of some also for latents whose halves are none, and for each way of counting blocks the names of CompVis' layout.
 """
 import json
 import os
@@ -18,6 +18,7 @@ import unets
 
 SEED = 7
 HEIGHT, WIDTH, TIMESTEP = 8, 16, 741.0
+ODD = {name: [(9, 13), (10, 6)] for name in ("sd1", "bk_tiny", "sdxl", "koala_700m")}  # height, width
 GUIDANCE = [7.5, 2.5]  # of networks that are told it
 SIZES = [[64, 128, 0, 0, 64, 128], [100, 90, 5, 7, 64, 128]]  # height, width, crop top, crop left, target height and width
 
@@ -40,12 +41,13 @@ def main():
     for name, config in unets.TINY.items():
         model = unets.unet(name, config)
         context, added = condition(config, 2, 1 if name == "ldm" else 7)
-        x = uniform("x", (2, 4, HEIGHT, WIDTH))
-        with torch.inference_mode():
-            width = config.get("time_cond_proj_dim")
-            y = model(x, TIMESTEP, encoder_hidden_states=context, added_cond_kwargs=added,
-                      timestep_cond=unets.told(GUIDANCE, width) if width else None).sample
-        np.save(os.path.join(folder, f"{name}.npy"), y.numpy())
+        width = config.get("time_cond_proj_dim")
+        for size in [(HEIGHT, WIDTH), *ODD.get(name, [])]:
+            with torch.inference_mode():
+                y = model(uniform("x", (2, 4, *size)), TIMESTEP, encoder_hidden_states=context, added_cond_kwargs=added,
+                          timestep_cond=unets.told(GUIDANCE, width) if width else None).sample
+            suffix = "" if size == (HEIGHT, WIDTH) else "_%dx%d" % size
+            np.save(os.path.join(folder, f"{name}{suffix}.npy"), y.numpy())
         stored = {k: v for k, v in model.config.items() if k != "_use_default_values"}
         with open(os.path.join(folder, f"{name}.json"), "w") as file:
             json.dump({"_class_name": "UNet2DConditionModel", **stored}, file, indent=1, sort_keys=True)

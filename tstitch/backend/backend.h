@@ -66,19 +66,25 @@ struct Conv2dPath {
   int64_t stride = 1;
   Extent2d pad_before = 0, pad_after = 0;  // zeros above and to the left, below and to the right
   bool upsample = false;                   // nearest, by 2
+  Extent2d cut = 0;                        // last rows and columns of that which are not there, 0 or 1 each
   const Tensor* norm = nullptr;            // (N, 2, C): reads act(x norm[n, 0] + norm[n, 1])
   Activation act = Activation::none;
   const Tensor* image_bias = nullptr;  // (N, M) f32: added to the bias for image n
   int64_t begin = 0, end = -1;         // the rows of the output wanted; end -1: to the last
 
-  // Extent of the whole output for an input of this extent, and the rows wanted of it.
+  // Extent of what is read of an input of this extent, without the zeros around; of the whole output; and the
+  // rows wanted of it.
+  Extent2d read(Extent2d input) const {
+    return upsample ? Extent2d(2 * input.height - cut.height, 2 * input.width - cut.width) : input;
+  }
   Extent2d output(Extent2d input, Extent2d kernel) const {
     const auto along = [&](int64_t extent, int64_t before, int64_t after, int64_t taps) {
-      const int64_t padded = (upsample ? 2 * extent : extent) + before + after;
+      const int64_t padded = extent + before + after;
       return padded < taps ? 0 : (padded - taps) / stride + 1;
     };
-    return {along(input.height, pad_before.height, pad_after.height, kernel.height),
-            along(input.width, pad_before.width, pad_after.width, kernel.width)};
+    const auto [height, width] = read(input);
+    return {along(height, pad_before.height, pad_after.height, kernel.height),
+            along(width, pad_before.width, pad_after.width, kernel.width)};
   }
   int64_t rows(Extent2d input, Extent2d kernel) const {
     return (end < 0 ? output(input, kernel).height : end) - begin;

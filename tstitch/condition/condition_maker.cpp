@@ -28,9 +28,8 @@ class TextMakers {
       return condition;
     };
     auto group = std::ranges::find_if(groups_, [&](const Group& g) {
-      return g.model->files.text_encoders == model.files.text_encoders &&
-             of_texts(g.model->condition) == of_texts(model.condition) &&
-             change_texts_alike(g.model->loras, model.loras);
+      return of_texts(g.model->condition) == of_texts(model.condition) &&
+             change_texts_alike(g.model->loras, model.loras) && encode_alike(*g.model, model);
     });
     if (group == groups_.end()) group = groups_.insert(group, {&model, conditions_of(model)});
     const auto number = std::ranges::find(negatives_, negative) - negatives_.begin();
@@ -47,7 +46,8 @@ class TextMakers {
     std::vector<std::string> texts = options_.prompts;
     for (const NegativePrompt& negative : negatives_) texts.push_back(negative.text);
     std::vector<EncodedText> encoded =
-        encode_texts(backend_, model, texts, options_.clip_skip, options_.prompt_style);
+        encode_texts(backend_, model, texts, options_.clip_skip, options_.prompt_style, options_.threads,
+                     options_.embeddings);
     std::vector<Condition> conditions;
     for (size_t i = 0; i < texts.size(); ++i) {
       const bool is_negative = i >= options_.prompts.size();
@@ -55,8 +55,8 @@ class TextMakers {
         fill_with_zeros(encoded[i].context);
         fill_with_zeros(encoded[i].pooled);
       }
-      conditions.push_back(
-          text_condition(backend_, model.condition, encoded[i], options_.sizes, is_negative));
+      const double score = is_negative ? options_.scores.negative : options_.scores.positive;
+      conditions.push_back(text_condition(backend_, model.condition, encoded[i], options_.sizes, score));
     }
     return conditions;
   }

@@ -10,6 +10,7 @@
 #include "tstitch/condition/picture_sizes.h"
 #include "tstitch/diffusion/condition.h"
 #include "tstitch/text/prompt.h"
+#include "tstitch/zoo/embedding.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
@@ -36,9 +37,12 @@ struct ConditionOptions {
   std::vector<NegativePrompt> negatives;  // of every model
   int64_t clip_skip = 0;                  // see TextEncoder
   PromptStyle prompt_style = PromptStyle::webui;
+  std::vector<Embedding> embeddings;  // what words of the texts stand for
   PictureSizes sizes;
+  AestheticScores scores;
   Tensor null_token;       // see ClassTokenConditions
   std::vector<bool> used;  // of every model whether it serves a step; empty: all do
+  int threads = 0;         // of the host, that merge LoRAs (MergedWeights)
 };
 
 // The maker of every model that is used, by the kind of its condition; null for the others. Prompts are

@@ -21,4 +21,10 @@ struct PictureSizes {
   PixelSize target;
 };
 
+// What SDXL's refiner is told instead of the last: how good the picture is to look like, and what guidance
+// leads away from, of 10. The defaults are diffusers'.
+struct AestheticScores {
+  double positive = 6, negative = 2.5;
+};
+
 }  // namespace tstitch

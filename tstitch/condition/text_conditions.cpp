@@ -8,13 +8,12 @@ namespace tstitch {
 namespace {
 
 // As Stability's and diffusers' code orders them.
-std::vector<double> numbers_of(const ConditionInfo& info, const PictureSizes& sizes, bool negative) {
-  constexpr double kScore = 6, kNegativeScore = 2.5;  // diffusers' defaults
+std::vector<double> numbers_of(const ConditionInfo& info, const PictureSizes& sizes, double score) {
   std::vector<double> numbers;
   for (const int64_t size : {sizes.original.height, sizes.original.width, sizes.crop.top, sizes.crop.left})
     numbers.push_back(static_cast<double>(size));
   if (info.scored) {
-    numbers.push_back(negative ? kNegativeScore : kScore);
+    numbers.push_back(score);
   } else {
     numbers.push_back(static_cast<double>(sizes.target.height));
     numbers.push_back(static_cast<double>(sizes.target.width));
@@ -25,12 +24,12 @@ std::vector<double> numbers_of(const ConditionInfo& info, const PictureSizes& si
 }  // namespace
 
 Condition text_condition(Backend& backend, const ConditionInfo& info, const EncodedText& text,
-                         const PictureSizes& sizes, bool negative) {
+                         const PictureSizes& sizes, double score) {
   Condition condition{.context = text.context};
   if (info.pooled_width == 0) return condition;
   const Tensor pooled = backend.upload(text.pooled.reshape({1, info.pooled_width})),
                added =
-                   text_time_condition(backend, pooled, numbers_of(info, sizes, negative), info.number_width);
+                   text_time_condition(backend, pooled, numbers_of(info, sizes, score), info.number_width);
   condition.added = backend.download(added.reshape({added.elements()}));
   return condition;
 }

@@ -9,9 +9,9 @@
 namespace tstitch {
 
 // A text as the networks of that kind read it. Those that are told more get their numbers, too: the sizes or,
-// instead of the last two, how good the picture is to look like, 6 of 10, and 2.5 if `negative`.
+// instead of the last two, how good the picture is to look like.
 Condition text_condition(Backend& backend, const ConditionInfo& info, const EncodedText& text,
-                         const PictureSizes& sizes, bool negative);
+                         const PictureSizes& sizes, double score);
 
 // Texts by number; guidance leads away from the negative one.
 class TextConditions final : public ConditionMaker {

@@ -1,6 +1,7 @@
 #include "tstitch/condition/text_encoder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -10,6 +11,7 @@
 #include "tstitch/base/join.h"
 #include "tstitch/condition/padding_token.h"
 #include "tstitch/io/file.h"
+#include "tstitch/io/file_identity.h"
 #include "tstitch/io/json.h"
 #include "tstitch/models/clip_text_keys.h"
 #include "tstitch/ops/ops.h"
@@ -84,6 +86,25 @@ bool is_folder(const std::string& path) {
   return std::filesystem::is_directory(path, ignored);
 }
 
+bool is_same(const TensorInfo& a, const TensorInfo& b) {
+  return a.dtype_name == b.dtype_name && a.shape == b.shape && a.strides == b.strides &&
+         a.bytes.size() == b.bytes.size() && std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
+}
+
+// What is in them is found different at the first tensor that is, as a rule the first of all.
+bool are_folders_alike(const std::string& a, const std::string& b) {
+  const ModelFiles of_a = find_model_files(a), of_b = find_model_files(b);
+  if (of_a.config.empty() || of_b.config.empty() ||
+      !(read_clip_text_config(of_a.config) == read_clip_text_config(of_b.config)))
+    return false;
+  if (const auto file = identify(of_a.weights); file && file == identify(of_b.weights)) return true;
+  const TensorFile in_a = open_weights(of_a, WeightChoice::automatic),
+                   in_b = open_weights(of_b, WeightChoice::automatic);
+  return std::ranges::equal(in_a.tensors(), in_b.tensors(), [](const auto& one, const auto& other) {
+    return one.first == other.first && is_same(one.second, other.second);
+  });
+}
+
 // What the network was trained with, unless the user says otherwise.
 ClipReading reading_of(const ConditionInfo& condition, ClipPlace place, const ClipTextConfig& config,
                        bool described, int64_t clip_skip) {
@@ -93,6 +114,33 @@ ClipReading reading_of(const ConditionInfo& condition, ClipPlace place, const Cl
   return {.skip = (clip_skip ? clip_skip : trained) - 1,
           .normalised = !sdxl,
           .pooled = place == ClipPlace::second};
+}
+
+// What stands for the words of embeddings: tokens behind the vocabulary's.
+struct NewTokens {
+  PromptWords words;
+  Tensor vectors;  // (n, width) f32, or empty
+};
+
+// Of those that the model reads, for its encoder of that number.
+NewTokens tokens_of(const std::vector<Embedding>& embeddings, const ModelInfo& model, size_t number) {
+  if (embeddings.empty()) return {};
+  const std::vector<TextReader> readers = text_readers(model);
+  std::vector<PromptWord> words;
+  std::vector<float> vectors;
+  int64_t next = ClipTokenizer::kTokens;
+  for (const Embedding& embedding : embeddings) {
+    if (!embedding.obstacle(readers).empty()) continue;
+    for (const std::string& name : embedding.names())
+      words.push_back({name, static_cast<int32_t>(next), static_cast<int32_t>(embedding.vectors())});
+    const Tensor own = embedding.load(readers, number);
+    vectors.insert(vectors.end(), own.data<float>(), own.data<float>() + own.elements());
+    next += embedding.vectors();
+  }
+  if (words.empty()) return {};
+  Tensor all({next - ClipTokenizer::kTokens, readers[number].width}, DType::f32);
+  std::ranges::copy(vectors, all.data<float>());
+  return {PromptWords(words), all};
 }
 
 }  // namespace
@@ -105,6 +153,19 @@ void check_text_encoders(const ModelInfo& model) {
         ", expected ", expected);
 }
 
+bool encode_alike(const ModelInfo& a, const ModelInfo& b) {
+  const size_t count = a.files.text_encoders.size();
+  if (b.files.text_encoders.size() != count) return false;
+  for (size_t i = 0; i < count; ++i) {
+    const std::string &of_a = a.files.text_encoders[i], &of_b = b.files.text_encoders[i];
+    if (of_a == of_b) continue;
+    if (!is_folder(of_a) || !is_folder(of_b) || padding_of(a, i) != padding_of(b, i) ||
+        !are_folders_alike(of_a, of_b))
+      return false;
+  }
+  return true;
+}
+
 int32_t padding_of(const ModelInfo& model, size_t number) {
   check_text_encoders(model);
   const std::string& path = model.files.text_encoders.at(number);
@@ -115,7 +176,7 @@ int32_t padding_of(const ModelInfo& model, size_t number) {
 }
 
 TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number, int64_t clip_skip,
-                         PromptStyle style)
+                         PromptStyle style, int threads, const std::vector<Embedding>& embeddings)
     : backend_(backend), tokenizer_(make_tokenizer()), style_(style) {
   const std::string& path = model.files.text_encoders.at(number);
   const ClipPlace place = model.condition.encoders().at(number);
@@ -129,9 +190,12 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number
     config.projection = clip_projection(keys);
     check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
           config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);
-    const MergedWeights merged(keys, model.loras, place);
+    const MergedWeights merged(keys, model.loras, threads, place);
+    const NewTokens tokens = tokens_of(embeddings, model, number);
+    words_ = tokens.words;
     clip_ = std::make_unique<ClipText>(config, Weights(backend, merged),
-                                       reading_of(model.condition, place, config, described, clip_skip));
+                                       reading_of(model.condition, place, config, described, clip_skip),
+                                       tokens.vectors);
   });
   padding_ = padding_of(model, number);
 }
@@ -156,7 +220,7 @@ std::vector<EncodedText> TextEncoder::encode(const std::vector<std::string>& tex
   std::vector<std::vector<PromptChunk>> prompts;
   std::vector<int32_t> ids;
   for (const std::string& text : texts) {
-    prompts.push_back(tokenize_prompt(tokenizer_, text, style_, padding_));
+    prompts.push_back(tokenize_prompt(tokenizer_, text, style_, padding_, words_));
     for (const PromptChunk& chunk : prompts.back()) ids.insert(ids.end(), chunk.ids.begin(), chunk.ids.end());
   }
   const auto [encoded, pooled] = encode_chunks(ids);  // (chunks, 77, width), (chunks, P)
@@ -180,11 +244,13 @@ std::vector<EncodedText> TextEncoder::encode(const std::vector<std::string>& tex
 
 std::vector<EncodedText> encode_texts(Backend& backend, const ModelInfo& model,
                                       const std::vector<std::string>& texts, int64_t clip_skip,
-                                      PromptStyle style) {
+                                      PromptStyle style, int threads,
+                                      const std::vector<Embedding>& embeddings) {
   check_text_encoders(model);
   std::vector<EncodedText> all;
   for (size_t number = 0; number < model.files.text_encoders.size(); ++number) {
-    std::vector<EncodedText> more = TextEncoder(backend, model, number, clip_skip, style).encode(texts);
+    std::vector<EncodedText> more =
+        TextEncoder(backend, model, number, clip_skip, style, threads, embeddings).encode(texts);
     for (size_t i = 0; i < all.size(); ++i) more[i].context = side_by_side(all[i].context, more[i].context);
     all = std::move(more);
   }

@@ -10,6 +10,7 @@
 #include "tstitch/models/clip_text.h"
 #include "tstitch/text/clip_tokenizer.h"
 #include "tstitch/text/prompt.h"
+#include "tstitch/zoo/embedding.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
@@ -18,6 +19,10 @@ namespace tstitch {
 // beside it says, else what such encoders were trained with. Throws Error{input} for a token that is not one
 // of CLIP's.
 int32_t padding_of(const ModelInfo& model, size_t number);
+
+// Whether both have the same text encoders: the same files, or folders of files with the same tensors, which
+// is read off the bytes and costs less than encoding twice.
+bool encode_alike(const ModelInfo& a, const ModelInfo& b);
 
 struct EncodedText {
   Tensor context;  // (S, width) f32 on the host, S = 77 for each of its chunks (text/prompt.h)
@@ -32,9 +37,11 @@ class TextEncoder {
   // layer, 2 those of the layer before, ...; 0 what the model was trained with: the last, of Stable Diffusion
   // 2 and SDXL the one before. SDXL's are not normalised, and its pooled text is that of the last layer
   // whatever the clip skip is, as in diffusers (whose clip_skip is two less). Throws Error{input} when
-  // something is missing, Error{usage} for a clip_skip beyond its layers.
+  // something is missing, Error{usage} for a clip_skip beyond its layers. threads: see MergedWeights. Of the
+  // embeddings it knows those that the model can read.
   TextEncoder(Backend& backend, const ModelInfo& model, size_t number, int64_t clip_skip,
-              PromptStyle style = PromptStyle::webui);
+              PromptStyle style = PromptStyle::webui, int threads = 0,
+              const std::vector<Embedding>& embeddings = {});
 
   // The weights of a prompt's words multiply what their tokens are encoded as; a chunk with weights is then
   // scaled so that its mean is what it was, as in the web UI that made them popular. They leave the pooled
@@ -47,6 +54,7 @@ class TextEncoder {
   Backend& backend_;
   ClipTokenizer tokenizer_;
   std::unique_ptr<ClipText> clip_;
+  PromptWords words_;
   PromptStyle style_;
   int32_t padding_;
 };
@@ -55,6 +63,7 @@ class TextEncoder {
 // they are not those that the network was trained with.
 std::vector<EncodedText> encode_texts(Backend& backend, const ModelInfo& model,
                                       const std::vector<std::string>& texts, int64_t clip_skip,
-                                      PromptStyle style);
+                                      PromptStyle style, int threads = 0,
+                                      const std::vector<Embedding>& embeddings = {});
 
 }  // namespace tstitch

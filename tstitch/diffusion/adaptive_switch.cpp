@@ -1,34 +1,41 @@
 #include "tstitch/diffusion/adaptive_switch.h"
 
 #include <cmath>
+#include <utility>
 
 #include "tstitch/base/error.h"
 
 namespace tstitch {
 
-double detail_to_noise(const Tensor& x0, const NoiseLevel& level) {
+double detail_to_noise(const Tensor& x0, const NoiseLevel& level, const Tensor& painted) {
   const int64_t height = x0.extent(0), width = x0.extent(1), channels = x0.extent(2);
-  const int64_t pairs = height * (width - 1) + (height - 1) * width;
-  check_internal(pairs > 0, "no neighbours in ", x0.shape());
+  check_internal(!painted || painted.shape() == Shape({height, width}), "a mask ", painted.shape(), " over ",
+                 x0.shape());
   const float* pixel = x0.data<float>();
-  double squares = 0;
-  // Of `count` numbers and those a stride behind them.
-  const auto add = [&](const float* p, int64_t count, int64_t stride) {
-    for (int64_t i = 0; i < count; ++i) {
-      const double difference = double{p[i + stride]} - double{p[i]};
-      squares += difference * difference;
+  double squares = 0, weights = 0;
+  // Of `count` pixels from p on and those `stride` pixels behind them.
+  const auto add = [&](int64_t p, int64_t count, int64_t stride) {
+    for (const int64_t end = p + count; p < end; ++p) {
+      const double weight =
+          painted ? (double{painted.data<float>()[p]} + double{painted.data<float>()[p + stride]}) / 2 : 1;
+      weights += weight;
+      for (int64_t c = p * channels; c < (p + 1) * channels; ++c) {
+        const double difference = double{pixel[c + stride * channels]} - double{pixel[c]};
+        squares += weight * difference * difference;
+      }
     }
   };
-  const int64_t row = width * channels;
-  for (int64_t y = 0; y < height; ++y) add(pixel + y * row, row - channels, channels);
-  add(pixel, (height - 1) * row, row);
-  return level.alpha / level.sigma * std::sqrt(squares / static_cast<double>(pairs * channels));
+  for (int64_t y = 0; y < height; ++y) add(y * width, width - 1, 1);
+  add(0, (height - 1) * width, width);
+  check_internal(weights > 0, "no neighbours in ", x0.shape());
+  return level.alpha / level.sigma * std::sqrt(squares / (weights * static_cast<double>(channels)));
 }
 
 double default_switch_threshold(double cfg_scale) { return (1 + std::abs(cfg_scale)) / 80; }
 
-AdaptiveSwitch::AdaptiveSwitch(int64_t images, double threshold)
+AdaptiveSwitch::AdaptiveSwitch(int64_t images, double threshold, Tensor painted)
     : threshold_(threshold),
+      painted_(std::move(painted)),
       serving_(static_cast<size_t>(images)),
       small_steps_(static_cast<size_t>(images)) {}
 
@@ -40,7 +47,7 @@ void AdaptiveSwitch::observe(const Tensor& x0, const NoiseLevel& level) {
     if (serving_[image] == 1) continue;
     ++small_steps_[image];
     const Tensor one = x0.slice(n, n + 1).reshape({x0.extent(1), x0.extent(2), x0.extent(3)});
-    if (detail_to_noise(one, level) > threshold_) serving_[image] = 1;
+    if (detail_to_noise(one, level, painted_) > threshold_) serving_[image] = 1;
   }
 }
 

@@ -12,8 +12,10 @@ namespace tstitch {
 
 // How far the details of an image have come out of the noise, by the estimate x0 of what it will be:
 //   (alpha / sigma) sqrt(mean of (x0[p] - x0[q])^2)  over neighbouring pixels p, q of a row or a column.
-// x0: (H, W, C) f32 on the host, contiguous, at least 2 pixels; of each channel the same pairs.
-double detail_to_noise(const Tensor& x0, const NoiseLevel& level);
+// x0: (H, W, C) f32 on the host, contiguous, at least 2 pixels; of each channel the same pairs. painted: (H,
+// W) f32 on the host, the share of each pixel that is painted, not 0 everywhere; a pair weighs the mean of
+// its two. Empty: all is.
+double detail_to_noise(const Tensor& x0, const NoiseLevel& level, const Tensor& painted = {});
 
 // The threshold that gives the small model about 40 % of the steps of the demo family, whatever their number
 // and the sampler. Guidance enlarges what the network leaves of the noise in x0, so it grows with that.
@@ -24,8 +26,8 @@ double default_switch_threshold(double cfg_scale);
 // one. docs/adaptive.md compares it with a fixed share and with other rules.
 class AdaptiveSwitch {
  public:
-  // images: of the batch. threshold: of detail_to_noise, >= 0.
-  AdaptiveSwitch(int64_t images, double threshold);
+  // images: of the batch. threshold: of detail_to_noise, >= 0, which looks at what is painted.
+  AdaptiveSwitch(int64_t images, double threshold, Tensor painted = {});
 
   // x0: (N, H, W, C) f32 on the host, contiguous: what a step's first evaluation gave. Afterwards serving()
   // is about the next step.
@@ -38,6 +40,7 @@ class AdaptiveSwitch {
 
  private:
   double threshold_;
+  Tensor painted_;
   std::vector<int> serving_, small_steps_;
 };
 

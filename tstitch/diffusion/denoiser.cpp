@@ -35,6 +35,7 @@ Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) co
     asked_[n] = {.t = level.t,
                  .condition = row.condition.get(),
                  .guidance = guidance_,
+                 .controls = row.controls,
                  .ahead = ahead,
                  .context = {row.seed, row.image, row.evaluations++}};
   }

@@ -53,7 +53,8 @@ struct BoundRow {
   std::shared_ptr<const BoundCondition> condition;
   uint64_t seed = 0;  // see EvaluationContext
   int64_t image = 0;
-  int64_t evaluations = 0;  // so far
+  int64_t evaluations = 0;           // so far
+  uint64_t controls = ~uint64_t{0};  // see Row
 };
 using BoundRows = std::vector<std::shared_ptr<BoundRow>>;
 

@@ -32,6 +32,8 @@ struct Row {
   // Of networks that are told it instead of being led away from a null row: the scale of guidance, 1 for
   // none (Meng et al. 2022, arXiv 2210.03142).
   double guidance = 1;
+  uint64_t controls =
+      ~uint64_t{0};  // which of the condition's controls hold, a bit each, the first the lowest
   // The timesteps at which this condition will be asked for, this one first, so that what depends on them
   // alone can be computed for many at once. Only a hint; may be empty.
   std::span<const double> ahead = {};

@@ -156,18 +156,58 @@ std::vector<double> trailing(int T, int kept) {
   return timesteps;
 }
 
-std::vector<double> lcm(int T, int distilled, int kept) {
+// Of the `lowest` first ones of the distilled timesteps.
+std::vector<double> lcm(int T, int distilled, int lowest, int kept) {
   std::vector<double> timesteps;
-  const double stride = static_cast<double>(distilled) / kept;
+  const double stride = static_cast<double>(lowest) / kept;
   for (int i = 0; i < kept; ++i) {
-    const int number = distilled - static_cast<int>(i * stride);  // 50 ... 1
+    const int number = lowest - static_cast<int>(i * stride);  // 50 ... 1
     timesteps.push_back(number * (T / distilled) - 1);
   }
   return timesteps;
 }
 
+// Those that are named.
+std::vector<double> named(const Rule& rule, std::string_view steps, const SpacingOptions& options, int T) {
+  const std::vector<int>& timesteps = options.timesteps;
+  check(steps.empty(), ErrorKind::usage, "steps '", printable(std::string(steps)),
+        "' and timesteps that are named exclude each other");
+  check(!rule.second_twice, ErrorKind::usage, "sampler '", rule.solver,
+        "' needs equal steps and takes no timesteps that are named");
+  const SigmaSpacing sigmas = options.sigmas.value_or(SigmaSpacing::discrete);
+  check(sigmas == SigmaSpacing::discrete, ErrorKind::usage, name_of(sigmas),
+        " sigmas have timesteps of their own, and timesteps are named: expected discrete sigmas");
+  for (const int t : timesteps)
+    check(0 <= t && t < T, ErrorKind::usage, "timestep ", t, ", expected 0 ... ", T - 1);
+  for (size_t i = 1; i < timesteps.size(); ++i)
+    check(timesteps[i] < timesteps[i - 1], ErrorKind::usage, "timestep ", timesteps[i], " behind ",
+          timesteps[i - 1], ", expected them to fall");
+  return {timesteps.begin(), timesteps.end()};
+}
+
+void check_strength(double strength) {
+  check(0 < strength && strength <= 1, ErrorKind::usage, "a strength of ", strength,
+        ", expected more than 0 and at most 1");
+}
+
+bool strength_keeps_steps(const Rule& rule, const SpacingOptions& options) {
+  return options.strength_keeps_steps && options.timesteps.empty() &&
+         options.spacing.value_or(rule.spacing) == Spacing::lcm;
+}
+
+// Of how many timesteps LCM chooses: of all that were distilled, or of those below the strength.
+int share_of_distilled(const Rule& rule, const SpacingOptions& options) {
+  if (!strength_keeps_steps(rule, options)) return options.distilled;
+  check_strength(options.strength);
+  const int lowest = static_cast<int>(options.distilled * options.strength);
+  check(lowest > 0, ErrorKind::usage, "a strength of ", options.strength, " leaves none of ",
+        options.distilled, " timesteps that were distilled");
+  return lowest;
+}
+
 std::vector<double> timesteps_of(const Rule& rule, std::string_view steps, const SpacingOptions& options,
                                  int T) {
+  if (!options.timesteps.empty()) return named(rule, steps, options, T);
   const Spacing spacing = options.spacing.value_or(rule.spacing);
   const std::string where = concat("with the spacing ", name_of(spacing));
   const int extra = rule.one_more ? 1 : 0;
@@ -186,18 +226,19 @@ std::vector<double> timesteps_of(const Rule& rule, std::string_view steps, const
     }
     case Spacing::trailing:
       return trailing(T, parse_steps(steps, where, T));
-    case Spacing::lcm:
+    case Spacing::lcm: {
       check(T >= options.distilled, ErrorKind::usage, "the spacing lcm needs a model trained with at least ",
             options.distilled, " timesteps, this one has ", T);
-      return lcm(T, options.distilled, parse_steps(steps, where, options.distilled));
+      const int lowest = share_of_distilled(rule, options);
+      return lcm(T, options.distilled, lowest, parse_steps(steps, where, lowest));
+    }
   }
   fail(ErrorKind::internal, "unknown spacing ", static_cast<int>(spacing));
 }
 
 // The last int(strength N) of N levels.
 void keep_last(std::vector<NoiseLevel>& levels, double strength) {
-  check(0 < strength && strength <= 1, ErrorKind::usage, "a strength of ", strength,
-        ", expected more than 0 and at most 1");
+  check_strength(strength);
   const auto kept = static_cast<std::ptrdiff_t>(static_cast<double>(levels.size()) * strength);
   check(kept > 0, ErrorKind::usage, "a strength of ", strength, " leaves none of ", levels.size(), " steps");
   levels.erase(levels.begin(), levels.end() - kept);
@@ -272,7 +313,7 @@ std::vector<NoiseLevel> make_levels(std::string_view solver, const NoiseSchedule
       levels.push_back(level_of_ratio(round(schedule.timestep_of_ratio(ratio)), ratio));
     if (round == down && !options.highest && schedule.float32_falls_short()) levels[0].t = std::max(T - 2, 0);
   }
-  keep_last(levels, options.strength);
+  if (!strength_keeps_steps(rule, options)) keep_last(levels, options.strength);
   if (rule.second_twice && levels.size() > 1) levels.insert(levels.begin() + 1, levels[1]);
   const bool ends_clean = rule.may_end_noisy ? options.ends_clean.value_or(rule.ends_clean) : rule.ends_clean;
   levels.push_back(ends_clean                                             ? kClean

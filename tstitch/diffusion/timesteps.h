@@ -53,6 +53,12 @@ struct SpacingOptions {
                                    // "final_sigmas_type" of euler, dpm++2m(_sde), dpm++2s, unipc, no choice
                                    // of the others; default: the solver's
   int distilled = 50;              // timesteps, for the spacing lcm ("original_inference_steps")
+  // With that spacing a strength takes N steps of the lower share of these timesteps, as diffusers' pipelines
+  // of latent consistency models do, instead of the last of N.
+  bool strength_keeps_steps = false;
+  // Instead of a number of steps and a spacing: those very timesteps, falling, 0 ... T - 1. How much noise
+  // the start has still follows from the spacing (initial_scale).
+  std::vector<int> timesteps;
   // The ratios sigma / alpha between which the sigmas that are not discrete fall ("sigma_min", "sigma_max");
   // default: those of the timesteps.
   std::optional<double> lowest, highest;
@@ -77,11 +83,13 @@ struct SpacingOptions {
 //                                       their lowest
 //   lcm, tcd                  lcm       tcd ends at the level of t = 0
 //
-// A strength leaves the last int(strength N) of N steps; Error{usage} unless it is in (0, 1] and leaves one.
-// `respaced` places the same timesteps for all of them. pndm needs equal steps, lcm and tcd the timesteps
-// of their training: they take only discrete sigmas. steps: see respaced_timesteps; other spacings than
-// respaced take a number only. Throws Error{usage} for an unknown solver, for steps or an offset that do not
-// fit T, and for flow_euler, whose levels are FlowSchedule's (flow_schedule.h).
+// A strength leaves the last int(strength N) of N steps, or with `strength_keeps_steps` the lowest
+// int(strength D) of D distilled timesteps to choose N from; Error{usage} unless it is in (0, 1] and leaves
+// one. `respaced` places the same timesteps for all of them. pndm needs equal steps, lcm and tcd the
+// timesteps of their training: they take only discrete sigmas. steps: see respaced_timesteps; other spacings
+// than respaced take a number only, and options.timesteps none: they go with discrete sigmas and any solver
+// but pndm. Throws Error{usage} for an unknown solver, for steps, timesteps or an offset that do not fit T,
+// and for flow_euler, whose levels are FlowSchedule's (flow_schedule.h).
 //
 // Where the schedule ends without any signal, ddim, ddpm, lcm and tcd start at that very level, where only
 // models of v and x0 can be asked; the others divide by alpha and start at NoiseSchedule::with_finite_ratios.

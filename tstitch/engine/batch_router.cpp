@@ -32,7 +32,7 @@ BatchRouter::BatchRouter(Backend& backend, Evaluator& evaluator, std::span<const
       observer_(observer),
       rows_(models.size()),
       levels_(models.size()) {
-  if (spec.switch_threshold) rule_.emplace(images.count, *spec.switch_threshold);
+  if (spec.switch_threshold) rule_.emplace(images.count, *spec.switch_threshold, spec.painted_places());
   for (size_t i = 0; i < models.size(); ++i) {
     const int stage = static_cast<int>(i);
     if (!spec.uses(stage)) continue;

@@ -1,12 +1,14 @@
 #include "tstitch/engine/engine.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <utility>
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
 #include "tstitch/condition/mask_conditions.h"
+#include "tstitch/engine/controls.h"
 #include "tstitch/engine/mask.h"
 #include "tstitch/engine/memory_check.h"
 #include "tstitch/engine/pixels.h"
@@ -15,7 +17,10 @@
 namespace tstitch {
 
 Engine::Engine(std::vector<ModelInfo> models, const BackendOptions& device, std::string vae)
-    : infos_(std::move(models)), vae_(autoencoder_path(infos_.back(), vae)), backend_(make_backend(device)) {
+    : infos_(std::move(models)),
+      vae_(autoencoder_path(infos_.back(), vae)),
+      threads_(device.threads),
+      backend_(make_backend(device)) {
   for (const ModelInfo& info : infos_) models_.push_back({.info = info, .network = nullptr});
 }
 
@@ -54,6 +59,8 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   inputs_.conditions = make_condition_makers(*backend_, infos_, spec, used);
   show_mask(spec);
   if (!keeper_) backend_->memory().trim();
+  load_controls(*backend_, infos_, spec, used, controls_);
+  steer(inputs_.conditions, infos_, controls_);
   for (size_t i = 0; i < models_.size(); ++i) {
     if (used[i]) models_[i] = loaded(i);
     if (cancelled()) return false;
@@ -131,19 +138,23 @@ Model Engine::loaded(size_t i) const {
   for (const Model& other : models_)
     if (other.network && same_network(other.info, infos_[i]))
       return {.info = infos_[i], .network = other.network};
-  return keeper_ ? keeper_->model(infos_[i]) : load_model(infos_[i], *backend_);
+  return keeper_ ? keeper_->model(infos_[i]) : load_model(infos_[i], *backend_, threads_);
 }
 
 double Engine::timed(const RunSpec& spec, size_t i) {
-  const Stage& stage = spec.stages[i];
-  const auto seconds = [&](double cfg_scale) {
-    return time_evaluation(*backend_, models_[i], spec, cfg_scale, 1, *inputs_.conditions[i]);
-  };
-  const int steps = spec.trajectory.steps_of(static_cast<int>(i)),
-            guided = spec.guided_steps_of(static_cast<int>(i));
-  if (guided == steps) return seconds(stage.cfg_scale);
-  const double share = static_cast<double>(guided) / steps;
-  return (share > 0 ? share * seconds(stage.cfg_scale) : 0) + (1 - share) * seconds(1);
+  const auto stage = static_cast<int>(i);
+  std::map<std::pair<double, uint64_t>, int> ways;  // how it is asked, and in how many steps
+  for (const Step& step : spec.trajectory)
+    if (step.denoiser == stage) ++ways[{spec.cfg_scale_at(step), spec.controls_at(stage, step.index)}];
+  if (ways.empty()) ways[{spec.stages[i].cfg_scale, ~uint64_t{0}}] = 1;
+  double seconds = 0, steps = 0;
+  for (const auto& [way, count] : ways) {
+    const auto [cfg_scale, controls] = way;
+    seconds +=
+        count * time_evaluation(*backend_, models_[i], spec, cfg_scale, controls, 1, *inputs_.conditions[i]);
+    steps += count;
+  }
+  return seconds / steps;
 }
 
 Tensor Engine::decoded(const Tensor& latents, double& seconds) {

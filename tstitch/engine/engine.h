@@ -94,10 +94,12 @@ class Engine {
 
   std::vector<ModelInfo> infos_;
   std::string vae_;
+  int threads_ = 0;  // of the host
   std::shared_ptr<Backend> backend_;
   ModelKeeper* keeper_ = nullptr;  // or none: this engine loads its own
   std::shared_ptr<const Autoencoder> autoencoder_;
   EncodedInputs inputs_;
+  std::vector<std::shared_ptr<const Control>> controls_;  // of each of the run's ControlNets
   std::vector<Model> models_;
 };
 

@@ -158,6 +158,21 @@ json print_stages(const SampleOptions& options) {
   return texts;
 }
 
+// Of every ControlNet its picture, how it steers and which stages.
+json controls_of(const Field&, const RunSpec& spec) {
+  const SampleOptions& options = spec.options;
+  json controls;
+  for (size_t number = 0; number < options.controls.size(); ++number) {
+    const ControlOption& control = options.controls[number];
+    json stages = json::array();
+    for (size_t i = 0; i < spec.stages.size(); ++i)
+      if (std::ranges::count(spec.stages[i].controls, number)) stages.push_back(i + 1);
+    controls.push_back({hash_of(options.hints[number]), control.strength, control.interval.low,
+                        control.interval.high, stages});
+  }
+  return controls;
+}
+
 // Of stages that are asked otherwise than the run; null where all are asked alike.
 json guidance_of(const RunSpec& spec) {
   const SampleOptions& options = spec.options;
@@ -165,6 +180,7 @@ json guidance_of(const RunSpec& spec) {
       .cfg_scale = *options.cfg_scale, .cfg_interval = {}, .negative_prompt = options.negative_prompt};
   if (std::ranges::all_of(spec.stages, [&](Stage stage) {
         stage.negative_is_zeros = of_run.negative_is_zeros;  // not said by a stage
+        stage.controls = of_run.controls;                    // the ControlNets say these
         return stage == of_run;
       }))
     return {};
@@ -181,7 +197,7 @@ std::vector<Field> make_fields() {
   return {
       members<&SampleOptions::models>(
           "model", "-m,--model", kModels,
-          "A checkpoint (.safetensors, .pt, .ckpt, .bin), a folder of diffusers, or a demo model"
+          "A checkpoint (.safetensors, .gguf, .pt, .ckpt, .bin), a folder of diffusers, or a demo model"
           " (fashion-s, fashion-b, fashion-l); repeat it in order of use, small first. Default:"
           " fashion-s, fashion-l",
           {.common = true, .replaces = "small,large"}),
@@ -207,6 +223,7 @@ std::vector<Field> make_fields() {
           "weight: 1",
           {.common = true,
            .form = Field::Form::values,
+           .replaces = "lora_contents",
            .parse =
                [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
                  for (const std::string& text : texts) o.loras.push_back(parse_lora(self.option(), text));
@@ -214,17 +231,38 @@ std::vector<Field> make_fields() {
            .print = [](const SampleOptions& o) { return value_of(to_strings(o.loras)); }}),
 
       row("lora_dir", "--lora-dir", kModels,
-          "The folder of the LoRAs that prompts name: <lora:NAME:WEIGHT> is the file NAME in it or below",
+          "The folder of the LoRAs that prompts name: <lora:NAME:WEIGHT> is the file NAME in it or below."
+          " Not with --prompt-style plain",
           {.parse = [](const Field&, const Texts&, SampleOptions&,
                        Models) {},  // with_loras_of_prompts reads it
            .print = nothing}),
+      members<&SampleOptions::lora_contents>("lora_contents", "", kModels, ""),
+
+      row("control_net", "--control-net", kModels,
+          "A ControlNet that steers the models: PATH,image=PNG, the picture to follow (canny, depth, pose, "
+          "...), and"
+          " perhaps strength=S, interval=LOW:HIGH (the steps that are steered, as shares of all) and"
+          " canny=LOW:HIGH, where the picture is a photograph whose edges are to be followed; repeat it for "
+          "more",
+          {.common = true,
+           .form = Field::Form::values,
+           .parse =
+               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
+                 for (const std::string& text : texts)
+                   o.controls.push_back(parse_control(self.option(), text));
+               },
+           .print = [](const SampleOptions& o) { return value_of(to_strings(o.controls)); },
+           .idle = steers_nothing,
+           .identity = controls_of,
+           .label = "ControlNet"}),
 
       row("stage", "--stage", kModels,
           "Instead of shares, one for each stage in order of use: model=PATH (else the --model of the same"
           " number), share=F or until=STEP (the last stage takes the rest), cfg=S, cfg-interval=LOW:HIGH"
           " (the steps that are guided, as shares of all), negative=TEXT, lora=PATH:WEIGHT (instead of "
           "--lora; may be"
-          " repeated); commas between, a value with a comma in double quotes",
+          " repeated), control=PATH (which --control-net steers it, or none; may be repeated); commas "
+          "between, a value with a comma in double quotes",
           {.form = Field::Form::values,
            .may_be_empty = true,
            .replaces = kShares,
@@ -303,8 +341,12 @@ std::vector<Field> make_fields() {
       member<&SampleOptions::steps>(
           "steps", "--steps,--num-sampling-steps", kTrajectory,
           "Number of steps; with the spacing respaced also per section \"A,B,C\", or \"ddimN\"."
-          " Default: 50",
-          {.common = true}),
+          " Default: the model's, 50, of distilled ones 4",
+          {.common = true, .replaces = "timesteps"}),
+      member<&SampleOptions::spacing, &SpacingOptions::timesteps>(
+          "timesteps", "--timesteps", kTrajectory,
+          "Instead: the timesteps themselves, falling, 999,749,499,249; see docs/few-steps.md",
+          {.replaces = "steps,spacing", .label = "Timesteps"}),
       member<&SampleOptions::spacing, &SpacingOptions::sigmas>(
           "scheduler", "--scheduler", kTrajectory,
           "How the noise falls: " + sigma_spacing_names() +
@@ -316,7 +358,8 @@ std::vector<Field> make_fields() {
           "spacing", "--spacing", kTrajectory,
           "Which timesteps: " + spacing_names() +
               ". Default: as the model's folder says, else the sampler's, see docs/solvers.md",
-          {.decided = [](const RunSpec& spec) { return value_of(spec.spacing.spacing); },
+          {.replaces = "timesteps",
+           .decided = [](const RunSpec& spec) { return value_of(spec.spacing.spacing); },
            .label = "Spacing"}),
       member<&SampleOptions::eta>("eta", "--eta", kTrajectory,
                                   "Noise of DDIM, gamma of TCD, 0 ... 1. Default: the model's, 0 for a DiT",
@@ -358,6 +401,24 @@ std::vector<Field> make_fields() {
           "[word] as weights and BREAK as a break,"
           " or plain, as they stand. Default: webui",
           {.idle = no_text, .identity = as_printed, .label = "Prompt style", .neutral = "webui"}),
+      row("embedding", "--embedding", kImages,
+          "A word that prompts may have (textual inversion), PATH or PATH:NAME; repeat it for more. Default "
+          "name: the file's, or the token in it",
+          {.common = true,
+           .form = Field::Form::values,
+           .parse =
+               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
+                 for (const std::string& text : texts)
+                   o.embeddings.push_back(parse_embedding(self.option(), text));
+               },
+           .print = [](const SampleOptions& o) { return value_of(to_strings(o.embeddings)); },
+           .idle = unnamed_embedding}),
+      row("embedding_dir", "--embedding-dir,--embd-dir", kImages,
+          "The folder of more of them: a prompt has the name of a file in it or below",
+          {.parse = [](const Field&, const Texts& texts, SampleOptions& o,
+                       Models) { o.embedding_dir = texts.at(0); },
+           .print = nothing,  // what is named of it is among the embeddings
+           .idle = unnamed_embedding_dir}),
       member<&SampleOptions::clip_skip>(
           "clip_skip", "--clip-skip", kImages,
           "Which layer of the text encoder answers, counted from the last, 1. Default: as trained",
@@ -374,6 +435,18 @@ std::vector<Field> make_fields() {
           "target_size", "--target-size", kImages,
           "Of the same: what it was cut to, WxH. Default: the picture's",
           {.idle = no_target_size, .identity = told<&PictureSizes::target>, .label = "Target size"}),
+      member<&SampleOptions::aesthetic_score>(
+          "aesthetic_score", "--aesthetic-score", kImages,
+          "Of SDXL's refiner: how good the picture is to look like, of 10. Default: 6",
+          {.idle = no_score,
+           .identity = [](const Field&, const RunSpec& spec) { return value_of(spec.scores.positive); },
+           .label = "Aesthetic score"}),
+      member<&SampleOptions::negative_aesthetic_score>(
+          "negative_aesthetic_score", "--negative-aesthetic-score", kImages,
+          "Of the same: what guidance leads away from. Default: 2.5",
+          {.idle = no_negative_score,
+           .identity = [](const Field&, const RunSpec& spec) { return value_of(spec.scores.negative); },
+           .label = "Negative aesthetic score"}),
       row("empty_prompt", "--empty-prompt", kImages,
           "What no negative prompt is to SDXL: zeros, as it was trained, or encode, the encoded \"\", as the"
           " web UIs have it. Default: as the model's folder says, else zeros",

@@ -49,6 +49,11 @@ bool says_shares(const Texts& stages) {
   });
 }
 
+bool names_loras(const Texts& stages) {
+  return std::ranges::any_of(stages,
+                             [](const std::string& text) { return !parse_stage(text).loras.empty(); });
+}
+
 // How many models are said; nothing where none is.
 std::optional<size_t> models_said(const Said& said) {
   if (said.contains("small") || said.contains("large")) return 2;
@@ -226,6 +231,9 @@ Said merged(const Said& before, const Said& said) {
     all[name] = texts;
   }
   if (!said.contains("scheduler") && scheduler_of_sampler(said)) all.erase("scheduler");
+  // What LoRAs hold is of those that were said with it.
+  if (const auto stage = said.find("stage"); stage != said.end() && names_loras(stage->second))
+    all.erase("lora_contents");
   // A threshold stays with --switch auto only.
   if (const auto found = all.find("switch"); found == all.end() || found->second != Texts{"auto"})
     if (!said.contains("switch_threshold")) all.erase("switch_threshold");

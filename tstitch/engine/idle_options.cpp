@@ -74,6 +74,20 @@ std::string no_text(const RunSpec& spec, Models models) {
                 concat("it is for models of text, and ", models.back().name, " draws classes"));
 }
 
+std::string unnamed_embedding(const RunSpec& spec, Models models) {
+  if (const std::string reason = no_text(spec, models); !reason.empty()) return reason;
+  for (const std::string& path : spec.idle_embeddings)
+    if (path != spec.options.embedding_dir)
+      return concat("no prompt of a model that is used names \"", printable(path), "\"");
+  return "";
+}
+
+std::string unnamed_embedding_dir(const RunSpec& spec, Models models) {
+  if (const std::string reason = no_text(spec, models); !reason.empty()) return reason;
+  return unless(!std::ranges::count(spec.idle_embeddings, spec.options.embedding_dir),
+                "no prompt of a model that is used names a file in it");
+}
+
 std::string no_negative_prompt(const RunSpec& spec, Models models) {
   if (const std::string reason = no_text(spec, models); !reason.empty()) return reason;
   const auto& stages = spec.options.stages;
@@ -91,9 +105,11 @@ std::string no_context(const RunSpec& spec, Models models) {
                 models.back().name, " is not one");
 }
 
-std::string no_threads(const RunSpec& spec, Models) {
+std::string no_threads(const RunSpec& spec, Models models) {
   const std::string& device = spec.options.backend.device;
-  return unless(device == "cpu", concat("it is for cpu, and the device is ", device));
+  const bool merges =
+      std::ranges::any_of(models, [](const ModelInfo& model) { return !model.loras.empty(); });
+  return unless(device == "cpu" || merges, concat("it is for cpu, and the device is ", device));
 }
 
 std::string no_sizes(const RunSpec&, Models models) {
@@ -107,6 +123,21 @@ std::string no_target_size(const RunSpec& spec, Models models) {
   for (int i = 0; i < std::ssize(models); ++i)
     told |= spec.uses(i) && !models[static_cast<size_t>(i)].condition.scored;
   return unless(told, "a refiner is told a score instead");
+}
+
+std::string no_score(const RunSpec& spec, Models models) {
+  bool told = false;
+  for (int i = 0; i < std::ssize(models); ++i)
+    told |= spec.uses(i) && models[static_cast<size_t>(i)].condition.scored;
+  return unless(told, "it is for SDXL's refiner, and no model that serves a step is one");
+}
+
+std::string no_negative_score(const RunSpec& spec, Models models) {
+  if (const std::string reason = no_score(spec, models); !reason.empty()) return reason;
+  bool led = false;
+  for (size_t i = 0; i < models.size(); ++i)
+    led |= models[i].condition.scored && spec.uses(static_cast<int>(i)) && spec.stages[i].guided();
+  return unless(led, "it is for guidance, and the refiner has none");
 }
 
 std::string no_empty_prompt(const RunSpec& spec, Models models) {
@@ -126,6 +157,17 @@ std::string no_init_image(const RunSpec& spec, Models) {
 
 std::string no_mask(const RunSpec& spec, Models) {
   return unless(static_cast<bool>(spec.mask), "it is about a mask: name one with --mask");
+}
+
+std::string steers_nothing(const RunSpec& spec, Models models) {
+  for (size_t number = 0; number < spec.options.controls.size(); ++number) {
+    bool steers = false;
+    for (int i = 0; i < std::ssize(models); ++i) steers |= spec.steered_steps_of(i, number) > 0;
+    if (!steers)
+      return concat("interval= of \"", printable(spec.options.controls[number].path),
+                    "\" holds none of the steps of the stages that it steers");
+  }
+  return "";
 }
 
 std::string nothing_blended(const RunSpec& spec, Models models) {

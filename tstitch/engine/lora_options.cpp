@@ -1,12 +1,17 @@
 #include "tstitch/engine/lora_options.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
+#include <iterator>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/numbers.h"
 
 namespace tstitch {
+
+namespace fs = std::filesystem;
 
 LoraOption parse_lora(const std::string& option, const std::string& text) {
   LoraOption lora{.path = text};
@@ -29,6 +34,27 @@ std::vector<std::string> to_strings(const std::vector<LoraOption>& loras) {
   std::vector<std::string> texts;
   for (const LoraOption& lora : loras) texts.push_back(to_string(lora));
   return texts;
+}
+
+std::map<std::string, std::string> short_names(const std::set<std::string>& paths) {
+  // The last `parts` of a path, without its ending; the whole with it where there are no more.
+  const auto tail = [](const std::string& path, size_t parts) {
+    const fs::path whole = fs::path(path).lexically_normal();
+    const auto most = static_cast<size_t>(std::distance(whole.begin(), whole.end()));
+    if (parts > most) return path;
+    fs::path last;
+    for (auto part = std::prev(whole.end(), static_cast<std::ptrdiff_t>(parts)); part != whole.end(); ++part)
+      last /= *part;
+    return last.replace_extension().string();
+  };
+  std::map<std::string, std::string> names;
+  for (const std::string& path : paths) {
+    size_t parts = 1;
+    const auto is_like = [&](const std::string& other) { return tail(other, parts) == tail(path, parts); };
+    while (std::ranges::count_if(paths, is_like) > 1) ++parts;
+    names[path] = tail(path, parts);
+  }
+  return names;
 }
 
 }  // namespace tstitch

@@ -1,6 +1,8 @@
 // What a user says of a LoRA: --lora PATH[:WEIGHT].
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,5 +22,9 @@ LoraOption parse_lora(const std::string& option, const std::string& text);
 // The inverse, with the weight: "fox.safetensors:0.8".
 std::string to_string(const LoraOption& lora);
 std::vector<std::string> to_strings(const std::vector<LoraOption>& loras);
+
+// What people call files of these paths: "fox" of "loras/fox.safetensors", and where another has that name,
+// with as much before it as tells them apart: "animals/fox".
+std::map<std::string, std::string> short_names(const std::set<std::string>& paths);
 
 }  // namespace tstitch

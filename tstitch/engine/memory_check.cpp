@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "tstitch/base/join.h"
 #include "tstitch/models/autoencoder_keys.h"
 #include "tstitch/models/autoencoder_kl.h"
+#include "tstitch/models/clip_text.h"
+#include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/latents.h"
 #include "tstitch/zoo/naming_file.h"
@@ -63,11 +66,18 @@ int64_t elements_of_text_encoders(std::span<const ModelInfo> models, const std::
   // With a clip skip the last layers are left out.
   if (spec.options.prompts.empty() || spec.options.clip_skip > 1) return 0;
   int64_t most = 0;
-  for (size_t i = 0; i < models.size(); ++i)
-    for (const std::string& path : models[i].files.text_encoders)
-      if (to_load[i] && fs::is_directory(path))
-        most = std::max(most, elements_of(open_weights(find_model_files(path), WeightChoice::automatic),
-                                          "encoder.layers."));
+  for (size_t i = 0; i < models.size(); ++i) {
+    if (!to_load[i]) continue;
+    const std::vector<ClipPlace> places = models[i].condition.encoders();
+    const std::vector<std::string>& paths = models[i].files.text_encoders;
+    for (size_t n = 0; n < std::min(places.size(), paths.size()); ++n) {
+      const TensorFile file = open_weights(find_model_files(paths[n]), WeightChoice::automatic);
+      naming_file(file.path(), [&] {
+        const FileWeights stored(file);
+        most = std::max(most, clip_text_layer_parameters(ClipTextKeys(stored, places[n])));
+      });
+    }
+  }
   return most;
 }
 
@@ -130,6 +140,7 @@ MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bo
   const int64_t batch = std::min(spec.options.batch_size, spec.images()), pixels = spec.height * spec.width,
                 rows = batch * (spec.needs_null(models) ? 2 : 1), side = models.back().pixels_per_latent;
   int64_t networks = 0, activations = 0;
+  std::map<const ControlNetInfo*, int64_t> nets;  // each once
   for (size_t i = 0; i < models.size(); ++i) {
     if (!to_load[i]) continue;
     const ModelInfo& model = models[i];
@@ -137,9 +148,14 @@ MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bo
     size_t first = 0;
     while (!is_same(first)) ++first;
     if (first == i) networks += model.architecture->parameters();
-    activations =
-        std::max(activations, rows * model.architecture->activation_bytes(spec.height, spec.width, compute));
+    int64_t of_row = model.architecture->activation_bytes(spec.height, spec.width, compute);
+    for (const ModelControl& control : model.controls) {
+      nets[control.net.get()] = control_net_parameters(control.net->config);
+      of_row += control_net_feature_bytes(control.net->config, spec.height, spec.width, compute);
+    }
+    activations = std::max(activations, rows * of_row);
   }
+  for (const auto& [net, parameters] : nets) networks += parameters;
   const Decoder decoder = decoder_of(vae, spec, compute);
   const int64_t latents = rows * spec.channels * pixels,
                 pictures = vae.empty() ? 0 : batch * 3 * pixels * side * side;

@@ -1,34 +1,20 @@
 #include "tstitch/engine/prompt_loras.h"
 
-#include <algorithm>
-#include <filesystem>
+#include <map>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/engine/checkpoint_folder.h"
 #include "tstitch/engine/lora_options.h"
 
 namespace tstitch {
 namespace {
 
-namespace fs = std::filesystem;
+using Files = std::map<std::string, std::vector<std::string>>;
 
-constexpr std::string_view kEndings[] = {".safetensors", ".pt", ".ckpt", ".bin"};
-
-std::vector<std::string> files_named(const std::string& name, const std::string& folder) {
-  std::vector<std::string> found;
-  std::error_code error;
-  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    const fs::path& path = at->path();
-    if (path.stem() == name && std::ranges::count(kEndings, path.extension().string()))
-      found.push_back(path.string());
-  }
-  check(!error, ErrorKind::usage, "--lora-dir \"", printable(folder), "\" cannot be read: ", error.message());
-  std::ranges::sort(found);
-  return found;
-}
-
-std::string file_of(const std::string& name, const std::string& folder) {
-  const std::vector<std::string> found = files_named(name, folder);
+std::string file_of(const std::string& name, const Files& files, const std::string& folder) {
+  const auto named = files.find(name);
+  const std::vector<std::string> found = named == files.end() ? Files::mapped_type() : named->second;
   check(!found.empty(), ErrorKind::usage, "the prompt names the LoRA \"", printable(name),
         "\", and there is no such file in \"", printable(folder), "\"");
   check(found.size() == 1, ErrorKind::usage, "the prompt names the LoRA \"", printable(name),
@@ -38,13 +24,24 @@ std::string file_of(const std::string& name, const std::string& folder) {
 
 }  // namespace
 
-Said with_loras_of_prompts(const Said& said) {
+Said with_loras_of_prompts(const Said& said, const Said& before) {
   const auto folder = said.find("lora_dir");
   if (folder == said.end()) return said;
+  const Said both = merged(before, said);
+  const auto style = both.find("prompt_style");
+  check(
+      style == both.end() || style->second != Texts{std::string(name_of(PromptStyle::plain))},
+      ErrorKind::usage,
+      "--lora-dir has no effect here: with --prompt-style plain prompts are taken as they stand and name no "
+      "LoRAs; name them with --lora");
   Said all = said;
   all.erase("lora_dir");
-  const bool any = take_loras_of_prompts(
-      all, [&](const std::string& name) { return file_of(name, folder->second.at(0)); });
+  const std::string& path = folder->second.at(0);
+  Files files;  // read where a prompt names one
+  const bool any = take_loras_of_prompts(all, [&](const std::string& name) {
+    if (files.empty()) files = checkpoints_below("--lora-dir", path);
+    return file_of(name, files, path);
+  });
   check(any, ErrorKind::usage,
         "--lora-dir has no effect here: no prompt names a LoRA, as <lora:NAME:WEIGHT>");
   return all;

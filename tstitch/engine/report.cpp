@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
@@ -15,8 +15,10 @@
 #include "tstitch/base/numbers.h"
 #include "tstitch/base/version.h"
 #include "tstitch/condition/class_names.h"
+#include "tstitch/engine/take_loras.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/png.h"
+#include "tstitch/zoo/control_net.h"
 
 namespace tstitch {
 namespace {
@@ -60,6 +62,38 @@ std::string part_name(std::optional<ClipPlace> place) {
   return !place ? "network" : *place == ClipPlace::first ? "text_encoder" : "text_encoder_2";
 }
 
+using Names = std::map<std::string, std::string>;
+
+// Of the LoRAs that the models have or refuse, by their paths.
+Names names_of_loras(std::span<const ModelInfo> models) {
+  std::set<std::string> paths;
+  for (const ModelInfo& model : models) {
+    for (const Lora& lora : model.loras) paths.insert(lora.path);
+    for (const RefusedLora& lora : model.refused_loras) paths.insert(lora.path);
+  }
+  Names names;
+  for (const auto& [path, name] : short_names(paths)) names[path] = printable(name);
+  return names;
+}
+
+bool is_whole(const Lora& lora) {
+  return std::ranges::none_of(lora.parts, [](const auto& one) { return one.second.without_home > 0; });
+}
+
+// "fox x 0.8 on SDXL"
+std::string describe(const auto& lora, const ModelInfo& model, const Names& names) {
+  return concat(names.at(lora.path), " x ", lora.weight, " on ", model.name);
+}
+
+// "network 722, text_encoder 72"
+std::string describe_parts(const Lora& lora) {
+  return join(lora.parts, ", ", [](const auto& one) {
+    const auto& [place, part] = one;
+    return concat(part_name(place), " ", part.modules.size(),
+                  part.without_home ? concat(" (and ", part.without_home, " without a home)") : "");
+  });
+}
+
 ordered_json loras_json(const ModelInfo& model) {
   ordered_json loras = ordered_json::array();
   for (const Lora& lora : model.loras) {
@@ -69,6 +103,26 @@ ordered_json loras_json(const ModelInfo& model) {
                                         {"without_home", part.without_home}};
   }
   return loras;
+}
+
+ordered_json controls_json(const RunSpec& spec, const ModelInfo& model, int stage) {
+  ordered_json controls = ordered_json::array();
+  for (const auto& [number, net] : model.controls)
+    controls.push_back({{"path", net->path},
+                        {"parameters", control_net_parameters(net->config)},
+                        {"strength", spec.options.controls[number].strength},
+                        {"steps", spec.steered_steps_of(stage, number)}});
+  return controls;
+}
+
+ordered_json embeddings_json(const RunSpec& spec) {
+  ordered_json embeddings = ordered_json::array();
+  for (const Embedding& embedding : spec.embeddings)
+    embeddings.push_back({{"names", embedding.names()},
+                          {"path", embedding.path()},
+                          {"vectors", embedding.vectors()},
+                          {"crc32", embedding.content()}});
+  return embeddings;
 }
 
 // What is known before the run.
@@ -83,6 +137,11 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
                        {"parameters", info.architecture->parameters()},
                        {"load_ms", milliseconds(models[i].load_seconds)}});
     if (!info.loras.empty()) entries.back()["loras"] = loras_json(info);
+    if (!info.controls.empty())
+      entries.back()["control_nets"] = controls_json(spec, info, static_cast<int>(i));
+    for (const RefusedLora& lora : info.refused_loras)
+      entries.back()["refused_loras"].push_back(
+          {{"path", lora.path}, {"weight", lora.weight}, {"reason", lora.obstacle}});
     if (!spec.switch_threshold) entries.back()["steps"] = spec.trajectory.steps_of(static_cast<int>(i));
   }
   ordered_json json = {{"version", kVersion}};
@@ -93,6 +152,7 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
   if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
     json["solver"] = settings;
   json["models"] = entries;
+  if (!spec.embeddings.empty()) json["embeddings"] = embeddings_json(spec);
   json["images"] = spec.images();
   json["latent_shape"] = {spec.images(), spec.channels, spec.height, spec.width};
   json["load_ms"] = milliseconds(load_seconds(models));
@@ -135,20 +195,25 @@ std::string stitched_text(const RunSpec& spec, std::span<const ModelInfo> models
 }
 
 // As A1111's web UI has them in the prompt.
-std::string lora_tags(const SampleOptions& options) {
+std::string lora_tags(const SampleOptions& options, const Names& names) {
   std::string tags;
   for (const LoraOption& lora : options.loras)
-    tags += concat(" <lora:", printable(std::filesystem::path(lora.path).stem().string()), ":",
-                   number_text(lora.weight), ">");
+    tags += concat(" <lora:", names.at(lora.path), ":", number_text(lora.weight), ">");
   return tags;
 }
 
 // As A1111's web UI has them, of the models' and each once: "fox: 0123abcd, owl: 4567cdef".
-std::string lora_hashes(std::span<const ModelInfo> models) {
+std::string lora_hashes(std::span<const ModelInfo> models, const Names& names) {
   std::map<std::string, std::string> hashes;
   for (const ModelInfo& model : models)
-    for (const Lora& lora : model.loras) hashes[printable(lora.file->name())] = lora.content;
+    for (const Lora& lora : model.loras) hashes[names.at(lora.path)] = lora.content;
   return join(hashes, ", ", [](const auto& one) { return concat(one.first, ": ", one.second); });
+}
+
+std::string embedding_hashes(const RunSpec& spec) {
+  return join(spec.embeddings, ", ", [](const Embedding& embedding) {
+    return concat(printable(embedding.names()[0]), ": ", embedding.content());
+  });
 }
 
 // As A1111's web UI writes values that its separators are in.
@@ -191,16 +256,45 @@ int64_t peak_memory_bytes() {
 }
 
 std::vector<std::string> describe_loras(std::span<const ModelInfo> models) {
+  const Names names = names_of_loras(models);
   std::vector<std::string> lines;
   for (const ModelInfo& model : models)
     for (const Lora& lora : model.loras)
-      lines.push_back(concat(
-          printable(lora.file->name()), " x ", lora.weight, " on ", model.name, ": ",
-          join(lora.parts, ", ", [](const auto& one) {
-            const auto& [place, part] = one;
-            return concat(part_name(place), " ", part.modules.size(),
-                          part.without_home ? concat(" (and ", part.without_home, " without a home)") : "");
-          })));
+      lines.push_back(describe(lora, model, names) + ": " + describe_parts(lora));
+  return lines;
+}
+
+std::vector<std::string> describe_what_is_left_out(std::span<const ModelInfo> models) {
+  const Names names = names_of_loras(models);
+  std::vector<std::string> lines;
+  for (const ModelInfo& model : models) {
+    for (const Lora& lora : model.loras)
+      if (!is_whole(lora))
+        lines.push_back(describe(lora, model, names) + " is applied in part: " + describe_parts(lora));
+    for (const RefusedLora& lora : model.refused_loras)
+      lines.push_back(describe(lora, model, names) + " is not applied: " + lora.obstacle);
+  }
+  return lines;
+}
+
+std::vector<std::string> describe_controls(const RunSpec& spec, std::span<const ModelInfo> models) {
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < models.size(); ++i)
+    for (const auto& [number, net] : models[i].controls) {
+      const int model = static_cast<int>(i);
+      lines.push_back(concat(net->name, " x ", spec.options.controls[number].strength, " on ", models[i].name,
+                             ": ", spec.steered_steps_of(model, number), " of ",
+                             spec.switch_threshold ? spec.trajectory.size() : spec.trajectory.steps_of(model),
+                             " steps"));
+    }
+  return lines;
+}
+
+std::vector<std::string> describe_embeddings(const RunSpec& spec) {
+  std::vector<std::string> lines;
+  for (const Embedding& embedding : spec.embeddings)
+    lines.push_back(concat(printable(join(embedding.names())), ": ", embedding.vectors(),
+                           embedding.vectors() == 1 ? " vector" : " vectors"));
   return lines;
 }
 
@@ -243,22 +337,28 @@ std::string json_estimate(const RunSpec& spec, std::span<const Model> models, co
 
 std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
                                                           std::span<const ModelInfo> models, int64_t image) {
-  const SampleOptions options = image < 0 ? spec.options : options_of(spec, image);
-  std::string subject = join(subjects(spec, models.back(), image)) + lora_tags(options);
+  SampleOptions options = image < 0 ? spec.options : options_of(spec, image);
+  options.lora_contents = lora_contents(models);
+  const Names names = names_of_loras(models);
+  std::string subject = join(subjects(spec, models.back(), image)) + lora_tags(options, names);
   if (!options.negative_prompt.empty()) subject += "\nNegative prompt: " + options.negative_prompt;
   std::string sampler = spec.options.sampler;
   std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
 
   const int64_t unit = models.back().pixels_per_latent;
-  std::string parameters = concat(subject, "\nSteps: ", options.steps, ", Sampler: ", sampler);
+  std::string parameters = concat(
+      subject, "\nSteps: ", options.steps.empty() ? std::to_string(spec.trajectory.size()) : options.steps,
+      ", Sampler: ", sampler);
   for (const auto& [label, value] : labelled(options, spec, models))
     parameters += concat(", ", label, ": ", quoted(value));
   if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())
     parameters += concat(", Solver: ", quoted(settings));
   parameters +=
       concat(", Size: ", spec.width * unit, "x", spec.height * unit, ", ", stitched_text(spec, models));
-  if (const std::string hashes = lora_hashes(models); !hashes.empty())
+  if (const std::string hashes = lora_hashes(models, names); !hashes.empty())
     parameters += concat(", Lora hashes: ", quoted(hashes));
+  if (const std::string hashes = embedding_hashes(spec); !hashes.empty())
+    parameters += concat(", TI hashes: ", quoted(hashes));
   if (image >= 0) parameters += concat(", Image: ", image);
   parameters += concat(", Version: tstitch ", kVersion);
   std::vector<std::pair<std::string, std::string>> texts = {{"parameters", parameters}};

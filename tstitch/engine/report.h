@@ -25,6 +25,14 @@ std::string describe(const RunSpec& spec, std::span<const ModelInfo> models);
 // How much of which LoRA changes which model, a line each: "fox x 0.8 on SDXL: network 722, text_encoder 72";
 // modules of the file that the model has not are counted behind it.
 std::vector<std::string> describe_loras(std::span<const ModelInfo> models);
+// The embeddings that prompts name, a line each: "fox: 3 vectors".
+std::vector<std::string> describe_embeddings(const RunSpec& spec);
+
+// Which ControlNet steers which model in which of its steps, a line each: "canny x 0.8 on SDXL: 12 of 20
+// steps".
+std::vector<std::string> describe_controls(const RunSpec& spec, std::span<const ModelInfo> models);
+// Of those of which a model has only a part, and those that it refuses, with the reason.
+std::vector<std::string> describe_what_is_left_out(std::span<const ModelInfo> models);
 
 // One JSON object: what is known of a run before it, its trajectory, models and settings.
 std::string json_spec(const RunSpec& spec, std::span<const Model> models, const std::string& device);

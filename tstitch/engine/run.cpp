@@ -12,7 +12,6 @@
 #include "tstitch/diffusion/blend.h"
 #include "tstitch/diffusion/sample.h"
 #include "tstitch/engine/batch_router.h"
-#include "tstitch/engine/mask.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
@@ -59,11 +58,10 @@ std::optional<BlendedSolver> blended(Backend& backend, const RunSpec& spec, cons
                                      NoiseSource& noise, Solver& solver, int64_t images) {
   if (!spec.mask) return std::nullopt;
   check_internal(static_cast<bool>(inputs.init_latent), "a mask without an initial latent");
-  const int64_t pixels_per_latent = spec.mask.extent(0) / spec.height;
   return std::optional<BlendedSolver>(std::in_place, backend, solver, spec.options.blend,
                                       KnownPart{.clean = clean_of(backend, inputs, images),
                                                 .noise = noise.initial(),
-                                                .painted = latent_mask(spec.mask, pixels_per_latent)},
+                                                .painted = spec.painted_places()},
                                       spec.blended, spec.trajectory.size() - 1);
 }
 
@@ -115,9 +113,12 @@ std::vector<std::shared_ptr<const ConditionMaker>> make_condition_makers(Backend
                                 .negatives = negatives,
                                 .clip_skip = spec.options.clip_skip,
                                 .prompt_style = spec.options.prompt_style,
+                                .embeddings = spec.embeddings,
                                 .sizes = spec.sizes.value_or(PictureSizes{}),
+                                .scores = spec.scores,
                                 .null_token = spec.options.null_context,
-                                .used = used});
+                                .used = used,
+                                .threads = spec.options.backend.threads});
 }
 
 KeepLatents::KeepLatents(const RunSpec& spec)
@@ -203,11 +204,12 @@ int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
 }
 
 double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
-                       int repeats, const ConditionMaker& conditions) {
+                       uint64_t controls, int repeats, const ConditionMaker& conditions) {
   const int64_t count = std::min(spec.options.batch_size, spec.images());
   ConditionBinder binder(spec.height, spec.width);
   DirectEvaluator evaluator;
   const StageRows rows = bind_rows(binder, model, spec, cfg_scale, conditions, {0, count});
+  rows.steer(controls);
   const auto denoiser = make_denoiser(backend, evaluator, model, spec, cfg_scale, rows);
   const Tensor x = noise_of(backend, spec, {0, count})->initial();
   const NoiseLevel level = spec.trajectory[0].level;

@@ -104,9 +104,9 @@ RunResult run(Backend& backend, std::span<const Model> models, const RunSpec& sp
 // How often `model` is evaluated for one batch of the spec.
 int64_t evaluations(Backend& backend, const RunSpec& spec, int model);
 
-// Seconds of one evaluation of `model` on a batch of the spec, with guidance of that scale (1: none):
-// the median of `repeats`, after one that pays for fresh memory.
+// Seconds of one evaluation of `model` on a batch of the spec, with guidance of that scale (1: none) and
+// steered by these of its controls (see Row): the median of `repeats`, after one that pays for fresh memory.
 double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
-                       int repeats, const ConditionMaker& conditions);
+                       uint64_t controls, int repeats, const ConditionMaker& conditions);
 
 }  // namespace tstitch

@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
+#include <set>
+#include <tuple>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/philox.h"
 #include "tstitch/diffusion/adaptive_switch.h"
+#include "tstitch/engine/controls.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/engine/mask.h"
+#include "tstitch/engine/take_embeddings.h"
 #include "tstitch/engine/take_loras.h"
 #include "tstitch/io/npy.h"
 #include "tstitch/text/unsupported_grammar.h"
@@ -22,6 +27,7 @@ namespace {
 constexpr int64_t kMostImages = 1'000'000;
 constexpr int64_t kLargestSide = 1024;  // of a latent
 constexpr int64_t kLargestToldSize = 1 << 20;
+constexpr double kLargestScore = 1000;  // those of training were 1 ... 10
 constexpr const char* kMaskAlone =
     "--mask says which part of an initial picture to paint: name that with --init-image";
 
@@ -78,6 +84,7 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
   }
   for (size_t i = 0; i < models.size(); ++i) {
     const ConditionInfo& condition = models[i].condition;
+    for (const ModelControl& control : models[i].controls) stages[i].controls.push_back(control.number);
     stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
                                   options.empty_is_zeros.value_or(condition.empty_is_zeros);
   }
@@ -92,23 +99,26 @@ void check_adaptive(const SampleOptions& options, size_t models) {
         " switch one by one");
 }
 
-// Of the steps between `levels`, the last of those between `all`, each as the step of its level: which level
-// comes twice (pndm.h) depends on the first.
-std::vector<int> last_of(const std::vector<int>& assignment, std::span<const NoiseLevel> all,
-                         std::span<const NoiseLevel> levels) {
-  if (levels.size() == all.size()) return assignment;
+// Of the steps between `levels` their numbers among those between `all`: each the last of these that begins no
+// lower, for which level comes twice (pndm.h) depends on the first, and LCM's are not among all
+// (SpacingOptions::strength_keeps_steps).
+std::vector<int> numbers_of(std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
+  std::vector<int> numbers(levels.size() - 1);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  if (std::ranges::equal(levels, all)) return numbers;
   const auto starts = all.first(all.size() - 1);
-  std::vector<int> last;
-  for (const NoiseLevel& level : levels.first(levels.size() - 1)) {
-    const auto same = std::find(starts.rbegin(), starts.rend(), level);
-    last.push_back(assignment[static_cast<size_t>(starts.rend() - same) - 1]);
-  }
-  return last;
+  std::ranges::transform(levels.first(numbers.size()), numbers.begin(), [&](const NoiseLevel& level) {
+    const auto begun = std::find_if(starts.rbegin(), starts.rend(),
+                                    [&](const NoiseLevel& start) { return start.t >= level.t; });
+    return static_cast<int>(starts.rend() - begun) - 1;
+  });
+  return numbers;
 }
 
+// Of the steps of these numbers.
 std::vector<int> assign(const SampleOptions& options, const ModelInfo& model, size_t models,
-                        std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
-  const size_t steps = levels.size() - 1;
+                        std::span<const NoiseLevel> all, const std::vector<int>& numbers) {
+  const size_t steps = numbers.size();
   if (options.adaptive) {
     check_adaptive(options, models);
     return std::vector<int>(steps);
@@ -133,7 +143,9 @@ std::vector<int> assign(const SampleOptions& options, const ModelInfo& model, si
     for (const NoiseLevel& level : all.first(all.size() - 1)) timesteps.push_back(level.t);
     assignment = assign_steps(*options.switch_rule, options.fractions, timesteps, model.noise.timesteps);
   }
-  return last_of(assignment, all, levels);
+  std::vector<int> own;
+  for (const int number : numbers) own.push_back(assignment[static_cast<size_t>(number)]);
+  return own;
 }
 
 // Each of `asked` as often as the options say.
@@ -211,7 +223,8 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
     spacing.spacing = Spacing::linspace;
   if (!spacing.spacing && (sampler == "ddim" || sampler == "ddpm")) spacing.spacing = defaults.ddim_spacing;
   if (!spacing.offset) spacing.offset = defaults.spacing.offset;
-  if (!spacing.sigmas && said.sigmas && honours(sampler, key_of(*said.sigmas), true))
+  if (!spacing.sigmas && said.sigmas && spacing.timesteps.empty() &&
+      honours(sampler, key_of(*said.sigmas), true))
     spacing.sigmas = said.sigmas;
   if (!spacing.sigmas) spacing.sigmas = SigmaSpacing::discrete;
   if (honours(sampler, "sigma_min")) spacing.lowest = said.lowest;
@@ -219,6 +232,7 @@ SpacingOptions spacing_of(const SampleOptions& options, const SamplingDefaults& 
   if (honours(sampler, "set_alpha_to_one")) spacing.ends_clean = defaults.spacing.ends_clean;
   if (honours(sampler, "final_sigmas_type")) spacing.ends_clean = !defaults.ends_at_lowest;
   spacing.distilled = defaults.spacing.distilled;
+  spacing.strength_keeps_steps = defaults.spacing.strength_keeps_steps;
   return spacing;
 }
 
@@ -255,12 +269,37 @@ std::vector<NoiseLevel> levels_of(const ModelInfo& model, const SampleOptions& o
   }
   check(sampler == "flow_euler", ErrorKind::usage, "sampler '", printable(sampler), "' for ", model.name,
         ", which is a rectified flow: expected flow_euler");
+  check(options.spacing.timesteps.empty(), ErrorKind::usage, "--timesteps is for models with betas, and ",
+        model.name, " is a rectified flow");
   check(!options.spacing.spacing &&
             options.spacing.sigmas.value_or(SigmaSpacing::discrete) == SigmaSpacing::discrete,
         ErrorKind::usage, "--spacing and --scheduler are for models with betas, and ", model.name,
         " is a rectified flow");
   return make_levels(FlowSchedule{.shift = noise.shift, .train_timesteps = noise.timesteps}, options.steps,
                      strength);
+}
+
+// Adds to the models' names what their stages say, LoRAs by their short names, and where different stages
+// would have one name, as it is cut, their numbers.
+void name_stages(const SampleOptions& options, std::vector<ModelInfo>& models) {
+  std::set<std::string> paths;
+  for (const StageOptions& stage : options.stages)
+    for (const LoraOption& lora : stage.loras) paths.insert(lora.path);
+  const std::map<std::string, std::string> names = short_names(paths);
+  const size_t stages = std::min(options.stages.size(), models.size());
+  std::vector<std::string> settings;
+  for (size_t i = 0; i < stages; ++i) {
+    StageOptions shown = options.stages[i];
+    for (LoraOption& lora : shown.loras) lora.path = names.at(lora.path);
+    settings.push_back(settings_of(shown));
+    if (!settings[i].empty()) models[i].name += concat(" [", printable(settings[i], 60), "]");
+  }
+  const std::vector<std::string> named = names_of(models);
+  for (size_t i = 0; i < stages; ++i) {
+    bool cut = false;
+    for (size_t j = 0; j < stages; ++j) cut |= named[j] == named[i] && settings[j] != settings[i];
+    if (cut) models[i].name += concat(" #", i + 1);
+  }
 }
 
 std::optional<double> switch_threshold_of(const SampleOptions& options) {
@@ -329,6 +368,19 @@ std::optional<PictureSizes> sizes_of(const SampleOptions& options, const ModelIn
   return sizes;
 }
 
+AestheticScores scores_of(const SampleOptions& options) {
+  AestheticScores scores;
+  for (const auto& [option, asked, score] :
+       {std::tuple{"--aesthetic-score", options.aesthetic_score, &scores.positive},
+        {"--negative-aesthetic-score", options.negative_aesthetic_score, &scores.negative}}) {
+    if (!asked) continue;
+    check(0 <= *asked && *asked <= kLargestScore, ErrorKind::usage, option, " is ", *asked,
+          ", expected 0 ... ", kLargestScore);
+    *score = *asked;
+  }
+  return scores;
+}
+
 void check_init_image(const RunSpec& spec, const ModelInfo& model) {
   if (!spec.options.init_image) return;
   const double strength = *spec.options.strength;
@@ -354,6 +406,48 @@ Tensor mask_of(const SampleOptions& options) {
   return blurred(options.mask, options.mask_blur);
 }
 
+void check_hints(const RunSpec& spec, const ModelInfo& model) {
+  check(spec.options.hints.size() == spec.options.controls.size(), ErrorKind::usage,
+        spec.options.controls.size(), " ControlNets with ", spec.options.hints.size(), " pictures to follow");
+  const Shape expected = {3, spec.height * model.pixels_per_latent, spec.width * model.pixels_per_latent};
+  for (const Tensor& hint : spec.options.hints)
+    check(hint.shape() == expected, ErrorKind::usage, "the picture of a ControlNet is ", hint.shape(),
+          ", expected ", expected, " (channels, height, width)");
+}
+
+// The scale that nobody said is the last model's, and means something else to networks that are told it than
+// to those that are evaluated with the prompt and without.
+void check_scales_are_said(const SampleOptions& asked, const RunSpec& spec,
+                           const std::vector<ModelInfo>& models) {
+  const ModelInfo& last = models.back();
+  for (size_t i = 0; i < models.size() && !asked.cfg_scale; ++i) {
+    const bool told = models[i].condition.told_guidance,
+               said = i < asked.stages.size() && asked.stages[i].cfg_scale;
+    check(told == last.condition.told_guidance || said || !spec.uses(static_cast<int>(i)), ErrorKind::usage,
+          told ? models[i].name : last.name, " is told the scale of guidance (LCM), and ",
+          told ? last.name : models[i].name,
+          " is led away from the negative prompt by it, or was distilled to need none: say it with "
+          "--cfg-scale, or of each with --stage cfg=");
+  }
+}
+
+// Those that were distilled are asked at the timesteps of their training.
+void check_distilled(const RunSpec& spec, const std::vector<ModelInfo>& models) {
+  const auto consistent = [](const std::string& sampler) { return sampler == "lcm" || sampler == "tcd"; };
+  const std::optional<Spacing> spacing = spec.spacing.spacing;
+  if (!spec.spacing.timesteps.empty() ||
+      !(spacing ? *spacing == Spacing::lcm : consistent(spec.options.sampler)))
+    return;
+  for (int i = 0; i < std::ssize(models); ++i) {
+    const ModelInfo& model = models[static_cast<size_t>(i)];
+    const int own = model.defaults.spacing.distilled;
+    check(!spec.uses(i) || !consistent(model.defaults.sampler) || own == spec.spacing.distilled,
+          ErrorKind::input, model.name, " was distilled at ", own, " timesteps and ", models.back().name,
+          " at ", spec.spacing.distilled,
+          " (\"original_inference_steps\"): expected the same of models that take turns, or --timesteps");
+  }
+}
+
 // Where images change over one by one, a step is several models': blending harms none that sees the mask.
 std::vector<bool> blended_of(const std::vector<ModelInfo>& models, bool adaptive) {
   std::vector<bool> blended;
@@ -370,7 +464,7 @@ void check_mask(const RunSpec& spec, const std::vector<ModelInfo>& models) {
           "--mask");
   }
   if (!spec.mask) return;
-  const Tensor places = latent_mask(spec.mask, models.back().pixels_per_latent);
+  const Tensor places = spec.painted_places();
   const float most = *std::max_element(places.data<float>(), places.data<float>() + places.elements());
   bool cut = false;  // at 1/2, for who was trained so
   for (int i = 0; i < std::ssize(models); ++i)
@@ -426,6 +520,15 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models, const
   if (!files.init_latent.empty()) options.given.initial = read_npy(files.init_latent);
   if (!files.noise.empty()) options.given.steps = read_npy(files.noise);
   if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
+  if (options.controls.empty()) return;
+  const int64_t unit = models.back().pixels_per_latent;
+  const auto pixels = [&](const char* option, std::optional<int64_t> asked, int axis) {
+    return unit * latent_side(option, pixels_of(asked, options.init_image, axis), models);
+  };
+  const int64_t height = pixels("--height", options.height, 1), width = pixels("--width", options.width, 2);
+  options.hints.clear();
+  for (const ControlOption& control : options.controls)
+    options.hints.push_back(read_hint(control, width, height));
 }
 
 bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
@@ -436,12 +539,34 @@ bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
 
 double RunSpec::cfg_scale_at(const Step& step) const {
   const Stage& stage = stages[static_cast<size_t>(step.denoiser)];
-  return stage.cfg_interval.holds(left_out + step.index, left_out + trajectory.size()) ? stage.cfg_scale : 1;
+  return stage.cfg_interval.holds(numbers[static_cast<size_t>(step.index)], all_steps) ? stage.cfg_scale : 1;
+}
+
+Tensor RunSpec::painted_places() const {
+  return mask ? latent_mask(mask, mask.extent(0) / height) : Tensor();
 }
 
 int RunSpec::guided_steps_of(int model) const {
   return static_cast<int>(std::ranges::count_if(
       trajectory, [&](const Step& step) { return step.denoiser == model && cfg_scale_at(step) != 1; }));
+}
+
+uint64_t RunSpec::controls_at(int stage, int step) const {
+  const std::vector<size_t>& own = stages[static_cast<size_t>(stage)].controls;
+  uint64_t held = 0;
+  for (size_t i = 0; i < own.size(); ++i)
+    if (options.controls[own[i]].interval.holds(numbers[static_cast<size_t>(step)], all_steps))
+      held |= uint64_t{1} << i;
+  return held;
+}
+
+int RunSpec::steered_steps_of(int model, size_t control) const {
+  const std::vector<size_t>& own = stages[static_cast<size_t>(model)].controls;
+  const auto at = std::ranges::find(own, control) - own.begin();
+  if (at == std::ssize(own)) return 0;
+  return static_cast<int>(std::ranges::count_if(trajectory, [&](const Step& step) {
+    return (switch_threshold || step.denoiser == model) && (controls_at(model, step.index) >> at & 1);
+  }));
 }
 
 bool RunSpec::draws_noise() const {
@@ -468,10 +593,10 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
   for (size_t i = 0; i < options.models.size(); ++i) {
     const auto path = std::ranges::find(paths, resolve_model(options.models[i]));
     models.push_back(infos[static_cast<size_t>(path - paths.begin())]);
-    const std::string settings = i < options.stages.size() ? settings_of(options.stages[i]) : "";
-    if (!settings.empty()) models.back().name += concat(" [", printable(settings, 60), "]");
   }
+  name_stages(options, models);
   take_loras(options, models);
+  take_controls(options, models);
   return models;
 }
 
@@ -502,6 +627,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   if (options.sampler == "euler" && model.noise.flow()) options.sampler = "flow_euler";  // the same there
   check(is_solver(options.sampler), ErrorKind::usage, "--sampler \"", printable(options.sampler),
         "\" is not known, expected one of: ", solver_names());
+  if (options.steps.empty() && options.spacing.timesteps.empty())
+    options.steps = std::to_string(model.defaults.steps);
   if (!options.switch_rule) options.switch_rule = model.defaults.switch_rule;
   if (!options.eta) options.eta = model.defaults.eta;
   check(0 <= *options.eta && *options.eta <= 1, ErrorKind::usage, "--eta is ", *options.eta,
@@ -531,7 +658,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   const std::vector<NoiseLevel> all = levels_of(model, options, 1);
   const std::vector<NoiseLevel> levels =
       options.init_image ? levels_of(model, options, *options.strength) : all;
-  const Trajectory trajectory(levels, assign(options, model, models.size(), all, levels));
+  const std::vector<int> numbers = numbers_of(all, levels);
+  const Trajectory trajectory(levels, assign(options, model, models.size(), all, numbers));
   const ModelInfo& first = models[static_cast<size_t>(trajectory[0].denoiser)];
   check(levels[0].alpha > 0 || first.prediction != Parameterization::eps, ErrorKind::input, "\"", first.path,
         "\" predicts eps, from which nothing follows for a picture where its noise schedule ends without any "
@@ -544,7 +672,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .solver = solver_of(options, model, static_cast<int>(all.size()) - 1,
                                       static_cast<int>(all.size() - levels.size())),
                   .stages = stages_of(options, models),
-                  .left_out = static_cast<int>(all.size() - levels.size()),
+                  .numbers = numbers,
+                  .all_steps = static_cast<int>(all.size()) - 1,
                   .cfg_channels = *options.cfg_channels,
                   .subjects = model.condition.kind == ConditionKind::text ? image_prompts(options, model)
                                                                           : image_classes(options, model),
@@ -553,12 +682,19 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .width = width,
                   .initial_scale = initial_scale(options.sampler, spacing, levels[0]),
                   .sizes = sizes_of(options, model),
+                  .embeddings = {},
+                  .idle_embeddings = {},
+                  .scores = scores_of(options),
                   .mask = mask_of(options),
                   .blended = blended_of(models, options.adaptive)};
+  check_scales_are_said(asked, spec, models);
+  check_distilled(spec, models);
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);
+  check_hints(spec, model);
   check_mask(spec, models);
+  take_embeddings(spec, models);
   return spec;
 }
 

@@ -13,16 +13,18 @@
 #include "tstitch/diffusion/trajectory.h"
 #include "tstitch/engine/sample_options.h"
 #include "tstitch/io/picture.h"
+#include "tstitch/zoo/embedding.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
 
 // How a model is asked in its steps.
 struct Stage {
-  double cfg_scale = 1;            // 1: no guidance
-  GuidanceInterval cfg_interval;   // which steps are guided
-  std::string negative_prompt;     // what guidance leads away from, of models for text
-  bool negative_is_zeros = false;  // instead of the encoded ""
+  double cfg_scale = 1;               // 1: no guidance
+  GuidanceInterval cfg_interval;      // which steps are guided
+  std::string negative_prompt;        // what guidance leads away from, of models for text
+  bool negative_is_zeros = false;     // instead of the encoded ""
+  std::vector<size_t> controls = {};  // which of the run's ControlNets steer it
 
   bool guided() const { return cfg_scale != 1; }
   bool operator==(const Stage&) const = default;
@@ -37,22 +39,33 @@ struct RunSpec {
   std::optional<double> switch_threshold;  // where every image switches by itself
   SolverOptions solver;
   std::vector<Stage> stages;  // of every model
-  int left_out;               // steps before the trajectory's first, which an initial picture has behind it
-  int64_t cfg_channels;       // guided ones
-  std::vector<int64_t> subjects;      // of every image: its class, or the index of its prompt
-  int64_t channels, height, width;    // of the latents
-  double initial_scale;               // of the noise at the start, see timesteps.h
-  std::optional<PictureSizes> sizes;  // of models that are told them
-  Tensor mask;                        // blurred as asked, or empty
+  // Of every step its number in the trajectory without an initial picture, from 0, and how many that has.
+  std::vector<int> numbers;
+  int all_steps;
+  int64_t cfg_channels;  // guided ones
+  std::vector<int64_t> subjects;             // of every image: its class, or the index of its prompt
+  int64_t channels, height, width;           // of the latents
+  double initial_scale;                      // of the noise at the start, see timesteps.h
+  std::optional<PictureSizes> sizes;         // of models that are told them
+  AestheticScores scores;
+  std::vector<Embedding> embeddings;         // that its texts name, and of those asked for the paths of the
+  std::vector<std::string> idle_embeddings;  // others; --embedding-dir where none of its files is named
+  Tensor mask;                               // blurred as asked, or empty
   // Of every model whether what is known is blended into its steps: it does not see the mask (blended_of).
   std::vector<bool> blended;
 
+  // The mask as the latents have it, (height, width) f32; empty where there is none.
+  Tensor painted_places() const;
   int64_t images() const { return static_cast<int64_t>(subjects.size()); }
   // Whether guidance leads away from a null row in any of its stages.
   bool needs_null(std::span<const ModelInfo> models) const;
   // Of the model that serves the step.
   double cfg_scale_at(const Step& step) const;
   int guided_steps_of(int model) const;
+  // Which of the controls of that stage hold in a step of the trajectory: see Row::controls.
+  uint64_t controls_at(int stage, int step) const;
+  // In how many of its steps the model is steered by that ControlNet of the run.
+  int steered_steps_of(int model, size_t control) const;
   bool draws_noise() const;  // in its steps, beside that at the start
   // Whether that model may be asked.
   bool uses(int model) const { return switch_threshold || trajectory.steps_of(model) > 0; }

@@ -12,6 +12,8 @@
 #include "tstitch/diffusion/noise.h"
 #include "tstitch/diffusion/switch_rule.h"
 #include "tstitch/diffusion/timesteps.h"
+#include "tstitch/engine/control_options.h"
+#include "tstitch/engine/embedding_options.h"
 #include "tstitch/engine/stage_options.h"
 #include "tstitch/text/prompt.h"
 
@@ -32,7 +34,7 @@ struct SampleOptions {
   std::optional<double> switch_threshold;  // default: default_switch_threshold
 
   std::string sampler;
-  std::string steps = "50";             // see make_levels
+  std::string steps;                    // see make_levels; default: the model's, 50 or fewer
   SpacingOptions spacing;               // which levels they visit
   std::optional<double> eta;            // DDIM: 0 deterministic ... 1 as much noise as DDPM
   bool solver_reset = false;            // see SolverOptions::reset_at_switch
@@ -50,10 +52,15 @@ struct SampleOptions {
   std::string negative_prompt;  // what guidance leads away from
   PromptStyle prompt_style = PromptStyle::webui;
   int64_t clip_skip = 0;  // see TextEncoder
+  // Words that prompts may have, and the folder of more (take_embeddings.h).
+  std::vector<EmbeddingOption> embeddings;
+  std::string embedding_dir;
   // Of those that are told sizes. Default: the picture's size, uncut; as the models' folders say, else zeros.
   std::optional<PixelSize> original_size, target_size;
   std::optional<PixelPoint> crop;
-  std::optional<bool> empty_is_zeros;    // whether no negative prompt is zeros, else the encoded ""
+  std::optional<bool> empty_is_zeros;  // whether no negative prompt is zeros, else the encoded ""
+  // Of those that are told how good to look; default: AestheticScores'.
+  std::optional<double> aesthetic_score, negative_aesthetic_score;
   int64_t batch_count = 1;               // images per class or prompt; with random_classes, images
   int64_t batch_size = 8;                // images sampled at once
   uint64_t seed = 0;                     // of the first image; the others' follow from it (RunSpec::seed_of)
@@ -72,7 +79,11 @@ struct SampleOptions {
   double mask_blur = 0;  // pixels, see blurred()
   Blend blend = Blend::step;
 
-  // The files that read_files reads the five tensors from, and what metadata say of them.
+  // ControlNets; the stages may name those that steer them.
+  std::vector<ControlOption> controls;
+  std::vector<Tensor> hints;  // of each the picture that it follows, (3, H, W) in [0, 1]
+
+  // The files that read_files reads five of the tensors from, and what metadata say of them.
   struct Files {
     std::string init_image, mask, init_latent, noise;
     std::string null_context;  // or "uniform" or "zeros"
@@ -83,7 +94,9 @@ struct SampleOptions {
   std::string small, large;
   std::string weights = "auto", prediction;
   std::vector<LoraOption> loras;  // of every model that they fit; stages may have their own
-  std::string vae;                // the autoencoder, "" for what comes with the last model
+  // "PATH:CRC32", what the LoRAs are to hold, by an earlier run (take_loras.h); empty: whatever they do.
+  std::vector<std::string> lora_contents;
+  std::string vae;  // the autoencoder, "" for what comes with the last model
   BackendOptions backend;
   bool no_memory_check = false;  // load the models even where memory does not seem to suffice
 };

@@ -26,6 +26,11 @@ StageRows StageRows::of(std::span<const int64_t> images) const {
   return some;
 }
 
+void StageRows::steer(uint64_t controls) const {
+  for (const BoundRows* rows : {&conditions, &nulls})
+    for (const auto& row : *rows) row->controls = controls;
+}
+
 double cfg_scale_of(const RunSpec& spec, int stage) {
   const bool guides = std::ranges::any_of(
       spec.trajectory, [&](const Step& step) { return cfg_scale_at(spec, stage, step) != 1; });
@@ -61,7 +66,7 @@ std::unique_ptr<Denoiser> make_denoiser(Backend& backend, Evaluator& evaluator, 
 
 StageDenoiser::StageDenoiser(Backend& backend, Evaluator& evaluator, const Model& model, const RunSpec& spec,
                              int stage, const StageRows& rows)
-    : spec_(spec), stage_(stage) {
+    : spec_(spec), stage_(stage), rows_(rows) {
   for (const Step& step : spec.trajectory) {
     const double scale = cfg_scale_at(spec, stage, step);
     auto& bound = scale == 1 ? plain_ : guided_;
@@ -71,6 +76,7 @@ StageDenoiser::StageDenoiser(Backend& backend, Evaluator& evaluator, const Model
 
 void StageDenoiser::enter(const Step& step) {
   serving_ = cfg_scale_at(spec_, stage_, step) == 1 ? plain_.get() : guided_.get();
+  rows_.steer(spec_.controls_at(stage_, step.index));
 }
 
 void StageDenoiser::prepare(std::span<const NoiseLevel> levels) {

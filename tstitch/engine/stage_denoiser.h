@@ -18,6 +18,7 @@ struct StageRows {
   BoundRows conditions, nulls;
 
   StageRows of(std::span<const int64_t> images) const;  // those of them, by their numbers here
+  void steer(uint64_t controls) const;                  // from now on by these of their controls, see Row
 };
 
 // The scale of the stage's guidance if it guides in any step, whoever the trajectory says serves it; else 1.
@@ -48,6 +49,7 @@ class StageDenoiser final : public Denoiser {
  private:
   const RunSpec& spec_;
   int stage_;
+  StageRows rows_;
   std::unique_ptr<Denoiser> guided_, plain_;  // those of the two that a step may need
   Denoiser* serving_ = nullptr;
 };

@@ -6,6 +6,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/base/numbers.h"
+#include "tstitch/engine/key_values.h"
 
 namespace tstitch {
 namespace {
@@ -13,14 +14,8 @@ namespace {
 std::string named(std::string_view key) { return concat("--stage: ", key, '='); }
 
 GuidanceInterval interval_of(std::string_view key, const std::string& text) {
-  const size_t colon = std::min(text.find(':'), text.size());
-  check(colon < text.size(), ErrorKind::usage, named(key), " is \"", printable(text),
-        "\", expected LOW:HIGH, such as 0.2:0.8");
-  const GuidanceInterval interval{read_share(named(key), text.substr(0, colon)),
-                                  read_share(named(key), text.substr(colon + 1))};
-  check(interval.low < interval.high, ErrorKind::usage, named(key), " is \"", printable(text),
-        "\", which is no step at all");
-  return interval;
+  const auto [low, high] = read_interval(named(key), text);
+  return {low, high};
 }
 
 using Texts = std::vector<std::string>;
@@ -67,41 +62,17 @@ constexpr Key kKeys[] = {
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.loras.push_back(parse_lora(named(key), text));
      },
-     [](const StageOptions& s) { return to_strings(s.loras); }, true}};
-
-// From `at` on up to a comma or, in quotes, their end; `at` then stands behind the comma.
-std::string take_value(const std::string& text, size_t& at) {
-  std::string value;
-  if (at < text.size() && text[at] == '"') {
-    for (++at;; ++at) {
-      check(at < text.size(), ErrorKind::usage, "--stage \"", printable(text), "\": a quote is not closed");
-      if (text[at] == '"' && (++at >= text.size() || text[at] != '"')) break;
-      value += text[at];
-    }
-    check(at >= text.size() || text[at] == ',', ErrorKind::usage, "--stage \"", printable(text),
-          "\": expected a comma behind a quoted value");
-  } else {
-    const size_t end = std::min(text.find(',', at), text.size());
-    value = text.substr(at, end - at);
-    at = end;
-  }
-  ++at;
-  return value;
-}
-
-std::string quoted(const std::string& value) {
-  if (value.find_first_of(",\"") == value.npos) return value;
-  std::string text = "\"";
-  for (const char c : value) text += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return text + "\"";
-}
+     [](const StageOptions& s) { return to_strings(s.loras); }, true},
+    {"control", true,
+     [](std::string_view, const std::string& text, StageOptions& s) { s.controls.push_back(text); },
+     [](const StageOptions& s) { return s.controls; }, true}};
 
 std::string printed(const StageOptions& stage, bool settings_only) {
   std::string text;
   for (const Key& key : kKeys)
     if (key.setting || !settings_only)
       for (const std::string& value : key.print(stage))
-        text += concat(text.empty() ? "" : ",", key.name, '=', quoted(value));
+        text += concat(text.empty() ? "" : ",", key.name, '=', quoted_value(value));
   return text;
 }
 
@@ -121,7 +92,7 @@ StageOptions parse_stage(const std::string& text) {
           "= is there twice");
     seen.push_back(key->name);
     at = equals + 1;
-    key->parse(key->name, take_value(text, at), stage);
+    key->parse(key->name, take_value("--stage", text, at), stage);
   }
   check(!(stage.share && stage.until), ErrorKind::usage, "--stage: share= and until= exclude each other");
   return stage;

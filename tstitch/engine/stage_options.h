@@ -28,6 +28,8 @@ struct StageOptions {
   std::optional<GuidanceInterval> cfg_interval;
   std::optional<std::string> negative_prompt;
   std::vector<LoraOption> loras;  // instead of the run's
+  // The run's ControlNets that steer it, by their paths, or "none"; empty: all of them.
+  std::vector<std::string> controls;
 
   bool operator==(const StageOptions&) const = default;
 };

@@ -1,20 +1,25 @@
 #include "tstitch/engine/take_loras.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "tstitch/base/error.h"
 
 namespace tstitch {
 namespace {
 
-// Each file once, whoever names it.
-class Files {
+// Each file and each model is read once, whoever names it.
+class Fits {
  public:
-  LoraFit fit(const LoraOption& option, const ModelInfo& model) {
+  explicit Fits(const std::vector<ModelInfo>& models) : models_(models), fitters_(models.size()) {}
+
+  LoraFit fit(const LoraOption& option, size_t model) {
     Opened& opened = files_[option.path];
     if (!opened.file) opened.file = std::make_shared<const LoraFile>(option.path);
-    LoraFit fit = fit_lora(option.path, option.weight, opened.file, model);
+    if (!fitters_[model]) fitters_[model] = std::make_unique<LoraFitter>(models_[model]);
+    LoraFit fit = fitters_[model]->fit(option.path, option.weight, opened.file);
     if (!fit.obstacle.empty()) return fit;
     if (opened.content.empty()) opened.content = opened.file->content();
     fit.lora.content = opened.content;
@@ -26,6 +31,8 @@ class Files {
     std::shared_ptr<const LoraFile> file;
     std::string content;
   };
+  const std::vector<ModelInfo>& models_;
+  std::vector<std::unique_ptr<const LoraFitter>> fitters_;
   std::map<std::string, Opened> files_;
 };
 
@@ -34,15 +41,26 @@ const std::vector<LoraOption>* of_stage(const SampleOptions& options, size_t mod
   return &options.stages[model].loras;
 }
 
+std::string content_of(const Lora& lora) { return concat(lora.path, ':', lora.content); }
+
+void check_unchanged(const SampleOptions& options, std::span<const ModelInfo> models) {
+  if (options.lora_contents.empty()) return;
+  for (const ModelInfo& model : models)
+    for (const Lora& lora : model.loras)
+      check(std::ranges::count(options.lora_contents, content_of(lora)) > 0, ErrorKind::input, "the LoRA \"",
+            printable(lora.path), "\" is not what it was for that picture, its crc32 is ", lora.content,
+            ": say it with --lora or --stage to take it as it is now");
+}
+
 }  // namespace
 
 void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models) {
-  Files files;
+  Fits fits(models);
   for (size_t i = 0; i < models.size(); ++i) {
     const auto* own = of_stage(options, i);
     if (!own) continue;
     for (const LoraOption& option : *own) {
-      const LoraFit fit = files.fit(option, models[i]);
+      const LoraFit fit = fits.fit(option, i);
       check(fit.obstacle.empty(), ErrorKind::input, "--stage ", i + 1, ": lora= \"", printable(option.path),
             "\" does not fit ", models[i].name, ": ", fit.obstacle);
       models[i].loras.push_back(fit.lora);
@@ -53,17 +71,43 @@ void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models) {
     std::string why;
     for (size_t i = 0; i < models.size(); ++i) {
       if (of_stage(options, i)) continue;
-      const LoraFit fit = files.fit(option, models[i]);
-      if (fit.obstacle.empty())
-        models[i].loras.push_back(fit.lora);
-      else
-        why += concat(why.empty() ? "" : "; ", models[i].name, ": ", fit.obstacle);
+      const LoraFit fit = fits.fit(option, i);
       taken |= fit.obstacle.empty();
+      if (fit.obstacle.empty()) {
+        models[i].loras.push_back(fit.lora);
+        continue;
+      }
+      models[i].refused_loras.push_back({option.path, option.weight, fit.obstacle});
+      why += concat(why.empty() ? "" : "; ", models[i].name, ": ", fit.obstacle);
     }
     check(taken || !why.empty(), ErrorKind::usage,
           "--lora has no effect here: every --stage says its own lora=");
     check(taken, ErrorKind::input, "--lora \"", printable(option.path), "\" fits none of the models: ", why);
   }
+  check_unchanged(options, models);
+}
+
+void check_loras_serve(const RunSpec& spec, std::span<const ModelInfo> models) {
+  const auto serves = [&](const LoraOption& option) {
+    for (size_t i = 0; i < models.size(); ++i)
+      if (spec.uses(static_cast<int>(i)) && !of_stage(spec.options, i) &&
+          std::ranges::count(models[i].loras, option.path, &Lora::path) > 0)
+        return true;
+    return false;
+  };
+  for (const LoraOption& option : spec.options.loras)
+    check(serves(option), ErrorKind::usage, "--lora \"", printable(option.path),
+          "\" has no effect here: no model that takes it serves a step");
+  for (size_t i = 0; i < models.size(); ++i)
+    check(!of_stage(spec.options, i) || spec.uses(static_cast<int>(i)), ErrorKind::usage, "--stage ", i + 1,
+          ": lora= has no effect here: the stage serves no step");
+}
+
+std::vector<std::string> lora_contents(std::span<const ModelInfo> models) {
+  std::set<std::string> contents;
+  for (const ModelInfo& model : models)
+    for (const Lora& lora : model.loras) contents.insert(content_of(lora));
+  return {contents.begin(), contents.end()};
 }
 
 }  // namespace tstitch

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string_view>
 
+#include "tstitch/io/gguf.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/io/safetensors.h"
 
@@ -54,11 +55,11 @@ TensorFile open_checkpoint(const std::string& path, WeightChoice which) {
     refuse(path, "PT_LEGACY_TAR", "the format of PyTorch before 0.1.10: ", kSaveAgain);
   if (is_zip(start)) return read_torch_file(file, which);
 
-  TensorFile tensors = read_safetensors(file);
+  TensorFile tensors = is_gguf(start) ? read_gguf(file) : read_safetensors(file);
   if (which == WeightChoice::ema && std::ranges::none_of(tensors.tensors(), [](const auto& entry) {
         return entry.first.starts_with("model_ema.");
       }))
-    refuse(path, "PT_NO_WEIGHTS", "a safetensors file with one set of weights, not known to be an average");
+    refuse(path, "PT_NO_WEIGHTS", "a file with one set of weights, not known to be an average");
   return tensors;
 }
 

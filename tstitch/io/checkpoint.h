@@ -10,9 +10,9 @@ namespace tstitch {
 // "auto", "ema" or "model"; Error{usage} for anything else.
 WeightChoice parse_weight_choice(const std::string& name);
 
-// Opens a checkpoint of any format that we read, safetensors or PyTorch's. What it is its content says, not
-// its name. Throws Error{input} as the readers of these formats do, and says what the file is when it is
-// none of them. A safetensors file holds one set of weights: it is refused when `which` asks for the average
+// Opens a checkpoint of any format that we read: safetensors, GGUF or PyTorch's. What it is its content says,
+// not its name. Throws Error{input} as the readers of these formats do, and says what the file is when it is
+// none of them. All but PyTorch's hold one set of weights: they are refused when `which` asks for the average
 // and no name in it begins with "model_ema." (LDM).
 TensorFile open_checkpoint(const std::string& path, WeightChoice which = WeightChoice::automatic);
 

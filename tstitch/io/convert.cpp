@@ -77,6 +77,26 @@ int64_t convert_all(std::span<const std::byte> from, To* to, int64_t elements) {
 }
 
 template <class To>
+int64_t convert_blocks_to(std::span<const std::byte> from, const BlockType& type,
+                          std::span<const float> scales, To* to, int64_t elements) {
+  static_assert(kBlock % 256 == 0, "whole blocks of every type");
+  const int64_t run = scales.empty() ? elements : elements / std::ssize(scales);
+  int64_t non_finite = 0;
+  for (int64_t begin = 0; begin < elements;) {
+    const int64_t n = std::min(kBlock, run - begin % run);
+    float block[kBlock];
+    type.decode(from.data() + begin / type.elements * type.bytes, n / type.elements, block);
+    if (!scales.empty()) {
+      const float scale = scales[static_cast<size_t>(begin / run)];
+      for (int64_t i = 0; i < n; ++i) block[i] *= scale;
+    }
+    non_finite += convert_all<float>(std::as_bytes(std::span(block)), to + begin, n);
+    begin += n;
+  }
+  return non_finite;
+}
+
+template <class To>
 int64_t convert_to(std::span<const std::byte> from, DType from_type, To* to, int64_t elements) {
   switch (from_type) {
     case DType::f32:
@@ -102,6 +122,19 @@ int64_t convert_elements(std::span<const std::byte> from, DType from_type, Tenso
   if (to.dtype() == DType::f32) return convert_to(from, from_type, to.data<float>(), elements);
   if (to.dtype() == DType::f16) return convert_to(from, from_type, to.data<float16>(), elements);
   return convert_to(from, from_type, to.data<bfloat16>(), elements);
+}
+
+int64_t convert_blocks(std::span<const std::byte> from, const BlockType& type, std::span<const float> scales,
+                       Tensor& to) {
+  const int64_t elements = to.elements();
+  check_internal(to.is_contiguous() && elements % type.elements == 0 &&
+                     std::ssize(from) == elements / type.elements * type.bytes,
+                 from.size(), " bytes of ", type.name, " for ", to.shape());
+  check_internal(scales.empty() || elements % (std::ssize(scales) * type.elements) == 0, scales.size(),
+                 " scales for ", to.shape());
+  if (to.dtype() == DType::f32) return convert_blocks_to(from, type, scales, to.data<float>(), elements);
+  if (to.dtype() == DType::f16) return convert_blocks_to(from, type, scales, to.data<float16>(), elements);
+  return convert_blocks_to(from, type, scales, to.data<bfloat16>(), elements);
 }
 
 bool is_floating(DType dtype) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "tstitch/tensor/block_type.h"
 #include "tstitch/tensor/tensor.h"
 
 namespace tstitch {
@@ -12,6 +13,12 @@ namespace tstitch {
 // at any address, rounding once to nearest even where `to` is narrower. Returns how many elements of `to` are
 // NaN or infinite, those included that were too large for its type.
 int64_t convert_elements(std::span<const std::byte> from, DType from_type, Tensor& to);
+
+// The same from as many elements in blocks. Each run of `to.elements() / scales.size()` of them is multiplied
+// with its scale in f32, before it is rounded; without scales they stay as they are. A run is a whole number
+// of blocks.
+int64_t convert_blocks(std::span<const std::byte> from, const BlockType& type, std::span<const float> scales,
+                       Tensor& to);
 
 // Whether convert_elements reads this type.
 bool is_floating(DType dtype);

@@ -2,9 +2,7 @@
 
 #include <map>
 
-#include "tstitch/base/checked.h"
 #include "tstitch/base/error.h"
-#include "tstitch/io/convert.h"
 #include "tstitch/io/extents.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/io/safetensors.h"
@@ -23,24 +21,28 @@ bool convert_checkpoint(const TensorFile& from, const std::string& to, std::opti
                         FunctionRef<bool()> proceed) {
   std::map<std::string, TensorHeader> headers;
   for (const auto& [name, info] : from.tensors()) {
-    const bool converted = dtype && is_floating_name(info.dtype_name);
-    if (converted && !(info.dtype && is_floating(*info.dtype)))
+    if (dtype && info.companion) continue;  // of what is read into `dtype`
+    if (!dtype && !is_stored_type(info.dtype_name))
+      refuse(from.path(), "ST_DTYPE_UNSUPPORTED", "tensor \"", printable(name), "\": type ", info.dtype_name,
+             ", which safetensors files do not have: it must become f32, bf16 or f16");
+    const bool converted = dtype && (info.blocks || is_floating_name(info.dtype_name));
+    if (converted && !is_readable(info))
       refuse(from.path(), "ST_DTYPE_UNSUPPORTED", "tensor \"", printable(name), "\": type ", info.dtype_name,
              " does not become ", name_of(*dtype));
     headers[name] = {converted ? std::string(stored_name(*dtype)) : info.dtype_name, info.shape};
   }
 
-  return write_safetensors(to, headers, from.metadata(), [&](const std::string& name, AtomicFile& file) {
+  TensorFile::Metadata metadata = from.metadata();
+  if (dtype) metadata.erase("_quantization_metadata");  // of 8 bits that are no more
+  return write_safetensors(to, headers, metadata, [&](const std::string& name, AtomicFile& file) {
     const TensorInfo& info = from.tensors().at(name);
-    from.read(name, [&](std::span<const std::byte> bytes) {
-      if (headers.at(name).dtype_name == info.dtype_name) return file.write(bytes);
+    if (headers.at(name).dtype_name == info.dtype_name) {
+      from.read(name, [&](std::span<const std::byte> bytes) { file.write(bytes); });
+    } else {
       Tensor tensor({*checked_elements(info.shape)}, *dtype);
-      const int64_t non_finite = convert_elements(bytes, *info.dtype, tensor);
-      if (non_finite)
-        refuse(from.path(), "MODEL_NONFINITE", "tensor \"", printable(name), "\": ", non_finite, " of ",
-               tensor.elements(), " elements are NaN, infinite or too large for ", name_of(*dtype));
+      from.load_into(name, tensor);
       file.write({tensor.bytes(), static_cast<size_t>(tensor.elements() * size_of(*dtype))});
-    });
+    }
     return proceed();
   });
 }

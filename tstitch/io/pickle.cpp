@@ -531,10 +531,12 @@ class PickleMachine {
         push(make_call(parts[0], make_tuple(parts.subspan(1))));
         break;
       }
-      case kBuild:
-        pop();  // the state: attributes of the object, none of which is a weight
+      case kBuild: {
+        const Id state = pop();
         check_buildable(top());
+        keep_parameters(top(), state);
         break;
+      }
       case kBinPersid: {
         const Id identification = pop();
         const Id id = make(Kind::persistent);
@@ -654,6 +656,24 @@ class PickleMachine {
   void check_buildable(Id target) {
     if (object(target).kind != Kind::call)
       refuse_here("PKL_TYPE", "attributes given to ", handle(target).description());
+  }
+
+  // Attributes of an object are no weights, but for those of a torch.nn.ParameterDict: its items.
+  void keep_parameters(Id target, Id state) {
+    constexpr int kMostAttributes = 64;  // a state may be given to many
+    Object& dict = object(target);
+    if (!handle(dict.call.callable).is_global("torch.nn.modules.container", "ParameterDict") ||
+        dict.call.contents != kNoneId || !handle(state).is_dict())
+      return;
+    int attributes = 0;
+    for (auto it = handle(state).elements().begin(), end = handle(state).elements().end();
+         it != end && attributes < kMostAttributes; ++it, ++attributes) {
+      const bool found = (*it).text() == "_parameters";
+      const PickleObject value = *++it;
+      if (!found) continue;
+      const PickleObject items = value.is_call() ? value.contents() : value;  // an OrderedDict's
+      if (items.is_dict()) dict.call.contents = static_cast<Id>(items.index());
+    }
   }
 
   static constexpr Id kUnset = ~Id{0};

@@ -12,6 +12,7 @@
 #include "tstitch/io/foreign_format.h"
 #include "tstitch/io/json_walk.h"
 #include "tstitch/io/refuse.h"
+#include "tstitch/io/weight_scales.h"
 #include "tstitch/io/write_rows.h"
 
 namespace tstitch {
@@ -265,9 +266,11 @@ class HeaderReader final : public JsonVisitor {
                     *bits / 8, " bytes, data_offsets give ", end - begin);
 
     const auto added = tensors.emplace(
-        name_,
-        TensorInfo{
-            .dtype_name = std::string(type_->name), .dtype = type_->dtype, .shape = shape_, .bytes = {}});
+        name_, TensorInfo{.dtype_name = std::string(type_->name),
+                          .dtype = type_->dtype,
+                          .shape = shape_,
+                          .bytes = {},
+                          .blocks = type_->name.starts_with("F8") ? find_block_type(type_->name) : nullptr});
     spans.push_back({begin, end, &added.first->first, &added.first->second});
   }
 
@@ -342,6 +345,7 @@ TensorFile parse(std::span<const std::byte> bytes, const std::string& where,
   HeaderReader reader(where);
   reader.walk(header);
   place(reader.spans, bytes.subspan(sizeof(uint64_t) + header.size()), where);
+  attach_scales(reader.tensors, reader.metadata, where);
   return TensorFile(where, std::move(file), std::move(reader.tensors), std::move(reader.metadata));
 }
 
@@ -349,6 +353,10 @@ TensorFile parse(std::span<const std::byte> bytes, const std::string& where,
 
 std::string_view stored_name(DType dtype) {
   return std::ranges::find(kStoredTypes, std::optional(dtype), &StoredType::dtype)->name;
+}
+
+bool is_stored_type(std::string_view name) {
+  return std::ranges::find(kStoredTypes, name, &StoredType::name) != std::end(kStoredTypes);
 }
 
 TensorFile read_safetensors(std::shared_ptr<const MappedFile> file) {

@@ -6,11 +6,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "tstitch/base/function_ref.h"
-#include "tstitch/io/atomic_file.h"
 #include "tstitch/io/tensor_file.h"
+#include "tstitch/io/tensor_header.h"
 #include "tstitch/tensor/tensor.h"
 
 namespace tstitch {
@@ -29,21 +27,14 @@ TensorFile parse_safetensors(std::span<const std::byte> bytes, const std::string
 
 // What the format calls a type: "BF16".
 std::string_view stored_name(DType dtype);
+// Whether the format has a type of this name.
+bool is_stored_type(std::string_view name);
 
 // Writes whole or not at all. The largest element types come first, then by name, so that every tensor is
 // aligned and the same input gives the same bytes. Names and metadata are UTF-8. Throws Error{device} when it
 // cannot.
 void write_safetensors(const std::string& path, const std::map<std::string, Tensor>& tensors,
                        const std::map<std::string, std::string>& metadata);
-
-// A tensor to write, without its elements.
-struct TensorHeader {
-  std::string dtype_name;  // any of the format: "F32", "F8_E4M3"
-  std::vector<int64_t> shape;
-};
-
-// Appends the elements of a tensor to the file, row-major; false gives the whole file up.
-using WriteElements = FunctionRef<bool(const std::string& name, AtomicFile& file)>;
 
 // The same for tensors that come into memory one by one: `write_elements` is asked for each in the order of
 // the file. Returns whether the file was written.

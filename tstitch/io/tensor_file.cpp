@@ -53,7 +53,22 @@ std::vector<std::byte> dense_elements(const TensorInfo& info) {
   return dense;
 }
 
+std::vector<float> scales_of(const TensorInfo& info) {
+  if (!info.scales) return {};
+  Tensor scales({*checked_elements(info.scales->shape)}, DType::f32);
+  convert_elements(info.scales->bytes, *info.scales->dtype, scales);
+  return {scales.data<float>(), scales.data<float>() + scales.elements()};
+}
+
+void expect_readable(const std::string& path, const std::string& name, const TensorInfo& info) {
+  if (!is_readable(info))
+    refuse(path, info.dtype_code, "tensor \"", printable(name), "\": type ", info.dtype_name,
+           ", expected F32, BF16, F16, F64, F8_E4M3 or F8_E5M2");
+}
+
 }  // namespace
+
+bool is_readable(const TensorInfo& info) { return info.blocks || (info.dtype && is_floating(*info.dtype)); }
 
 bool ChecksummedBytes::intact() const {
   if (known_intact_) return true;
@@ -98,21 +113,27 @@ void TensorFile::read(const std::string& name, FunctionRef<void(std::span<const 
 Tensor TensorFile::load(const std::string& name, const Shape& expected, DType dtype) const {
   check_internal(dtype == DType::f32 || dtype == DType::bf16, "weights asked for as ", name_of(dtype));
   const TensorInfo& info = find(name);
-  if (!info.dtype || !is_floating(*info.dtype))
-    refuse(path_, info.dtype_code, "tensor \"", printable(name), "\": type ", info.dtype_name,
-           ", expected F32, BF16, F16 or F64");
+  expect_readable(path_, name, info);
   if (!std::ranges::equal(info.shape, expected.extents()))
     refuse(path_, "MODEL_SHAPE", "tensor \"", printable(name), "\": shape ", extents_text(info.shape),
            ", expected ", expected);
 
   Tensor tensor(expected, dtype);
-  int64_t non_finite = 0;
-  read(name,
-       [&](std::span<const std::byte> bytes) { non_finite = convert_elements(bytes, *info.dtype, tensor); });
-  if (non_finite)
-    refuse(path_, "MODEL_NONFINITE", "tensor \"", printable(name), "\": ", non_finite, " of ",
-           tensor.elements(), " elements are NaN, infinite or too large for ", name_of(dtype));
+  load_into(name, tensor);
   return tensor;
+}
+
+void TensorFile::load_into(const std::string& name, Tensor& to) const {
+  const TensorInfo& info = find(name);
+  expect_readable(path_, name, info);
+  int64_t non_finite = 0;
+  read(name, [&](std::span<const std::byte> bytes) {
+    non_finite = info.blocks ? convert_blocks(bytes, *info.blocks, scales_of(info), to)
+                             : convert_elements(bytes, *info.dtype, to);
+  });
+  if (non_finite)
+    refuse(path_, "MODEL_NONFINITE", "tensor \"", printable(name), "\": ", non_finite, " of ", to.elements(),
+           " elements are NaN, infinite or too large for ", name_of(to.dtype()));
 }
 
 }  // namespace tstitch

@@ -12,6 +12,7 @@
 
 #include "tstitch/base/function_ref.h"
 #include "tstitch/io/file.h"
+#include "tstitch/tensor/block_type.h"
 #include "tstitch/tensor/dtype.h"
 #include "tstitch/tensor/shape.h"
 #include "tstitch/tensor/tensor.h"
@@ -42,7 +43,15 @@ struct TensorInfo {
   std::vector<int64_t> strides = {};
   std::shared_ptr<const ChecksummedBytes> record = {};  // what load() verifies; may be null
   const char* dtype_code = "ST_DTYPE_UNSUPPORTED";      // of the refusal when its type is not what we read
+  const BlockType* blocks = nullptr;                    // how its elements lie when they are of no DType
+  // What equal runs of elements in blocks are multiplied with, in row-major order; null: nothing. Of the
+  // file.
+  std::shared_ptr<const TensorInfo> scales = nullptr;
+  bool companion = false;  // only says how another tensor is read
 };
+
+// Whether TensorFile::load reads its elements.
+bool is_readable(const TensorInfo& info);
 
 // Named tensors and text of a checkpoint, whatever its format. Made by the readers (checkpoint.h),
 // which have checked every size; the elements are read only by load().
@@ -64,10 +73,13 @@ class TensorFile {
   // A contiguous host tensor with the elements converted to `dtype`, f32 or bf16 (rounded to nearest even).
   //
   // Throws Error{input} with the tensor's name when it is missing (and lists similar names), when its shape
-  // is not `expected`, its type is none of F32, BF16, F16, F64, an element is NaN, infinite or too large for
-  // `dtype`, its bytes do not have the checksum that the file states, or the file has changed since it was
-  // opened.
+  // is not `expected`, its type is none of F32, BF16, F16, F64 and those of blocks (block_type.h), an element
+  // is NaN, infinite or too large for `dtype`, its bytes do not have the checksum that the file states, or
+  // the file has changed since it was opened.
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const;
+
+  // The same into `to`, of as many elements in any shape, f32, bf16 or f16.
+  void load_into(const std::string& name, Tensor& to) const;
 
   // Gives `take` the elements of one of the tensors as the file stores them, row-major. Throws Error{input}
   // when it is missing or the file has changed since it was opened, then also after `take` has seen the

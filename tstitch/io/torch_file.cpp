@@ -41,6 +41,7 @@ constexpr WeightsKey kWeightsKeys[] = {
     {"net", false},
     {"network", false},
     {"params", false},
+    {"string_to_param", false},  // of a textual inversion
 };
 constexpr std::string_view kWrapperPrefixes[] = {"module.", "_orig_mod."};
 constexpr std::string_view kAverageWithin = "model_ema.";

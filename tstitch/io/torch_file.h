@@ -23,9 +23,10 @@ enum class WeightChoice {
 // The weights are found by unwrapping, at most four times, the first of these keys that leads to a dict with
 // tensors, else the dict itself when it holds tensors. For the average: ema, model_ema, ema_model,
 // ema_state_dict, state_dict_ema, params_ema; for what was trained: state_dict, model, model_state_dict,
-// module, net, network, params. `automatic` tries the former before the latter; `ema` passes through the
-// latter. A dict with names "model_ema.x" (LDM) has its average within, and is given as it is. The prefixes
-// "module." and "_orig_mod.", which wrappers of a model leave, are removed. What is no tensor is left out.
+// module, net, network, params, and string_to_param, a textual inversion's. `automatic` tries the former
+// before the latter; `ema` passes through the latter. A dict with names "model_ema.x" (LDM) has its average
+// within, and is given as it is. The prefixes "module." and "_orig_mod.", which wrappers of a model leave,
+// are removed. What is no tensor is left out.
 //
 // Metadata of the result: "weights", the keys that were unwrapped ("ema", "state_dict"), and "ignored", how
 // many entries beside the tensors were left out, each if there are any.

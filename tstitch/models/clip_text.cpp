@@ -74,6 +74,18 @@ ClipTextConfig infer_clip_text_config(const WeightSource& weights) {
   return config;
 }
 
+int64_t clip_text_layer_parameters(const WeightSource& weights) {
+  int64_t sum = 0;
+  for (int64_t layer = 0; layer < kMostLayers; ++layer) {
+    const auto fc1 = weights.shape(concat("encoder.layers.", layer, ".mlp.fc1.weight"));
+    if (!fc1 || fc1->rank() != 2) break;
+    const int64_t M = (*fc1)[0], D = (*fc1)[1];
+    const int64_t attention = 4 * (D * D + D), mlp = 2 * D * M + M + D, norms = 4 * D;
+    sum += attention + mlp + norms;
+  }
+  return sum;
+}
+
 ClipNorm::ClipNorm(const Weights& weights, int64_t width)
     : backend_(&weights.backend()),
       gamma_(backend_->upload(weights.load("weight", {width}))),
@@ -98,12 +110,14 @@ void ClipBlock::operator()(Tensor& x) const {
   fc2_.add_to(x, fc1_(norm2_(x), activation_));
 }
 
-ClipText::ClipText(const ClipTextConfig& config, const Weights& weights, const ClipReading& reading)
+ClipText::ClipText(const ClipTextConfig& config, const Weights& weights, const ClipReading& reading,
+                   const Tensor& words)
     : config_(config),
       reading_(reading),
       backend_(&weights.backend()),
       tokens_(backend_->upload(
           (weights / "embeddings.token_embedding").load("weight", {config.vocabulary, config.width}))),
+      words_(words ? backend_->upload(words) : Tensor()),
       positions_(backend_->upload(
           (weights / "embeddings.position_embedding").load("weight", {config.positions, config.width}))),
       blocks_(blocks_of(weights, config, config.layers - (reading.pooled ? 0 : reading.skip))),
@@ -118,11 +132,10 @@ ClipText::Answer ClipText::operator()(std::span<const int32_t> ids, int64_t text
   const int64_t S = texts > 0 ? std::ssize(ids) / texts : 0;
   check_internal(S > 0 && S * texts == std::ssize(ids) && S <= config_.positions, "[clip_text] ", ids.size(),
                  " tokens of ", texts, " texts");
+  const int64_t known = config_.vocabulary + (words_ ? words_.extent(0) : 0);
   for (const int32_t id : ids)
-    check(0 <= id && id < config_.vocabulary, ErrorKind::usage, "token ", id, ", but the text encoder knows ",
-          config_.vocabulary);
-  const std::vector<int64_t> rows(ids.begin(), ids.end());
-  Tensor x = gather(*backend_, tokens_, rows).reshape({texts, S, config_.width});
+    check(0 <= id && id < known, ErrorKind::usage, "token ", id, ", but the text encoder knows ", known);
+  Tensor x = embedded(ids).reshape({texts, S, config_.width});
   add_rows(*backend_, x, positions_.slice(0, S));
   const auto passed = blocks_.begin() + (config_.layers - reading_.skip);
   std::for_each(blocks_.begin(), passed, [&](const ClipBlock& block) { block(x); });
@@ -135,12 +148,27 @@ ClipText::Answer ClipText::operator()(std::span<const int32_t> ids, int64_t text
   return answer;
 }
 
+Tensor ClipText::embedded(std::span<const int32_t> ids) const {
+  std::vector<int64_t> rows(ids.begin(), ids.end()), places, words;  // places: of the words among the ids
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i] < config_.vocabulary) continue;
+    places.push_back(static_cast<int64_t>(i));
+    words.push_back(rows[i] - config_.vocabulary);
+    rows[i] = 0;
+  }
+  Tensor x = gather(*backend_, tokens_, rows);
+  if (!places.empty()) scatter(*backend_, x, places, gather(*backend_, words_, words));
+  return x;
+}
+
 Tensor ClipText::pooled(const Tensor& x, std::span<const int32_t> ids) const {
   const int64_t N = x.extent(0), S = x.extent(1);
   std::vector<int64_t> ends;
   for (int64_t first = 0; first < N * S; first += S) {
     const auto text = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(S));
-    ends.push_back(first + (std::ranges::max_element(text) - text.begin()));
+    const auto end =
+        std::ranges::max_element(text, {}, [&](int32_t id) { return id < config_.vocabulary ? id : -1; });
+    ends.push_back(first + (end - text.begin()));
   }
   const Tensor last = gather(*backend_, x.reshape({N * S, config_.width}), ends);
   return (*projection_)(final_norm_(last.reshape({N, 1, config_.width})), Activation::none, DType::f32)

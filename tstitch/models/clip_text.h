@@ -33,6 +33,9 @@ struct ClipTextConfig {
 // Error{input}, naming the tensor, for shapes that are no text encoder's.
 ClipTextConfig infer_clip_text_config(const WeightSource& weights);
 
+// Numbers in its layers, those of a layer by its MLP's shape.
+int64_t clip_text_layer_parameters(const WeightSource& weights);
+
 // The width of a text as a whole, by the shape of text_projection.weight; 0 where there is none.
 int64_t clip_projection(const WeightSource& weights);
 
@@ -71,26 +74,32 @@ struct ClipReading {
 
 class ClipText {
  public:
-  // Loads the layers that are needed. Throws Error{usage} unless the tokens pass one, Error{input} naming the
-  // tensor when a weight is missing or misshapen.
-  ClipText(const ClipTextConfig& config, const Weights& weights, const ClipReading& reading);
+  // Loads the layers that are needed. words: vectors of further tokens, (n, D) f32 on the host or empty,
+  // whose ids follow those of the vocabulary. Throws Error{usage} unless the tokens pass a layer,
+  // Error{input} naming the tensor when a weight is missing or misshapen.
+  ClipText(const ClipTextConfig& config, const Weights& weights, const ClipReading& reading,
+           const Tensor& words = {});
 
   struct Answer {
     Tensor tokens;  // (N, S, D) f32
-    Tensor pooled;  // (N, P) f32, or empty: the normalised first token of the highest id, which ends the text
+    // (N, P) f32, or empty: the normalised first token of the vocabulary's highest id, which ends the text.
+    Tensor pooled;
   };
-  // ids: those of N texts one after the other, S <= positions of each, 0 ... vocabulary - 1 (Error{usage}).
+  // ids: those of N texts one after the other, S <= positions of each, 0 ... vocabulary + n - 1
+  // (Error{usage}).
   Answer operator()(std::span<const int32_t> ids, int64_t texts) const;
 
   const ClipTextConfig& config() const { return config_; }
 
  private:
+  Tensor embedded(std::span<const int32_t> ids) const;  // (ids, D) f32
   Tensor pooled(const Tensor& x, std::span<const int32_t> ids) const;
 
   ClipTextConfig config_;
   ClipReading reading_;
   Backend* backend_;
   Tensor tokens_;     // (vocabulary, D)
+  Tensor words_;      // (n, D), or empty
   Tensor positions_;  // (positions, D)
   std::vector<ClipBlock> blocks_;
   ClipNorm final_norm_;

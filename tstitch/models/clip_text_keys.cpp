@@ -34,6 +34,7 @@ constexpr std::string_view kOpenClip = "token_embedding.weight";
 using Renaming = std::pair<std::string_view, std::string_view>;  // of a part of a name
 
 constexpr std::string_view kProjection = "text_projection.weight", kTransformersPart = "text_model.";
+constexpr std::string_view kOpenClipProjection = "text_projection";
 
 constexpr Renaming kRenamings[] = {{"embeddings.token_embedding.weight", "token_embedding.weight"},
                                    {"embeddings.position_embedding.weight", "positional_embedding"},
@@ -46,6 +47,7 @@ constexpr Renaming kRenamings[] = {{"embeddings.token_embedding.weight", "token_
                                    {"final_layer_norm.", "ln_final."}};
 constexpr std::array<std::string_view, 3> kThirds = {".self_attn.q_proj.", ".self_attn.k_proj.",
                                                      ".self_attn.v_proj."};
+constexpr std::string_view kJoined = ".self_attn.in_proj.", kOpenClipJoined = ".attn.in_proj_";
 
 bool has(const WeightSource& source, std::string_view prefix, std::string_view name) {
   return source.shape(concat(prefix, name)).has_value();
@@ -81,25 +83,30 @@ ClipTextKeys::ClipTextKeys(const WeightSource& source, ClipPlace place) : source
   for (const std::string_view prefix : prefixes_of(place)) {
     is_openclip_ = has(source, prefix, kOpenClip);
     prefix_ = prefix;
-    if (is_openclip_ || has(source, prefix, kTransformers)) return;
+    if (!is_openclip_ && !has(source, prefix, kTransformers)) continue;
+    is_joined_ = is_openclip_ || has(source, prefix, concat("encoder.layers.0", kJoined, "weight"));
+    return;
   }
 }
 
 ClipTextKeys::Place ClipTextKeys::place_of(const std::string& name) const {
   Place place{.name = name};
   if (name == kProjection) {  // behind the prefix of the model, not of its part that gives tokens
+    place.name = concat(prefix_, kOpenClipProjection);
+    place.transposed = is_openclip_ || source_.shape(place.name);
+    if (place.transposed) return place;
     std::string_view prefix = prefix_;
     if (prefix.ends_with(kTransformersPart)) prefix.remove_suffix(kTransformersPart.size());
-    place.transposed = is_openclip_;
-    place.name = concat(prefix, is_openclip_ ? "text_projection" : kProjection);
+    place.name = concat(prefix, kProjection);
     return place;
   }
-  if (is_openclip_) {
+  if (is_joined_)
     for (size_t i = 0; i < kThirds.size(); ++i)
       if (const size_t at = place.name.find(kThirds[i]); at != std::string::npos) {
         place.third = static_cast<int64_t>(i);
-        place.name.replace(at, kThirds[i].size(), ".attn.in_proj_");  // "in_proj_weight", "in_proj_bias"
+        place.name.replace(at, kThirds[i].size(), is_openclip_ ? kOpenClipJoined : kJoined);
       }
+  if (is_openclip_) {
     for (const auto& [from, to] : kRenamings)
       if (const size_t at = place.name.find(from); at != std::string::npos)
         place.name.replace(at, from.size(), to);

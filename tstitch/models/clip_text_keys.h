@@ -23,6 +23,9 @@ enum class ClipPlace {
 //   conditioner.embedders.0.transformer.encoder.layers.0. ...      SDXL, the first
 //   conditioner.embedders.1.model.transformer.resblocks.0. ...     the second, OpenCLIP's names; its
 //                                                                  text_projection is transposed
+//   cond_stage_model.1.transformer.text_model.encoder.layers.0.self_attn.in_proj   the second, as
+//                                                                  stable-diffusion.cpp renames OpenCLIP's;
+//                                                                  older versions split it
 //   conditioner.embedders.0.model.transformer.resblocks.0. ...     the same in SDXL's refiner, which has no
 //   other
 class ClipTextKeys final : public WeightSource {
@@ -47,6 +50,7 @@ class ClipTextKeys final : public WeightSource {
   const WeightSource& source_;
   std::string prefix_;
   bool is_openclip_ = false;
+  bool is_joined_ = false;  // queries, keys and values in one matrix
 };
 
 }  // namespace tstitch

@@ -151,15 +151,13 @@ void UNetTransformer::operator()(Tensor& x, std::span<const Tensor* const> conte
   proj_out_.add_to(x, tokens.reshape(x.shape()), {});
 }
 
-UNet::UNet(const UNetConfig& config, const Weights& weights)
+UNetBody::UNetBody(const UNetConfig& config, const std::vector<UNetLayer>& layers, const Weights& weights)
     : config_(config),
       backend_(&weights.backend()),
       time_0_(weights / "time_embedding.linear_1", config.channels(0), config.time_width()),
       time_2_(weights / "time_embedding.linear_2", config.time_width(), config.time_width()),
-      time_projections_(time_projections(weights, unet_layers(config), config.time_width())),
-      conv_in_(weights / "conv_in", config.in_channels, config.channels(0), 3),
-      norm_out_(weights / "conv_norm_out", config.channels(0), config.norm_num_groups, config.norm_eps),
-      conv_out_(weights / "conv_out", config.channels(0), config.out_channels, 3) {
+      time_projections_(time_projections(weights, layers, config.time_width())),
+      conv_in_(weights / "conv_in", config.in_channels, config.channels(0), 3) {
   if (config.guidance_width > 0)
     guidance_.emplace(
         joined(weights / "time_embedding", {"cond_proj"}, config.guidance_width, config.channels(0)));
@@ -168,7 +166,7 @@ UNet::UNet(const UNetConfig& config, const Weights& weights)
     added_2_.emplace(weights / "add_embedding.linear_2", config.time_width(), config.time_width());
   }
   int64_t transformer_blocks = 0;
-  for (UNetLayer& layer : unet_layers(config)) {
+  for (const UNetLayer& layer : layers) {
     const Weights of_layer = weights / layer.name;
     switch (layer.kind) {
       case Kind::resnet: {
@@ -188,7 +186,8 @@ UNet::UNet(const UNetConfig& config, const Weights& weights)
   }
 }
 
-UNet::Context UNet::condition(const Tensor& context) const {
+UNetBody::Context UNetBody::condition(const Tensor& context) const {
+  if (config_.context_width == 0) return {};  // of a way down without transformers
   check_internal(context.shape().rank() == 2 && context.columns() == config_.context_width, "a context ",
                  context.shape(), " for a U-Net of width ", config_.context_width);
   Context contexts;
@@ -215,8 +214,8 @@ Tensor guidance_embedding(std::span<const double> w, int64_t width) {
   return embedding;
 }
 
-Tensor UNet::time_table(std::span<const double> t, const Tensor& added,
-                        std::span<const double> guidance) const {
+Tensor UNetBody::time_table(std::span<const double> t, const Tensor& added,
+                            std::span<const double> guidance) const {
   check_internal(bool(added) == bool(added_0_), "a U-Net ", added_0_ ? "needs" : "has no",
                  " added condition");
   check_internal(!guidance_ || guidance.size() == t.size(), t.size(), " timesteps of a U-Net with ",
@@ -235,39 +234,50 @@ Tensor UNet::time_table(std::span<const double> t, const Tensor& added,
   return time_projections_(silu(*backend_, emb), Activation::none, DType::f32);
 }
 
-void UNet::check_extent(int64_t height, int64_t width) const {
-  const int64_t factor = config_.factor();
-  check(height % factor == 0 && width % factor == 0, ErrorKind::usage, "latents of ", width, " x ", height,
-        " cannot be halved ", config_.levels() - 1, " times: expected multiples of ", factor);
+Tensor UNetBody::apply(const Layer& layer, Tensor x, const Tensor& time,
+                       std::span<const Tensor* const> contexts) const {
+  const auto& [what, part, first] = layer;
+  if (const auto* resnet = std::get_if<UNetResnet>(&part))
+    return (*resnet)(x, time.slice_columns(first, first + what.outputs));
+  if (const auto* transformer = std::get_if<UNetTransformer>(&part)) {
+    const auto N = static_cast<size_t>(x.extent(0)), block = static_cast<size_t>(first),
+               blocks = static_cast<size_t>(what.depth);
+    (*transformer)(x, contexts.subspan(block * N, blocks * N));
+    return x;
+  }
+  return std::get<Conv2d>(part)(x, {.stride = 2, .pad_before = 1, .pad_after = 1});
 }
 
-Tensor UNet::operator()(const Tensor& image, const Tensor& time,
-                        std::span<const Tensor* const> contexts) const {
-  check_extent(image.extent(1), image.extent(2));
-  const auto N = static_cast<size_t>(image.extent(0));
+UNet::UNet(const UNetConfig& config, const Weights& weights)
+    : UNetBody(config, unet_layers(config), weights),
+      norm_out_(weights / "conv_norm_out", config.channels(0), config.norm_num_groups, config.norm_eps),
+      conv_out_(weights / "conv_out", config.channels(0), config.out_channels, 3) {}
+
+Tensor UNet::operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts) const {
+  return (*this)(x, time, contexts, [](size_t, Tensor&) {});
+}
+
+Tensor UNet::operator()(const Tensor& image, const Tensor& time, std::span<const Tensor* const> contexts,
+                        Steer steer) const {
   std::array<Tensor, kMostSkips> skips;
   size_t kept = 0;
-  Tensor x = skips[kept++] = conv_in_(image, same());
-  for (const auto& [what, part, first] : layers_) {
-    switch (what.kind) {
-      case Kind::resnet: {
-        if (what.skip > 0) x = concat_columns(*backend_, x, std::exchange(skips[--kept], {}));
-        x = std::get<UNetResnet>(part)(x, time.slice_columns(first, first + what.outputs));
-        break;
-      }
-      case Kind::transformer: {
-        const auto block = static_cast<size_t>(first), blocks = static_cast<size_t>(what.depth);
-        std::get<UNetTransformer>(part)(x, contexts.subspan(block * N, blocks * N));
-        break;
-      }
-      case Kind::downsample: {
-        x = std::get<Conv2d>(part)(x, {.stride = 2, .pad_before = 1, .pad_after = 1});
-        break;
-      }
-      case Kind::upsample:
-        x = std::get<Conv2d>(part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true});
+  Tensor x = skips[kept++] = conv_in()(image, same());
+  bool on_the_way_up = false;
+  for (const Layer& layer : layers()) {
+    if (layer.what.skip > 0) {
+      if (!std::exchange(on_the_way_up, true)) steer(kept, x);
+      Tensor skip = std::exchange(skips[--kept], {});
+      steer(kept, skip);
+      x = concat_columns(backend(), x, skip);
     }
-    if (what.is_kept) skips[kept++] = x;
+    if (layer.what.kind == Kind::upsample) {
+      const Tensor& skip = skips[kept - 1];  // whose extent it is to have
+      const Extent2d cut = {2 * x.extent(1) - skip.extent(1), 2 * x.extent(2) - skip.extent(2)};
+      x = std::get<Conv2d>(layer.part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = cut});
+    } else {
+      x = apply(layer, std::move(x), time, contexts);
+    }
+    if (layer.what.is_kept) skips[kept++] = x;
   }
   const Tensor norm = norm_out_(x);
   return conv_out_(x, same_of_silu(norm), Activation::none, DType::f32);

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "tstitch/base/function_ref.h"
 #include "tstitch/models/unet_config.h"
 #include "tstitch/nn/conv2d.h"
 #include "tstitch/nn/group_norm.h"
@@ -84,12 +85,10 @@ class UNetTransformer {
 // is 0.
 Tensor guidance_embedding(std::span<const double> w, int64_t width);
 
-class UNet {
+// The layers of a U-Net, or of the part of it that a ControlNet copies, and what they are told: the timestep
+// and the context.
+class UNetBody {
  public:
-  // Throws Error{input} for a configuration that is no U-Net, and naming the tensor when a weight is missing
-  // or misshapen.
-  UNet(const UNetConfig& config, const Weights& weights);
-
   // What a context, (S, context_width) f32, is to every transformer block, in order of use. It does not
   // change along the trajectory.
   using Context = std::vector<Tensor>;
@@ -102,23 +101,27 @@ class UNet {
                     std::span<const double> guidance = {}) const;
   int64_t time_columns() const { return time_columns_; }
 
-  // Throws Error{usage} when height and width of latents are not multiples of the configuration's factor.
-  void check_extent(int64_t height, int64_t width) const;
-
-  // x: (N, H, W, in_channels) f32; time: a row of a time table for each image; contexts: of every block, in
-  // order of use, those of the N images. Returns (N, H, W, out_channels) f32. Throws as check_extent.
-  Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts) const;
-
   const UNetConfig& config() const { return config_; }
   Backend& backend() const { return *backend_; }
 
- private:
+ protected:
   struct Layer {
     UNetLayer what;
     std::variant<UNetResnet, UNetTransformer, Conv2d> part;
     int64_t first = 0;  // of a resnet: its first column of a time table; of a transformer: its first context
   };
 
+  UNetBody(const UNetConfig& config, const std::vector<UNetLayer>& layers, const Weights& weights);
+
+  const Conv2d& conv_in() const { return conv_in_; }
+  const std::vector<Layer>& layers() const { return layers_; }
+  // Of a layer that is no upsample, which the way down has not. x: (N, H, W, inputs) of the compute type,
+  // which a transformer changes in place; time, contexts: as of the whole network. Returns (N, H', W',
+  // outputs).
+  Tensor apply(const Layer& layer, Tensor x, const Tensor& time,
+               std::span<const Tensor* const> contexts) const;
+
+ private:
   UNetConfig config_;
   Backend* backend_;
   Linear time_0_, time_2_;                   // block_out_channels[0] -> E -> E
@@ -127,9 +130,27 @@ class UNet {
   Linear time_projections_;                  // E -> time columns, of all resnets
   Conv2d conv_in_;
   std::vector<Layer> layers_;
+  int64_t time_columns_ = 0;
+};
+
+class UNet : public UNetBody {
+ public:
+  // Throws Error{input} for a configuration that is no U-Net, and naming the tensor when a weight is missing
+  // or misshapen.
+  UNet(const UNetConfig& config, const Weights& weights);
+
+  // x: (N, H, W, in_channels) f32; time: a row of a time table for each image; contexts: of every block, in
+  // order of use, those of the N images. Returns (N, H, W, out_channels) f32.
+  Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts) const;
+  // The same, with every skip before it is read, and what the middle gives as one more of them, changed in
+  // place: steer(k, skip), skips counted in order of keeping, the middle last. Of networks with a middle.
+  using Steer = FunctionRef<void(size_t k, Tensor& skip)>;
+  Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts,
+                    Steer steer) const;
+
+ private:
   GroupNorm norm_out_;
   Conv2d conv_out_;
-  int64_t time_columns_ = 0;
 };
 
 }  // namespace tstitch

@@ -107,36 +107,124 @@ const auto& presets() {
   return all;
 }
 
-void check_config(const UNetConfig& config) {
+constexpr const char* kKind = "a U-Net";  // in messages
+
+template <class... Parts>
+void refuse_unless(bool good, const Parts&... parts) {
+  check(good, ErrorKind::input, "not ", kKind, ": ", parts...);
+}
+
+bool attends(const std::vector<int64_t>& depths) {
+  return std::ranges::any_of(depths, [](int64_t depth) { return depth > 0; });
+}
+
+void check_heads(const UNetConfig& config, size_t level) {
+  const int64_t C = config.block_out_channels[level], heads = config.heads[level];
+  refuse_unless(heads > 0 && C % heads == 0, C, " channels do not divide into ", heads, " heads");
+  refuse_unless(config.context_width > 0, "the width of the context must be positive");
+}
+
+void check_encoder(const UNetConfig& config) {
   const auto L = static_cast<size_t>(config.levels());
-  const auto refuse_unless = [](bool good, const auto&... parts) {
-    check(good, ErrorKind::input, "not a U-Net: ", parts...);
-  };
   refuse_unless(L > 0 && L <= 16, L, " levels, expected 1 ... 16");
-  refuse_unless(config.heads.size() == L && config.down.size() == L && config.up.size() == L, L,
-                " widths of levels, but heads for ", config.heads.size(), ", ways down for ",
-                config.down.size(), " and up for ", config.up.size());
-  refuse_unless(config.in_channels > 0 && config.out_channels > 0 && config.context_width > 0 &&
-                    config.norm_num_groups > 0,
-                "channels, groups and the width of the context must be positive");
+  refuse_unless(config.heads.size() == L && config.down.size() == L, L, " widths of levels, but heads for ",
+                config.heads.size(), " and ways down for ", config.down.size());
+  refuse_unless(config.in_channels > 0 && config.norm_num_groups > 0, "channels and groups must be positive");
   refuse_unless(config.guidance_width == 0 || config.guidance_width >= 4, "a guidance scale embedded as ",
                 config.guidance_width, " numbers, expected at least 4");
   for (size_t i = 0; i < L; ++i) {
     const int64_t C = config.block_out_channels[i];
     refuse_unless(C > 0 && C % config.norm_num_groups == 0, C, " channels do not divide into ",
                   config.norm_num_groups, " groups");
-    refuse_unless(!config.down[i].empty() && config.up[i].size() == config.down[i].size() + 1,
-                  config.down[i].size(), " resnets on the way down and ", config.up[i].size(),
-                  " on the way up of level ", i, ", expected one more");
-    const bool attends = std::ranges::any_of(config.down[i], [](int64_t d) { return d > 0; }) ||
-                         std::ranges::any_of(config.up[i], [](int64_t d) { return d > 0; }) ||
-                         (i + 1 == L && config.middle == Middle::transformer);
-    refuse_unless(!attends || (config.heads[i] > 0 && C % config.heads[i] == 0), C,
-                  " channels do not divide into ", config.heads[i], " heads");
+    refuse_unless(!config.down[i].empty(), "no resnets on the way down of level ", i);
+    if (attends(config.down[i]) || (i + 1 == L && config.middle == Middle::transformer))
+      check_heads(config, i);
   }
 }
 
-constexpr const char* kKind = "a U-Net";  // in messages
+void check_decoder(const UNetConfig& config) {
+  refuse_unless(config.up.size() == config.down.size(), config.down.size(), " ways down, but ",
+                config.up.size(), " ways up");
+  refuse_unless(config.out_channels > 0, "channels must be positive");
+  for (size_t i = 0; i < config.up.size(); ++i) {
+    refuse_unless(config.up[i].size() == config.down[i].size() + 1, config.down[i].size(),
+                  " resnets on the way down and ", config.up[i].size(), " on the way up of level ", i,
+                  ", expected one more");
+    if (attends(config.up[i])) check_heads(config, i);
+  }
+}
+
+// Layers one after the other, and what has been kept and not been read yet.
+class LayerList {
+ public:
+  explicit LayerList(const UNetConfig& config)
+      : config_(config), channels_(config.channels(0)), skips_({channels_}) {}  // conv_in's
+
+  void resnet(const std::string& name, int64_t level) { add_resnet(name, level, 0); }
+  void resnet_of_skip(const std::string& name, int64_t level) {
+    const int64_t skip = skips_.back();
+    skips_.pop_back();
+    add_resnet(name, level, skip);
+  }
+  void transformer(const std::string& name, int64_t level, int64_t depth) {
+    if (depth > 0)
+      layers_.push_back({.kind = Kind::transformer,
+                         .name = name,
+                         .level = level,
+                         .inputs = channels_,
+                         .outputs = channels_,
+                         .depth = depth,
+                         .heads = config_.heads[static_cast<size_t>(level)]});
+  }
+  void sample(Kind kind, const std::string& name, int64_t level) {
+    layers_.push_back({kind, name, level, channels_, channels_});
+  }
+  void keep() {
+    layers_.back().is_kept = true;
+    skips_.push_back(channels_);
+    check(std::ssize(skips_) <= kMostSkips, ErrorKind::input, "not a U-Net: ", skips_.size(),
+          " skips, expected at most ", kMostSkips);
+  }
+  std::vector<UNetLayer> take() { return std::move(layers_); }
+
+ private:
+  void add_resnet(const std::string& name, int64_t level, int64_t skip) {
+    const int64_t inputs = channels_ + skip;
+    refuse_unless(inputs % config_.norm_num_groups == 0, inputs, " channels do not divide into ",
+                  config_.norm_num_groups, " groups");
+    channels_ = config_.channels(level);
+    layers_.push_back({Kind::resnet, name, level, inputs, channels_, skip});
+  }
+
+  const UNetConfig& config_;
+  int64_t channels_;
+  std::vector<int64_t> skips_;
+  std::vector<UNetLayer> layers_;
+};
+
+LayerList encoder_of(const UNetConfig& config) {
+  check_encoder(config);
+  LayerList list(config);
+  const int64_t L = config.levels();
+  for (int64_t level = 0; level < L; ++level) {
+    const std::string block = concat("down_blocks.", level);
+    const std::vector<int64_t>& depths = config.down[static_cast<size_t>(level)];
+    for (size_t j = 0; j < depths.size(); ++j) {
+      list.resnet(concat(block, ".resnets.", j), level);
+      list.transformer(concat(block, ".attentions.", j), level, depths[j]);
+      list.keep();
+    }
+    if (level + 1 == L) break;
+    list.sample(Kind::downsample, block + ".downsamplers.0.conv", level);
+    list.keep();
+  }
+  if (config.middle != Middle::none) list.resnet("mid_block.resnets.0", L - 1);
+  if (config.middle == Middle::transformer) {
+    list.transformer("mid_block.attentions.0", L - 1, config.middle_depth);
+    list.resnet("mid_block.resnets.1", L - 1);
+  }
+  return list;
+}
 
 // How many of name(0), name(1), ... there are.
 template <class Name>
@@ -159,6 +247,14 @@ std::vector<int64_t> depths_of(const WeightSource& weights, const std::string& b
   return depths;
 }
 
+// Of the first of these layers that reads it; 0 where none does.
+int64_t width_of_context(const WeightSource& weights, const char* kind,
+                         const std::vector<UNetLayer>& layers) {
+  const auto first = std::ranges::find(layers, Kind::transformer, &UNetLayer::kind);
+  if (first == layers.end()) return 0;
+  return extent_of(weights, kind, first->name + ".transformer_blocks.0.attn2.to_k.weight", 2, 1);
+}
+
 // What the published families with this width of context have.
 std::vector<int64_t> known_heads(const std::vector<int64_t>& channels, int64_t context_width) {
   switch (context_width) {
@@ -176,69 +272,37 @@ std::vector<int64_t> known_heads(const std::vector<int64_t>& channels, int64_t c
        " wide is not known: put a config.json with \"attention_head_dim\" beside the checkpoint");
 }
 
+// Of a level of an image of height x width.
+int64_t pixels_of_level(int64_t height, int64_t width, int64_t level) {
+  const int64_t most = (int64_t{1} << level) - 1;
+  return ((height + most) >> level) * ((width + most) >> level);
+}
+
 }  // namespace
 
+std::vector<UNetLayer> unet_encoder_layers(const UNetConfig& config) { return encoder_of(config).take(); }
+
 std::vector<UNetLayer> unet_layers(const UNetConfig& config) {
-  check_config(config);
+  LayerList list = encoder_of(config);
+  check_decoder(config);
   const int64_t L = config.levels();
-  std::vector<UNetLayer> layers;
-  int64_t channels = config.channels(0);
-  std::vector<int64_t> skips = {channels};  // conv_in's
-  const auto resnet = [&](const std::string& name, int64_t level, int64_t skip = 0) {
-    const int64_t inputs = channels + skip;
-    check(inputs % config.norm_num_groups == 0, ErrorKind::input, "not a U-Net: ", inputs,
-          " channels do not divide into ", config.norm_num_groups, " groups");
-    channels = config.channels(level);
-    layers.push_back({Kind::resnet, name, level, inputs, channels, skip});
-  };
-  const auto transformer = [&](const std::string& name, int64_t level, int64_t depth) {
-    if (depth > 0)
-      layers.push_back({.kind = Kind::transformer,
-                        .name = name,
-                        .level = level,
-                        .inputs = channels,
-                        .outputs = channels,
-                        .depth = depth,
-                        .heads = config.heads[static_cast<size_t>(level)]});
-  };
-  const auto keep = [&] {
-    layers.back().is_kept = true;
-    skips.push_back(channels);
-  };
-
-  for (int64_t level = 0; level < L; ++level) {
-    const std::string block = concat("down_blocks.", level);
-    const std::vector<int64_t>& depths = config.down[static_cast<size_t>(level)];
-    for (size_t j = 0; j < depths.size(); ++j) {
-      resnet(concat(block, ".resnets.", j), level);
-      transformer(concat(block, ".attentions.", j), level, depths[j]);
-      keep();
-    }
-    if (level + 1 == L) break;
-    layers.push_back({Kind::downsample, block + ".downsamplers.0.conv", level, channels, channels});
-    keep();
-  }
-  check(static_cast<int64_t>(skips.size()) <= kMostSkips, ErrorKind::input, "not a U-Net: ", skips.size(),
-        " skips, expected at most ", kMostSkips);
-
-  if (config.middle != Middle::none) resnet("mid_block.resnets.0", L - 1);
-  if (config.middle == Middle::transformer) {
-    transformer("mid_block.attentions.0", L - 1, config.middle_depth);
-    resnet("mid_block.resnets.1", L - 1);
-  }
-
   for (int64_t level = L - 1; level >= 0; --level) {
     const std::string block = concat("up_blocks.", L - 1 - level);
     const std::vector<int64_t>& depths = config.up[static_cast<size_t>(level)];
     for (size_t j = 0; j < depths.size(); ++j) {
-      resnet(concat(block, ".resnets.", j), level, skips.back());
-      skips.pop_back();
-      transformer(concat(block, ".attentions.", j), level, depths[j]);
+      list.resnet_of_skip(concat(block, ".resnets.", j), level);
+      list.transformer(concat(block, ".attentions.", j), level, depths[j]);
     }
-    if (level > 0)
-      layers.push_back({Kind::upsample, block + ".upsamplers.0.conv", level - 1, channels, channels});
+    if (level > 0) list.sample(Kind::upsample, block + ".upsamplers.0.conv", level - 1);
   }
-  return layers;
+  return list.take();
+}
+
+std::vector<UNetSkip> unet_skips(const UNetConfig& config) {
+  std::vector<UNetSkip> skips = {{config.channels(0), 0}};
+  for (const UNetLayer& layer : unet_encoder_layers(config))
+    if (layer.is_kept) skips.push_back({layer.outputs, layer.level + (layer.kind == Kind::downsample)});
+  return skips;
 }
 
 UNetConfig unet_preset(std::string_view name) {
@@ -248,70 +312,129 @@ UNetConfig unet_preset(std::string_view name) {
        join(presets(), ", ", [](const auto& preset) { return preset.first; }));
 }
 
-UNetConfig infer_unet_config(const WeightSource& weights) {
+UNetConfig infer_unet_encoder_config(const WeightSource& weights, const char* kind) {
   UNetConfig config;
-  config.in_channels = extent_of(weights, kKind, "conv_in.weight", 4, 1);
-  config.out_channels = extent_of(weights, kKind, "conv_out.weight", 4, 0);
+  config.in_channels = extent_of(weights, kind, "conv_in.weight", 4, 1);
   config.block_out_channels.clear(), config.down.clear(), config.up.clear();
   for (int64_t i = 0; i == 0 || depths_of(weights, concat("down_blocks.", i)).size(); ++i) {
     const std::string block = concat("down_blocks.", i);
-    config.block_out_channels.push_back(extent_of(weights, kKind, block + ".resnets.0.conv1.weight", 4, 0));
+    config.block_out_channels.push_back(extent_of(weights, kind, block + ".resnets.0.conv1.weight", 4, 0));
     config.down.push_back(depths_of(weights, block));
   }
-  for (int64_t level = 0; level < config.levels(); ++level)
-    config.up.push_back(depths_of(weights, concat("up_blocks.", config.levels() - 1 - level)));
-
   const bool has_middle = weights.shape("mid_block.resnets.0.conv1.weight").has_value();
   config.middle_depth = depth_of(weights, "mid_block.attentions.0");
   config.middle = !has_middle ? Middle::none : config.middle_depth > 0 ? Middle::transformer : Middle::resnet;
   if (weights.shape("add_embedding.linear_1.weight"))
-    config.added_width = extent_of(weights, kKind, "add_embedding.linear_1.weight", 2, 1);
+    config.added_width = extent_of(weights, kind, "add_embedding.linear_1.weight", 2, 1);
   if (weights.shape("time_embedding.cond_proj.weight"))
-    config.guidance_width = extent_of(weights, kKind, "time_embedding.cond_proj.weight", 2, 1);
-
+    config.guidance_width = extent_of(weights, kind, "time_embedding.cond_proj.weight", 2, 1);
   config.heads = each(config.levels(), 1);  // for the list of layers, which does not depend on it
-  const std::vector<UNetLayer> layers = unet_layers(config);
-  const auto first = std::ranges::find(layers, Kind::transformer, &UNetLayer::kind);
-  check(first != layers.end(), ErrorKind::input,
+  config.context_width = width_of_context(weights, kind, unet_encoder_layers(config));
+  if (config.context_width > 0) config.heads = known_heads(config.block_out_channels, config.context_width);
+  return config;
+}
+
+UNetConfig infer_unet_config(const WeightSource& weights) {
+  UNetConfig config = infer_unet_encoder_config(weights, kKind);
+  config.out_channels = extent_of(weights, kKind, "conv_out.weight", 4, 0);
+  for (int64_t level = 0; level < config.levels(); ++level)
+    config.up.push_back(depths_of(weights, concat("up_blocks.", config.levels() - 1 - level)));
+  if (config.context_width == 0) config.context_width = width_of_context(weights, kKind, unet_layers(config));
+  check(config.context_width > 0, ErrorKind::input,
         "not a latent U-Net: no tensor \"down_blocks.0.attentions.0.transformer_blocks.0.norm1.weight\" or "
         "another transformer's");
-  config.context_width =
-      extent_of(weights, kKind, first->name + ".transformer_blocks.0.attn2.to_k.weight", 2, 1);
   config.heads = known_heads(config.block_out_channels, config.context_width);
   return config;
 }
 
-int64_t unet_parameters(const UNetConfig& config) {
-  const auto conv = [](int64_t inputs, int64_t outputs, int64_t taps) {
-    return inputs * outputs * taps + outputs;
-  };
-  const auto linear = [&](int64_t inputs, int64_t outputs) { return conv(inputs, outputs, 1); };
-  const int64_t C0 = config.channels(0), E = config.time_width();
-  int64_t sum = conv(config.in_channels, C0, 9) + linear(C0, E) + linear(E, E) + 2 * C0 +
-                conv(C0, config.out_channels, 9) + config.guidance_width * C0;
-  if (config.added_width > 0) sum += linear(config.added_width, E) + linear(E, E);
-  for (const auto& [kind, name, level, inputs, C, skip, is_kept, depth, heads] : unet_layers(config)) {
+namespace {
+
+int64_t conv_parameters(int64_t inputs, int64_t outputs, int64_t taps) {
+  return inputs * outputs * taps + outputs;
+}
+int64_t linear_parameters(int64_t inputs, int64_t outputs) { return conv_parameters(inputs, outputs, 1); }
+
+int64_t parameters_of(const std::vector<UNetLayer>& layers, const UNetConfig& config) {
+  const int64_t E = config.time_width();
+  int64_t sum = 0;
+  for (const auto& [kind, name, level, inputs, C, skip, is_kept, depth, heads] : layers) {
     const int64_t self_attention = 4 * C * C + C, cross_attention = 2 * C * (C + config.context_width) + C;
     switch (kind) {
       case Kind::resnet:
-        sum += 2 * inputs + conv(inputs, C, 9) + linear(E, C) + 2 * C + conv(C, C, 9) +
-               (inputs != C ? conv(inputs, C, 1) : 0);
+        sum += 2 * inputs + conv_parameters(inputs, C, 9) + linear_parameters(E, C) + 2 * C +
+               conv_parameters(C, C, 9) + (inputs != C ? conv_parameters(inputs, C, 1) : 0);
         break;
       case Kind::transformer:
-        sum += 2 * C + 2 * linear(C, C) +
-               depth * (6 * C + self_attention + cross_attention + linear(C, 8 * C) + linear(4 * C, C));
+        sum += 2 * C + 2 * linear_parameters(C, C) +
+               depth * (6 * C + self_attention + cross_attention + linear_parameters(C, 8 * C) +
+                        linear_parameters(4 * C, C));
         break;
       case Kind::downsample:
       case Kind::upsample:
-        sum += conv(C, C, 9);
+        sum += conv_parameters(C, C, 9);
     }
   }
   return sum;
 }
 
+// Of conv_in and what the network is told beside the context.
+int64_t parameters_before(const UNetConfig& config) {
+  const int64_t C0 = config.channels(0), E = config.time_width();
+  int64_t sum = conv_parameters(config.in_channels, C0, 9) + linear_parameters(C0, E) +
+                linear_parameters(E, E) + config.guidance_width * C0;
+  if (config.added_width > 0) sum += linear_parameters(config.added_width, E) + linear_parameters(E, E);
+  return sum;
+}
+
+// Multiplications of the layers for one image.
+double products_of(const std::vector<UNetLayer>& layers, const UNetConfig& config, int64_t height,
+                   int64_t width, int64_t tokens) {
+  const auto E = static_cast<double>(config.time_width()), S = static_cast<double>(tokens);
+  double sum = 0;
+  for (const UNetLayer& layer : layers) {
+    const auto inputs = static_cast<double>(layer.inputs), C = static_cast<double>(layer.outputs);
+    const auto pixels = static_cast<double>(pixels_of_level(height, width, layer.level)),
+               halved = static_cast<double>(pixels_of_level(height, width, layer.level + 1));
+    const double cross_attention = S > 1 ? 2 * C * C + 2 * S * C : 0;  // one key: no product with the pixels
+    switch (layer.kind) {
+      case Kind::resnet:
+        sum += pixels * (9 * C * (inputs + C) + (layer.inputs != layer.outputs ? inputs * C : 0)) + E * C;
+        break;
+      case Kind::transformer:
+        sum += pixels * (2 * C * C + static_cast<double>(layer.depth) *
+                                         (4 * C * C + 2 * pixels * C + cross_attention + 12 * C * C));
+        break;
+      case Kind::downsample:
+        sum += halved * 9 * C * C;
+        break;
+      case Kind::upsample:
+        sum += pixels * 9 * C * C;
+    }
+  }
+  return sum;
+}
+
+double products_before(const UNetConfig& config, int64_t height, int64_t width) {
+  const auto C0 = static_cast<double>(config.channels(0)), E = static_cast<double>(config.time_width());
+  return C0 * E + E * E + static_cast<double>(config.added_width) * E +
+         static_cast<double>(height * width * config.in_channels) * 9 * C0;
+}
+
+}  // namespace
+
+int64_t unet_encoder_parameters(const UNetConfig& config) {
+  return parameters_before(config) + parameters_of(unet_encoder_layers(config), config);
+}
+
+int64_t unet_parameters(const UNetConfig& config) {
+  const int64_t C0 = config.channels(0);
+  return parameters_before(config) + parameters_of(unet_layers(config), config) + 2 * C0 +
+         conv_parameters(C0, config.out_channels, 9);
+}
+
 int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute) {
   const int64_t size = size_of(compute);
-  const auto pixels = [&](int64_t level) { return (height >> level) * (width >> level); };
+  const auto pixels = [&](int64_t level) { return pixels_of_level(height, width, level); };
   std::vector<int64_t> skips = {size * pixels(0) * config.channels(0)};
   int64_t kept = skips[0], most = 0;
   for (const UNetLayer& layer : unet_layers(config)) {
@@ -345,31 +468,15 @@ int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t 
   return most;
 }
 
+double unet_encoder_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens) {
+  return 2 * (products_before(config, height, width) +
+              products_of(unet_encoder_layers(config), config, height, width, tokens));
+}
+
 double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens) {
-  const auto C0 = static_cast<double>(config.channels(0)), E = static_cast<double>(config.time_width());
-  const auto S = static_cast<double>(tokens), all = static_cast<double>(height * width);
-  double sum = C0 * E + E * E + static_cast<double>(config.added_width) * E +
-               all * 9 * C0 * static_cast<double>(config.in_channels + config.out_channels);
-  for (const UNetLayer& layer : unet_layers(config)) {
-    const auto inputs = static_cast<double>(layer.inputs), C = static_cast<double>(layer.outputs);
-    const double pixels = static_cast<double>((height >> layer.level) * (width >> layer.level));
-    const double cross_attention = S > 1 ? 2 * C * C + 2 * S * C : 0;  // one key: no product with the pixels
-    switch (layer.kind) {
-      case Kind::resnet:
-        sum += pixels * (9 * C * (inputs + C) + (layer.inputs != layer.outputs ? inputs * C : 0)) + E * C;
-        break;
-      case Kind::transformer:
-        sum += pixels * (2 * C * C + static_cast<double>(layer.depth) *
-                                         (4 * C * C + 2 * pixels * C + cross_attention + 12 * C * C));
-        break;
-      case Kind::downsample:
-        sum += pixels / 4 * 9 * C * C;
-        break;
-      case Kind::upsample:
-        sum += pixels * 9 * C * C;
-    }
-  }
-  return 2 * sum;
+  const double conv_out = static_cast<double>(height * width * config.out_channels * 9 * config.channels(0));
+  return 2 * (products_before(config, height, width) + conv_out +
+              products_of(unet_layers(config), config, height, width, tokens));
 }
 
 }  // namespace tstitch

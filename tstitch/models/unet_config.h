@@ -3,7 +3,7 @@
 // and Segmind-Vega (Gupta et al. 2024, arXiv 2401.02677), KOALA (Lee et al. 2023, arXiv 2312.04005). Every
 // one of them is a list of layers that follows from the numbers here.
 //
-// L levels, level 0 of full resolution, every next one of half the extent.
+// L levels, level 0 of full resolution, every next one of half the extent, rounded up.
 #pragma once
 
 #include <string>
@@ -37,7 +37,7 @@ struct UNetConfig {
   int64_t levels() const { return static_cast<int64_t>(block_out_channels.size()); }
   int64_t channels(int64_t level) const { return block_out_channels[static_cast<size_t>(level)]; }
   int64_t time_width() const { return 4 * block_out_channels[0]; }
-  int64_t factor() const { return int64_t{1} << (levels() - 1); }  // height and width are multiples of it
+  int64_t factor() const { return int64_t{1} << (levels() - 1); }  // by which the last is smaller
 
   bool operator==(const UNetConfig&) const = default;
 };
@@ -58,6 +58,18 @@ struct UNetLayer {
 // reads, channels that do not divide into groups or heads.
 std::vector<UNetLayer> unet_layers(const UNetConfig& config);
 
+// The way down and the middle of them, which a ControlNet has, too (control_net.h); of the configuration's
+// way up nothing is asked.
+std::vector<UNetLayer> unet_encoder_layers(const UNetConfig& config);
+
+// What is kept on the way down for the way up: its channels, and at whose level's resolution.
+struct UNetSkip {
+  int64_t channels, level;
+  bool operator==(const UNetSkip&) const = default;
+};
+// In order of keeping: conv_in's, then those of the layers that are kept.
+std::vector<UNetSkip> unet_skips(const UNetConfig& config);
+
 // The most skips a U-Net can keep.
 inline constexpr int64_t kMostSkips = 64;
 
@@ -72,12 +84,18 @@ UNetConfig unet_preset(std::string_view name);
 // naming the tensor, for shapes that are no U-Net's.
 UNetConfig infer_unet_config(const WeightSource& weights);
 
+// The same of the way down and the middle; the way up is left empty. kind: what the source is not where
+// tensors are missing, "a U-Net". Where no layer has a transformer the width of the context is 0.
+UNetConfig infer_unet_encoder_config(const WeightSource& weights, const char* kind);
+
 int64_t unet_parameters(const UNetConfig& config);
+int64_t unet_encoder_parameters(const UNetConfig& config);  // of conv_in, the embeddings and those layers
 
 // Floating-point operations (two for a multiply and an add; convolutions, linear maps, attention) of one
 // evaluation of one image of height x width latent pixels and `tokens` of context, whose keys and values are
 // not counted: they are made once.
 double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens);
+double unet_encoder_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens);
 
 // Bytes of the tensors that are alive at once at the most in such an evaluation (unet.cpp).
 int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute);

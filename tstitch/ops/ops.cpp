@@ -47,6 +47,11 @@ void expect_path(const char* op, const Tensor& x, const PackedConv2d& w, const C
   check_internal(!path.upsample || (path.stride == 1 && 2 * top + 1 == kh && 2 * left + 1 == kw &&
                                     path.pad_after == path.pad_before),
                  "[", op, "] upsampling is for convolutions that keep the size");
+  const auto may_be_cut = [&](int64_t cut, int64_t padding) {
+    return cut == 0 || (cut == 1 && path.upsample && padding > 0);
+  };
+  check_internal(may_be_cut(path.cut.height, bottom) && may_be_cut(path.cut.width, right), "[", op, "] ",
+                 path.cut.height, " rows and ", path.cut.width, " columns of the upsampled input cut");
   if (path.norm) expect_f32(op, "norm", *path.norm, {x.extent(0), 2, w.inputs()});
   if (path.image_bias) expect_f32(op, "image_bias", *path.image_bias, {x.extent(0), w.outputs()});
   const Extent2d output = path.output({x.extent(1), x.extent(2)}, w.kernel());

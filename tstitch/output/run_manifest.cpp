@@ -15,6 +15,7 @@
 #include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
+#include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/latents.h"
 
 namespace tstitch {
@@ -36,6 +37,8 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"vae", "--vae"},
                            {"text_encoders", "the text encoders"},
                            {"loras", "--lora"},
+                           {"control_nets", "--control-net"},
+                           {"embeddings", "--embedding"},
                            {"images", "the number of images (--batch-count, --class)"},
                            {"classes", "--class"},
                            {"labelled", "whether the model has classes"},
@@ -46,6 +49,14 @@ constexpr Fact kFacts[] = {{"format", "the format"},
                            {"solver", "what the model's scheduler says of the sampler"},
                            {"trajectory", "the trajectory (--ratio, --switch)"},
                            {"arithmetic", "the device's arithmetic (--device, --dtype)"}};
+
+// Of LoRAs it is the host's, wherever the networks are.
+std::string arithmetic_of(const std::vector<ModelInfo>& models, const Backend& backend) {
+  const bool merges =
+      std::ranges::any_of(models, [](const ModelInfo& model) { return !model.loras.empty(); });
+  return merges ? concat(backend.arithmetic(), "; LoRAs by ", MergedWeights::arithmetic())
+                : backend.arithmetic();
+}
 
 // Names, shapes, types and elements of all tensors, and the configurations beside them.
 std::string content_of(const ModelFiles& files, WeightChoice choice, const std::function<void()>& between) {
@@ -110,6 +121,11 @@ RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string&
     loras.push_back(join(infos[i].loras, ", ", [](const Lora& lora) {
       return concat("crc32 ", lora.content, " x ", number_text(lora.weight));
     }));
+    for (const auto& [number, net] : infos[i].controls) {
+      control_nets.resize(std::max(control_nets.size(), number + 1));
+      if (control_nets[number].empty())
+        control_nets[number] = content_of(net->files, WeightChoice::automatic, between);
+    }
   }
 }
 
@@ -117,6 +133,9 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
                          const RunContents& contents, const Backend& backend) {
   json predictions = json::array();
   for (const ModelInfo& model : models) predictions.push_back(name_of(model.prediction));
+  json embeddings = json::array();
+  for (const Embedding& embedding : spec.embeddings)
+    embeddings.push_back(concat(join(embedding.names()), ": crc32 ", embedding.content()));
   const ModelInfo& last = models.back();
   const int64_t unit = last.pixels_per_latent;
   json manifest = {
@@ -127,6 +146,8 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"vae", contents.vae},
       {"text_encoders", contents.text_encoders},
       {"loras", contents.loras},
+      {"control_nets", contents.control_nets},
+      {"embeddings", embeddings},
       {"images", spec.images()},
       {"classes", hex(fnv1a(spec.subjects.data(), spec.subjects.size() * sizeof(int64_t)))},
       {"labelled", last.condition.num_classes > 0},
@@ -137,7 +158,7 @@ RunManifest::RunManifest(const RunSpec& spec, const std::vector<ModelInfo>& mode
       {"solver", scheduler_settings(spec.solver)},
       {"trajectory", spec.switch_threshold ? json{{"switch_threshold", *spec.switch_threshold}}
                                            : json(format_assignment(spec.trajectory.assignment()))},
-      {"arithmetic", backend.arithmetic()}};
+      {"arithmetic", arithmetic_of(models, backend)}};
   for (const Field& field : fields())
     if (field.identity) manifest[std::string(field.name)] = field.identity(field, spec);
   text_ = manifest.dump(2) + "\n";

@@ -24,6 +24,7 @@ struct RunContents {
               const std::function<void()>& between);
 
   std::vector<std::string> models, text_encoders, loras;  // of every model; its LoRAs with their weights
+  std::vector<std::string> control_nets;                  // of each of the run's
   std::string vae;
 };
 

@@ -154,6 +154,15 @@ std::string Catalog::lora_path(const std::string& name) const {
   return path;
 }
 
+std::string Catalog::with_names(std::string message) const {
+  const std::lock_guard lock(mutex_);
+  for (const Paths* paths : {&models_, &loras_})
+    for (const auto& [name, path] : *paths)
+      for (size_t at = 0; path != name && (at = message.find(path, at)) != message.npos; at += name.size())
+        message.replace(at, path.size(), name);
+  return message;
+}
+
 std::string Catalog::name_of(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   for (const Paths* paths : {&models_, &loras_})

@@ -38,6 +38,8 @@ class Catalog {
   std::string lora_path(const std::string& name) const;
   // Of a path that model_path or lora_path gave; any other stays as it is.
   std::string name_of(const std::string& path) const;
+  // A message with names for these paths.
+  std::string with_names(std::string message) const;
 
  private:
   using Paths = std::map<std::string, std::string>;  // by name

@@ -1,6 +1,7 @@
 #include "tstitch/serve/plan.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <utility>
@@ -65,6 +66,9 @@ const std::map<std::string_view, Saying> kSayings = {
     {"mask", Saying::picture},
     {"mask_blur", Saying::value},
     {"blend", Saying::value},
+    {"timesteps", Saying::value},
+    {"aesthetic_score", Saying::value},
+    {"negative_aesthetic_score", Saying::value},
 };
 
 // Behind a job's field of pictures the name under which PNG files say it.
@@ -334,11 +338,18 @@ void Planner::check_limits(const Said& said) const {
                   "prompt");
 }
 
-std::shared_ptr<const Plan> Planner::plan(Request request) const {
+std::shared_ptr<const Plan> Planner::plan(Request request) const try {
+  return planned(std::move(request));
+} catch (const Error& error) {
+  throw Error(error.kind(), catalog_.with_names(error.what()));
+}
+
+std::shared_ptr<const Plan> Planner::planned(Request request) const {
   Said& said = request.said;
   if (request.subject) said["prompt"] = {*request.subject};
   check_limits(said);
-  take_loras_of_prompts(said, [](const std::string& name) { return name; });
+  if (text_of(merged(before_, said), "prompt_style") != name_of(PromptStyle::plain))
+    take_loras_of_prompts(said, [](const std::string& name) { return name; });
   check_exclusive(said);
   const Said asked = with_paths(said);
   Said all = merged(before_, asked);
@@ -370,6 +381,10 @@ std::shared_ptr<const Plan> Planner::plan(Request request) const {
         concat("the job has ", subjects * options.batch_count, " images, expected at most ", limits_.images),
         "batch_count");
   RunSpec spec = make_run_spec(models, options);
+  if (spec.trajectory.size() > limits_.steps)
+    throw Refusal(422, "out_of_range",
+                  concat("the job has ", spec.trajectory.size(), " steps, expected at most ", limits_.steps),
+                  "steps");
   for (const std::string& name : request.unasked) {
     const Field& field = field_named(name);
     if (!said.contains(name) || !field.idle) continue;
@@ -404,6 +419,10 @@ std::shared_ptr<const Plan> Planner::plan(Request request) const {
     names.push_back(path);
   }
   for (LoraOption& lora : spec.options.loras) lora.path = catalog_.name_of(lora.path);
+  for (ModelInfo& each : models)
+    for (Lora& lora : each.loras) lora.path = catalog_.name_of(lora.path);
+  for (EmbeddingOption& embedding : spec.options.embeddings)
+    embedding.path = std::filesystem::path(embedding.path).filename().string();
   for (StageOptions& stage : spec.options.stages)
     for (LoraOption& lora : stage.loras) lora.path = catalog_.name_of(lora.path);
   if (!spec.options.vae.empty()) spec.options.vae = catalog_.name_of(spec.options.vae);

@@ -51,6 +51,7 @@ class Planner {
   std::vector<ModelInfo> models_of(const Said& said) const;
 
  private:
+  std::shared_ptr<const Plan> planned(Request request) const;
   Said with_paths(const Said& said) const;
   void check_limits(const Said& said) const;
 

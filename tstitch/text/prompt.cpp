@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 #include "tstitch/text/unsupported_grammar.h"
@@ -165,6 +166,11 @@ class PromptReader {
   Brackets round_{1.1}, square_{1 / 1.1};
 };
 
+std::vector<PromptSection> sections_of(std::string_view prompt, PromptStyle style) {
+  if (style == PromptStyle::webui) return PromptReader(prompt).read();
+  return {{{std::string(prompt), 1}}};
+}
+
 }  // namespace
 
 std::vector<PromptSection> parse_prompt(std::string_view prompt) { return PromptReader(prompt).read(); }
@@ -187,25 +193,39 @@ std::optional<PromptStyle> parse_prompt_style(std::string_view name) {
 }
 
 std::vector<PromptChunk> tokenize_prompt(const ClipTokenizer& tokenizer, std::string_view prompt,
-                                         PromptStyle style, int32_t padding_id) {
+                                         PromptStyle style, int32_t padding_id, const PromptWords& words) {
   check_prompt(prompt, style, AndMeans::word);  // whoever knows that it is no negative one has asked before
   std::vector<PromptChunk> chunks;
-  std::vector<PromptSection> sections = {{{std::string(prompt), 1}}};
-  if (style == PromptStyle::webui) sections = parse_prompt(prompt);
+  const std::vector<PromptSection> sections = sections_of(prompt, style);
   for (const PromptSection& section : sections) {
     const size_t before = chunks.size();
     size_t used = PromptChunk::kMaxTokens;
     for (const auto& [text, weight] : section) {
-      for (const int32_t id : tokenizer.encode(text)) {
-        if (used == PromptChunk::kMaxTokens) {
+      const auto add = [&, weight = static_cast<float>(weight)](std::span<const int32_t> together) {
+        if (used + together.size() > PromptChunk::kMaxTokens) {
           chunks.push_back(PromptChunk::empty(padding_id));
           used = 0;
         }
         PromptChunk& chunk = chunks.back();
-        chunk.weights[++used] = static_cast<float>(weight);
-        chunk.ids[used] = id;
+        for (const int32_t id : together) {
+          chunk.weights[++used] = weight;
+          chunk.ids[used] = id;
+        }
         chunk.ids[used + 1] = ClipTokenizer::kEnd;
+      };
+      const auto add_text = [&](std::string_view part) {
+        for (const int32_t id : tokenizer.encode(part)) add({&id, 1});
+      };
+      size_t from = 0;
+      while (const auto found = words.find(text, from)) {
+        add_text(std::string_view(text).substr(from, found->at - from));
+        const PromptWord& word = words[found->word];
+        std::vector<int32_t> ids(static_cast<size_t>(word.count));
+        std::iota(ids.begin(), ids.end(), word.first_id);
+        add(ids);
+        from = found->at + found->length;
       }
+      add_text(std::string_view(text).substr(from));
     }
     // BREAKs around nothing leave an empty chunk, except the last.
     const bool is_last = &section == &sections.back();
@@ -213,6 +233,15 @@ std::vector<PromptChunk> tokenize_prompt(const ClipTokenizer& tokenizer, std::st
       chunks.push_back(PromptChunk::empty(padding_id));
   }
   return chunks;
+}
+
+std::vector<bool> words_in(std::string_view prompt, PromptStyle style, const PromptWords& words) {
+  std::vector<bool> found(words.size());
+  for (const PromptSection& section : sections_of(prompt, style))
+    for (const auto& [text, weight] : section)
+      for (auto word = words.find(text); word; word = words.find(text, word->at + word->length))
+        found[word->word] = true;
+  return found;
 }
 
 }  // namespace tstitch

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tstitch/text/clip_tokenizer.h"
+#include "tstitch/text/prompt_words.h"
 
 namespace tstitch {
 
@@ -46,8 +47,13 @@ struct PromptChunk {
 };
 
 // The chunks of a prompt: at least one, one or more for each section. Every weighted text is tokenized on its
-// own. padding_id: kEnd for most encoders, 0 for OpenCLIP's. Throws Error{usage} as check_prompt does.
+// own. padding_id: kEnd for most encoders, 0 for OpenCLIP's. Tokens of a word that stands for several lie in
+// one chunk, as the web UI has them. Throws Error{usage} as check_prompt does.
 std::vector<PromptChunk> tokenize_prompt(const ClipTokenizer& tokenizer, std::string_view prompt,
-                                         PromptStyle style, int32_t padding_id);
+                                         PromptStyle style, int32_t padding_id,
+                                         const PromptWords& words = PromptWords());
+
+// Which of the words the prompt has, by their indices.
+std::vector<bool> words_in(std::string_view prompt, PromptStyle style, const PromptWords& words);
 
 }  // namespace tstitch

@@ -64,7 +64,7 @@ CurvePoint curve_point(const SweepPoint& point, const RunSpec& spec, Backend& ba
                       .label = point.label,
                       .fractions = point.fractions,
                       .sampler = spec.options.sampler,
-                      .steps_option = point.options.steps,
+                      .steps_option = spec.options.steps,
                       .steps = spec.trajectory.size(),
                       .levels = hash_of_levels(spec.trajectory),
                       .eta = spec.solver.eta,

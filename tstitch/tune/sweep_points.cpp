@@ -102,6 +102,7 @@ std::vector<SweepPoint> step_points(const std::vector<ModelInfo>& models, const 
   for (const std::string& some : steps) {
     points.push_back({.kind = "steps", .label = some + " steps", .fractions = {}, .options = options});
     points.back().options.steps = some;
+    points.back().options.spacing.timesteps.clear();
     points.back().options.fractions.assign(models.size(), 0);
     points.back().options.fractions.back() = 1;
   }

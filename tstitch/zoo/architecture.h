@@ -8,12 +8,15 @@
 #include <string>
 
 #include "tstitch/backend/backend.h"
+#include "tstitch/base/error.h"
 #include "tstitch/diffusion/network.h"
 #include "tstitch/io/tensor_file.h"
 #include "tstitch/nn/weights.h"
 #include "tstitch/zoo/lora_names.h"
 
 namespace tstitch {
+
+struct ControlNetConfig;
 
 // A kind of network and its sizes.
 class Architecture {
@@ -32,6 +35,12 @@ class Architecture {
   virtual std::unique_ptr<WeightSource> weights(const TensorFile& file) const = 0;
   // What files of LoRAs call its modules; empty: there are none for such networks.
   virtual LoraNames lora_names() const { return {}; }
+  // Why a ControlNet cannot steer such a network; "" where it can.
+  virtual std::string control_obstacle(const ControlNetConfig& /*net*/) const {
+    return concat("it is a ", name(), ", which none steers");
+  }
+  // Whether it has the way down and the middle of that U-Net, tensor by tensor.
+  virtual bool has_encoder(const UNetConfig& /*unet*/) const { return false; }
   // Throws Error{input} naming the tensor when a weight is missing, misshapen or not finite.
   virtual std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const = 0;
 };

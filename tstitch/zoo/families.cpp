@@ -6,9 +6,10 @@ namespace tstitch {
 namespace {
 
 constexpr std::string_view kUNetPipelines[] = {
-    "StableDiffusionPipeline",        "StableDiffusionImg2ImgPipeline",
-    "StableDiffusionXLPipeline",      "StableDiffusionXLImg2ImgPipeline",
-    "LatentConsistencyModelPipeline", "LatentConsistencyModelImg2ImgPipeline"};
+    "StableDiffusionPipeline",          "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",   "StableDiffusionXLPipeline",
+    "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline",
+    "LatentConsistencyModelPipeline",   "LatentConsistencyModelImg2ImgPipeline"};
 constexpr std::string_view kDiTPipelines[] = {"DiTPipeline"};
 
 // Our own configurations are those of DiTs, so whoever knows others by their tensors comes before.

@@ -9,7 +9,6 @@
 #include "tstitch/io/refuse.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/lora_forms.h"
-#include "tstitch/zoo/lora_names.h"
 #include "tstitch/zoo/model_info.h"
 
 namespace tstitch {
@@ -68,10 +67,16 @@ struct TextSource {
   ClipTextKeys keys;
 };
 
-// What a model has that LoRAs change.
-class Sources {
+// Products in f32, whatever the model computes in and on.
+std::unique_ptr<Backend> merging_backend(int threads) {
+  return make_backend({.device = "cpu", .dtype = "f32", .threads = threads});
+}
+
+}  // namespace
+
+class LoraFitter::Tensors {
  public:
-  explicit Sources(const ModelInfo& model)
+  explicit Tensors(const ModelInfo& model)
       : file_(open_weights(model.files, model.weights)), network_(model.architecture->weights(file_)) {
     if (model.files.text_encoders.size() != model.condition.encoders().size()) return;
     for (size_t i = 0; i < model.files.text_encoders.size(); ++i) {
@@ -85,6 +90,8 @@ class Sources {
     const auto text = texts_.find(*place);
     return text == texts_.end() ? std::nullopt : text->second->keys.shape(name);
   }
+  // Takes the module among the model's, or says why it is none of them.
+  std::string take(const LoraModule& module, const Found& found, Lora& lora) const;
 
  private:
   TensorFile file_;
@@ -92,10 +99,9 @@ class Sources {
   std::map<ClipPlace, std::unique_ptr<TextSource>> texts_;
 };
 
-// Takes the module among the model's, or says why it is none of them.
-std::string take(const LoraModule& module, const Found& found, const Sources& sources, Lora& lora) {
+std::string LoraFitter::Tensors::take(const LoraModule& module, const Found& found, Lora& lora) const {
   LoraPart& part = lora.parts[found.place];
-  if (found.module.empty() || !sources.shape(found.place, found.module + ".weight")) {
+  if (found.module.empty() || !shape(found.place, found.module + ".weight")) {
     ++part.without_home;
     return "";
   }
@@ -108,15 +114,44 @@ std::string take(const LoraModule& module, const Found& found, const Sources& so
   for (const auto& [target, kind] : kTargets) {
     if (!changes(module, target)) continue;
     const std::string name = found.module + kind;
-    const auto shape = sources.shape(found.place, name);
+    const auto extents = shape(found.place, name);
     const std::string obstacle =
-        shape ? lora_obstacle(*lora.file, module, target, *shape) : "it is not there";
+        extents ? lora_obstacle(*lora.file, module, target, *extents) : "it is not there";
     if (!obstacle.empty()) return concat("for \"", name, "\": ", obstacle);
   }
   return "";
 }
 
-}  // namespace
+LoraFitter::LoraFitter(const ModelInfo& model) : model_(model), names_(model.architecture->lora_names()) {
+  if (!names_.empty()) tensors_ = std::make_unique<Tensors>(model);
+}
+
+LoraFitter::~LoraFitter() = default;
+
+LoraFit LoraFitter::fit(const std::string& path, double weight, std::shared_ptr<const LoraFile> file) const {
+  LoraFit fit{.lora = {.path = path, .weight = weight, .file = std::move(file)}, .obstacle = ""};
+  const LoraFile& lora = *fit.lora.file;
+  if (names_.empty()) {
+    fit.obstacle = concat("it is a ", model_.architecture->name(), ", for which there are none");
+    return fit;
+  }
+  const auto all_in = [&](const SpelledNames& network) {
+    return std::ranges::all_of(lora.modules(), [&](const LoraModule& module) {
+      return find_module(module.name, network).has_value();
+    });
+  };
+  const SpelledNames& network = all_in(names_.own) ? names_.own : names_.unpruned;
+  for (const LoraModule& module : lora.modules()) {
+    const auto found = find_module(module.name, network);
+    fit.obstacle = found ? tensors_->take(module, *found, fit.lora)
+                         : concat("it has no module \"", printable(module.name), "\"");
+    if (!fit.obstacle.empty()) return fit;
+  }
+  const bool any =
+      std::ranges::any_of(fit.lora.parts, [](const auto& p) { return !p.second.modules.empty(); });
+  if (!any) fit.obstacle = concat("it has none of the ", lora.modules().size(), " modules that are changed");
+  return fit;
+}
 
 bool change_texts_alike(std::span<const Lora> a, std::span<const Lora> b) {
   const auto of_texts = [](std::span<const Lora> loras) {
@@ -131,38 +166,13 @@ bool change_texts_alike(std::span<const Lora> a, std::span<const Lora> b) {
   return of_texts(a) == of_texts(b);
 }
 
-LoraFit fit_lora(const std::string& path, double weight, std::shared_ptr<const LoraFile> file,
-                 const ModelInfo& model) {
-  LoraFit fit{.lora = {.path = path, .weight = weight, .file = std::move(file)}, .obstacle = ""};
-  const LoraFile& lora = *fit.lora.file;
-  const LoraNames names = model.architecture->lora_names();
-  if (names.empty()) {
-    fit.obstacle = concat("it is a ", model.architecture->name(), ", for which there are none");
-    return fit;
-  }
-  const auto all_in = [&](const SpelledNames& network) {
-    return std::ranges::all_of(lora.modules(), [&](const LoraModule& module) {
-      return find_module(module.name, network).has_value();
-    });
-  };
-  const SpelledNames& network = all_in(names.own) ? names.own : names.unpruned;
-  const Sources sources(model);
-  for (const LoraModule& module : lora.modules()) {
-    const auto found = find_module(module.name, network);
-    fit.obstacle = found ? take(module, *found, sources, fit.lora)
-                         : concat("it has no module \"", printable(module.name), "\"");
-    if (!fit.obstacle.empty()) return fit;
-  }
-  const bool any =
-      std::ranges::any_of(fit.lora.parts, [](const auto& p) { return !p.second.modules.empty(); });
-  if (!any) fit.obstacle = concat("it has none of the ", lora.modules().size(), " modules that are changed");
-  return fit;
+MergedWeights::MergedWeights(const WeightSource& weights, std::span<const Lora> loras, int threads,
+                             Owner place)
+    : weights_(weights), loras_(loras), place_(place) {
+  if (!loras.empty()) backend_ = merging_backend(threads);
 }
 
-MergedWeights::MergedWeights(const WeightSource& weights, std::span<const Lora> loras, Owner place)
-    : weights_(weights), loras_(loras), place_(place) {
-  if (!loras.empty()) backend_ = make_backend({.device = "cpu", .dtype = "f32"});
-}
+std::string MergedWeights::arithmetic() { return merging_backend(1)->arithmetic(); }
 
 Tensor MergedWeights::load(const std::string& name, const Shape& expected, DType dtype) const {
   Tensor merged;

@@ -12,6 +12,7 @@
 #include "tstitch/models/clip_text_keys.h"
 #include "tstitch/nn/weights.h"
 #include "tstitch/zoo/lora_file.h"
+#include "tstitch/zoo/lora_names.h"
 
 namespace tstitch {
 
@@ -39,21 +40,46 @@ struct Lora {
 // Whether both lists change text encoders alike.
 bool change_texts_alike(std::span<const Lora> a, std::span<const Lora> b);
 
+// One that was asked for and is none of a model's.
+struct RefusedLora {
+  std::string path;  // as the user gave it
+  double weight = 1;
+  std::string obstacle;  // why
+};
+
 struct LoraFit {
   Lora lora;
   std::string obstacle;  // why it is none of this model's; "" where it is
 };
 
-// Throws Error{input} where the file is broken, or the model's.
-LoraFit fit_lora(const std::string& path, double weight, std::shared_ptr<const LoraFile> file,
-                 const ModelInfo& model);
+// Matches LoRAs to one model, whose files and names are read once for all of them.
+class LoraFitter {
+ public:
+  // Throws Error{input} where a file of the model is broken. It must outlive this.
+  explicit LoraFitter(const ModelInfo& model);
+  ~LoraFitter();
+
+  // Throws Error{input} where the file is broken.
+  LoraFit fit(const std::string& path, double weight, std::shared_ptr<const LoraFile> file) const;
+
+ private:
+  class Tensors;
+
+  const ModelInfo& model_;
+  LoraNames names_;
+  std::unique_ptr<const Tensors> tensors_;  // null where there are no LoRAs for such networks
+};
 
 // The weights of a network or text encoder with the LoRAs' changes, of which none is kept.
 class MergedWeights final : public WeightSource {
  public:
-  // place: of the text encoder; nothing for the network. All must outlive this.
-  MergedWeights(const WeightSource& weights, std::span<const Lora> loras,
+  // threads: of the host, that merge; 0: all processors. Their number changes no bit. place: of the text
+  // encoder; nothing for the network. All must outlive this.
+  MergedWeights(const WeightSource& weights, std::span<const Lora> loras, int threads,
                 std::optional<ClipPlace> place = {});
+
+  // What determines the bits of the merged weights beside the LoRAs, as Backend::arithmetic.
+  static std::string arithmetic();
 
   std::optional<Shape> shape(const std::string& name) const override { return weights_.shape(name); }
   // In f32, rounded to `dtype` once. Throws Error{input} [MODEL_NONFINITE] when it becomes infinite, too.

@@ -296,22 +296,20 @@ void add_lora(Backend& backend, const LoraFile& file, const LoraModule& module, 
     const auto [rows, columns] = matrix_of(file.shape(module, part.role));
     m.of[part.role] = file.load(module, part.role, {rows, columns});
   }
-  const Tensor change = form.change(m);
+  const Tensor change = form.change(m).reshape(weight.shape());
   const double scale = form.rank ? file.scale(module, m.extents.at(form.rank)) : 1;
   const LoraRole magnitude = target == LoraTarget::weight ? magnitude_of(module) : "";
-  float* w = weight.data<float>();
-  const int64_t count = weight.elements();
-  const auto add = [&](double factor, const float* x) {
-    for (int64_t i = 0; i < count; ++i) w[i] += static_cast<float>(factor) * x[i];
+  const auto sum = [&](double factor, const Tensor& x) {
+    return combine(backend, {{1, &weight}, {factor, &x}});
   };
-  if (magnitude.empty()) return add(strength * scale, change.data<float>());
-  Tensor v(weight.shape(), DType::f32);
-  for (int64_t i = 0; i < count; ++i)
-    v.data<float>()[i] = w[i] + static_cast<float>(scale) * change.data<float>()[i];
+  if (magnitude.empty()) {
+    weight = sum(strength * scale, change);
+    return;
+  }
+  Tensor v = sum(scale, change);
   const int64_t numbers = elements_of(file.shape(module, magnitude));
   rescale(v, file.load(module, magnitude, {numbers}), is_of_rows(file, module), m.extents);
-  for (int64_t i = 0; i < count; ++i) v.data<float>()[i] -= w[i];
-  add(strength, v.data<float>());
+  weight = sum(strength, combine(backend, {{1, &v}, {-1, &weight}}));
 }
 
 }  // namespace tstitch

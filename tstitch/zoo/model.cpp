@@ -110,12 +110,13 @@ std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths, W
   return infos;
 }
 
-Model load_model(const ModelInfo& info, Backend& backend) {
+Model load_model(const ModelInfo& info, Backend& backend, int threads) {
   const Stopwatch stopwatch;
   const TensorFile file = open_weights(info.files, info.weights);
   Model model{.info = info, .network = naming_file(file.path(), [&] {
                               const auto weights = info.architecture->weights(file);
-                              return info.architecture->load(backend, MergedWeights(*weights, info.loras));
+                              return info.architecture->load(backend,
+                                                             MergedWeights(*weights, info.loras, threads));
                             })};
   model.load_seconds = stopwatch.seconds();
   return model;

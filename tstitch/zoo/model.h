@@ -24,8 +24,8 @@ std::vector<ModelInfo> read_model_infos(const std::vector<std::string>& paths,
                                         std::optional<Parameterization> prediction = {});
 
 // Loads the weights onto the backend. Throws Error{input} when the file's tensors do not fit its
-// configuration or hold numbers that are not finite.
-Model load_model(const ModelInfo& info, Backend& backend);
+// configuration or hold numbers that are not finite. threads: of the host, that merge LoRAs (MergedWeights).
+Model load_model(const ModelInfo& info, Backend& backend, int threads = 0);
 
 // The model of random weights (nn/random_weights.h) under its name, where only speed or parity matters.
 Model random_model(const ModelInfo& info, uint64_t seed, Backend& backend);

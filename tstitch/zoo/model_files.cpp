@@ -107,6 +107,12 @@ void find_pipeline(const fs::path& folder, const std::string& index_path, std::s
 
 }  // namespace
 
+std::string name_of(const ModelFiles& files) {
+  const fs::path path = fs::path(files.path).lexically_normal();
+  if (files.path == files.weights) return path.stem().string();
+  return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
+}
+
 std::string find_weights(const std::string& folder) {
   for (const std::string_view name : kWeightNames)
     if (std::string found = existing(fs::path(folder) / name); !found.empty()) return found;

@@ -29,6 +29,9 @@ struct ModelFiles {
 ModelFiles find_model_files(const std::string& path, std::span<const Family> families);
 ModelFiles find_model_files(const std::string& path);  // with the built-in ones
 
+// A file's name without its extension, or a folder's.
+std::string name_of(const ModelFiles& files);
+
 // The weight file in a component's folder, or ""; a variant (*.fp16.safetensors) for want of others.
 std::string find_weights(const std::string& folder);
 

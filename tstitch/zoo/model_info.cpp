@@ -23,11 +23,12 @@ std::string dtypes_of(const TensorFile& file) {
   return join(names);
 }
 
-// A file's name without its extension, or a folder's.
-std::string name_of(const ModelFiles& files) {
-  const std::filesystem::path path = std::filesystem::path(files.path).lexically_normal();
-  if (files.path == files.weights) return path.stem().string();
-  return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
+// Of a file that says so (GGUF), for the message that it is none that is known.
+std::string said_architecture(const TensorFile& file) {
+  const auto said = file.metadata().find("general.architecture");
+  return said == file.metadata().end()
+             ? ""
+             : concat("; its general.architecture is \"", printable(said->second, 40), "\"");
 }
 
 std::string names_of(std::span<const Family> families) {
@@ -100,7 +101,7 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights,
   const auto family =
       std::ranges::find_if(families, [&](const Family& candidate) { return candidate.recognise(source); });
   check(family != families.end(), ErrorKind::input, file.path(),
-        ": no network of a family that is known: ", names_of(families));
+        ": no network of a family that is known: ", names_of(families), said_architecture(file));
 
   ModelInfo info = naming_file(file.path(), [&] { return family->describe(source); });
   info.path = path;

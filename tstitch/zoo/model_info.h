@@ -42,6 +42,7 @@ struct TrainingNoise {
 // How a model is sampled unless the user says otherwise: as its reference does.
 struct SamplingDefaults {
   std::string sampler = "ddim";
+  int steps = 50;  // fewer of models that were distilled
   double eta = 0;
   SwitchRule switch_rule = SwitchRule::dit;
   double cfg_scale = 4;
@@ -85,6 +86,14 @@ struct ConditionInfo {
   bool operator==(const ConditionInfo&) const = default;
 };
 
+struct ControlNetInfo;
+
+// A ControlNet that steers a model.
+struct ModelControl {
+  size_t number;  // among those of the run
+  std::shared_ptr<const ControlNetInfo> net;
+};
+
 struct ModelInfo {
   std::string path;  // as the user gave it
   ModelFiles files;
@@ -105,8 +114,10 @@ struct ModelInfo {
   bool says_training = false;                           // its own file says that prediction and the noise
   SamplingDefaults defaults;
   int64_t file_bytes = 0;
-  std::string dtypes;       // of the stored tensors: "F32" or "BF16, F32"
-  std::vector<Lora> loras;  // that change it, in this order
+  std::string dtypes;                  // of the stored tensors: "F32" or "BF16, F32"
+  std::vector<Lora> loras;             // that change it, in this order
+  std::vector<RefusedLora> refused_loras;
+  std::vector<ModelControl> controls;  // that steer it, in this order
 };
 
 // Whether both are one network, of one file and changed alike.

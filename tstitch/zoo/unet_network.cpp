@@ -15,9 +15,61 @@ struct BoundContext final : BoundCondition {
   int64_t number = 0;
   Tensor added;   // (1, A)
   Tensor beside;  // (1, H, W, E)
+  std::vector<BoundControl> controls;
 };
 
 const BoundContext& bound_context(const Row& row) { return static_cast<const BoundContext&>(*row.condition); }
+
+// Those of its condition's controls that hold in a row.
+std::vector<const BoundControl*> controls_of(const Row& row) {
+  std::vector<const BoundControl*> held;
+  const std::vector<BoundControl>& all = bound_context(row).controls;
+  for (size_t i = 0; i < all.size(); ++i)
+    if (row.controls >> i & 1) held.push_back(&all[i]);
+  return held;
+}
+
+bool are_steered_alike(const Row& a, const Row& b) {
+  const auto by = [](const BoundControl* control) { return &control->network(); };
+  return std::ranges::equal(controls_of(a), controls_of(b), {}, by, by);
+}
+
+// One of the networks that steer some rows, which it answers first.
+class Steering {
+ public:
+  // number: of its control among those that hold.
+  Steering(std::span<const Row> rows, size_t number) {
+    for (const Row& row : rows) controls_.push_back(controls_of(row)[number]);
+    for (size_t block = 0; block < controls_[0]->context.size(); ++block)
+      for (const BoundControl* control : controls_) contexts_.push_back(&control->context[block]);
+    times_ = controls_[0]->network().times(rows, controls_);
+  }
+
+  // x: (N, H, W, C) f32, the latents of the rows.
+  void evaluate(const Tensor& x) {
+    features_ = net()(x, times_, contexts_, of_rows([](const FollowedHint& f) { return f.hint; }));
+  }
+  void forget() { features_.clear(); }
+  void add_to(Tensor& skip, size_t k) const {
+    net().add_to(skip, k, features_[k],
+                 {of_rows([&](const FollowedHint& f) { return f.gains[k].scale_shift; }),
+                  of_rows([&](const FollowedHint& f) { return f.gains[k].bias; })});
+  }
+
+ private:
+  const ControlNet& net() const { return controls_[0]->network().net(); }
+  template <class Part>
+  Tensor of_rows(const Part& part) const {
+    std::vector<Tensor> parts;
+    for (const BoundControl* control : controls_) parts.push_back(part(*control->followed));
+    return stack(net().backend(), parts);
+  }
+
+  std::vector<const BoundControl*> controls_;  // of every row
+  std::vector<const Tensor*> contexts_;        // block by block those of the rows
+  Tensor times_;
+  std::vector<Tensor> features_;
+};
 
 }  // namespace
 
@@ -36,9 +88,9 @@ std::unique_ptr<const BoundCondition> UNetNetwork::bind(const Condition& conditi
   const Tensor& context = condition.context;
   check_internal(context && context.shape().rank() == 2 && context.extent(0) > 0,
                  "a U-Net bound without a context");
-  unet_.check_extent(height, width);
   auto bound = std::make_unique<BoundContext>();
-  bound->context = unet_.condition(unet_.backend().upload(context));
+  const Tensor uploaded = unet_.backend().upload(context);
+  bound->context = unet_.condition(uploaded);
   if (condition.added) {
     bound->number = ++bound_;
     bound->added = unet_.backend().upload(condition.added).reshape({1, condition.added.elements()});
@@ -49,11 +101,41 @@ std::unique_ptr<const BoundCondition> UNetNetwork::bind(const Condition& conditi
                  seen, " channels beside the latent, ", height, " x ", width, ", bound with ",
                  beside.shape());
   if (beside) bound->beside = unet_.backend().upload(beside).reshape({1, height, width, seen});
+  for (const auto& control : condition.controls) {
+    auto followed = std::static_pointer_cast<const FollowedHint>(control);
+    check_internal(followed->hint.extent(1) == height && followed->hint.extent(2) == width, "a hint read as ",
+                   followed->hint.shape(), " for latents of ", height, " x ", width);
+    const ControlNetwork& network = *followed->network;
+    bound->controls.push_back(network.bind(std::move(followed), uploaded, bound->added));
+  }
   return bound;
 }
 
 Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
   const std::lock_guard lock(turn_);
+  std::vector<std::vector<size_t>> groups;
+  for (size_t n = 0; n < rows.size(); ++n) {
+    const auto group = std::ranges::find_if(
+        groups, [&](const auto& members) { return are_steered_alike(rows[members[0]], rows[n]); });
+    (group == groups.end() ? groups.emplace_back() : *group).push_back(n);
+  }
+  if (groups.size() == 1) return evaluate_alike(x, rows);
+
+  std::vector<Tensor> answers(rows.size());
+  for (const std::vector<size_t>& members : groups) {
+    std::vector<Tensor> own_x;
+    std::vector<Row> own_rows;
+    for (const size_t n : members) {
+      own_x.push_back(x.slice(static_cast<int64_t>(n), static_cast<int64_t>(n) + 1));
+      own_rows.push_back(rows[n]);
+    }
+    const Tensor y = evaluate_alike(stack(unet_.backend(), own_x), own_rows);
+    for (int64_t i = 0; i < y.extent(0); ++i) answers[members[static_cast<size_t>(i)]] = y.slice(i, i + 1);
+  }
+  return stack(unet_.backend(), answers);
+}
+
+Tensor UNetNetwork::evaluate_alike(const Tensor& x, std::span<const Row> rows) const {
   numbers_.clear();
   for (const Row& row : rows) numbers_.push_back(bound_context(row).number);
   const std::span<const int64_t> found = times_.find(
@@ -62,8 +144,19 @@ Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
   contexts_.clear();
   for (size_t block = 0; block < bound_context(rows[0]).context.size(); ++block)
     for (const Row& row : rows) contexts_.push_back(&bound_context(row).context[block]);
+  std::vector<Steering> steering;
+  for (size_t number = 0; number < controls_of(rows[0]).size(); ++number) steering.emplace_back(rows, number);
   return unet_.backend().repeated(with_beside(x, rows), [&](const Tensor& input) {
-    return unet_(input, gather(unet_.backend(), times_.tables()[0], found), contexts_);
+    const Tensor times = gather(unet_.backend(), times_.tables()[0], found);
+    if (steering.empty()) return unet_(input, times, contexts_);
+    const Tensor latents = input.slice_columns(0, x.columns());
+    const Tensor dense = combine(unet_.backend(), {{1, &latents}});
+    for (Steering& one : steering) one.evaluate(dense);
+    Tensor y = unet_(input, times, contexts_, [&](size_t k, Tensor& skip) {
+      for (const Steering& one : steering) one.add_to(skip, k);
+    });
+    for (Steering& one : steering) one.forget();
+    return y;
   });
 }
 

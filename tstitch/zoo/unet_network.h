@@ -8,6 +8,7 @@
 
 #include "tstitch/diffusion/network.h"
 #include "tstitch/models/unet.h"
+#include "tstitch/zoo/control_network.h"
 #include "tstitch/zoo/timestep_table.h"
 
 namespace tstitch {
@@ -27,10 +28,13 @@ class UNetNetwork final : public Network {
 
   std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t height,
                                              int64_t width) const override;
-  // Contexts may differ in length; one token is what all contexts of a network have, or none.
+  // Contexts may differ in length; one token is what all contexts of a network have, or none. Rows that other
+  // ControlNets steer are evaluated apart.
   Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override;
 
  private:
+  // Of rows that the same ControlNets steer.
+  Tensor evaluate_alike(const Tensor& x, std::span<const Row> rows) const;
   // x and behind its channels those that the rows' conditions show beside it.
   Tensor with_beside(const Tensor& x, std::span<const Row> rows) const;
   Tensor time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const;

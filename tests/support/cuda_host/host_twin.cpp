@@ -57,7 +57,7 @@ void HostTwin::refuse_in_capture(const char* what) const {
 
 DeviceAddress HostTwin::allocate(size_t bytes) {
   const std::lock_guard turn(turn_);
-  refuse_in_capture("allocates");
+  check_internal(!capture_, "[capture] allocates");  // whoever does
   const size_t size = rounded(bytes);
   std::byte* block = nullptr;
   if (const auto found = free_.lower_bound(size); found != free_.end() && found->first == size) {

@@ -109,12 +109,13 @@ void Conv2d::fill_strip(std::byte* strip, int64_t pixel, int64_t columns, const 
                         int64_t first, int64_t rows, const Conv2dPath& path) const {
   const int64_t H = x.extent(1), W = x.extent(2), repeats = path.upsample ? 2 : 1;
   const int64_t pixel_bytes = pixel * size_of(dtype_);
+  const Extent2d there = path.read({H, W});
   const int64_t read =
-      std::min(repeats * W, columns - path.pad_before.width);  // pixels of a row that are not zeros
+      std::min(there.width, columns - path.pad_before.width);  // pixels of a row that are not zeros
   const float* norm = path.norm ? path.norm->data<float>() + n * 2 * inputs_ : nullptr;
   for (int64_t row = 0; row < rows; ++row, strip += columns * pixel_bytes) {
     const int64_t y = first + row - path.pad_before.height;
-    const bool inside = 0 <= y && y < repeats * H;
+    const bool inside = 0 <= y && y < there.height;
     const int64_t left = inside ? path.pad_before.width : columns;
     std::memset(strip, 0, static_cast<size_t>(left * pixel_bytes));
     if (!inside) continue;
@@ -131,7 +132,7 @@ void Conv2d::fill_strip(std::byte* strip, int64_t pixel, int64_t columns, const 
                      .to = strip + left * pixel_bytes,
                      .to_bf16 = dtype_ == DType::bf16,
                      .to_stride = pixel},
-                    read / repeats);
+                    divide_up(read, repeats));  // of one that is cut to the first of its two; zeros follow
     const int64_t right = columns - left - read;
     std::memset(strip + (left + read) * pixel_bytes, 0, static_cast<size_t>(right * pixel_bytes));
   }

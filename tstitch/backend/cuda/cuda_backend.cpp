@@ -228,14 +228,15 @@ void CudaBackend::convolve(Tensor& y, const Tensor& x, const PackedConv2d& w, co
   // Rows of the (enlarged) input that the strip reads, from `first` on; above and below them are zeros.
   const int64_t above = path.begin * path.stride - path.pad_before.height,
                 below = above + (rows - 1) * path.stride + kh;
-  const int64_t first = std::max<int64_t>(above, 0), last = std::min(below, repeats * H);
+  const int64_t first = std::max<int64_t>(above, 0), last = std::min(below, path.read({H, W}).height),
+                width = path.read({H, W}).width;
   check_internal(first < last, "[conv2d] a strip that reads only padding");
 
   Tensor input = x, norm;
   int64_t image = H * W * C, begin = first;
   if (path.norm || path.act != Activation::none || path.upsample || x.dtype() != compute_dtype_ ||
       !x.is_contiguous()) {
-    input = make({N, last - first, repeats * W, C}, compute_dtype_);
+    input = make({N, last - first, width, C}, compute_dtype_);
     launch(input, ConvolutionInput{.x = rows_of(x),
                                    .norm = path.norm ? rows_of(*path.norm) : Rows{},
                                    .out = rows_of(input),
@@ -244,9 +245,10 @@ void CudaBackend::convolve(Tensor& y, const Tensor& x, const PackedConv2d& w, co
                                    .C = C,
                                    .first = first,
                                    .height = last - first,
+                                   .width = width,
                                    .repeats = repeats,
                                    .act = path.act});
-    image = (last - first) * repeats * W * C;
+    image = (last - first) * width * C;
     begin = 0;
   }
 
@@ -258,7 +260,7 @@ void CudaBackend::convolve(Tensor& y, const Tensor& x, const PackedConv2d& w, co
     bias = both;
   }
 
-  const auto offset = static_cast<uintptr_t>(begin * W * repeats * C * size_of(compute_dtype_));
+  const auto offset = static_cast<uintptr_t>(begin * width * C * size_of(compute_dtype_));
   device_->convolve({.x = static_cast<DeviceAddress>(static_cast<uintptr_t>(input.device_address()) + offset),
                      .w = packed.w().device_address(),
                      .y = y.device_address(),
@@ -268,7 +270,7 @@ void CudaBackend::convolve(Tensor& y, const Tensor& x, const PackedConv2d& w, co
                      .y_type = compute_dtype_,
                      .N = N,
                      .H = last - first,
-                     .W = repeats * W,
+                     .W = width,
                      .C = C,
                      .M = w.outputs(),
                      .kh = kh,
@@ -359,6 +361,7 @@ Tensor CudaBackend::scale_shift(const Tensor& x, const Tensor& norm, Activation 
                                .C = C,
                                .first = 0,
                                .height = H,
+                               .width = W,
                                .repeats = 1,
                                .act = act});
   return out;

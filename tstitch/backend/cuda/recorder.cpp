@@ -103,6 +103,7 @@ Recorder::Statistics Recorder::statistics() const {
 // Null where the device's libraries cannot be recorded in it; what is wrong with the calls themselves shows
 // when they are done one by one.
 std::unique_ptr<Graph> Recorder::capture(const Work& work) {
+  const std::lock_guard memory(memory_turn_);
   device_->begin_capture(work.uploads.size());
   try {
     perform(work);
@@ -152,24 +153,28 @@ void Recorder::flush() {
 }
 
 void Recorder::give_back_freed() noexcept {
-  const std::lock_guard turn(freed_turn_);
+  const std::lock_guard turn(memory_turn_);
   for (const auto& [address, bytes] : freed_) device_->free(address, bytes);
   freed_.clear();
 }
 
 // Not in turn: whoever allocates may hold a lock that the thread which has the turn waits for.
 DeviceAddress Recorder::allocate(size_t bytes) {
-  const DeviceAddress address = device_->allocate(bytes);
+  const auto allocated = [&] {
+    const std::lock_guard memory(memory_turn_);
+    return device_->allocate(bytes);
+  };
+  const DeviceAddress address = allocated();
   if (address != DeviceAddress{} || !writing_) return address;
   const Turn turn(turn_, std::try_to_lock);
   if (!turn) return address;
   flush();  // what was freed meanwhile may still be read by it
   give_back_freed();
-  return device_->allocate(bytes);
+  return allocated();
 }
 
 void Recorder::free(DeviceAddress address, size_t bytes) noexcept {
-  const std::lock_guard turn(freed_turn_);
+  const std::lock_guard turn(memory_turn_);
   if (writing_)
     freed_.emplace_back(address, bytes);
   else

@@ -85,8 +85,8 @@ class Recorder final : public Device {
   Work work_;
   std::list<Known> known_;  // the most recently used first
   Statistics statistics_;
-  std::mutex freed_turn_;
-  Freed freed_;  // while writing
+  std::mutex memory_turn_;  // of the device, which neither allocates nor frees while it captures
+  Freed freed_;             // while writing
 };
 
 }  // namespace tstitch::cuda

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
+#include "tstitch/models/control_net.h"
 #include "tstitch/models/unet.h"
 #include "tstitch/models/unet_keys.h"
 #include "tstitch/zoo/config_reader.h"
@@ -20,7 +22,8 @@ namespace tstitch {
 namespace {
 
 constexpr const char* kClassTable = "cond_stage_model.embedding.weight";
-constexpr int64_t kTextTokens = 77;  // of one chunk of text
+constexpr int64_t kTextTokens = 77;       // of one chunk of text
+constexpr int64_t kSecondContext = 1024;  // Stable Diffusion 2's
 
 struct Known {
   const char *preset, *name;
@@ -93,16 +96,53 @@ ModelInfo text_conditional(int64_t width) {
   return info;
 }
 
+// Whether it is SDXL with fewer layers.
+bool is_pruned_sdxl(const UNetConfig& config) {
+  const UNetConfig whole = unet_preset("sdxl");
+  return config.block_out_channels == whole.block_out_channels &&
+         config.context_width == whole.context_width && config.added_width == whole.added_width &&
+         unet_parameters(config) < unet_parameters(whole);
+}
+
+std::string known_name(const UNetConfig& config) {
+  for (const auto& [preset, name] : kKnown) {
+    UNetConfig known = unet_preset(preset);
+    known.in_channels = config.in_channels;  // inpainting has more
+    known.guidance_width = config.guidance_width;
+    if (known == config) return name;
+  }
+  if (!is_pruned_sdxl(config)) return "U-Net";
+  char billions[16];
+  std::snprintf(billions, sizeof billions, "%.2f", static_cast<double>(unet_parameters(config)) / 1e9);
+  return concat("Stable Diffusion XL, pruned (", billions, " B)");
+}
+
+// SDXL-Turbo and SD-Turbo (Sauer et al. 2023, arXiv 2311.17042) say so by nothing but the side of their
+// training, 512 pixels, beside a scheduler that such networks do not come with otherwise.
+bool is_turbo(const ModelInfo& info) {
+  const SamplingDefaults& defaults = info.defaults;
+  return info.side == 64 && (info.condition.pooled_width > 0 || info.condition.width == kSecondContext) &&
+         (defaults.sampler == "euler" || defaults.sampler == "euler_a") &&
+         defaults.spacing.spacing == Spacing::trailing && info.prediction == Parameterization::eps;
+}
+
+// How those are sampled that were distilled to need few steps, as far as their files say so: those that are
+// told the scale of guidance as diffusers' LatentConsistencyModelPipeline does, the others without guidance.
+void describe_few_steps(ModelInfo& info) {
+  SamplingDefaults& defaults = info.defaults;
+  const bool told = info.condition.told_guidance,
+             consistent = defaults.sampler == "lcm" || defaults.sampler == "tcd";
+  if (!told && !consistent && !is_turbo(info)) return;
+  defaults.steps = 4;
+  defaults.cfg_scale = told ? 8.5 : 1;
+  defaults.spacing.strength_keeps_steps =
+      told && info.condition.pooled_width == 0;  // SDXL has no such pipeline
+}
+
 }  // namespace
 
 std::string UNetArchitecture::name() const {
-  for (const auto& [preset, name] : kKnown) {
-    UNetConfig config = unet_preset(preset);
-    config.in_channels = config_.in_channels;  // inpainting has more
-    config.guidance_width = config_.guidance_width;
-    if (config == config_) return concat(name, config.guidance_width > 0 ? ", distilled (LCM)" : "");
-  }
-  return "U-Net";
+  return known_name(config_) + (config_.guidance_width > 0 ? ", distilled (LCM)" : "");
 }
 
 nlohmann::ordered_json UNetArchitecture::details() const {
@@ -122,14 +162,36 @@ std::unique_ptr<WeightSource> UNetArchitecture::weights(const TensorFile& file) 
   return std::make_unique<UNetWeights>(file, prefix_, choice_);
 }
 
+std::string UNetArchitecture::control_obstacle(const ControlNetConfig& net) const {
+  return tstitch::control_obstacle(net, config_);
+}
+
+bool UNetArchitecture::has_encoder(const UNetConfig& unet) const {
+  UNetConfig own = config_, other = unet;
+  for (UNetConfig* one : {&own, &other}) {
+    one->up.clear();
+    one->out_channels = 0;
+  }
+  return own == other;
+}
+
 std::unique_ptr<Network> UNetArchitecture::load(Backend& backend, const WeightSource& weights) const {
   return std::make_unique<UNetNetwork>(UNet(config_, Weights(backend, weights)));
+}
+
+std::vector<std::string> known_networks_steered_by(const ControlNetConfig& net) {
+  std::vector<std::string> names;
+  for (const auto& [preset, name] : kKnown)
+    if (control_obstacle(net, unet_preset(preset)).empty()) names.emplace_back(name);
+  return names;
 }
 
 bool is_unet(const ModelSource& source) { return find_prefix(source.tensors).has_value(); }
 
 ModelInfo describe_unet(const ModelSource& source) {
   const TensorFile& file = source.tensors;
+  check(!ControlNetKeys::recognises(FileWeights(file)) || find_prefix(file) != "", ErrorKind::input,
+        file.path(), ": a ControlNet, which steers a model and is none: name it with --control-net");
   const std::string prefix = find_prefix(file).value();
   // Beside a checkpoint of everything may lie the configuration of anything.
   const bool described = !source.files.config.empty() && file.tensors().contains("conv_in.weight");
@@ -151,14 +213,11 @@ ModelInfo describe_unet(const ModelSource& source) {
       std::make_shared<UNetArchitecture>(unet, prefix, class_tokens ? 1 : kTextTokens, source.weights);
   info.channels = unet.out_channels;
   info.condition.sees_mask = sees_mask;
-  if (unet.guidance_width > 0) {  // distilled to be sampled so, as diffusers' LatentConsistencyModelPipeline
-    info.condition.told_guidance = true;
-    info.defaults.sampler = "lcm";
-    info.defaults.cfg_scale = 8.5;
-  }
+  info.condition.told_guidance = unet.guidance_width > 0;
+  if (info.condition.told_guidance) info.defaults.sampler = "lcm";  // it was distilled
   if (described) {
     ConfigReader(config.object, config.where).read("sample_size", info.side, 1, 4096);
-  } else if (unet.context_width == 1024) {
+  } else if (unet.context_width == kSecondContext) {
     // No shape shows it: most files of Stable Diffusion 2 are those of 768 pixels, which predict v; those of
     // 512, and the one for inpainting, predict eps.
     info.prediction = source.prediction.value_or(sees_mask ? Parameterization::eps : Parameterization::v);
@@ -169,6 +228,7 @@ ModelInfo describe_unet(const ModelSource& source) {
     read_training(scheduler, info);
     if (!class_tokens) read_sampling(scheduler, info);
   }
+  describe_few_steps(info);
   return info;
 }
 

@@ -18,16 +18,20 @@ class UNetArchitecture final : public Architecture {
   UNetArchitecture(const UNetConfig& config, std::string prefix, int64_t tokens, WeightChoice choice)
       : config_(config), prefix_(std::move(prefix)), tokens_(tokens), choice_(choice) {}
 
-  std::string name() const override;  // "Stable Diffusion 1", "BK-SDM Tiny", ..., else "U-Net"
+  // "Stable Diffusion 1", "BK-SDM Tiny", ..., "Stable Diffusion XL, pruned (1.02 B)", else "U-Net"
+  std::string name() const override;
   nlohmann::ordered_json details() const override;
   int64_t parameters() const override { return unet_parameters(config_); }
   double flops(int64_t height, int64_t width) const override;
   int64_t activation_bytes(int64_t height, int64_t width, DType compute) const override {
     return unet_activation_bytes(config_, height, width, compute);
   }
-  int64_t unit() const override { return config_.factor(); }
+  // Diffusers' networks of texts take any latent; CompVis' code of classes only what can be halved whole.
+  int64_t unit() const override { return tokens_ > 1 ? 1 : config_.factor(); }
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
   LoraNames lora_names() const override { return unet_lora_names(config_); }
+  std::string control_obstacle(const ControlNetConfig& net) const override;
+  bool has_encoder(const UNetConfig& unet) const override;
   std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override;
 
   const UNetConfig& config() const { return config_; }
@@ -38,6 +42,9 @@ class UNetArchitecture final : public Architecture {
   int64_t tokens_;
   WeightChoice choice_;
 };
+
+// Of the published networks, by name, those that a ControlNet can steer.
+std::vector<std::string> known_networks_steered_by(const ControlNetConfig& net);
 
 // Whether the tensors hold a U-Net, alone or in a checkpoint of everything.
 bool is_unet(const ModelSource& source);

@@ -7,15 +7,16 @@
 namespace tstitch::cuda {
 
 // Rows `first` to `first + height` of every image as the convolution reads them: act(x scale + shift), each
-// pixel once or as 2 x 2. x: (N, H, W, C); out: (N, height, W or 2 W, C).
+// pixel once or as 2 x 2. x: (N, H, W, C); out: (N, height, width, C), of
+// width W, or 2 W of which the last column may be cut.
 struct ConvolutionInput {
-  Rows x, norm, out;                        // norm: row 2 n scale, row 2 n + 1 shift; none where at is null
-  int64_t H, W, C, first, height, repeats;  // repeats: 1 or 2
+  Rows x, norm, out;  // norm: row 2 n scale, row 2 n + 1 shift; none where at is null
+  int64_t H, W, C, first, height, width, repeats;  // repeats: 1 or 2
   Activation act;
 
   TSTITCH_DEVICE void operator()(int64_t i) const {
     const auto [row, c] = split(i, C);
-    const auto [line, column] = split(row, repeats * W);
+    const auto [line, column] = split(row, width);
     const auto [n, strip_row] = split(line, height);
     const int64_t y = first + strip_row;
     float value = x((n * H + y / repeats) * W + column / repeats, c);

@@ -1,0 +1,176 @@
+// LoRAs from the command line: what is said of them, and runs that are continued and repeated.
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/apps/cli.h"
+#include "tests/engine/tiny_sd.h"
+#include "tstitch/io/png.h"
+
+namespace tstitch {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+// Of the tests of the engine: the folders of a small and a large network, with text encoder and autoencoder.
+struct TinyFolders : StableDiffusion {
+  using StableDiffusion::add_vae, StableDiffusion::folder, StableDiffusion::SetUpTestSuite,
+      StableDiffusion::TearDownTestSuite;
+};
+
+class LoraCommand : public Cli {
+ protected:
+  static void SetUpTestSuite() {
+    TinyFolders::SetUpTestSuite();
+    TinyFolders::add_vae("large");
+  }
+  static void TearDownTestSuite() { TinyFolders::TearDownTestSuite(); }
+
+  void SetUp() override {
+    Cli::SetUp();
+    write_lora("fox.safetensors", "large", 1);
+  }
+
+  // A LoRA of the attention of that network.
+  void write_lora(const std::string& name, const std::string& model, uint64_t seed) const {
+    constexpr int64_t kRank = 4;
+    std::map<std::string, Tensor> tensors;
+    const nlohmann::json names = parse_json_file(golden_path("sd/" + model + "_names.json"));
+    for (const auto& [key, extents] : names.items()) {
+      if (key.find("attn1.to_") == key.npos || !key.ends_with(".weight")) continue;
+      const std::string module = "unet." + key.substr(0, key.size() - 7);
+      tensors[module + ".lora_A.weight"] = random_uniform(key + "a", {kRank, extents[1]}, 1, seed);
+      tensors[module + ".lora_B.weight"] = random_uniform(key + "b", {extents[0], kRank}, 1, seed);
+    }
+    fs::create_directories(path(name).parent_path());
+    write_safetensors(path(name).string(), tensors, {});
+  }
+
+  static Arguments of_pair(const std::string& command, const Arguments& more) {
+    Arguments all = {command,
+                     "-m",
+                     (TinyFolders::folder() / "small").string(),
+                     "-m",
+                     (TinyFolders::folder() / "large").string(),
+                     "-p",
+                     "a fox",
+                     "-W",
+                     "64",
+                     "-H",
+                     "64",
+                     "--steps",
+                     "3"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+  Outcome done(const Arguments& arguments) const {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return outcome;
+  }
+  std::vector<uint8_t> pixels(const std::string& name) const { return read_png(path(name).string()).pixels; }
+};
+
+int64_t lines_with(const std::string& text, const std::string& part) {
+  int64_t lines = 0;
+  for (size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++lines;
+  return lines;
+}
+
+// The small network takes nothing of what was made for the large one.
+TEST_F(LoraCommand, WhatAModelDoesNotTakeIsSaidOnce) {
+  const std::string line = "tstitch: LoRA fox x 0.5 on small is not applied: ";
+  for (const auto& [command, more] : {std::pair{"sample", Arguments{"-o", "a.png"}},
+                                      {"sweep", {"--ratios", "0,1", "-o", "s.png"}},
+                                      {"plan", {"--speedup", "0.1", "-o", "p.json"}}}) {
+    Arguments all = of_pair(command, {"--lora", "fox.safetensors:0.5"});
+    all.insert(all.end(), more.begin(), more.end());
+    const Outcome outcome = done(all);
+    EXPECT_EQ(lines_with(outcome.err, line), 1) << command << outcome.err;
+    EXPECT_EQ(lines_with(outcome.err, "on large"), 0) << command << outcome.err;
+  }
+  Arguments similarity = of_pair("analyze", {"--lora", "fox.safetensors:0.5"});
+  similarity.insert(similarity.begin() + 1, "similarity");
+  EXPECT_EQ(lines_with(done(similarity).err, line), 1);
+
+  const Outcome json = done(of_pair("sample", {"--lora", "fox.safetensors:0.5", "--json", "-o", "a.png"}));
+  EXPECT_EQ(lines_with(json.err, line), 1);
+  const auto report = nlohmann::json::parse(json.out);
+  EXPECT_EQ(report["models"][0]["refused_loras"][0]["path"], "fox.safetensors");
+  EXPECT_NE(report["models"][0]["refused_loras"][0]["reason"], "");
+  EXPECT_FALSE(report["models"][0].contains("loras"));
+  EXPECT_GT(report["models"][1]["loras"][0]["network"]["changed"], 0);
+  EXPECT_EQ(done(of_pair("sample", {"--lora", "fox.safetensors", "-q", "-o", "a.png"})).err, "");
+}
+
+TEST_F(LoraCommand, APictureIsMadeAgainWhileTheFileIsTheSame) {
+  done(of_pair("sample", {"--lora", "fox.safetensors:0.5", "-o", "a.png"}));
+  done(of_pair("sample", {"-o", "without.png"}));
+  EXPECT_NE(pixels("without.png"), pixels("a.png"));
+  done({"sample", "--like", "a.png", "-o", "b.png"});
+  EXPECT_EQ(read(path("b.png")), read(path("a.png")));
+  write_lora("fox.safetensors", "large", 2);
+  expect_refused(3, {"fox.safetensors", "is not what it was for that picture", "--lora"},
+                 {"sample", "--like", "a.png", "-o", "c.png"});
+  done({"sample", "--like", "a.png", "--lora", "fox.safetensors:0.5", "-o", "c.png"});
+  EXPECT_NE(pixels("c.png"), pixels("a.png"));
+  done({"sample", "--like", "c.png", "-o", "d.png"});
+  EXPECT_EQ(pixels("d.png"), pixels("c.png"));
+}
+
+TEST_F(LoraCommand, ARunIsContinuedWhileTheFileIsTheSame) {
+  const Arguments begun =
+      of_pair("sample", {"--lora", "fox.safetensors", "-b", "2", "--resume", "-o", "run/"});
+  done(begun);
+  const std::string whole = read(path("run/000001.png"));
+  fs::remove(path("run/000001.png"));
+  done(begun);
+  EXPECT_EQ(read(path("run/000001.png")), whole);
+  fs::remove(path("run/000001.png"));
+  write_lora("fox.safetensors", "large", 2);
+  expect_refused(2, {"000000.png", "not of this run"}, begun);
+  // A file of the same bytes elsewhere makes the same pictures, another weight others.
+  write_lora("again/fox.safetensors", "large", 1);
+  Arguments other = begun;
+  *std::ranges::find(other, "fox.safetensors") = "again/fox.safetensors:0.5";
+  expect_refused(2, {"000000.png", "not of this run"}, other);
+  *std::ranges::find(other, "again/fox.safetensors:0.5") = "again/fox.safetensors";
+  done(other);
+  EXPECT_EQ(pixels("run/000001.png"), [&] {
+    done({"sample", "--like", "run/000001.png", "-o", "alone.png"});
+    return pixels("alone.png");
+  }());
+
+  // An archive that is interrupted says what has changed.
+  const auto archive = [&](const Arguments& more) {
+    Arguments all = of_pair("sample", {"-b", "2", "--batch-size", "1", "--resume", "-o", "a.npz"});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  Arguments half = archive({"--lora", "again/fox.safetensors"});
+  half.insert(half.end(), {"--rank", "0", "--world-size", "2"});
+  done(half);
+  expect_refused(2, {"--lora is [\"\",\"crc32 ", "but the unfinished run has"},
+                 archive({"--lora", "fox.safetensors"}));
+  done(archive({"--lora", "again/fox.safetensors"}));
+}
+
+TEST_F(LoraCommand, ThreadsChangeNoByte) {
+  for (const char* threads : {"1", "2"})
+    done(of_pair("sample", {"--lora", "fox.safetensors", "-t", threads, "-o", concat(threads, ".png")}));
+  EXPECT_EQ(read(path("1.png")), read(path("2.png")));
+}
+
+TEST_F(LoraCommand, PromptsNameThemUnlessTheyAreTakenAsTheyStand) {
+  write_lora("loras/owl.safetensors", "large", 3);
+  Arguments tagged = of_pair("sample", {"--lora-dir", "loras", "-o", "tag.png"});
+  *std::ranges::find(tagged, "a fox") = "a fox<lora:owl:0.5>";
+  done(tagged);
+  done(of_pair("sample", {"--lora", "loras/owl.safetensors:0.5", "-o", "option.png"}));
+  EXPECT_EQ(read(path("tag.png")), read(path("option.png")));
+  tagged.insert(tagged.end(), {"--prompt-style", "plain"});
+  expect_refused(2, {"--lora-dir has no effect here", "--prompt-style plain"}, tagged);
+}
+
+}  // namespace
+}  // namespace tstitch

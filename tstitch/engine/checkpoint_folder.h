@@ -1,0 +1,14 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tstitch {
+
+// The files with any of the endings of checkpoints in the folder and below it, by their names without folder
+// and ending. Throws Error{usage} naming the option for a folder that cannot be read.
+std::map<std::string, std::vector<std::string>> checkpoints_below(const std::string& option,
+                                                                  const std::string& folder);
+
+}  // namespace tstitch
