@@ -126,7 +126,7 @@ TEST_F(ControlNetOfSd, OfTheLargeStageAloneItAgreesWithDiffusers) {
 
 TEST_F(ControlNetOfSd, WhileAPartIsPaintedItAgreesWithDiffusers) {
   for (const std::string name : {"large", "inpaint"}) {
-    SampleOptions options = Inpainting::asked();
+    SampleOptions options = tstitch::asked();
     ControlOption control = net();
     control.image = net_2(1).image;
     options = with(options, {control});
@@ -332,7 +332,9 @@ TEST_F(ControlNetOfSd, HintsAreCutScaledAndMadeOfPhotographs) {
   for (int64_t i = 0; i < edge.elements(); ++i) {
     const bool is_edge = edge.data<float>()[i] == 1;
     EXPECT_TRUE(is_edge || edge.data<float>()[i] == 0);
-    if (is_edge) EXPECT_TRUE(i % 64 == 31 || i % 64 == 32);
+    if (is_edge) {
+      EXPECT_TRUE(i % 64 == 31 || i % 64 == 32);
+    }
     edges += is_edge;
   }
   EXPECT_EQ(edges, 3 * 64);

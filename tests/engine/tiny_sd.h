@@ -25,6 +25,18 @@ namespace fs = std::filesystem;
 inline constexpr uint64_t kSeed = 7;
 inline constexpr const char* kPrompt = "a photograph of an astronaut riding a horse";
 
+// A part with random weights of these names and shapes.
+inline void write_part(const fs::path& to, const nlohmann::json& config, const std::string& tag,
+                       const nlohmann::json& names) {
+  fs::create_directories(to);
+  std::ofstream(to / "config.json") << config;
+  const RandomWeights random("sd-" + tag, kSeed);
+  std::map<std::string, Tensor> all;
+  for (const auto& [key, shape] : names.items())
+    all[key] = random.load(key, Shape(shape.get<std::vector<int64_t>>()), DType::f32);
+  write_safetensors((to / "diffusion_pytorch_model.safetensors").string(), all, {});
+}
+
 // The folders of the pair as diffusers and transformers would have saved them, made once.
 class StableDiffusion : public ::testing::Test {
  protected:
@@ -57,18 +69,6 @@ class StableDiffusion : public ::testing::Test {
   static void add_vae(const std::string& model) {
     write_part(folder() / model / "vae", parse_json_file(golden_path("inpainting/vae_config.json")), "vae",
                parse_json_file(golden_path("inpainting/vae_names.json")));
-  }
-
-  // A part with random weights of these names and shapes.
-  static void write_part(const fs::path& to, const nlohmann::json& config, const std::string& tag,
-                         const nlohmann::json& names) {
-    fs::create_directories(to);
-    std::ofstream(to / "config.json") << config;
-    const RandomWeights random("sd-" + tag, kSeed);
-    std::map<std::string, Tensor> all;
-    for (const auto& [key, shape] : names.items())
-      all[key] = random.load(key, Shape(shape.get<std::vector<int64_t>>()), DType::f32);
-    write_safetensors((to / "diffusion_pytorch_model.safetensors").string(), all, {});
   }
 
   // config.json and random weights under the names and shapes of the goldens.

@@ -99,8 +99,8 @@ void check_adaptive(const SampleOptions& options, size_t models) {
         " switch one by one");
 }
 
-// Of the steps between `levels` their numbers among those between `all`: each the last of these that begins no
-// lower, for which level comes twice (pndm.h) depends on the first, and LCM's are not among all
+// Of the steps between `levels` their numbers among those between `all`: each the last of these that begins
+// no lower, for which level comes twice (pndm.h) depends on the first, and LCM's are not among all
 // (SpacingOptions::strength_keeps_steps).
 std::vector<int> numbers_of(std::span<const NoiseLevel> all, std::span<const NoiseLevel> levels) {
   std::vector<int> numbers(levels.size() - 1);
@@ -682,9 +682,9 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .width = width,
                   .initial_scale = initial_scale(options.sampler, spacing, levels[0]),
                   .sizes = sizes_of(options, model),
+                  .scores = scores_of(options),
                   .embeddings = {},
                   .idle_embeddings = {},
-                  .scores = scores_of(options),
                   .mask = mask_of(options),
                   .blended = blended_of(models, options.adaptive)};
   check_scales_are_said(asked, spec, models);

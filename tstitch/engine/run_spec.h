@@ -42,11 +42,11 @@ struct RunSpec {
   // Of every step its number in the trajectory without an initial picture, from 0, and how many that has.
   std::vector<int> numbers;
   int all_steps;
-  int64_t cfg_channels;  // guided ones
-  std::vector<int64_t> subjects;             // of every image: its class, or the index of its prompt
-  int64_t channels, height, width;           // of the latents
-  double initial_scale;                      // of the noise at the start, see timesteps.h
-  std::optional<PictureSizes> sizes;         // of models that are told them
+  int64_t cfg_channels;               // guided ones
+  std::vector<int64_t> subjects;      // of every image: its class, or the index of its prompt
+  int64_t channels, height, width;    // of the latents
+  double initial_scale;               // of the noise at the start, see timesteps.h
+  std::optional<PictureSizes> sizes;  // of models that are told them
   AestheticScores scores;
   std::vector<Embedding> embeddings;         // that its texts name, and of those asked for the paths of the
   std::vector<std::string> idle_embeddings;  // others; --embedding-dir where none of its files is named
