@@ -108,7 +108,7 @@ std::string info_of(const Job& job, const std::vector<std::string>& ignored) {
        {"height", spec.height * unit},
        {"sampler_name", their_name(options.sampler)},
        {"cfg_scale", *options.cfg_scale},
-       {"steps", spec.trajectory.size() + spec.left_out},
+       {"steps", spec.all_steps},
        {"batch_size", spec.images()},
        {"restore_faces", false},
        {"face_restoration_model", nullptr},
