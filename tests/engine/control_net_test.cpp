@@ -49,7 +49,7 @@ struct Prepared {
   EncodedInputs inputs;
 };
 
-// As Engine does, without pictures.
+// As Engine does, without pictures and with models that were loaded by themselves.
 Prepared prepared(Backend& backend, std::vector<ModelInfo> infos, const SampleOptions& options,
                   const Tensor& init_latent = {}) {
   take_controls(options, infos);
@@ -64,8 +64,8 @@ Prepared prepared(Backend& backend, std::vector<ModelInfo> infos, const SampleOp
   return all;
 }
 
-Tensor latents_of(Backend& backend, const std::vector<ModelInfo>& infos, const SampleOptions& options,
-                  const Tensor& init_latent = {}) {
+Tensor steered_latents(Backend& backend, const std::vector<ModelInfo>& infos, const SampleOptions& options,
+                       const Tensor& init_latent = {}) {
   const Prepared all = prepared(backend, infos, options, init_latent);
   RunObserver silent;
   return run(backend, all.models, all.spec, silent, all.inputs).latents;
@@ -100,7 +100,7 @@ class ControlNetOfSd : public Inpainting {
   }
   double error(const std::vector<std::string>& names, const SampleOptions& asked,
                const std::string& expected) const {
-    return relative_error(latents_of(*backend_, models(names), asked),
+    return relative_error(steered_latents(*backend_, models(names), asked),
                           golden("control/" + expected + ".npy"));
   }
 
@@ -146,14 +146,14 @@ TEST_F(ControlNetOfSd, AnImageDoesNotDependOnItsCompany) {
   for (const char* dtype : {"f32", "bf16"}) {
     const auto host = make_backend({.dtype = dtype, .threads = 2}),
                device = std::unique_ptr<Backend>(fake_device({.dtype = dtype, .threads = 2}));
-    const Tensor together = latents_of(*host, models({"large"}), many);
-    EXPECT_EQ(bytes_of(latents_of(*device, models({"large"}), many)), bytes_of(together));
+    const Tensor together = steered_latents(*host, models({"large"}), many);
+    EXPECT_EQ(bytes_of(steered_latents(*device, models({"large"}), many)), bytes_of(together));
     const RunSpec spec = prepared(*host, models({"large"}), many).spec;
     for (int64_t image = 0; image < 3; ++image) {
       SampleOptions one = many;
       one.prompts = {many.prompts[static_cast<size_t>(image)]};
       one.seed = spec.seed_of(image);
-      EXPECT_EQ(bytes_of(latents_of(*host, models({"large"}), one)),
+      EXPECT_EQ(bytes_of(steered_latents(*host, models({"large"}), one)),
                 bytes_of(together.slice(image, image + 1)));
     }
   }
@@ -307,6 +307,14 @@ TEST_F(ControlNetOfSd, WhatDoesNotFitIsRefused) {
           });
   refused(ErrorKind::usage, "1 ControlNets with 0 pictures", {"large"},
           [](SampleOptions& o) { o.hints.clear(); });
+  // Nothing of it is dropped where somebody forgets to give it to the models, or to their conditions.
+  testing::expect_error(ErrorKind::usage, "steers no model",
+                        [&] { make_run_spec(models({"large"}), asked("ddim", {net()})); });
+  testing::expect_error(ErrorKind::internal, "a stage with 1 ControlNets", [&] {
+    std::vector<ModelInfo> infos = models({"large"});
+    take_controls(asked("ddim", {net()}), infos);
+    latents_of(*backend_, infos, asked("ddim", {net()}));
+  });
   refused(ErrorKind::input, "no ControlNet: it has neither a tensor", {"large"},
           [](SampleOptions& o) { o.controls[0].path = (folder() / "large" / "unet").string(); });
 
@@ -367,7 +375,7 @@ class ControlNetOfSdxl : public OnTinySdxl {
   }
   double error(const std::vector<std::string>& names, const SampleOptions& asked, const std::string& expected,
                const Tensor& init_latent = {}) const {
-    return relative_error(latents_of(*backend_, infos(names), asked, init_latent),
+    return relative_error(steered_latents(*backend_, infos(names), asked, init_latent),
                           golden("control/" + expected + ".npy"));
   }
 
@@ -439,7 +447,7 @@ TEST_F(ControlNetOfSdxl, WithAdaptiveSwitchingAnImageIsTheSameAlone) {
     SampleOptions one = many;
     one.prompts = {many.prompts[static_cast<size_t>(image)]};
     one.seed = all.spec.seed_of(image);
-    EXPECT_EQ(bytes_of(latents_of(*backend_, infos({"ssd1b", "sdxl"}), one)),
+    EXPECT_EQ(bytes_of(steered_latents(*backend_, infos({"ssd1b", "sdxl"}), one)),
               bytes_of(together.latents.slice(image, image + 1)));
   }
 }

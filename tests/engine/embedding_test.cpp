@@ -82,7 +82,8 @@ TEST_F(EmbeddingOfSd, OfAFolderIsFoundByItsName) {
                                                    (words / "<smudge>.bin").string() + ":<smudge>"}));
   EXPECT_FALSE(recorded.contains("embedding_dir"));
   SampleOptions again = asked({});
-  for (const std::string& text : said_of({{"embedding", recorded["embedding"]}}, "here").at("embedding"))
+  const Said said = said_of({{"embedding", recorded["embedding"]}}, "here");
+  for (const std::string& text : said.at("embedding"))
     again.embeddings.push_back(parse_embedding("--embedding", text));
   EXPECT_EQ(make_run_spec(large(), again).options.embeddings, spec.options.embeddings);
 

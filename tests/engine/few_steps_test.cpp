@@ -195,12 +195,16 @@ TEST_F(FewSteps, NamedTimestepsAreRecordedAndSaidAgain) {
   EXPECT_NE(parameters.find("Steps: 2, "), std::string::npos) << parameters;
   EXPECT_NE(parameters.find("Timesteps: "), std::string::npos) << parameters;
   const Said recorded = said_of(nlohmann::json::parse(to_json(spec.options, false).dump()), "test");
-  EXPECT_EQ(spec_of(models, recorded).trajectory, spec.trajectory);
+  const auto again = [&](const Said& said) {
+    return make_run_spec(models, parse_options(said, models)).trajectory;
+  };
+  EXPECT_EQ(again(recorded), spec.trajectory);
   // Each of the two ways replaces the other.
-  EXPECT_EQ(spec_of(models, merged(recorded, {{"steps", {"5"}}})).trajectory.size(), 5);
-  EXPECT_EQ(spec_of(models, merged({{"sampler", {"ddim"}}, {"steps", {"5"}}}, {{"timesteps", {"7"}}}))
-                .trajectory.size(),
-            1);
+  EXPECT_EQ(again(merged(recorded, {{"steps", {"5"}}})).size(), 5);
+  EXPECT_EQ(
+      again(merged({{"prompt", {"a"}}, {"sampler", {"ddim"}}, {"steps", {"5"}}}, {{"timesteps", {"7"}}}))
+          .size(),
+      1);
 }
 
 TEST_F(FewSteps, WhatIsWrongWithTimestepsIsRefused) {

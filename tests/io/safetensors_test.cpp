@@ -2,6 +2,7 @@
 #include "tstitch/io/safetensors.h"
 
 #include <chrono>
+#include <ctime>
 #include <random>
 
 #include "tests/io/safetensors_support.h"
@@ -38,10 +39,10 @@ TEST(Safetensors, ST3_HeaderLongerThanTheFile) {
 
 TEST(Safetensors, ST4_HeaderAtTheLimit) {
   const auto padded = [](size_t n) { return with_length(n, kEmpty + std::string(n - kEmpty.size(), ' ')); };
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // of the processor: a busy machine changes nothing
   EXPECT_TRUE(parse(padded(100'000'000)).tensors().empty());
   expect_bad(padded(100'000'001), "ST_HEADER_TOO_LARGE", "100000001");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  EXPECT_LT(static_cast<double>(std::clock() - start), 20.0 * CLOCKS_PER_SEC);
 }
 
 TEST(Safetensors, ST5_HeaderIsNotUtf8) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/golden.h"
+#include "tstitch/base/error.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/zoo/assets.h"
 
@@ -54,6 +56,25 @@ TEST(RunManifest, HoldsTheLoras) {
   infos.back().loras.clear();
   EXPECT_EQ(RunManifest(spec, infos, RunContents(infos, "", [] {}), *reference).text().find("LoRAs by"),
             std::string::npos);
+}
+
+// An embedding of the same name with other vectors makes other pictures, wherever it lies.
+TEST(RunManifest, HoldsTheEmbeddings) {
+  const std::vector<ModelInfo> infos = read_model_infos(builtin_models());
+  const auto backend = make_backend({.device = "cpu", .dtype = "f32", .threads = 1});
+  const RunContents contents(infos, "", [] {});
+  const auto manifest = [&](const char* file, const char* name) {
+    RunSpec spec = make_run_spec(infos, {.steps = "20", .classes = {1}});
+    spec.embeddings.emplace_back(golden_path(concat("embedding/", file)), name);
+    return RunManifest(spec, infos, contents, *backend);
+  };
+  const RunManifest usual = manifest("fox_webui.pt", "fox");
+  EXPECT_EQ(manifest("fox_webui.pt", "fox").text(), usual.text());
+  for (const auto& [file, name] : {std::pair{"sdxl_fox.pt", "fox"}, {"fox_webui.pt", "owl"}})
+    EXPECT_EQ(
+        manifest(file, name).differences(usual).find("--embedding is [\"" + std::string(name) + ": crc32 "),
+        0u)
+        << manifest(file, name).differences(usual);
 }
 
 }  // namespace

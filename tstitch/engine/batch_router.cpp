@@ -36,6 +36,10 @@ BatchRouter::BatchRouter(Backend& backend, Evaluator& evaluator, std::span<const
   for (size_t i = 0; i < models.size(); ++i) {
     const int stage = static_cast<int>(i);
     if (!spec.uses(stage)) continue;
+    const size_t controls =
+        inputs.conditions[i]->condition(spec.subjects[static_cast<size_t>(images.first)]).controls.size();
+    check_internal(controls == spec.stages[i].controls.size(), "a stage with ",
+                   spec.stages[i].controls.size(), " ControlNets, whose conditions have ", controls);
     rows_[i] = bind_rows(binder, models[i], spec, cfg_scale_of(spec, stage), *inputs.conditions[i], images);
     // Where images switch one by one, the trajectory is the first model's.
     levels_[i] = levels_asked(spec.trajectory, solver, rule_ ? 0 : stage);

@@ -413,6 +413,12 @@ void check_hints(const RunSpec& spec, const ModelInfo& model) {
   for (const Tensor& hint : spec.options.hints)
     check(hint.shape() == expected, ErrorKind::usage, "the picture of a ControlNet is ", hint.shape(),
           ", expected ", expected, " (channels, height, width)");
+  for (size_t number = 0; number < spec.options.controls.size(); ++number)
+    check(
+        std::ranges::any_of(
+            spec.stages, [&](const Stage& stage) { return std::ranges::count(stage.controls, number) > 0; }),
+        ErrorKind::usage, "the ControlNet \"", printable(spec.options.controls[number].path),
+        "\" steers no model");
 }
 
 // The scale that nobody said is the last model's, and means something else to networks that are told it than
