@@ -314,17 +314,23 @@ TEST_F(FewStepsXl, LightningAgreesWithDiffusers) {
 }
 
 TEST_F(FewStepsXl, HyperSdAgreesWithDiffusers) {
+  // SDXL's folder says how DDIM ends.
+  nlohmann::json scheduler = TinySdxl::configs().at("scheduler");
+  scheduler.update({{"set_alpha_to_one", false}, {"clip_sample", false}});
+  tiny()->pipeline("published", "sdxl");
+  TinySdxl::write(tiny()->path("published/scheduler/scheduler_config.json"), scheduler.dump());
   const Said ddim = {{"sampler", {"ddim"}}, {"spacing", {"trailing"}}};
-  expect_golden("hyper", of({"sdxl"}, merged(ddim, {{"steps", {"4"}}, {"cfg_scale", {"1"}}})));
-  expect_golden("hyper_cfg", of({"sdxl"}, merged(ddim, {{"steps", {"8"}}, {"negative_prompt", {"blurry"}}})));
+  expect_golden("hyper", of({"published"}, merged(ddim, {{"steps", {"4"}}, {"cfg_scale", {"1"}}})));
+  expect_golden("hyper_cfg",
+                of({"published"}, merged(ddim, {{"steps", {"8"}}, {"negative_prompt", {"blurry"}}})));
   const Said tcd = {{"sampler", {"tcd"}}, {"cfg_scale", {"1"}}};
-  expect_golden("hyper_unified", of({"sdxl"}, merged(tcd, {{"steps", {"1"}}, {"eta", {"1"}}})));
-  expect_golden("hyper_unified_4", of({"sdxl"}, merged(tcd, {{"steps", {"4"}}, {"eta", {"0.5"}}})));
+  expect_golden("hyper_unified", of({"published"}, merged(tcd, {{"steps", {"1"}}, {"eta", {"1"}}})));
+  expect_golden("hyper_unified_4", of({"published"}, merged(tcd, {{"steps", {"4"}}, {"eta", {"0.5"}}})));
   expect_golden("hyper_800",
-                of({"sdxl"}, {{"sampler", {"lcm"}}, {"timesteps", {"800"}}, {"cfg_scale", {"1"}}}));
+                of({"published"}, {{"sampler", {"lcm"}}, {"timesteps", {"800"}}, {"cfg_scale", {"1"}}}));
   expect_golden(
       "named_euler",
-      of({"sdxl"}, {{"sampler", {"euler"}}, {"timesteps", {"999,700,350,20"}}, {"cfg_scale", {"1"}}}));
+      of({"published"}, {{"sampler", {"euler"}}, {"timesteps", {"999,700,350,20"}}, {"cfg_scale", {"1"}}}));
 }
 
 TEST_F(FewStepsXl, LcmsAgreeWithDiffusers) {

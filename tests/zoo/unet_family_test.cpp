@@ -122,9 +122,9 @@ TEST(UNetArchitecture, OfSdxlsPruningsNobodyPublishedHasASize) {
   UNetConfig config = unet_preset("sdxl");
   config.middle = UNetConfig::Middle::resnet;
   config.middle_depth = 0;
-  EXPECT_EQ(name_of(config), "Stable Diffusion XL, pruned (2.16 B)");
+  EXPECT_EQ(name_of(config), "Stable Diffusion XL, pruned (2.19 B)");
   config.guidance_width = 256;
-  EXPECT_EQ(name_of(config), "Stable Diffusion XL, pruned (2.16 B), distilled (LCM)");
+  EXPECT_EQ(name_of(config), "Stable Diffusion XL, pruned (2.19 B), distilled (LCM)");
   config = unet_preset("ssd1b");
   config.in_channels = 9;
   EXPECT_EQ(name_of(config), "SSD-1B");
