@@ -575,7 +575,8 @@ TEST_F(Cli, InspectSaysWhatFits) {
   EXPECT_GT(larger["models"][0]["gflop_per_evaluation"], report["models"][0]["gflop_per_evaluation"]);
   EXPECT_EQ(run({"inspect", "fashion-s", "-W", "27"}).code, 2);
   EXPECT_EQ(report["pairs"][0]["stitchable"], true);
-  EXPECT_NE(outcome.out.find("sampler ddim, eta 0, spacing respaced"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("sampler ddim, steps 50, eta 0, spacing respaced"), std::string::npos)
+      << outcome.out;
   EXPECT_EQ(report["models"][0]["sampling"]["sampler"], "ddim");
   EXPECT_EQ(report["models"][0]["betas"]["zero_terminal_snr"], false);
 }
@@ -598,7 +599,8 @@ TEST_F(Cli, InspectSaysHowAFolderIsSampled) {
   };
   const auto [karras, of_karras] = inspected(
       R"({"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true, "solver_order": 1})");
-  EXPECT_NE(karras.find("sampler dpm++2m, solver solver_order 1, scheduler karras"), std::string::npos)
+  EXPECT_NE(karras.find("sampler dpm++2m, steps 50, solver solver_order 1, scheduler karras"),
+            std::string::npos)
       << karras;
   EXPECT_EQ(of_karras["sampling"]["solver"], "solver_order 1");
   EXPECT_EQ(of_karras["betas"]["zero_terminal_snr"], false);
