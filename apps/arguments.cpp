@@ -5,6 +5,7 @@
 
 #include "apps/help.h"
 #include "tstitch/base/error.h"
+#include "tstitch/engine/checkpoint_folder.h"
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/output/rank.h"
 #include "tstitch/zoo/control_net.h"
@@ -88,7 +89,7 @@ CommandFiles inputs_of(const Asked& asked) {
     for (const ModelControl& control : model.controls) files.reads("--control-net", control.net->files);
   }
   for (const EmbeddingOption& embedding : options.embeddings) files.reads("--embedding", embedding.path);
-  files.reads("--embedding-dir", options.embedding_dir, {".safetensors", ".pt", ".ckpt", ".bin"});
+  files.reads("--embedding-dir", options.embedding_dir, kCheckpointEndings);
   if (!options.vae.empty()) files.reads("--vae", find_decoder(options.vae));
   for (const ControlOption& control : options.controls) files.reads("--control-net", control.image);
   files.reads("--init-image", options.files.init_image);

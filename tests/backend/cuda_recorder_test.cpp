@@ -77,7 +77,7 @@ struct Asked {
       device->replay(graph, uploads);
     }
     std::unique_ptr<cuda::Device> device;
-    std::function<void()> meanwhile;  // in each capture
+    std::function<void()> meanwhile;                                                   // in each capture
     bool captures = false, no_memory = false, no_product = false, no_capture = false;  // the next one fails
   };
 

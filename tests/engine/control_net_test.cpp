@@ -57,9 +57,8 @@ Prepared prepared(Backend& backend, std::vector<ModelInfo> infos, const SampleOp
   Prepared all{.infos = infos, .spec = spec, .models = {}, .inputs = {}};
   all.inputs.conditions = make_condition_makers(backend, infos, spec);
   all.inputs.init_latent = init_latent;
-  std::vector<std::shared_ptr<const Control>> controls;
-  load_controls(backend, infos, spec, std::vector<bool>(infos.size(), true), controls);
-  steer(all.inputs.conditions, infos, controls);
+  steer(all.inputs.conditions, infos,
+        load_controls(backend, infos, spec, std::vector<bool>(infos.size(), true)));
   for (const ModelInfo& info : infos) all.models.push_back(load_model(info, backend));
   return all;
 }
@@ -403,11 +402,7 @@ TEST_F(ControlNetOfSdxl, DrivesBothStagesAsInDiffusers) {
 TEST_F(ControlNetOfSdxl, FromAPictureItAgreesWithDiffusers) {
   SampleOptions options = asked({net("sdxl", 0.5)});
   options.given = {};
-  options.rng = "torch";
-  options.seed = kSeed;
-  options.strength = 0.6;
-  options.init_image = Tensor({3, 64, 64}, DType::f32);  // instead of what the autoencoder makes of it:
-  const Tensor latent = random_uniform("picture", {1, 4, 8, 8}, std::sqrt(3.0), kSeed);
+  const Tensor latent = start_from_picture(options, 0.6);
   EXPECT_LE(error({"sdxl"}, options, "sdxl_img2img", latent), kTolerance);
 }
 

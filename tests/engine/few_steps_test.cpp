@@ -90,14 +90,10 @@ void expect_golden(const std::string& name, const Said& said) {
       << name;
 }
 
-// Instead of what the autoencoder makes of a picture.
 void expect_golden_from_picture(const std::string& name, const Said& said, double strength) {
   const std::vector<ModelInfo> models = models_of(said);
-  SampleOptions asked = parse_options(
-      merged({{"prompt", {kPrompt}}, {"seed", {std::to_string(kSeed)}}, {"rng", {"torch"}}}, said), models);
-  asked.strength = strength;
-  asked.init_image = Tensor({3, 64, 64}, DType::f32);
-  const Tensor latent = random_uniform("picture", {1, 4, 8, 8}, std::sqrt(3.0), kSeed);
+  SampleOptions asked = parse_options(merged({{"prompt", {kPrompt}}}, said), models);
+  const Tensor latent = start_from_picture(asked, strength);
   EXPECT_LE(relative_error(latents_of(models, make_run_spec(models, asked), latent),
                            golden("few_steps/" + name + ".npy")),
             kTolerance)

@@ -190,11 +190,7 @@ TEST_F(Sdxl, TheRefinerTakesTheLastSteps) {
 TEST_F(Sdxl, FromAPictureItAgreesWithDiffusers) {
   SampleOptions asked = options();
   asked.given = {};
-  asked.rng = "torch";
-  asked.seed = kSeed;
-  asked.strength = 0.6;
-  asked.init_image = Tensor({3, 64, 64}, DType::f32);  // instead of what the autoencoder makes of it:
-  const Tensor latent = random_uniform("picture", {1, 4, 8, 8}, std::sqrt(3.0), kSeed);
+  const Tensor latent = start_from_picture(asked, 0.6);
   EXPECT_LE(relative_error(latents_of(*backend_, infos({"sdxl"}), asked, latent), golden("sdxl/img2img.npy")),
             kTolerance);
 }
@@ -427,7 +423,8 @@ TEST_F(Sdxl, MemoryIsCountedForTheLargestTextEncoder) {
   TinySdxl::Tensors all;
   for (const auto& [name, tensor] : TinySdxl::unet("koala_700m")) all["unet." + name] = tensor;
   for (const auto& [name, tensor] : TinySdxl::text("text")) all["text_encoder.text_model." + name] = tensor;
-  for (const auto& [name, tensor] : TinySdxl::text("text_2")) all["text_encoder_2.text_model." + name] = tensor;
+  for (const auto& [name, tensor] : TinySdxl::text("text_2"))
+    all["text_encoder_2.text_model." + name] = tensor;
   const std::string file = tiny()->path("counted.safetensors");
   write_safetensors(file, all, {});
   EXPECT_EQ(needed({file, file}), needed({one, two}));

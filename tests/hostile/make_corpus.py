@@ -8,6 +8,8 @@ import json
 import pathlib
 import struct
 
+import corpus
+
 FOLDER = pathlib.Path(__file__).parent / "safetensors"
 
 
@@ -93,9 +95,4 @@ CASES = {
 }
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    lines = []
-    for name, (answer, content) in CASES.items():
-        (FOLDER / f"{name}.safetensors").write_bytes(content)
-        lines.append(f"{name}.safetensors {answer}\n")
-    (FOLDER / "manifest.txt").write_text("".join(lines))
+    corpus.write(FOLDER, ".safetensors", CASES)

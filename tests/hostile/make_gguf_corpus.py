@@ -6,6 +6,8 @@ Everything is written by hand, so that each file is wrong in one way. Files that
 import pathlib
 import struct
 
+import corpus
+
 FOLDER = pathlib.Path(__file__).parent / "gguf"
 
 U32, I32, F32, BOOL, STRING, ARRAY, U64 = 4, 5, 6, 7, 8, 9, 10
@@ -130,9 +132,4 @@ CASES = {
 }
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    lines = []
-    for name, (answer, content) in CASES.items():
-        (FOLDER / f"{name}.gguf").write_bytes(content)
-        lines.append(f"{name}.gguf {answer}\n")
-    (FOLDER / "manifest.txt").write_text("".join(lines))
+    corpus.write(FOLDER, ".gguf", CASES)

@@ -9,6 +9,8 @@ import pathlib
 import struct
 import zlib
 
+import corpus
+
 FOLDER = pathlib.Path(__file__).parent / "torch"
 
 # --- zip ---
@@ -534,9 +536,4 @@ CASES = {
 }
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    lines = []
-    for case, (answer, content) in CASES.items():
-        (FOLDER / f"{case}.pt").write_bytes(content)
-        lines.append(f"{case}.pt {answer}\n")
-    (FOLDER / "manifest.txt").write_text("".join(lines))
+    corpus.write(FOLDER, ".pt", CASES)

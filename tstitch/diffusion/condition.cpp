@@ -12,8 +12,7 @@ bool is_same_tensor(const Tensor& a, const Tensor& b) {
 
 bool is_same(const Condition& a, const Condition& b) {
   return a.class_number == b.class_number && is_same_tensor(a.context, b.context) &&
-         is_same_tensor(a.added, b.added) && is_same_tensor(a.beside, b.beside) &&
-         a.controls == b.controls;
+         is_same_tensor(a.added, b.added) && is_same_tensor(a.beside, b.beside) && a.controls == b.controls;
 }
 
 }  // namespace tstitch

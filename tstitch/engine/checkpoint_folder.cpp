@@ -2,18 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <string_view>
 
 #include "tstitch/base/error.h"
 
 namespace tstitch {
-namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kEndings[] = {".safetensors", ".pt", ".ckpt", ".bin"};
-
-}  // namespace
 
 std::map<std::string, std::vector<std::string>> checkpoints_below(const std::string& option,
                                                                   const std::string& folder) {
@@ -21,7 +15,7 @@ std::map<std::string, std::vector<std::string>> checkpoints_below(const std::str
   std::error_code error;
   for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
     const fs::path& path = at->path();
-    if (std::ranges::count(kEndings, path.extension().string()))
+    if (std::ranges::count(kCheckpointEndings, path.extension().string()))
       found[path.stem().string()].push_back(path.string());
   }
   check(!error, ErrorKind::usage, option, " \"", printable(folder), "\" cannot be read: ", error.message());

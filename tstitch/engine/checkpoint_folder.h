@@ -6,7 +6,9 @@
 
 namespace tstitch {
 
-// The files with any of the endings of checkpoints in the folder and below it, by their names without folder
+inline const std::vector<std::string> kCheckpointEndings = {".safetensors", ".pt", ".ckpt", ".bin"};
+
+// The files with any of those endings in the folder and below it, by their names without folder
 // and ending. Throws Error{usage} naming the option for a folder that cannot be read.
 std::map<std::string, std::vector<std::string>> checkpoints_below(const std::string& option,
                                                                   const std::string& folder);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "tstitch/base/error.h"
-#include "tstitch/base/join.h"
 #include "tstitch/base/numbers.h"
 #include "tstitch/engine/key_values.h"
 
@@ -11,11 +10,8 @@ namespace tstitch {
 namespace {
 
 CannyThresholds read_canny(const std::string& what, const std::string& text) {
-  const size_t colon = std::min(text.find(':'), text.size());
-  check(colon < text.size(), ErrorKind::usage, what, " is \"", printable(text),
-        "\", expected LOW:HIGH, such as 100:200");
-  const CannyThresholds canny{read_number<int>(what, text.substr(0, colon)),
-                              read_number<int>(what, text.substr(colon + 1))};
+  const auto [low, high] = ends_of(what, text, "100:200");
+  const CannyThresholds canny{read_number<int>(what, low), read_number<int>(what, high)};
   check(0 <= canny.low && canny.low <= canny.high, ErrorKind::usage, what, " is ", printable(text),
         ", expected 0 <= LOW <= HIGH");
   return canny;
@@ -25,6 +21,7 @@ struct Key {
   std::string_view name;
   void (*parse)(const std::string& what, const std::string& text, ControlOption& control);
   std::string (*print)(const ControlOption& control);  // "" where it goes without saying
+  bool repeats = false;
 };
 
 constexpr Key kKeys[] = {
@@ -59,19 +56,9 @@ ControlOption parse_control(const std::string& option, const std::string& text) 
   ControlOption control;
   size_t at = 0;
   control.path = take_value(option, text, at);
-  std::vector<std::string_view> seen;
-  while (at < text.size()) {
-    const size_t equals = text.find('=', at), comma = text.find(',', at);
-    const std::string name = text.substr(at, std::min(equals, comma) - at);
-    const auto key = std::ranges::find(kKeys, name, &Key::name);
-    check(key != std::end(kKeys), ErrorKind::usage, option, " has no key \"", printable(name),
-          "\", expected one of: ", join(kKeys, ", ", &Key::name));
-    check(equals < comma, ErrorKind::usage, option, ": expected ", name, "=VALUE");
-    check(!std::ranges::count(seen, key->name), ErrorKind::usage, option, ": ", name, "= is there twice");
-    seen.push_back(key->name);
-    at = equals + 1;
-    key->parse(concat(option, ": ", name, '='), take_value(option, text, at), control);
-  }
+  take_key_values(option, text, at, kKeys, [&](const Key& key, const std::string& value) {
+    key.parse(concat(option, ": ", key.name, '='), value, control);
+  });
   check(!control.path.empty() && !control.image.empty(), ErrorKind::usage, option, " is \"", printable(text),
         "\", expected PATH,image=PNG and perhaps strength=, interval=, canny=");
   return control;
@@ -83,12 +70,6 @@ std::string to_string(const ControlOption& control) {
     if (const std::string value = key.print(control); !value.empty())
       text += concat(',', key.name, '=', quoted_value(value));
   return text;
-}
-
-std::vector<std::string> to_strings(const std::vector<ControlOption>& controls) {
-  std::vector<std::string> texts;
-  for (const ControlOption& control : controls) texts.push_back(to_string(control));
-  return texts;
 }
 
 }  // namespace tstitch

@@ -37,6 +37,5 @@ inline constexpr size_t kMostControls = 16;  // of a run
 ControlOption parse_control(const std::string& option, const std::string& text);
 // The inverse.
 std::string to_string(const ControlOption& control);
-std::vector<std::string> to_strings(const std::vector<ControlOption>& controls);
 
 }  // namespace tstitch

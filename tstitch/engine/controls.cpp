@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "tstitch/base/error.h"
@@ -106,31 +107,29 @@ Tensor read_hint(const ControlOption& control, int64_t width, int64_t height) {
   return hint;
 }
 
-void load_controls(Backend& backend, std::span<const ModelInfo> models, const RunSpec& spec,
-                   const std::vector<bool>& used, std::vector<std::shared_ptr<const Control>>& controls) {
-  controls.resize(spec.options.controls.size());
-  struct Missing {
-    const ModelInfo* base = nullptr;  // of a difference: the last model that it steers, in any step or none
-    std::vector<size_t> numbers = {};
+std::vector<std::shared_ptr<const Control>> load_controls(Backend& backend, std::span<const ModelInfo> models,
+                                                          const RunSpec& spec,
+                                                          const std::vector<bool>& used) {
+  struct Steering {
+    const ModelInfo* base = nullptr;  // of a difference: the last model that it steers, asked or not
+    std::set<size_t> numbers = {};    // among the run's
   };
-  std::map<const ControlNetInfo*, Missing> missing;
-  for (size_t i = 0; i < models.size(); ++i) {
-    if (!used[i]) continue;
+  std::map<const ControlNetInfo*, Steering> nets;
+  for (size_t i = 0; i < models.size(); ++i)
     for (const auto& [number, net] : models[i].controls) {
-      Missing& of_net = missing[net.get()];
-      if (!std::ranges::count(of_net.numbers, number)) of_net.numbers.push_back(number);
+      Steering& steering = nets[net.get()];
+      steering.base = &models[i];
+      if (used[i]) steering.numbers.insert(number);
     }
-  }
-  for (const ModelInfo& model : models)
-    for (const ModelControl& control : model.controls)
-      if (const auto found = missing.find(control.net.get()); found != missing.end())
-        found->second.base = &model;
-  for (const auto& [net, of_net] : missing) {
-    const auto network = load_control_net(*net, *of_net.base, backend);
-    for (const size_t number : of_net.numbers)
+  std::vector<std::shared_ptr<const Control>> controls(spec.options.controls.size());
+  for (const auto& [net, steering] : nets) {
+    if (steering.numbers.empty()) continue;
+    const auto network = load_control_net(*net, *steering.base, backend);
+    for (const size_t number : steering.numbers)
       controls[number] =
           network->follow(spec.options.hints.at(number), spec.options.controls[number].strength);
   }
+  return controls;
 }
 
 void steer(std::vector<std::shared_ptr<const ConditionMaker>>& conditions, std::span<const ModelInfo> models,

@@ -22,10 +22,10 @@ void take_controls(const SampleOptions& options, std::vector<ModelInfo>& models)
 // thresholds its edges. Returns (3, height, width) f32 in [0, 1]. Throws what read_picture throws.
 Tensor read_hint(const ControlOption& control, int64_t width, int64_t height);
 
-// Loads those of the run's ControlNets that steer a model which is asked (`used`) and are still missing among
-// `controls`, which becomes one for each: every file once, and its hint read.
-void load_controls(Backend& backend, std::span<const ModelInfo> models, const RunSpec& spec,
-                   const std::vector<bool>& used, std::vector<std::shared_ptr<const Control>>& controls);
+// Of each of the run's ControlNets that steers a model which is asked (`used`), loaded, with its hint read;
+// null for others. Every file is loaded once.
+std::vector<std::shared_ptr<const Control>> load_controls(Backend& backend, std::span<const ModelInfo> models,
+                                                          const RunSpec& spec, const std::vector<bool>& used);
 
 // The conditions of models that are steered, with `controls`, one for each of the run's.
 void steer(std::vector<std::shared_ptr<const ConditionMaker>>& conditions, std::span<const ModelInfo> models,

@@ -9,19 +9,13 @@ EmbeddingOption parse_embedding(const std::string& option, const std::string& te
   const size_t colon = text.rfind(':');
   const bool named = colon != text.npos && text.find('/', colon) == text.npos;
   if (named) embedding = {.path = text.substr(0, colon), .name = text.substr(colon + 1)};
-  check(!embedding.path.empty() && !(named && embedding.name.find_first_not_of(' ') == embedding.name.npos), ErrorKind::usage, option, " is \"",
-        printable(text), "\", expected PATH or PATH:NAME");
+  check(!embedding.path.empty() && !(named && embedding.name.find_first_not_of(' ') == embedding.name.npos),
+        ErrorKind::usage, option, " is \"", printable(text), "\", expected PATH or PATH:NAME");
   return embedding;
 }
 
 std::string to_string(const EmbeddingOption& embedding) {
   return embedding.name.empty() ? embedding.path : concat(embedding.path, ':', embedding.name);
-}
-
-std::vector<std::string> to_strings(const std::vector<EmbeddingOption>& embeddings) {
-  std::vector<std::string> texts;
-  for (const EmbeddingOption& embedding : embeddings) texts.push_back(to_string(embedding));
-  return texts;
 }
 
 }  // namespace tstitch

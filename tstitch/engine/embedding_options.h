@@ -16,6 +16,5 @@ struct EmbeddingOption {
 // What stands behind the last colon is the name, unless a "/" does. Throws Error{usage} naming `option`.
 EmbeddingOption parse_embedding(const std::string& option, const std::string& text);
 std::string to_string(const EmbeddingOption& embedding);  // the inverse
-std::vector<std::string> to_strings(const std::vector<EmbeddingOption>& embeddings);
 
 }  // namespace tstitch

@@ -56,8 +56,7 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   inputs_.conditions = make_condition_makers(*backend_, infos_, spec, used);
   show_mask(spec);
   backend_->memory().trim();
-  load_controls(*backend_, infos_, spec, used, controls_);
-  steer(inputs_.conditions, infos_, controls_);
+  steer(inputs_.conditions, infos_, load_controls(*backend_, infos_, spec, used));
   for (size_t i = 0; i < models_.size(); ++i) {
     if (used[i]) models_[i] = loaded(i);
     if (cancelled()) return false;

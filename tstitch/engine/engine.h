@@ -84,7 +84,6 @@ class Engine {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Autoencoder> autoencoder_;
   EncodedInputs inputs_;
-  std::vector<std::shared_ptr<const Control>> controls_;  // of each of the run's ControlNets
   std::vector<Model> models_;
 };
 

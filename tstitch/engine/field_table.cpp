@@ -67,6 +67,23 @@ Field members(std::string_view name, std::string_view flags, std::string_view gr
   return field;
 }
 
+// Things, each said in a text, which its to_string writes: Parse(option, text).
+template <auto Member, auto Parse>
+Field things(std::string_view name, std::string_view flags, std::string_view group, std::string help,
+             Field rest) {
+  Field field = row(name, flags, group, std::move(help), std::move(rest));
+  field.form = Field::Form::values;
+  field.parse = [](const Field& self, const Texts& texts, SampleOptions& options, Models) {
+    for (const std::string& text : texts) (options.*Member).push_back(Parse(self.option(), text));
+  };
+  field.print = [](const SampleOptions& options) {
+    Texts texts;
+    for (const auto& thing : options.*Member) texts.push_back(to_string(thing));
+    return value_of(texts);
+  };
+  return field;
+}
+
 // Only another way to say what other fields print.
 json nothing(const SampleOptions&) { return {}; }
 
@@ -218,17 +235,11 @@ std::vector<Field> make_fields() {
           "vae", "--vae", kModels,
           "The autoencoder that makes pictures of latents: a file (AutoencoderKL or TAESD) or"
           " diffusers' folder. Default: what comes with the last model"),
-      row("lora", "--lora", kModels,
+      things<&SampleOptions::loras, parse_lora>(
+          "lora", "--lora", kModels,
           "A LoRA (or LoCon) for every model it fits, PATH or PATH:WEIGHT; repeat it for more. Default "
           "weight: 1",
-          {.common = true,
-           .form = Field::Form::values,
-           .replaces = "lora_contents",
-           .parse =
-               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
-                 for (const std::string& text : texts) o.loras.push_back(parse_lora(self.option(), text));
-               },
-           .print = [](const SampleOptions& o) { return value_of(to_strings(o.loras)); }}),
+          {.common = true, .replaces = "lora_contents"}),
 
       row("lora_dir", "--lora-dir", kModels,
           "The folder of the LoRAs that prompts name: <lora:NAME:WEIGHT> is the file NAME in it or below."
@@ -238,24 +249,15 @@ std::vector<Field> make_fields() {
            .print = nothing}),
       members<&SampleOptions::lora_contents>("lora_contents", "", kModels, ""),
 
-      row("control_net", "--control-net", kModels,
+      things<&SampleOptions::controls, parse_control>(
+          "control_net", "--control-net", kModels,
           "A ControlNet that steers the models: PATH,image=PNG, the picture to follow (canny, depth, pose, "
           "...), and"
           " perhaps strength=S, interval=LOW:HIGH (steps that lie wholly inside are steered, as shares of "
           "all) and"
           " canny=LOW:HIGH, where the picture is a photograph whose edges are to be followed; repeat it for "
           "more",
-          {.common = true,
-           .form = Field::Form::values,
-           .parse =
-               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
-                 for (const std::string& text : texts)
-                   o.controls.push_back(parse_control(self.option(), text));
-               },
-           .print = [](const SampleOptions& o) { return value_of(to_strings(o.controls)); },
-           .idle = steers_nothing,
-           .identity = controls_of,
-           .label = "ControlNet"}),
+          {.common = true, .idle = steers_nothing, .identity = controls_of, .label = "ControlNet"}),
 
       row("stage", "--stage", kModels,
           "Instead of shares, one for each stage in order of use: model=PATH (else the --model of the same"
@@ -402,18 +404,11 @@ std::vector<Field> make_fields() {
           "[word] as weights and BREAK as a break,"
           " or plain, as they stand. Default: webui",
           {.idle = no_text, .identity = as_printed, .label = "Prompt style", .neutral = "webui"}),
-      row("embedding", "--embedding", kImages,
+      things<&SampleOptions::embeddings, parse_embedding>(
+          "embedding", "--embedding", kImages,
           "A word that prompts may have (textual inversion), PATH or PATH:NAME; repeat it for more. Default "
           "name: the file's, or the token in it",
-          {.common = true,
-           .form = Field::Form::values,
-           .parse =
-               [](const Field& self, const Texts& texts, SampleOptions& o, Models) {
-                 for (const std::string& text : texts)
-                   o.embeddings.push_back(parse_embedding(self.option(), text));
-               },
-           .print = [](const SampleOptions& o) { return value_of(to_strings(o.embeddings)); },
-           .idle = unnamed_embedding}),
+          {.common = true, .idle = unnamed_embedding}),
       row("embedding_dir", "--embedding-dir,--embd-dir", kImages,
           "The folder of more of them: a prompt has the name of a file in it or below",
           {.parse = [](const Field&, const Texts& texts, SampleOptions& o,

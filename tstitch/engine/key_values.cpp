@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "tstitch/base/error.h"
 #include "tstitch/base/numbers.h"
 
 namespace tstitch {
@@ -33,11 +32,17 @@ std::string quoted_value(const std::string& value) {
   return text + "\"";
 }
 
+std::pair<std::string, std::string> ends_of(const std::string& what, const std::string& text,
+                                            std::string_view example) {
+  const size_t colon = text.find(':');
+  check(colon != text.npos, ErrorKind::usage, what, " is \"", printable(text),
+        "\", expected LOW:HIGH, such as ", example);
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
+
 std::pair<double, double> read_interval(const std::string& what, const std::string& text) {
-  const size_t colon = std::min(text.find(':'), text.size());
-  check(colon < text.size(), ErrorKind::usage, what, " is \"", printable(text),
-        "\", expected LOW:HIGH, such as 0.2:0.8");
-  const double low = read_share(what, text.substr(0, colon)), high = read_share(what, text.substr(colon + 1));
+  const auto ends = ends_of(what, text, "0.2:0.8");
+  const double low = read_share(what, ends.first), high = read_share(what, ends.second);
   check(low < high, ErrorKind::usage, what, " is \"", printable(text), "\", which is no step at all");
   return {low, high};
 }

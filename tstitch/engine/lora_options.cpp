@@ -30,12 +30,6 @@ LoraOption parse_lora(const std::string& option, const std::string& text) {
 
 std::string to_string(const LoraOption& lora) { return concat(lora.path, ':', number_text(lora.weight)); }
 
-std::vector<std::string> to_strings(const std::vector<LoraOption>& loras) {
-  std::vector<std::string> texts;
-  for (const LoraOption& lora : loras) texts.push_back(to_string(lora));
-  return texts;
-}
-
 std::map<std::string, std::string> short_names(const std::set<std::string>& paths) {
   // The last `parts` of a path, without its ending; the whole with it where there are no more.
   const auto tail = [](const std::string& path, size_t parts) {

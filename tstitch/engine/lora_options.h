@@ -21,7 +21,6 @@ inline constexpr double kMostLoraWeight = 100;
 LoraOption parse_lora(const std::string& option, const std::string& text);
 // The inverse, with the weight: "fox.safetensors:0.8".
 std::string to_string(const LoraOption& lora);
-std::vector<std::string> to_strings(const std::vector<LoraOption>& loras);
 
 // What people call files of these paths: "fox" of "loras/fox.safetensors", and where another has that name,
 // with as much before it as tells them apart: "animals/fox".

@@ -1,10 +1,8 @@
 #include "tstitch/engine/stage_options.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "tstitch/base/error.h"
-#include "tstitch/base/join.h"
 #include "tstitch/base/numbers.h"
 #include "tstitch/engine/key_values.h"
 
@@ -62,7 +60,12 @@ constexpr Key kKeys[] = {
      [](std::string_view key, const std::string& text, StageOptions& s) {
        s.loras.push_back(parse_lora(named(key), text));
      },
-     [](const StageOptions& s) { return to_strings(s.loras); }, true},
+     [](const StageOptions& s) {
+       Texts texts;
+       for (const LoraOption& lora : s.loras) texts.push_back(to_string(lora));
+       return texts;
+     },
+     true},
     {"control", true,
      [](std::string_view, const std::string& text, StageOptions& s) { s.controls.push_back(text); },
      [](const StageOptions& s) { return s.controls; }, true}};
@@ -80,20 +83,8 @@ std::string printed(const StageOptions& stage, bool settings_only) {
 
 StageOptions parse_stage(const std::string& text) {
   StageOptions stage;
-  std::vector<std::string_view> seen;
-  for (size_t at = 0; at < text.size();) {
-    const size_t equals = text.find('=', at), comma = text.find(',', at);
-    const std::string name = text.substr(at, std::min(equals, comma) - at);
-    const auto key = std::ranges::find(kKeys, name, &Key::name);
-    check(key != std::end(kKeys), ErrorKind::usage, "--stage has no key \"", printable(name),
-          "\", expected one of: ", join(kKeys, ", ", &Key::name));
-    check(equals < comma, ErrorKind::usage, "--stage: expected ", name, "=VALUE");
-    check(key->repeats || !std::ranges::count(seen, key->name), ErrorKind::usage, "--stage: ", name,
-          "= is there twice");
-    seen.push_back(key->name);
-    at = equals + 1;
-    key->parse(key->name, take_value("--stage", text, at), stage);
-  }
+  take_key_values("--stage", text, 0, kKeys,
+                  [&](const Key& key, const std::string& value) { key.parse(key.name, value, stage); });
   check(!(stage.share && stage.until), ErrorKind::usage, "--stage: share= and until= exclude each other");
   return stage;
 }

@@ -78,10 +78,12 @@ void take_embeddings(RunSpec& spec, const std::vector<ModelInfo>& models) {
 
   bool folder_serves = false;
   std::vector<bool> taken(given.size());
+  std::vector<std::vector<TextReader>> readers_of(models.size());  // of those that read any
   const auto check_readable = [&](const Embedding& embedding, size_t candidate) {
     for (size_t i = 0; i < models.size(); ++i) {
       if (!by_model[i][candidate]) continue;
-      const std::vector<TextReader> readers = text_readers(models[i]);
+      std::vector<TextReader>& readers = readers_of[i];
+      if (readers.empty()) readers = text_readers(models[i]);
       const std::string obstacle = embedding.obstacle(readers);
       check(obstacle.empty(), ErrorKind::input, "the embedding \"", printable(embedding.path()),
             "\", which a prompt names \"", printable(candidates[candidate].name), "\", does not fit ",

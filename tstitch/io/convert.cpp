@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "tstitch/base/error.h"
+#include "tstitch/io/refuse.h"
 
 namespace tstitch {
 namespace {
@@ -135,6 +136,15 @@ int64_t convert_blocks(std::span<const std::byte> from, const BlockType& type, s
   if (to.dtype() == DType::f32) return convert_blocks_to(from, type, scales, to.data<float>(), elements);
   if (to.dtype() == DType::f16) return convert_blocks_to(from, type, scales, to.data<float16>(), elements);
   return convert_blocks_to(from, type, scales, to.data<bfloat16>(), elements);
+}
+
+Tensor rounded(const Tensor& values, DType dtype, const std::string& path, const std::string& name) {
+  Tensor rounded(values.shape(), dtype);
+  const auto bytes = std::span(values.bytes(), static_cast<size_t>(values.elements() * size_of(DType::f32)));
+  if (const int64_t infinite = convert_elements(bytes, DType::f32, rounded))
+    refuse(path, "MODEL_NONFINITE", "with it ", infinite, " of ", values.elements(), " elements of \"", name,
+           "\" are NaN, infinite or too large for ", name_of(dtype));
+  return rounded;
 }
 
 bool is_floating(DType dtype) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "tstitch/tensor/block_type.h"
 #include "tstitch/tensor/tensor.h"
@@ -19,6 +20,10 @@ int64_t convert_elements(std::span<const std::byte> from, DType from_type, Tenso
 // of blocks.
 int64_t convert_blocks(std::span<const std::byte> from, const BlockType& type, std::span<const float> scales,
                        Tensor& to);
+
+// `values` (f32) as `dtype`, rounded once. Throws Error{input} [MODEL_NONFINITE] naming both where some are
+// or become no finite numbers. path: of the file that made them what they are; name: of the tensor.
+Tensor rounded(const Tensor& values, DType dtype, const std::string& path, const std::string& name);
 
 // Whether convert_elements reads this type.
 bool is_floating(DType dtype);

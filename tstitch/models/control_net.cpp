@@ -93,17 +93,10 @@ int64_t control_net_parameters(const ControlNetConfig& config) {
   return sum;
 }
 
-double control_net_flops(const ControlNetConfig& config, int64_t height, int64_t width, int64_t tokens) {
-  double flops = unet_encoder_flops(config.unet, height, width, tokens);
-  for (const auto& [C, level] : config.outputs())
-    flops += 2 * static_cast<double>((height >> level) * (width >> level) * C * C);
-  return flops;
-}
-
 int64_t control_net_feature_bytes(const ControlNetConfig& config, int64_t height, int64_t width,
                                   DType compute) {
   int64_t elements = 0;
-  for (const auto& [C, level] : config.outputs()) elements += (height >> level) * (width >> level) * C;
+  for (const auto& [C, level] : config.outputs()) elements += pixels_of_level(height, width, level) * C;
   return elements * size_of(compute);
 }
 

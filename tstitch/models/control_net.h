@@ -36,8 +36,6 @@ ControlNetConfig infer_control_net_config(const WeightSource& weights);
 std::string control_obstacle(const ControlNetConfig& config, const UNetConfig& unet);
 
 int64_t control_net_parameters(const ControlNetConfig& config);
-// Of one evaluation of one image, as unet_flops; the hint is not counted: it is read once.
-double control_net_flops(const ControlNetConfig& config, int64_t height, int64_t width, int64_t tokens);
 // Bytes of what one evaluation of one image adds to a U-Net, which it holds until that has read it.
 int64_t control_net_feature_bytes(const ControlNetConfig& config, int64_t height, int64_t width,
                                   DType compute);

@@ -272,13 +272,12 @@ std::vector<int64_t> known_heads(const std::vector<int64_t>& channels, int64_t c
        " wide is not known: put a config.json with \"attention_head_dim\" beside the checkpoint");
 }
 
-// Of a level of an image of height x width.
+}  // namespace
+
 int64_t pixels_of_level(int64_t height, int64_t width, int64_t level) {
   const int64_t most = (int64_t{1} << level) - 1;
   return ((height + most) >> level) * ((width + most) >> level);
 }
-
-}  // namespace
 
 std::vector<UNetLayer> unet_encoder_layers(const UNetConfig& config) { return encoder_of(config).take(); }
 
@@ -466,11 +465,6 @@ int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t 
     }
   }
   return most;
-}
-
-double unet_encoder_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens) {
-  return 2 * (products_before(config, height, width) +
-              products_of(unet_encoder_layers(config), config, height, width, tokens));
 }
 
 double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens) {

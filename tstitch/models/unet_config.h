@@ -67,6 +67,9 @@ struct UNetSkip {
   int64_t channels, level;
   bool operator==(const UNetSkip&) const = default;
 };
+// Of a level of an image of height x width, at level 0.
+int64_t pixels_of_level(int64_t height, int64_t width, int64_t level);
+
 // In order of keeping: conv_in's, then those of the layers that are kept.
 std::vector<UNetSkip> unet_skips(const UNetConfig& config);
 
@@ -95,7 +98,6 @@ int64_t unet_encoder_parameters(const UNetConfig& config);  // of conv_in, the e
 // evaluation of one image of height x width latent pixels and `tokens` of context, whose keys and values are
 // not counted: they are made once.
 double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens);
-double unet_encoder_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens);
 
 // Bytes of the tensors that are alive at once at the most in such an evaluation (unet.cpp).
 int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute);

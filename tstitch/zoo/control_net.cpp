@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <string_view>
+#include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/io/convert.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/zoo/diffusers_control_net.h"
 #include "tstitch/zoo/file_weights.h"
@@ -54,8 +57,9 @@ const Relative* relative_of(const TensorFile& file) {
 // The weights of a ControlNet that is stored as a difference.
 class SumOfWeights final : public WeightSource {
  public:
-  SumOfWeights(const WeightSource& difference, const WeightSource& base)
-      : difference_(difference), base_(base) {}
+  // path: of the difference.
+  SumOfWeights(const WeightSource& difference, std::string path, const WeightSource& base)
+      : difference_(difference), path_(std::move(path)), base_(base) {}
 
   std::optional<Shape> shape(const std::string& name) const override { return difference_.shape(name); }
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
@@ -64,15 +68,13 @@ class SumOfWeights final : public WeightSource {
     const Tensor base = base_.load(name, expected, DType::f32);
     std::transform(sum.data<float>(), sum.data<float>() + sum.elements(), base.data<float>(),
                    sum.data<float>(), std::plus<float>());
-    if (dtype == DType::f32) return sum;
-    Tensor rounded(expected, dtype);
-    std::transform(sum.data<float>(), sum.data<float>() + sum.elements(), rounded.data<bfloat16>(),
-                   to_bfloat16);
-    return rounded;
+    return rounded(sum, dtype, path_, name);
   }
 
  private:
-  const WeightSource &difference_, &base_;
+  const WeightSource& difference_;
+  const std::string path_;
+  const WeightSource& base_;
 };
 
 }  // namespace
@@ -136,7 +138,7 @@ std::shared_ptr<const ControlNetwork> load_control_net(const ControlNetInfo& net
     if (!net.is_difference) return of_weights(keys);
     const TensorFile of_base = open_weights(base.files, base.weights);
     const auto weights = base.architecture->weights(of_base);
-    return of_weights(SumOfWeights(keys, *weights));
+    return of_weights(SumOfWeights(keys, file.path(), *weights));
   });
 }
 

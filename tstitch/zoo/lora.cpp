@@ -189,12 +189,7 @@ Tensor MergedWeights::load(const std::string& name, const Shape& expected, DType
     }
   }
   if (!merged) return weights_.load(name, expected, dtype);
-  Tensor rounded(expected, dtype);
-  const auto bytes = std::span(merged.bytes(), static_cast<size_t>(merged.elements() * size_of(DType::f32)));
-  if (const int64_t infinite = convert_elements(bytes, DType::f32, rounded))
-    refuse(loras_.back().file->path(), "MODEL_NONFINITE", "with it ", infinite, " of ", merged.elements(),
-           " elements of \"", name, "\" are NaN, infinite or too large for ", name_of(dtype));
-  return rounded;
+  return rounded(merged, dtype, loras_.back().file->path(), name);
 }
 
 }  // namespace tstitch

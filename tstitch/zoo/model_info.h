@@ -114,8 +114,8 @@ struct ModelInfo {
   bool says_training = false;                           // its own file says that prediction and the noise
   SamplingDefaults defaults;
   int64_t file_bytes = 0;
-  std::string dtypes;                  // of the stored tensors: "F32" or "BF16, F32"
-  std::vector<Lora> loras;             // that change it, in this order
+  std::string dtypes;       // of the stored tensors: "F32" or "BF16, F32"
+  std::vector<Lora> loras;  // that change it, in this order
   std::vector<RefusedLora> refused_loras;
   std::vector<ModelControl> controls;  // that steer it, in this order
 };

@@ -80,14 +80,14 @@ class ReferenceConv2d final : public PackedConv2d {
                     DType compute) const {
     const int64_t H = x.extent(1), W = x.extent(2), C = inputs(), twice = path.upsample ? 2 : 1;
     const auto [kh, kw] = kernel();
-    const Extent2d read = path.read({H, W});
+    const Extent2d extent = path.read({H, W});
     double sum = b_ ? get(b_, 0, m) : 0;
     if (path.image_bias) sum += get(*path.image_bias, n, m);
     for (int64_t i = 0; i < kh; ++i)
       for (int64_t j = 0; j < kw; ++j) {
         const int64_t row = y * path.stride + i - path.pad_before.height,
                       pixel = column * path.stride + j - path.pad_before.width;
-        if (row < 0 || row >= read.height || pixel < 0 || pixel >= read.width) continue;
+        if (row < 0 || row >= extent.height || pixel < 0 || pixel >= extent.width) continue;
         for (int64_t c = 0; c < C; ++c) {
           double value = get(x, (n * H + row / twice) * W + pixel / twice, c);
           if (path.norm) value = value * get(*path.norm, 2 * n, c) + get(*path.norm, 2 * n + 1, c);
