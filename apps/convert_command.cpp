@@ -17,6 +17,7 @@
 #include "tstitch/io/convert_checkpoint.h"
 #include "tstitch/io/convert_to_gguf.h"
 #include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/convert_int8.h"
 
 namespace tstitch {
 namespace {
@@ -30,16 +31,19 @@ struct ConvertArguments {
 
 // What --dtype may be, by the ending of the output.
 constexpr std::string_view kSafetensors = ".safetensors", kGguf = ".gguf";
-constexpr std::array<std::string_view, 4> kSafetensorsTypes = {"f32", "bf16", "f16", "keep"};
+constexpr std::array<std::string_view, 5> kSafetensorsTypes = {"f32", "bf16", "f16", "int8", "keep"};
 constexpr std::array<std::string_view, 5> kGgufTypes = {"f32", "bf16", "f16", "q8_0", "q4_0"};
 
 // Writes the output; whether it did.
-bool convert(const TensorFile& file, const std::string& output, const std::string& dtype) {
+bool convert(const TensorFile& file, const ConvertArguments& a, const std::string& input) {
   const auto proceed = [] { return !interrupted(); };
-  if (output.ends_with(kSafetensors)) return convert_checkpoint(file, output, parse_dtype(dtype), proceed);
-  std::string type = dtype;
+  if (a.dtype == "int8")
+    return convert_to_int8(read_model_info(input, parse_weight_choice(a.weights)), file, a.output, proceed);
+  if (a.output.ends_with(kSafetensors))
+    return convert_checkpoint(file, a.output, parse_dtype(a.dtype), proceed);
+  std::string type = a.dtype;
   std::ranges::transform(type, type.begin(), [](unsigned char c) { return std::toupper(c); });
-  return convert_to_gguf(file, output, type, proceed);
+  return convert_to_gguf(file, a.output, type, proceed);
 }
 
 void check_target(const ConvertArguments& a) {
@@ -76,7 +80,7 @@ int convert_command(const ConvertArguments& a) {
   CommandFiles files;
   files.reads("input", input);
   files.writes("output", a.output);
-  if (!convert(file, a.output, a.dtype)) return report_interrupted();
+  if (!convert(file, a, input)) return report_interrupted();
   if (a.quiet) return kDone;
   const TensorFile written = open_checkpoint(a.output);
   std::printf("wrote %s: %zu tensors, %s (was %s)\n", a.output.c_str(), written.tensors().size(),
@@ -94,8 +98,9 @@ Command add_convert_command(CLI::App& program) {
   command
       ->add_option(
           "--dtype", arguments->dtype,
-          "What floating-point tensors become: f32, bf16, f16; of .safetensors also keep, of .gguf q8_0"
-          " or q4_0, the large ones")
+          "What floating-point tensors become: f32, bf16, f16; of .safetensors also keep, or int8: the"
+          " weights of a model's body, for --dtype int8, and all others as they are; of .gguf q8_0 or q4_0,"
+          " the large ones")
       ->capture_default_str();
   command
       ->add_option("--weights", arguments->weights,

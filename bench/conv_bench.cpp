@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tstitch/backend/cpu/cpu_backend.h"
+#include "tstitch/backend/cpu/int8.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
@@ -27,12 +28,12 @@ double seconds_of(const std::function<void()>& f) {
   return now() - begin;
 }
 
-double peak(const cpu::Kernels& kernels, bool bf16) {
+double peak(const cpu::Kernels& kernels, cpu::Operand operand) {
   constexpr int64_t kSteps = 1 << 18;
   alignas(64) float out[16];
   double best = 1e9;
-  for (int i = 0; i < 15; ++i) best = std::min(best, seconds_of([&] { kernels.peak(bf16, kSteps, out); }));
-  return static_cast<double>(kSteps * kernels.peak_flops(bf16)) / best;
+  for (int i = 0; i < 15; ++i) best = std::min(best, seconds_of([&] { kernels.peak(operand, kSteps, out); }));
+  return static_cast<double>(kSteps * kernels.peak_flops(operand)) / best;
 }
 
 struct Case {
@@ -64,7 +65,7 @@ void measure(const Case& c, DType dtype, int repetitions) {
     fused_seconds.push_back(seconds_of([&] { conv2d(backend, x, *packed, fused, Activation::none, dtype); }));
   }
   const double flops = 2. * 9 * static_cast<double>(c.size * c.size * c.inputs * c.outputs);
-  const double limit = peak(*isa.kernels, dtype == DType::bf16);
+  const double limit = peak(*isa.kernels, cpu::operand_of(dtype));
   const auto print = [&](const char* name, std::vector<double>& seconds) {
     std::ranges::sort(seconds);
     const double rate = flops / seconds[seconds.size() / 2];

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "bench/run_bench.h"
+#include "tstitch/backend/cpu/int8.h"
 #include "tstitch/backend/cpu/isa.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
@@ -41,13 +42,14 @@ double processor_seconds() {
 }
 
 // FLOP per second of one thread.
-double peak(bool bf16) {
+double peak(DType dtype) {
   constexpr int64_t kSteps = 1 << 22;
   const cpu::Kernels& kernels = *cpu::find_isa("").kernels;
+  const cpu::Operand operand = cpu::operand_of(dtype);
   alignas(64) float out[16];
   const double begin = processor_seconds();
-  kernels.peak(bf16, kSteps, out);
-  return static_cast<double>(kSteps * kernels.peak_flops(bf16)) / (processor_seconds() - begin);
+  kernels.peak(operand, kSteps, out);
+  return static_cast<double>(kSteps * kernels.peak_flops(operand)) / (processor_seconds() - begin);
 }
 
 double median(std::vector<double> values) {
@@ -94,7 +96,7 @@ int measure(int argc, char** argv) {
   std::vector<double> seconds, of_peak;
   const double flops = inception_v3_flops() * static_cast<double>(count);
   for (int i = 0; i < repeats; ++i) {
-    const double limit = peak(backend->compute_dtype() == DType::bf16);
+    const double limit = peak(backend->compute_dtype());
     const Stopwatch stopwatch;
     const double begin = processor_seconds();
     features = (*network)(pictures);

@@ -15,6 +15,7 @@
 
 #include "tstitch/backend/cpu/amx.h"
 #include "tstitch/backend/cpu/cpu_backend.h"
+#include "tstitch/backend/cpu/int8.h"
 #include "tstitch/backend/cpu/parallel.h"
 #include "tstitch/base/error.h"
 #include "tstitch/ops/ops.h"
@@ -39,36 +40,46 @@ double seconds_of(int threads, const std::function<void()>& f) {
   return now() - begin;
 }
 
-void multiply_vectors(const cpu::Kernels& kernels, bool bf16, int64_t steps) {
+void multiply_vectors(const cpu::Kernels& kernels, cpu::Operand operand, int64_t steps) {
   alignas(64) float out[16];
-  kernels.peak(bf16, steps, out);
+  kernels.peak(operand, steps, out);
   benchmark::DoNotOptimize(out);
 }
 
-constexpr int64_t kTileFlops = 4 * 2 * 16 * 16 * 32;  // of a step
+// E: as in cpu/amx_gemm.h.
+template <class E>
+constexpr int64_t kTileFlops = 4 * 2 * 16 * 16 * 64 / sizeof(E);  // of a step
 
+template <class E>
 void multiply_tiles(int64_t steps) {
   cpu::HardwareTiles tiles;
   for (int64_t i = 0; i < steps; ++i) {
-    tiles.multiply_add<0, 4, 6>();
-    tiles.multiply_add<1, 4, 7>();
-    tiles.multiply_add<2, 5, 6>();
-    tiles.multiply_add<3, 5, 7>();
+    tiles.multiply_add<0, 4, 6>(E{});
+    tiles.multiply_add<1, 4, 7>(E{});
+    tiles.multiply_add<2, 5, 6>(E{});
+    tiles.multiply_add<3, 5, 7>(E{});
   }
 }
 
-// The limit of one thread, FLOP/s: multiply-adds whose operands never leave the registers, the best of
-// several runs.
+// The limit of one thread, FLOP/s (of i8: operations on whole numbers): multiply-adds whose operands never
+// leave the registers, the best of several runs.
 double measured_peak(const cpu::Isa& isa, DType dtype) {
-  const bool bf16 = dtype == DType::bf16;
+  const bool int8 = dtype == DType::i8;
+  const cpu::Operand operand = cpu::operand_of(dtype);
   constexpr int64_t kSteps = 1 << 18;
-  const bool tiles = bf16 && isa.multiplier == cpu::Multiplier::amx;
+  const bool tiles = dtype != DType::f32 && isa.multiplier == cpu::Multiplier::amx;
+  const auto multiply = [&] {
+    if (!tiles)
+      multiply_vectors(*isa.kernels, operand, kSteps);
+    else
+      int8 ? multiply_tiles<uint8_t>(kSteps) : multiply_tiles<uint16_t>(kSteps);
+  };
   double best = 1e9;
-  for (int i = 0; i < 15; ++i)
-    best = std::min(best, seconds_of(1, [&] {
-                      tiles ? multiply_tiles(kSteps) : multiply_vectors(*isa.kernels, bf16, kSteps);
-                    }));
-  return static_cast<double>(kSteps * (tiles ? kTileFlops : isa.kernels->peak_flops(bf16))) / best;
+  for (int i = 0; i < 15; ++i) best = std::min(best, seconds_of(1, multiply));
+  const int64_t flops = !tiles ? isa.kernels->peak_flops(operand)
+                        : int8 ? kTileFlops<uint8_t>
+                               : kTileFlops<uint16_t>;
+  return static_cast<double>(kSteps * flops) / best;
 }
 
 Tensor noise(const Shape& shape, DType dtype, double deviation) {
@@ -118,18 +129,19 @@ constexpr LinearShape kLinearShapes[] = {
 
 void linear_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads,
                   const LinearShape& shape) {
-  CpuBackend backend(dtype, threads, isa);
+  const bool int8 = dtype == DType::i8;
+  const DType in = int8 ? DType::f32 : dtype;  // what x comes as: it is quantised here
+  CpuBackend backend(in, threads, isa, int8);
   const double peak = measured_peak(isa, dtype);
-  const Tensor x = noise({shape.rows, shape.inputs}, dtype, 1);
-  const Tensor w =
-      noise({shape.outputs, shape.inputs}, dtype, 1 / std::sqrt(static_cast<double>(shape.inputs)));
+  const Tensor x = noise({shape.rows, shape.inputs}, in, 1);
+  const Tensor w = noise({shape.outputs, shape.inputs}, in, 1 / std::sqrt(static_cast<double>(shape.inputs)));
   const Tensor b = noise({shape.outputs}, DType::f32, 1);
   std::vector<std::unique_ptr<PackedLinear>> weights;
   for (int64_t bytes = 0; bytes < kWeightBytes; bytes += weights.back()->bytes())
-    weights.push_back(backend.pack_linear(w, b));
+    weights.push_back(int8 ? backend.pack_int8_linear(quantize(w), b) : backend.pack_linear(w, b));
   size_t next = 0;
   measure(state, threads, 2. * static_cast<double>(shape.rows * shape.inputs * shape.outputs), peak, [&] {
-    benchmark::DoNotOptimize(linear(backend, x, *weights[next], Activation::none, dtype));
+    benchmark::DoNotOptimize(linear(backend, x, *weights[next], Activation::none, in));
     next = (next + 1) % weights.size();
   });
 }
@@ -199,7 +211,7 @@ void register_all() {
   for (const int threads : thread_counts) add(concat("stream/threads:", threads), stream_bench, threads);
   for (const cpu::Isa& isa : cpu::known_isas()) {
     if (!isa.available(cpu::this_processor()) || isa.multiplier == cpu::Multiplier::amx_emulated) continue;
-    for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const DType dtype : {DType::f32, DType::bf16, DType::i8}) {
       benchmark::RegisterBenchmark(concat("peak/", isa.name, "/", name_of(dtype)).c_str(),
                                    [&isa, dtype](benchmark::State& state) { peak_bench(state, isa, dtype); });
       for (const int threads : thread_counts) {
@@ -207,6 +219,7 @@ void register_all() {
         const auto isa_ref = std::cref(isa);
         for (const LinearShape& shape : kLinearShapes)
           add(concat("linear/", shape.name, suffix), linear_bench, isa_ref, dtype, threads, shape);
+        if (dtype == DType::i8) continue;
         for (const AttentionShape& shape : kAttentionShapes)
           add(concat("attention/", shape.name, suffix), attention_bench, isa_ref, dtype, threads, shape);
         add("modulated_norm/XL" + suffix, norm_bench, isa_ref, dtype, threads);

@@ -687,7 +687,7 @@ TEST_F(Cli, ConvertsToFewerBitsAndBack) {
   expect_refused(2,
                  {"--dtype", "\"keep\", expected f32, bf16, f16, q8_0, q4_0 for a file that ends in .gguf"},
                  {"convert", "fashion-s", "t.gguf"});
-  expect_refused(2, {"\"q4_0\", expected f32, bf16, f16, keep for a file that ends in .safetensors"},
+  expect_refused(2, {"\"q4_0\", expected f32, bf16, f16, int8, keep for a file that ends in .safetensors"},
                  {"convert", "fashion-s", "t.safetensors", "--dtype", "q4_0"});
   expect_refused(3, {"type Q4_0, which safetensors files do not have"},
                  {"convert", "s.gguf", "t.safetensors"});
@@ -695,6 +695,46 @@ TEST_F(Cli, ConvertsToFewerBitsAndBack) {
     std::ofstream(path("cut.gguf"), std::ios::binary) << read(path("s.gguf")).substr(0, 5000);
     return std::vector<std::string>{"inspect", "cut.gguf"};
   }());
+}
+
+// Loading quantises to what the file would hold.
+TEST_F(Cli, ConvertsToInt8) {
+  const Outcome outcome = run({"convert", "fashion-s", "s.safetensors", "--dtype", "int8"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("BF16, F32, I8"), std::string::npos) << outcome.out;
+  const TensorFile file = read_safetensors(path("s.safetensors").string());
+  EXPECT_EQ(file.tensors().at("blocks.0.attn.qkv.weight").dtype_name, "I8");
+  EXPECT_EQ(file.tensors().at("blocks.0.attn.qkv.weight_scale").dtype_name, "F32");
+  for (const char* kept : {"blocks.0.adaLN_modulation.1.weight", "x_embedder.proj.weight",
+                           "final_layer.linear.weight", "t_embedder.mlp.0.weight"})
+    EXPECT_EQ(file.tensors().at(kept).dtype_name, "BF16") << kept;
+  const auto sampled = [&](const std::string& model) {
+    EXPECT_EQ(run({"sample", "-m", model, "--steps", "2", "--class", "1", "--dtype", "int8", "--save-latent",
+                   "x.npy"})
+                  .code,
+              0);
+    return read(path("x.npy"));
+  };
+  const std::string of_file = sampled("s.safetensors");
+  EXPECT_EQ(of_file, sampled("fashion-s"));
+  ASSERT_EQ(run({"convert", "-q", "s.safetensors", "again.safetensors", "--dtype", "int8"}).code, 0);
+  EXPECT_EQ(read(path("again.safetensors")), read(path("s.safetensors")));
+  EXPECT_EQ(run({"sample", "-m", "s.safetensors", "--steps", "2", "--class", "1", "--dtype", "f32",
+                 "--save-latent", "x.npy"})
+                .code,
+            0);
+
+  // From fewer bits: what they stand for is quantised as it is loaded, and not by the converter.
+  ASSERT_EQ(run({"convert", "-q", "fashion-s", "s.gguf", "--dtype", "q8_0"}).code, 0);
+  ASSERT_EQ(run({"convert", "-q", "s.gguf", "of_gguf.safetensors", "--dtype", "f32"}).code, 0);
+  EXPECT_EQ(sampled("s.gguf"), sampled("of_gguf.safetensors"));
+  expect_refused(3, {"type Q8_0 does not become int8: convert the file to bf16 first"},
+                 {"convert", "s.gguf", "t.safetensors", "--dtype", "int8"});
+  // And back: the scales are multiplied in and gone.
+  ASSERT_EQ(run({"convert", "-q", "s.safetensors", "back.safetensors", "--dtype", "f32"}).code, 0);
+  const TensorFile back = read_safetensors(path("back.safetensors").string());
+  EXPECT_EQ(back.tensors().at("blocks.0.attn.qkv.weight").dtype_name, "F32");
+  EXPECT_FALSE(back.tensors().contains("blocks.0.attn.qkv.weight_scale"));
 }
 
 TEST_F(Cli, ConvertRefusesWhatItCannotDo) {

@@ -20,10 +20,11 @@ TEST(Amx, ProductsOfPackedPanelsAreExact) {
     for (const int64_t outputs : {1, 17, 32})
       for (const int64_t rows : {16, 32}) {
         SCOPED_TRACE(testing::Message() << rows << " x " << inputs << " -> " << outputs);
-        const int64_t steps = (inputs + kAmxStep - 1) / kAmxStep, x_stride = steps * kAmxStep + 5;
+        constexpr int64_t kStep = kAmxStep<uint16_t>;
+        const int64_t steps = (inputs + kStep - 1) / kStep, x_stride = steps * kStep + 5;
         std::vector<uint16_t> x(static_cast<size_t>(rows * x_stride)),
             w(static_cast<size_t>(outputs * inputs));
-        std::vector<uint16_t> panel(static_cast<size_t>(steps * kAmxStep * kAmxColumns), 0xffff);
+        std::vector<uint16_t> panel(static_cast<size_t>(steps * kStep * kAmxColumns), 0xffff);
         for (int64_t i = 0; i < std::ssize(w); ++i) w[i] = to_bfloat16(number(i)).bits;
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t k = 0; k < inputs; ++k) x[r * x_stride + k] = to_bfloat16(number(3 * r + k)).bits;

@@ -35,7 +35,7 @@ TEST(MakeBackend, RefusesWhatItDoesNotKnow) {
     EXPECT_EQ(
         refusal({.device = device}),
         concat("unknown device \"", device, "\"; known are cpu, cuda, cuda:1 and so on, and reference"));
-  EXPECT_EQ(refusal({.dtype = "f16"}), "unknown type \"f16\"; known are auto, f32 and bf16");
+  EXPECT_EQ(refusal({.dtype = "f16"}), "unknown type \"f16\"; known are auto, f32, bf16 and int8");
   EXPECT_EQ(refusal({.threads = -1}), "-1 threads; expected 0 (all processors) to 1024");
   EXPECT_EQ(refusal({.threads = 1025}), "1025 threads; expected 0 (all processors) to 1024");
 }

@@ -68,7 +68,8 @@ TEST(MemoryCheck, SaysWhatIsNeededAndWhatCanBeDone) {
     testing::expect_error(ErrorKind::device, part, [&] { check_memory(options, 35 * kGiB / 2, 14 * kGiB); });
   };
   refused(
-      "needs 17.5 GiB of memory, 14.0 GiB are free: expected smaller models or pictures, --dtype bf16, a"
+      "needs 17.5 GiB of memory, 14.0 GiB are free: expected smaller models or pictures, --dtype bf16 or "
+      "int8, a"
       " smaller --batch-size; --no-memory-check");
   options.backend.dtype = "bf16";
   refused("smaller models or pictures, a smaller --batch-size;");

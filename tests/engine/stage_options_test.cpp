@@ -11,7 +11,7 @@ TEST(StageOptions, ArePrintedAsTheyAreRead) {
   for (const char* text :
        {"", "model=a.safetensors", "model=a,share=0.4", "until=12,cfg=3", "cfg=1.5,cfg-interval=0.2:0.8",
         "share=0.25,negative=blurry", "negative=\"blurry, dark\"", "cfg=2,negative=\"say \"\"no\"\"\"",
-        "cfg=2,lora=fox.safetensors:0.5,lora=\"a,b:1\""})
+        "cfg=2,lora=fox.safetensors:0.5,lora=\"a,b:1\"", "share=0.5,dtype=int8"})
     EXPECT_EQ(to_string(parse_stage(text)), text);
   const StageOptions stage = parse_stage("cfg=4,model=\"a,b\",share=40%,negative=\"x \"\"y\"\"\"");
   EXPECT_EQ(stage.model, "a,b");
@@ -35,6 +35,7 @@ TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
                                    {"share=0.4,until=3", "exclude each other"},
                                    {"cfg-interval=0.4", "expected LOW:HIGH"},
                                    {"cfg-interval=0.8:0.2", "no step at all"},
+                                   {"dtype=f16", "dtype= is \"f16\", expected f32, bf16 or int8"},
                                    {"negative=\"a", "a quote is not closed"},
                                    {"negative=\"a\"b", "expected a comma"}})
     testing::expect_error(ErrorKind::usage, part, [&, text = text] { parse_stage(text); });

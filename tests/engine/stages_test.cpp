@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "tests/support/expect_error.h"
 #include "tstitch/engine/engine.h"
@@ -94,7 +95,39 @@ TEST(Stages, IntervalsCountPndmsStepsAsDiffusersDoes) {
     }
 }
 
+double distance(const std::vector<std::vector<uint8_t>>& a, const std::vector<std::vector<uint8_t>>& b) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < a.size(); ++i)
+    for (size_t j = 0; j < a[i].size(); ++j) {
+      difference += (a[i][j] - b[i][j]) * (a[i][j] - b[i][j]);
+      norm += b[i][j] * b[i][j];
+    }
+  return std::sqrt(difference / norm);
+}
+
+// The cheapest form of a model: 8 bits. One of a run's stages may be it, or all.
+TEST(Stages, MayDifferInType) {
+  const Said twins = {{"model", {"fashion-l", "fashion-l"}}};
+  const auto pictures = [&](const char* first, const char* second, const char* dtype = "f32") {
+    return pictures_of(merged(twins, {{"stage", {first, second}}, {"dtype", {dtype}}}));
+  };
+  const auto exact = pictures("share=0.4", ""), int8 = pictures("share=0.4", "", "int8");
+  EXPECT_EQ(pictures("share=0.4,dtype=int8", "dtype=int8"), int8);
+  EXPECT_EQ(pictures("share=0.4,dtype=f32", "dtype=f32", "bf16"), exact);
+  const auto twin = pictures("share=0.4,dtype=int8", "");
+  EXPECT_NE(twin, exact);
+  EXPECT_NE(twin, int8);
+  EXPECT_LE(distance(twin, exact), 0.02);
+  EXPECT_LE(distance(int8, exact), 0.03);
+  EXPECT_LE(distance(pictures("share=0.4,dtype=bf16", "dtype=int8"), exact), 0.03);
+}
+
 TEST(Stages, WhatDoesNotFitIsRefused) {
+  expect_refused(
+      "--stage 1: dtype=int8 is another than the run's bf16, and on the device cuda:1 all stages"
+      " have the same",
+      {{"stage", {"share=0.4,dtype=int8", ""}}, {"device", {"cuda:1"}}});
+  expect_refused("the device cuda does not compute in int8 yet", {{"dtype", {"int8"}}, {"device", {"cuda"}}});
   expect_refused("the demo family has 2 models for 1 stage", {{"stage", {"cfg=1"}}});
   expect_refused("--stage 2 has no model", {{"model", {"fashion-s"}}, {"stage", {"share=0.4", "cfg=2"}}});
   expect_refused("excludes --ratio", {{"stage", {"share=0.4", ""}}, {"ratio", {"0.5"}}});

@@ -62,4 +62,5 @@ def main():
         print(name, sum(p.numel() for p in model.parameters()), float(y.std()))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,7 @@
 #include <string_view>
 
 #include "tstitch/base/function_ref.h"
+#include "tstitch/tensor/int8.h"
 #include "tstitch/tensor/tensor.h"
 
 namespace tstitch {
@@ -31,6 +32,17 @@ enum class Activation : uint8_t {
   silu,        // x / (1 + exp(-x))
   relu,        // max(x, 0)
 };
+
+// The least and the largest number that act(x) is for an x between these; act: none, silu, relu, gelu_tanh.
+struct Bounds {
+  float low, high;
+};
+Bounds activation_bounds(Activation act, Bounds x);
+
+// The range of all that a convolution reads of a picture: of act(x scale + shift) factors, of each channel
+// between `low` and `high`. norm: (2, channels), scales and shifts, or null; factors: null for ones.
+Uint8Range picture_range(std::span<const float> low, std::span<const float> high, const float* norm,
+                         Activation act, const float* factors);
 
 // A weight matrix W (M, K) and its bias b (M) in the layout its backend computes with.
 class PackedLinear {
@@ -89,6 +101,11 @@ struct Conv2dPath {
   int64_t rows(Extent2d input, Extent2d kernel) const {
     return (end < 0 ? output(input, kernel).height : end) - begin;
   }
+  // Whether every pixel of the output is made of the one in its place alone.
+  bool is_pointwise(Extent2d kernel) const {
+    return kernel == Extent2d(1) && stride == 1 && !upsample && pad_before == Extent2d(0) &&
+           pad_after == Extent2d(0);
+  }
 };
 
 // What a pool makes of each square window of its input, and where the windows lie.
@@ -114,6 +131,8 @@ class Backend {
   // The part of the description that determines the bits of its results, e.g. "cpu: avx512_bf16, bf16".
   virtual std::string arithmetic() const { return description(); }
   virtual DType compute_dtype() const = 0;  // f32 or bf16
+  // Whether the products that make up a network's body are to be of 8-bit numbers (nn/weights.h).
+  virtual bool int8() const { return false; }
   virtual Memory& memory() = 0;
 
   // work(x), f32. It asks for the same operations every time it comes with an x of that shape, as the
@@ -129,6 +148,16 @@ class Backend {
 
   // W: (M, K) f32 or bf16 on the host, b: (M) f32 or empty. Done once, at load.
   virtual std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) = 0;
+
+  // The same of an 8-bit weight, b: (M) f32 on the host or empty; of backends of which int8() is true.
+  //
+  // x W^T is then float(sum_k (q_k - zero) values[m, k]) (scale scales[m]) with one range for each row of
+  // x factors (range_of its least and its largest number), the sum exact and the two products in f32. A
+  // convolution that is pointwise (Conv2dPath) has one for each pixel, any other one for each picture: from
+  // what its channels can become at the most after norm and activation (activation_bounds), wherever its
+  // strips lie. A row or picture with a number that is not finite becomes NaN.
+  virtual std::unique_ptr<PackedLinear> pack_int8_linear(const Int8Weight& w, const Tensor& b);
+  virtual std::unique_ptr<PackedConv2d> pack_int8_conv2d(const Int8Weight& w, const Tensor& b);
 
   // ---- linear maps
   // act(x W^T + b). x: (..., K) f32 or bf16. Returns (..., M) of type `out`.
@@ -254,14 +283,21 @@ class Backend {
 
 struct BackendOptions {
   std::string device = "cpu";  // "cpu", "cuda" and "cuda:N", or "reference"
-  std::string dtype = "auto";  // "f32", "bf16", or "auto": bf16 where the device computes it natively
-  int threads = 0;             // 0: all the processors of this process
+  // "f32", "bf16", "auto": bf16 where the device computes it natively, or "int8": as auto, but for the
+  // products that make up a network's body.
+  std::string dtype = "auto";
+  int threads = 0;  // 0: all the processors of this process
 };
 
 inline constexpr int kMostThreads = 1024;
 
-// What `auto` comes to on this machine. Throws Error{usage} as make_backend does; opens no device.
+// The type of what lies between the products: what `auto` comes to on this machine. Throws Error{usage} as
+// make_backend does; opens no device.
 DType compute_dtype(const BackendOptions& options);
+// Whether it is int8 that was asked for; else compute_dtype's name says all.
+inline bool wants_int8(const BackendOptions& options) { return options.dtype == "int8"; }
+// The type, no longer auto: "f32", "bf16" or "int8". Throws as compute_dtype.
+std::string decided_dtype(const BackendOptions& options);
 
 // Throws Error{usage} for an unknown device or type, naming the known ones, and Error{device} for a CUDA
 // device that is not there or does not serve.

@@ -46,25 +46,33 @@ std::unique_ptr<Backend> make_cuda_backend(int number, DType) {
 }  // namespace
 
 DType compute_dtype(const BackendOptions& options) {
-  check(options.dtype == "auto" || options.dtype == "f32" || options.dtype == "bf16", ErrorKind::usage,
-        "unknown type \"", printable(options.dtype), "\"; known are auto, f32 and bf16");
+  check(options.dtype == "auto" || options.dtype == "f32" || options.dtype == "bf16" || wants_int8(options),
+        ErrorKind::usage, "unknown type \"", printable(options.dtype),
+        "\"; known are auto, f32, bf16 and int8");
   check(options.threads >= 0 && options.threads <= kMostThreads, ErrorKind::usage, options.threads,
         " threads; expected 0 (all processors) to ", kMostThreads);
   check(options.device == "cpu" || options.device == "reference" || cuda_number(options.device),
         ErrorKind::usage, "unknown device \"", printable(options.device),
         "\"; known are cpu, cuda, cuda:1 and so on, and reference");
+  check(!wants_int8(options) || !cuda_number(options.device), ErrorKind::usage, "the device ",
+        printable(options.device), " does not compute in int8 yet; expected f32, bf16 or auto, or the cpu");
   const bool by_itself =
-      options.dtype == "auto" &&
+      (options.dtype == "auto" || wants_int8(options)) &&
       (cuda_number(options.device) || (options.device == "cpu" && cpu::chosen_isa().native_bf16));
   return options.dtype == "bf16" || by_itself ? DType::bf16 : DType::f32;
+}
+
+std::string decided_dtype(const BackendOptions& options) {
+  const DType dtype = compute_dtype(options);
+  return wants_int8(options) ? "int8" : std::string(name_of(dtype));
 }
 
 std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   const DType dtype = compute_dtype(options);
   if (const auto number = cuda_number(options.device)) return make_cuda_backend(*number, dtype);
-  if (options.device == "reference") return std::make_unique<ReferenceBackend>(dtype);
+  if (options.device == "reference") return std::make_unique<ReferenceBackend>(dtype, wants_int8(options));
   return std::make_unique<CpuBackend>(dtype, options.threads ? options.threads : available_processors(),
-                                      cpu::chosen_isa());
+                                      cpu::chosen_isa(), wants_int8(options));
 }
 
 }  // namespace tstitch

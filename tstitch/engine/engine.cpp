@@ -21,7 +21,13 @@ Engine::Engine(std::vector<ModelInfo> models, const BackendOptions& device, std:
       vae_(autoencoder_path(infos_.back(), vae)),
       threads_(device.threads),
       backend_(make_backend(device)) {
-  for (const ModelInfo& info : infos_) models_.push_back({.info = info, .network = nullptr});
+  for (const ModelInfo& info : infos_) {
+    models_.push_back({.info = info, .network = nullptr});
+    if (info.dtype.empty() || others_.contains(info.dtype)) continue;
+    BackendOptions options = device;
+    options.dtype = info.dtype;
+    others_[info.dtype] = make_backend(options);
+  }
 }
 
 bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled) {
@@ -134,7 +140,8 @@ Model Engine::loaded(size_t i) const {
   for (const Model& other : models_)
     if (other.network && same_network(other.info, infos_[i]))
       return {.info = infos_[i], .network = other.network};
-  return load_model(infos_[i], *backend_, threads_);
+  const auto other = others_.find(infos_[i].dtype);
+  return load_model(infos_[i], other == others_.end() ? *backend_ : *other->second, threads_);
 }
 
 double Engine::timed(const RunSpec& spec, size_t i) {

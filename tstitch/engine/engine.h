@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -35,7 +36,7 @@ class Engine {
   // nothing.
   Engine(std::vector<ModelInfo> models, const BackendOptions& device, std::string vae = "");
 
-  Backend& backend() { return *backend_; }
+  Backend& backend() { return *backend_; }  // of the run's type, of which stages may have others
   const std::vector<ModelInfo>& infos() const { return infos_; }
   const std::vector<Model>& models() const { return models_; }  // without networks until load()
   const EncodedInputs& inputs() const { return inputs_; }       // once loaded
@@ -82,6 +83,7 @@ class Engine {
   std::string vae_;
   int threads_;  // of the host
   std::unique_ptr<Backend> backend_;
+  std::map<std::string, std::unique_ptr<Backend>> others_;  // by type
   std::unique_ptr<Autoencoder> autoencoder_;
   EncodedInputs inputs_;
   std::vector<Model> models_;

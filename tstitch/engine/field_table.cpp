@@ -202,9 +202,11 @@ json guidance_of(const RunSpec& spec) {
       }))
     return {};
   json stages;
-  for (const Stage& stage : spec.stages)
+  for (const Stage& stage : spec.stages) {
     stages.push_back(
         {stage.cfg_scale, stage.cfg_interval.low, stage.cfg_interval.high, stage.negative_prompt});
+    if (!stage.dtype.empty()) stages.back().push_back(stage.dtype);
+  }
   return stages;
 }
 
@@ -264,8 +266,9 @@ std::vector<Field> make_fields() {
           " number), share=F or until=STEP (the last stage takes the rest), cfg=S, cfg-interval=LOW:HIGH"
           " (the steps that are guided, as shares of all), negative=TEXT, lora=PATH:WEIGHT (instead of "
           "--lora; may be"
-          " repeated), control=PATH (which --control-net steers it, or none; may be repeated); commas "
-          "between, a value with a comma in double quotes",
+          " repeated), control=PATH (which --control-net steers it, or none; may be repeated), dtype=f32, "
+          "bf16"
+          " or int8; commas between, a value with a comma in double quotes",
           {.form = Field::Form::values,
            .may_be_empty = true,
            .replaces = kShares,
@@ -557,7 +560,9 @@ std::vector<Field> make_fields() {
       member<&SampleOptions::backend, &BackendOptions::device>(
           "device", "--device", kRun, "cpu, cuda, cuda:1 ..., or reference. Default: cpu"),
       member<&SampleOptions::backend, &BackendOptions::dtype>(
-          "dtype", "--dtype", kRun, "f32, bf16, or auto: bf16 where the device computes it. Default: auto"),
+          "dtype", "--dtype", kRun,
+          "f32, bf16, int8, or auto: bf16 where the device computes it. int8: the products of the networks'"
+          " bodies, all else as auto has it. Default: auto"),
       member<&SampleOptions::backend, &BackendOptions::threads>(
           "threads", "-t,--threads", kRun,
           concat("Threads, 1 ... ", kMostThreads, ", 0 = all processors. Default: 0"),

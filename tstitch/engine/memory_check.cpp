@@ -132,6 +132,12 @@ std::optional<int64_t> granted(const fs::path& group, bool second_version, int64
   return std::min(*left + swap_free, with_swap.value_or(*left + swap_free));
 }
 
+// body: those of them that may be of 8 bits.
+int64_t weight_bytes(int64_t parameters, int64_t body, const BackendOptions& device) {
+  const int64_t small = wants_int8(device) ? body : 0;
+  return small + size_of(compute_dtype(device)) * (parameters - small);
+}
+
 }  // namespace
 
 int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load, const RunSpec& spec,
@@ -140,27 +146,33 @@ int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>&
   const int64_t batch = std::min(spec.options.batch_size, spec.images()), pixels = spec.height * spec.width,
                 rows = batch * (spec.needs_null(models) ? 2 : 1), side = models.back().pixels_per_latent;
   int64_t networks = 0, activations = 0;
-  std::map<const ControlNetInfo*, int64_t> nets;  // each once
+  std::map<const ControlNetInfo*, int64_t> nets;  // bytes, each once
   for (size_t i = 0; i < models.size(); ++i) {
     if (!to_load[i]) continue;
     const ModelInfo& model = models[i];
     const auto is_same = [&](size_t j) { return to_load[j] && same_network(models[j], model); };
     size_t first = 0;
     while (!is_same(first)) ++first;
-    if (first == i) networks += model.architecture->parameters();
-    int64_t of_row = model.architecture->activation_bytes(spec.height, spec.width, compute);
+    BackendOptions device = spec.options.backend;
+    if (!model.dtype.empty()) device.dtype = model.dtype;
+    if (first == i)
+      networks +=
+          weight_bytes(model.architecture->parameters(), model.architecture->body_parameters(), device);
+    int64_t of_row = model.architecture->activation_bytes(spec.height, spec.width, compute_dtype(device));
     for (const ModelControl& control : model.controls) {
-      nets[control.net.get()] = control_net_parameters(control.net->config);
-      of_row += control_net_feature_bytes(control.net->config, spec.height, spec.width, compute);
+      const ControlNetConfig& config = control.net->config;
+      nets[control.net.get()] = weight_bytes(control_net_parameters(config),
+                                             unet_encoder_body_parameters(config.unet), spec.options.backend);
+      of_row += control_net_feature_bytes(config, spec.height, spec.width, compute);
     }
     activations = std::max(activations, rows * of_row);
   }
-  for (const auto& [net, parameters] : nets) networks += parameters;
+  for (const auto& [net, bytes] : nets) networks += bytes;
   const Decoder decoder = decoder_of(vae, spec, compute);
   const int64_t encoder = elements_of_text_encoders(models, to_load, spec),
                 latents = rows * spec.channels * pixels,
                 pictures = vae.empty() ? 0 : batch * 3 * pixels * side * side;
-  return size_of(compute) * (decoder.elements + std::max(networks, encoder)) +
+  return size_of(compute) * decoder.elements + std::max(networks, size_of(compute) * encoder) +
          size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes);
 }
 
@@ -199,7 +211,7 @@ std::optional<int64_t> bytes_free(const std::string& root) {
 void check_memory(const SampleOptions& options, int64_t needed, int64_t free) {
   if (needed <= free) return;
   std::vector<std::string> ways = {"smaller models or pictures"};
-  if (compute_dtype(options.backend) == DType::f32) ways.emplace_back("--dtype bf16");
+  if (decided_dtype(options.backend) == "f32") ways.emplace_back("--dtype bf16 or int8");
   if (options.batch_size > 1) ways.emplace_back("a smaller --batch-size");
   fail(ErrorKind::device, "the run needs ", gibibytes(needed), " of memory, ", gibibytes(free),
        " are free: expected ", join(ways), "; --no-memory-check tries it all the same");

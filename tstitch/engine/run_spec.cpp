@@ -86,10 +86,23 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
   for (size_t i = 0; i < models.size(); ++i) {
     const ConditionInfo& condition = models[i].condition;
     for (const ModelControl& control : models[i].controls) stages[i].controls.push_back(control.number);
+    stages[i].dtype = models[i].dtype;
     stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
                                   options.empty_is_zeros.value_or(condition.empty_is_zeros);
   }
   return stages;
+}
+
+// "" for the run's.
+std::string dtype_of_stage(const SampleOptions& options, size_t i) {
+  const std::string of_run = decided_dtype(options.backend);
+  if (i >= options.stages.size()) return "";
+  const std::string dtype = options.stages[i].dtype.value_or(of_run);
+  if (dtype == of_run) return "";
+  check(!options.backend.device.starts_with("cuda"), ErrorKind::usage, "--stage ", i + 1, ": dtype=", dtype,
+        " is another than the run's ", of_run, ", and on the device ", printable(options.backend.device),
+        " all stages have the same");
+  return dtype;
 }
 
 void check_adaptive(const SampleOptions& options, size_t models) {
@@ -600,6 +613,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
   for (size_t i = 0; i < options.models.size(); ++i) {
     const auto path = std::ranges::find(paths, resolve_model(options.models[i]));
     models.push_back(infos[static_cast<size_t>(path - paths.begin())]);
+    models.back().dtype = dtype_of_stage(options, i);
   }
   name_stages(options, models);
   take_loras(options, models);
@@ -651,7 +665,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
         options.batch_count, ", expected 1 ... ", kMostImages);
   check(0 <= options.backend.threads && options.backend.threads <= kMostThreads, ErrorKind::usage,
         "--threads is ", options.backend.threads, ", expected 0 (all processors) to ", kMostThreads);
-  options.backend.dtype = name_of(compute_dtype(options.backend));
+  options.backend.dtype = decided_dtype(options.backend);
   if (!options.strength) options.strength = options.mask ? 1 : 0.75;
   settle_stages(options, models.size());
   settle_shares(options, models.size());

@@ -23,6 +23,7 @@ struct Stage {
   std::string negative_prompt;        // what guidance leads away from, of models for text
   bool negative_is_zeros = false;     // instead of the encoded ""
   std::vector<size_t> controls = {};  // which of the run's ControlNets steer it
+  std::string dtype = {};             // of its model, where it is not the run's
 
   bool guided() const { return cfg_scale != 1; }
   bool operator==(const Stage&) const = default;

@@ -68,7 +68,14 @@ constexpr Key kKeys[] = {
      true},
     {"control", true,
      [](std::string_view, const std::string& text, StageOptions& s) { s.controls.push_back(text); },
-     [](const StageOptions& s) { return s.controls; }, true}};
+     [](const StageOptions& s) { return s.controls; }, true},
+    {"dtype", true,
+     [](std::string_view key, const std::string& text, StageOptions& s) {
+       check(text == "f32" || text == "bf16" || text == "int8", ErrorKind::usage, named(key), " is \"",
+             printable(text), "\", expected f32, bf16 or int8");
+       s.dtype = text;
+     },
+     [](const StageOptions& s) { return s.dtype ? Texts{*s.dtype} : Texts(); }}};
 
 std::string printed(const StageOptions& stage, bool settings_only) {
   std::string text;

@@ -30,6 +30,7 @@ struct StageOptions {
   std::vector<LoraOption> loras;  // instead of the run's
   // The run's ControlNets that steer it, by their paths, or "none"; empty: all of them.
   std::vector<std::string> controls;
+  std::optional<std::string> dtype;  // f32, bf16 or int8
 
   bool operator==(const StageOptions&) const = default;
 };

@@ -7,6 +7,7 @@
 #include "tstitch/base/crc32.h"
 #include "tstitch/io/convert.h"
 #include "tstitch/io/extents.h"
+#include "tstitch/io/int8_tensor.h"
 #include "tstitch/io/refuse.h"
 
 namespace tstitch {
@@ -58,6 +59,10 @@ std::vector<float> scales_of(const TensorInfo& info) {
   Tensor scales({*checked_elements(info.scales->shape)}, DType::f32);
   convert_elements(info.scales->bytes, *info.scales->dtype, scales);
   return {scales.data<float>(), scales.data<float>() + scales.elements()};
+}
+
+std::span<const std::byte> bytes_of(const Tensor& tensor) {
+  return {tensor.bytes(), static_cast<size_t>(tensor.elements() * size_of(tensor.dtype()))};
 }
 
 void expect_readable(const std::string& path, const std::string& name, const TensorInfo& info) {
@@ -127,10 +132,15 @@ void TensorFile::load_into(const std::string& name, Tensor& to) const {
   const TensorInfo& info = find(name);
   expect_readable(path_, name, info);
   int64_t non_finite = 0;
-  read(name, [&](std::span<const std::byte> bytes) {
-    non_finite = info.blocks ? convert_blocks(bytes, *info.blocks, scales_of(info), to)
-                             : convert_elements(bytes, *info.dtype, to);
-  });
+  if (info.factors) {
+    const Tensor values = dequantize(*load_int8(*this, name, Shape(info.shape)));
+    non_finite = convert_elements(bytes_of(values), DType::f32, to);
+  } else {
+    read(name, [&](std::span<const std::byte> bytes) {
+      non_finite = info.blocks ? convert_blocks(bytes, *info.blocks, scales_of(info), to)
+                               : convert_elements(bytes, *info.dtype, to);
+    });
+  }
   if (non_finite)
     refuse(path_, "MODEL_NONFINITE", "tensor \"", printable(name), "\": ", non_finite, " of ", to.elements(),
            " elements are NaN, infinite or too large for ", name_of(to.dtype()));

@@ -47,6 +47,8 @@ struct TensorInfo {
   // What equal runs of elements in blocks are multiplied with, in row-major order; null: nothing. Of the
   // file.
   std::shared_ptr<const TensorInfo> scales = nullptr;
+  // Of an 8-bit weight: what its inputs are multiplied with beside that (int8_tensor.h); null: nothing.
+  std::shared_ptr<const TensorInfo> factors = nullptr;
   bool companion = false;  // only says how another tensor is read
 };
 
@@ -70,12 +72,13 @@ class TensorFile {
   const Tensors& tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
 
-  // A contiguous host tensor with the elements converted to `dtype`, f32 or bf16 (rounded to nearest even).
+  // A contiguous host tensor with the elements converted to `dtype`, f32 or bf16 (rounded to nearest even);
+  // of an 8-bit weight (int8_tensor.h) what it stands for.
   //
   // Throws Error{input} with the tensor's name when it is missing (and lists similar names), when its shape
-  // is not `expected`, its type is none of F32, BF16, F16, F64 and those of blocks (block_type.h), an element
-  // is NaN, infinite or too large for `dtype`, its bytes do not have the checksum that the file states, or
-  // the file has changed since it was opened.
+  // is not `expected`, its type is none of F32, BF16, F16, F64 and those of blocks (block_type.h; I8 with
+  // scales only), an element is NaN, infinite or too large for `dtype`, its bytes do not have the checksum
+  // that the file states, or the file has changed since it was opened.
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const;
 
   // The same into `to`, of as many elements in any shape, f32, bf16 or f16.

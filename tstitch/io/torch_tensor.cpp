@@ -26,7 +26,7 @@ constexpr TorchType kTypes[] = {
     {"IntStorage", "int32", "I32", 4, DType::i32},
     {"ByteStorage", "uint8", "U8", 1, DType::u8},
     {"ShortStorage", "int16", "I16", 2, {}},
-    {"CharStorage", "int8", "I8", 1, {}},
+    {"CharStorage", "int8", "I8", 1, DType::i8},
     {"BoolStorage", "bool", "BOOL", 1, {}},
     {"ComplexFloatStorage", "complex64", "C64", 8, {}},
     {"ComplexDoubleStorage", "complex128", "C128", 16, {}},

@@ -18,6 +18,7 @@ using nlohmann::json;
 constexpr std::string_view kWeight = ".weight", kConfig = ".comfy_quant", kMarker = "scaled_fp8",
                            kMetadata = "_quantization_metadata";
 constexpr std::array<std::string_view, 2> kScales = {".scale_weight", ".weight_scale"};
+constexpr std::string_view kScale = "_scale", kFactor = "_factor";  // behind the name of an 8-bit weight
 constexpr std::array<std::string_view, 2> kOfInput = {".scale_input", ".input_scale"};
 constexpr size_t kMostConfigBytes = 64 << 10;
 
@@ -45,10 +46,11 @@ class Scales {
 
   void attach(const std::string& name, TensorInfo& scale) {
     const std::string module = module_of(name, kScales);
-    if (module.empty()) return;
-    const auto weight = tensors_.find(concat(module, kWeight));
-    if (weight == tensors_.end())
+    const auto weight = module.empty() ? weight_before(kScale, name) : tensors_.find(concat(module, kWeight));
+    if (weight == tensors_.end()) {
+      if (module.empty()) return;
       refuse_tensor("QUANT_SCALE", name, "a scale, but there is no \"", printable(module), kWeight, "\"");
+    }
     TensorInfo& scaled = weight->second;
     if (!is_eight_bits(scaled))
       refuse_tensor("QUANT_SCALE", name, "a scale of a weight of type ", scaled.dtype_name,
@@ -63,6 +65,21 @@ class Scales {
     scale.companion = true;
     scaled.scales = std::make_shared<const TensorInfo>(scale);
     scaled.blocks = find_block_type(scaled.dtype_name);
+  }
+
+  // Behind all scales.
+  void attach_factors(const std::string& name, TensorInfo& factors) {
+    const auto weight = weight_before(kFactor, name);
+    if (weight == tensors_.end()) return;
+    TensorInfo& scaled = weight->second;
+    if (!scaled.scales || scaled.shape.size() < 2 || scaled.shape.size() > Shape::kMaxRank ||
+        *checked_elements(scaled.scales->shape) != scaled.shape[0])
+      refuse_tensor("QUANT_SCALE", name, "factors of a weight that has not one scale for each row");
+    if (!factors.dtype || !is_floating(*factors.dtype) || factors.shape != std::vector{scaled.shape[1]})
+      refuse_tensor("QUANT_SCALE", name, "factors of type ", factors.dtype_name, " and the shape ",
+                    extents_text(factors.shape), ", expected F32 and [", scaled.shape[1], "]");
+    factors.companion = true;
+    scaled.factors = std::make_shared<const TensorInfo>(factors);
   }
 
   // Whether such scales stand for equal runs of the weight's elements: all, the rows, or parts of the rows.
@@ -126,6 +143,16 @@ class Scales {
   }
 
  private:
+  // The I8 weight whose name goes on with `ending`. Those of the original code's running average have no
+  // dots.
+  TensorFile::Tensors::iterator weight_before(std::string_view ending, const std::string& name) {
+    if (!name.ends_with(ending)) return tensors_.end();
+    const auto weight = tensors_.find(name.substr(0, name.size() - ending.size()));
+    const bool found = weight != tensors_.end() && weight->first.ends_with(kWeight.substr(1)) &&
+                       weight->second.dtype_name == "I8";
+    return found ? weight : tensors_.end();
+  }
+
   template <class... Parts>
   [[noreturn]] void refuse_tensor(const char* code, const std::string& name, const Parts&... parts) const {
     refuse(where_, code, "tensor \"", printable(name), "\": ", parts...);
@@ -146,6 +173,7 @@ void attach_scales(TensorFile::Tensors& tensors, const TensorFile::Metadata& met
         name.ends_with(kConfig))
       info.companion = true;
   }
+  for (auto& [name, info] : tensors) scales.attach_factors(name, info);
   for (const auto& [name, info] : tensors) {
     if (name.ends_with(kConfig)) scales.read_config(name, info);
     if (!info.companion) scales.refuse_unknown(name);

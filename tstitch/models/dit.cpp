@@ -99,6 +99,11 @@ double dit_flops(const DiTConfig& config, int64_t height, int64_t width) {
   return 2 * (static_cast<double>(config.depth) * (T * per_token + per_image) + ends);
 }
 
+int64_t dit_body_parameters(const DiTConfig& config) {
+  const int64_t D = config.hidden_size;
+  return config.depth * (4 * D * D + 2 * D * config.mlp_size());
+}
+
 int64_t dit_activation_bytes(const DiTConfig& config, int64_t height, int64_t width, DType compute) {
   const int64_t T = height * width / (config.patch_size * config.patch_size), D = config.hidden_size;
   // The tokens in f32; a norm and what the qkv or the MLP make of it.
@@ -108,7 +113,7 @@ int64_t dit_activation_bytes(const DiTConfig& config, int64_t height, int64_t wi
 DiTBlock::DiTBlock(const Weights& weights, const DiTConfig& config)
     : backend(&weights.backend()),
       num_heads(config.num_heads),
-      adaLN_modulation(weights / "adaLN_modulation.1", config.hidden_size, 6 * config.hidden_size),
+      adaLN_modulation(weights.whole() / "adaLN_modulation.1", config.hidden_size, 6 * config.hidden_size),
       qkv(weights / "attn.qkv", config.hidden_size, 3 * config.hidden_size),
       proj(weights / "attn.proj", config.hidden_size, config.hidden_size),
       fc1(weights / "mlp.fc1", config.hidden_size, config.mlp_size()),
@@ -139,7 +144,8 @@ DiT::DiT(const DiTConfig& config, const Weights& weights)
       final_linear_(weights / "final_layer.linear", config.hidden_size,
                     config.patch_size * config.patch_size * config.out_channels()) {
   blocks_.reserve(static_cast<size_t>(config.depth));
-  for (int64_t i = 0; i < config.depth; ++i) blocks_.emplace_back(weights / concat("blocks.", i), config);
+  for (int64_t i = 0; i < config.depth; ++i)
+    blocks_.emplace_back(weights.body() / concat("blocks.", i), config);
 
   // Checkpoints store the fixed table, often rounded: the exact one replaces it. A table that was trained is
   // kept. The tolerance is above the rounding of bf16 and below any trained difference.

@@ -47,10 +47,12 @@ std::string dit_name(const DiTConfig& config);  // "DiT-XL/2", or "DiT 192x8/4" 
 // no shape shows them. Throws Error{input}, naming the tensor, for shapes that are not a DiT's.
 DiTConfig infer_dit_config(const WeightSource& weights);
 
-// Parameters, the position table included, as published; and floating-point operations (two for a multiply
+// Parameters, the position table included, as published; those of the maps that make up its body
+// (nn/weights.h), without biases; and floating-point operations (two for a multiply
 // and an add; matrix products only) of one evaluation of one image of height x width latent pixels, adaLN
 // included.
 int64_t dit_parameters(const DiTConfig& config);
+int64_t dit_body_parameters(const DiTConfig& config);
 double dit_flops(const DiTConfig& config, int64_t height, int64_t width);
 
 // Bytes of the tensors that are alive at once at the most in such an evaluation.

@@ -18,30 +18,18 @@ using Kind = UNetLayer::Kind;
 constexpr double kTransformerEps = 1e-6;  // of the group norm in front of a transformer
 constexpr double kLayerNormEps = 1e-5;
 
-// One product of the maps `names`, each (outputs, inputs) without bias.
-Linear joined(const Weights& weights, std::initializer_list<const char*> names, int64_t inputs,
-              int64_t outputs) {
-  const DType dtype = weights.backend().compute_dtype();
-  const auto count = static_cast<int64_t>(names.size());
-  Tensor w({count * outputs, inputs}, dtype);
-  std::byte* to = w.bytes();
-  for (const char* name : names) {
-    const Tensor part = (weights / name).load("weight", {outputs, inputs}, dtype);
-    std::memcpy(to, part.bytes(), static_cast<size_t>(part.elements() * size_of(dtype)));
-    to += part.elements() * size_of(dtype);
-  }
-  return Linear(weights.backend(), w, Tensor());
-}
-
 // A map of channels, stored as (C, C) or as a 1 x 1 convolution.
 Conv2d projection(const Weights& weights, int64_t channels) {
-  const auto stored = weights.shape("weight");
-  const Shape kernel = {channels, channels, 1, 1}, matrix = {channels, channels};
-  const DType dtype = weights.backend().compute_dtype();
-  return Conv2d(
-      weights.backend(),
-      weights.load("weight", stored && stored->rank() == 4 ? kernel : matrix, dtype).reshape(kernel),
-      weights.load("bias", {channels}));
+  const auto found = weights.shape("weight");
+  const Shape kernel = {channels, channels, 1, 1}, matrix = {channels, channels},
+              stored = found && found->rank() == 4 ? kernel : matrix;
+  const Tensor b = weights.load("bias", {channels});
+  Backend& backend = weights.backend();
+  if (!weights.int8())
+    return Conv2d(backend, weights.load("weight", stored, backend.compute_dtype()).reshape(kernel), b);
+  Int8Weight w = weights.load_int8("weight", stored);
+  w.values = w.values.reshape(kernel);
+  return Conv2d(backend, w, b);
 }
 
 // The time projections of all resnets, one below the other: their rows are consecutive columns of the table.
@@ -71,9 +59,9 @@ Linear time_projections(const Weights& weights, const std::vector<UNetLayer>& la
 UNetResnet::UNetResnet(const Weights& weights, const UNetConfig& config, const UNetLayer& layer)
     : backend_(&weights.backend()),
       norm1_(weights / "norm1", layer.inputs, config.norm_num_groups, config.norm_eps),
-      conv1_(weights / "conv1", layer.inputs, layer.outputs, 3),
+      conv1_(weights / "conv1", layer.inputs, layer.outputs, 3, norm1_, Activation::silu),
       norm2_(weights / "norm2", layer.outputs, config.norm_num_groups, config.norm_eps),
-      conv2_(weights / "conv2", layer.outputs, layer.outputs, 3) {
+      conv2_(weights / "conv2", layer.outputs, layer.outputs, 3, norm2_, Activation::silu) {
   if (layer.inputs != layer.outputs)
     shortcut_.emplace(weights / "conv_shortcut", layer.inputs, layer.outputs, 1);
 }
@@ -100,10 +88,10 @@ UNetTransformerBlock::UNetTransformerBlock(const Weights& weights, int64_t chann
       norm1_(weights / "norm1", channels),
       norm2_(weights / "norm2", channels),
       norm3_(weights / "norm3", channels),
-      qkv_(joined(weights / "attn1", {"to_q", "to_k", "to_v"}, channels, channels)),
+      qkv_(weights / "attn1", {"to_q", "to_k", "to_v"}, channels, channels),
       out1_(weights / "attn1" / "to_out.0", channels, channels),
-      q_(joined(weights / "attn2", {"to_q"}, channels, channels)),
-      kv_(joined(weights / "attn2", {"to_k", "to_v"}, context_width, channels)),
+      q_(weights / "attn2", {"to_q"}, channels, channels),
+      kv_(weights.whole() / "attn2", {"to_k", "to_v"}, context_width, channels),
       out2_(weights / "attn2" / "to_out.0", channels, channels),
       ff_in_(weights / "ff.net.0.proj", channels, 8 * channels),
       ff_out_(weights / "ff.net.2", 4 * channels, channels) {}
@@ -159,15 +147,15 @@ UNetBody::UNetBody(const UNetConfig& config, const std::vector<UNetLayer>& layer
       time_projections_(time_projections(weights, layers, config.time_width())),
       conv_in_(weights / "conv_in", config.in_channels, config.channels(0), 3) {
   if (config.guidance_width > 0)
-    guidance_.emplace(
-        joined(weights / "time_embedding", {"cond_proj"}, config.guidance_width, config.channels(0)));
+    guidance_.emplace(weights / "time_embedding", std::initializer_list<const char*>{"cond_proj"},
+                      config.guidance_width, config.channels(0));
   if (config.added_width > 0) {
     added_0_.emplace(weights / "add_embedding.linear_1", config.added_width, config.time_width());
     added_2_.emplace(weights / "add_embedding.linear_2", config.time_width(), config.time_width());
   }
   int64_t transformer_blocks = 0;
   for (const UNetLayer& layer : layers) {
-    const Weights of_layer = weights / layer.name;
+    const Weights of_layer = weights.body() / layer.name;
     switch (layer.kind) {
       case Kind::resnet: {
         layers_.push_back({layer, UNetResnet(of_layer, config, layer), time_columns_});

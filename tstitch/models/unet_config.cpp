@@ -419,6 +419,26 @@ double products_before(const UNetConfig& config, int64_t height, int64_t width) 
          static_cast<double>(height * width * config.in_channels) * 9 * C0;
 }
 
+// Those of the maps that are of the body (nn/weights.h), without biases.
+int64_t body_parameters_of(const std::vector<UNetLayer>& layers) {
+  int64_t sum = 0;
+  for (const UNetLayer& layer : layers) {
+    const int64_t inputs = layer.inputs, C = layer.outputs;
+    switch (layer.kind) {
+      case Kind::resnet:
+        sum += 9 * C * (inputs + C) + (inputs != C ? inputs * C : 0);
+        break;
+      case Kind::transformer:  // both projections; qkv and out, q and out, the gates' 8 and 4
+        sum += 2 * C * C + layer.depth * (4 + 2 + 12) * C * C;
+        break;
+      case Kind::downsample:
+      case Kind::upsample:
+        sum += 9 * C * C;
+    }
+  }
+  return sum;
+}
+
 }  // namespace
 
 int64_t unet_encoder_parameters(const UNetConfig& config) {
@@ -430,6 +450,12 @@ int64_t unet_parameters(const UNetConfig& config) {
   return parameters_before(config) + parameters_of(unet_layers(config), config) + 2 * C0 +
          conv_parameters(C0, config.out_channels, 9);
 }
+
+int64_t unet_encoder_body_parameters(const UNetConfig& config) {
+  return body_parameters_of(unet_encoder_layers(config));
+}
+
+int64_t unet_body_parameters(const UNetConfig& config) { return body_parameters_of(unet_layers(config)); }
 
 int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute) {
   const int64_t size = size_of(compute);

@@ -93,6 +93,9 @@ UNetConfig infer_unet_encoder_config(const WeightSource& weights, const char* ki
 
 int64_t unet_parameters(const UNetConfig& config);
 int64_t unet_encoder_parameters(const UNetConfig& config);  // of conv_in, the embeddings and those layers
+// Those of the maps that make up the body (nn/weights.h), without biases.
+int64_t unet_body_parameters(const UNetConfig& config);
+int64_t unet_encoder_body_parameters(const UNetConfig& config);
 
 // Floating-point operations (two for a multiply and an add; convolutions, linear maps, attention) of one
 // evaluation of one image of height x width latent pixels and `tokens` of context, whose keys and values are

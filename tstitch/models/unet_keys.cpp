@@ -113,4 +113,12 @@ Tensor UNetKeys::load(const std::string& name, const Shape& expected, DType dtyp
   return load_matrix(source_, stored_name(name), expected, dtype);
 }
 
+Int8Weight UNetKeys::load_int8(const std::string& name, const Shape& expected, const Tensor& sizes) const {
+  return load_int8_matrix(source_, stored_name(name), expected, sizes);
+}
+
+std::vector<std::string> UNetKeys::stored_names(const std::string& name) const {
+  return source_.stored_names(stored_name(name));
+}
+
 }  // namespace tstitch

@@ -27,6 +27,8 @@ class UNetKeys final : public WeightSource {
   std::optional<Shape> shape(const std::string& name) const override;
   // Projections of transformers may be stored as 1 x 1 convolutions, (M, C, 1, 1), where (M, C) is asked for.
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const override;
+  Int8Weight load_int8(const std::string& name, const Shape& expected, const Tensor& sizes) const override;
+  std::vector<std::string> stored_names(const std::string& name) const override;
 
   std::string stored_name(const std::string& name) const;  // of diffusers' `name`, as the source has it
 

@@ -2,13 +2,32 @@
 
 namespace tstitch {
 
+namespace {
+
+std::unique_ptr<PackedConv2d> packed(const Weights& weights, const Shape& shape, bool bias,
+                                     const Tensor& sizes) {
+  Backend& backend = weights.backend();
+  const Tensor b = bias ? weights.load("bias", {shape[0]}) : Tensor();
+  return weights.int8() ? backend.pack_int8_conv2d(weights.load_int8("weight", shape, sizes), b)
+                        : backend.pack_conv2d(weights.load("weight", shape, backend.compute_dtype()), b);
+}
+
+}  // namespace
+
 Conv2d::Conv2d(const Weights& weights, int64_t inputs, int64_t outputs, int64_t kernel, bool bias)
-    : Conv2d(weights.backend(),
-             weights.load("weight", {outputs, inputs, kernel, kernel}, weights.backend().compute_dtype()),
-             bias ? weights.load("bias", {outputs}) : Tensor()) {}
+    : backend_(&weights.backend()), packed_(packed(weights, {outputs, inputs, kernel, kernel}, bias, {})) {}
+
+Conv2d::Conv2d(const Weights& weights, int64_t inputs, int64_t outputs, int64_t kernel, const GroupNorm& norm,
+               Activation act)
+    : backend_(&weights.backend()),
+      packed_(packed(weights, {outputs, inputs, kernel, kernel}, true,
+                     weights.int8() ? norm.sizes(act) : Tensor())) {}
 
 Conv2d::Conv2d(Backend& backend, const Tensor& w, const Tensor& b)
     : backend_(&backend), packed_(backend.pack_conv2d(w, b)) {}
+
+Conv2d::Conv2d(Backend& backend, const Int8Weight& w, const Tensor& b)
+    : backend_(&backend), packed_(backend.pack_int8_conv2d(w, b)) {}
 
 Tensor Conv2d::operator()(const Tensor& x, const Conv2dPath& path, Activation act) const {
   return (*this)(x, path, act, backend_->compute_dtype());

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "tstitch/nn/group_norm.h"
 #include "tstitch/nn/weights.h"
 #include "tstitch/ops/ops.h"
 
@@ -18,8 +19,12 @@ inline Conv2dPath same_of_silu(const Tensor& norm) {
 class Conv2d {
  public:
   Conv2d(const Weights& weights, int64_t inputs, int64_t outputs, int64_t kernel, bool bias = true);
+  // The same behind act of a norm, which says how large its inputs become.
+  Conv2d(const Weights& weights, int64_t inputs, int64_t outputs, int64_t kernel, const GroupNorm& norm,
+         Activation act);
   // From tensors already at hand: w (M, C, k, k), b (M) f32 or empty.
   Conv2d(Backend& backend, const Tensor& w, const Tensor& b);
+  Conv2d(Backend& backend, const Int8Weight& w, const Tensor& b);
 
   // x: (N, H, W, C). Returns (N, rows wanted, W', M) of the compute type, or of `out`.
   Tensor operator()(const Tensor& x, const Conv2dPath& path, Activation act = Activation::none) const;

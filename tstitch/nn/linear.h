@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 
 #include "tstitch/nn/weights.h"
@@ -13,6 +14,9 @@ class Linear {
   Linear(const Weights& weights, int64_t inputs, int64_t outputs);
   // From tensors already at hand: w (M, K), b (M) f32 or empty.
   Linear(Backend& backend, const Tensor& w, const Tensor& b);
+  Linear(Backend& backend, const Int8Weight& w, const Tensor& b);
+  // One product of the maps under the names, each (M, K) without bias: their outputs stand side by side.
+  Linear(const Weights& weights, std::initializer_list<const char*> names, int64_t inputs, int64_t outputs);
 
   // x: (..., K). Returns (..., M) of the compute type, or of `out`.
   Tensor operator()(const Tensor& x, Activation act = Activation::none) const;

@@ -7,9 +7,9 @@
 
 namespace tstitch {
 
-// Element types of tensors in memory and in files. The backends compute in f32 and bf16; the others
-// are only read and converted.
-enum class DType : uint8_t { f32, bf16, f16, f64, i64, i32, u8 };
+// Element types of tensors in memory and in files. The backends compute in f32 and bf16, and multiply by i8
+// (int8.h); the others are only read and converted.
+enum class DType : uint8_t { f32, bf16, f16, f64, i64, i32, u8, i8 };
 
 int64_t size_of(DType dtype);                             // bytes per element
 std::string_view name_of(DType dtype);                    // "f32", "bf16", ...
@@ -93,6 +93,10 @@ struct DTypeOf<int32_t> {
 template <>
 struct DTypeOf<uint8_t> {
   static constexpr DType value = DType::u8;
+};
+template <>
+struct DTypeOf<int8_t> {
+  static constexpr DType value = DType::i8;
 };
 
 }  // namespace tstitch

@@ -25,6 +25,8 @@ class Architecture {
   virtual std::string name() const = 0;                // "DiT-XL/2"
   virtual nlohmann::ordered_json details() const = 0;  // its sizes by name
   virtual int64_t parameters() const = 0;
+  // Of them those that may be of 8 bits (Weights::body).
+  virtual int64_t body_parameters() const { return 0; }
   virtual double flops(int64_t height, int64_t width) const = 0;  // of one evaluation of one latent
   // What is alive at once in an evaluation of one latent, at the least: 0 where that is not known.
   virtual int64_t activation_bytes(int64_t /*height*/, int64_t /*width*/, DType /*compute*/) const {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "tstitch/base/error.h"
 #include "tstitch/zoo/config_reader.h"
+#include "tstitch/zoo/file_weights.h"
 
 namespace tstitch {
 namespace {
@@ -125,17 +125,32 @@ Tensor DiffusersDiTWeights::load(const std::string& name, const Shape& expected,
     }
     return file_->load(place.names[0], expected, dtype);
   }
+  std::vector<Tensor> thirds;
+  for (const std::string& third : place.names)
+    thirds.push_back(file_->load(third, third_of(expected, name), dtype));
+  return stacked(thirds);
+}
+
+Int8Weight DiffusersDiTWeights::load_int8(const std::string& name, const Shape& expected,
+                                          const Tensor& sizes) const {
+  const KeyPlace place = place_of(*file_, name);
+  const FileWeights file(*file_);
+  if (place.kind != KeyPlace::Kind::joined)
+    return place.names.empty() ? WeightSource::load_int8(name, expected, sizes)
+                               : file.load_int8(place.names[0], expected, sizes);
+  std::vector<Int8Weight> thirds;
+  for (const std::string& third : place.names)
+    thirds.push_back(file.load_int8(third, third_of(expected, name), sizes));
+  return stacked(thirds);
+}
+
+std::vector<std::string> DiffusersDiTWeights::stored_names(const std::string& name) const {
+  return place_of(*file_, name).names;
+}
+
+Shape DiffusersDiTWeights::third_of(const Shape& expected, const std::string& name) const {
   check(expected[0] % 3 == 0, ErrorKind::input, file_->path(), ": ", name, " has ", expected[0], " rows");
-  std::vector<int64_t> extents(expected.extents().begin(), expected.extents().end());
-  extents[0] /= 3;
-  Tensor joined(expected, dtype);
-  std::byte* to = joined.bytes();
-  for (const std::string& third : place.names) {
-    const Tensor part = file_->load(third, Shape(extents), dtype);
-    std::memcpy(to, part.bytes(), static_cast<size_t>(part.elements() * size_of(dtype)));
-    to += part.elements() * size_of(dtype);
-  }
-  return joined;
+  return expected.with(0, expected[0] / 3);
 }
 
 }  // namespace tstitch

@@ -27,8 +27,12 @@ class DiffusersDiTWeights final : public WeightSource {
   std::optional<Shape> shape(const std::string& name) const override;
   // Throws Error{input} also when the blocks' copies of an embedder differ: only one can be used.
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const override;
+  Int8Weight load_int8(const std::string& name, const Shape& expected, const Tensor& sizes) const override;
+  std::vector<std::string> stored_names(const std::string& name) const override;
 
  private:
+  Shape third_of(const Shape& expected, const std::string& name) const;
+
   const TensorFile* file_;
 };
 

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "tstitch/io/int8_tensor.h"
 #include "tstitch/io/tensor_file.h"
 #include "tstitch/nn/weights.h"
 
@@ -21,6 +22,10 @@ class FileWeights final : public WeightSource {
 
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
     return file_->load(name, expected, dtype);
+  }
+  Int8Weight load_int8(const std::string& name, const Shape& expected, const Tensor& sizes) const override {
+    auto kept = tstitch::load_int8(*file_, name, expected);
+    return kept ? *std::move(kept) : WeightSource::load_int8(name, expected, sizes);
   }
 
  private:

@@ -174,8 +174,8 @@ MergedWeights::MergedWeights(const WeightSource& weights, std::span<const Lora> 
 
 std::string MergedWeights::arithmetic() { return merging_backend(1)->arithmetic(); }
 
-Tensor MergedWeights::load(const std::string& name, const Shape& expected, DType dtype) const {
-  Tensor merged;
+void MergedWeights::for_changes(const std::string& name,
+                                FunctionRef<void(const Lora&, const LoraModule&, LoraTarget)> change) const {
   for (const Lora& lora : loras_) {
     const auto part = lora.parts.find(place_);
     if (part == lora.parts.end() || lora.weight == 0) continue;
@@ -184,10 +184,24 @@ Tensor MergedWeights::load(const std::string& name, const Shape& expected, DType
       const auto module =
           part->second.modules.find(name.substr(0, name.size() - std::string_view(kind).size()));
       if (module == part->second.modules.end() || !changes(*module->second, target)) continue;
-      if (!merged) merged = weights_.load(name, expected, DType::f32);
-      add_lora(*backend_, *lora.file, *module->second, target, lora.weight, merged);
+      change(lora, *module->second, target);
     }
   }
+}
+
+Int8Weight MergedWeights::load_int8(const std::string& name, const Shape& expected,
+                                    const Tensor& sizes) const {
+  bool changed = false;
+  for_changes(name, [&](const Lora&, const LoraModule&, LoraTarget) { changed = true; });
+  return changed ? WeightSource::load_int8(name, expected, sizes) : weights_.load_int8(name, expected, sizes);
+}
+
+Tensor MergedWeights::load(const std::string& name, const Shape& expected, DType dtype) const {
+  Tensor merged;
+  for_changes(name, [&](const Lora& lora, const LoraModule& module, LoraTarget target) {
+    if (!merged) merged = weights_.load(name, expected, DType::f32);
+    add_lora(*backend_, *lora.file, module, target, lora.weight, merged);
+  });
   if (!merged) return weights_.load(name, expected, dtype);
   return rounded(merged, dtype, loras_.back().file->path(), name);
 }

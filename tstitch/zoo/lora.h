@@ -9,9 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "tstitch/base/function_ref.h"
 #include "tstitch/models/clip_text_keys.h"
 #include "tstitch/nn/weights.h"
 #include "tstitch/zoo/lora_file.h"
+#include "tstitch/zoo/lora_forms.h"
 #include "tstitch/zoo/lora_names.h"
 
 namespace tstitch {
@@ -84,8 +86,17 @@ class MergedWeights final : public WeightSource {
   std::optional<Shape> shape(const std::string& name) const override { return weights_.shape(name); }
   // In f32, rounded to `dtype` once. Throws Error{input} [MODEL_NONFINITE] when it becomes infinite, too.
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const override;
+  // What they change is quantised anew.
+  Int8Weight load_int8(const std::string& name, const Shape& expected, const Tensor& sizes) const override;
+  std::vector<std::string> stored_names(const std::string& name) const override {
+    return weights_.stored_names(name);
+  }
 
  private:
+  // For every change of the tensor `name`.
+  void for_changes(const std::string& name,
+                   FunctionRef<void(const Lora&, const LoraModule&, LoraTarget)> change) const;
+
   const WeightSource& weights_;
   std::span<const Lora> loras_;
   std::optional<ClipPlace> place_;

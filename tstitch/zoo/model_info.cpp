@@ -133,7 +133,8 @@ bool same_network(const ModelInfo& a, const ModelInfo& b) {
         of_network.emplace_back(lora.content, lora.weight);
     return of_network;
   };
-  return a.files.path == b.files.path && a.weights == b.weights && changes(a) == changes(b);
+  return a.files.path == b.files.path && a.weights == b.weights && a.dtype == b.dtype &&
+         changes(a) == changes(b);
 }
 
 std::vector<std::string> names_of(std::span<const ModelInfo> models) {

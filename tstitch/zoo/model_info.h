@@ -118,9 +118,10 @@ struct ModelInfo {
   std::vector<Lora> loras;  // that change it, in this order
   std::vector<RefusedLora> refused_loras;
   std::vector<ModelControl> controls;  // that steer it, in this order
+  std::string dtype;                   // as BackendOptions::dtype, where it is not to be the run's
 };
 
-// Whether both are one network, of one file and changed alike.
+// Whether both are one network, of one file, changed alike and of one type.
 bool same_network(const ModelInfo& a, const ModelInfo& b);
 
 // The tensors of a model: of one file, or of the shards of an index.

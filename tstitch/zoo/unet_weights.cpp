@@ -22,6 +22,15 @@ Tensor AverageWeights::load(const std::string& name, const Shape& expected, DTyp
   return file_.load(stored_name(name), expected, dtype);
 }
 
+Int8Weight AverageWeights::load_int8(const std::string& name, const Shape& expected,
+                                     const Tensor& sizes) const {
+  return file_.load_int8(stored_name(name), expected, sizes);
+}
+
+std::vector<std::string> AverageWeights::stored_names(const std::string& name) const {
+  return {stored_name(name)};
+}
+
 UNetWeights::UNetWeights(const TensorFile& file, const std::string& prefix, WeightChoice choice)
     : file_(file), average_(file_), keys_(source(prefix, choice), prefix) {}
 

@@ -17,6 +17,8 @@ class AverageWeights final : public WeightSource {
 
   std::optional<Shape> shape(const std::string& name) const override;
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const override;
+  Int8Weight load_int8(const std::string& name, const Shape& expected, const Tensor& sizes) const override;
+  std::vector<std::string> stored_names(const std::string& name) const override;
 
  private:
   const FileWeights& file_;
@@ -32,6 +34,12 @@ class UNetWeights final : public WeightSource {
   std::optional<Shape> shape(const std::string& name) const override { return keys_.shape(name); }
   Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
     return keys_.load(name, expected, dtype);
+  }
+  Int8Weight load_int8(const std::string& name, const Shape& expected, const Tensor& sizes) const override {
+    return keys_.load_int8(name, expected, sizes);
+  }
+  std::vector<std::string> stored_names(const std::string& name) const override {
+    return keys_.stored_names(name);
   }
 
  private:

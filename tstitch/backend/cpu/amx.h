@@ -11,7 +11,8 @@
 
 namespace tstitch::cpu {
 
-// Are there bf16 tiles, and does the operating system let this process use them? Asks it to, once.
+// Are there tiles of bf16 and of bytes, and does the operating system let this process use them? Asks it to,
+// once.
 bool request_amx();
 
 // Does a product by tiles agree with the emulation?
@@ -39,10 +40,16 @@ class HardwareTiles {
   void store(void* rows, int64_t stride) {
     asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(rows), "r"(stride), "i"(tile) : "memory");
   }
+  // The last argument tells what the elements are:
   // sum (16, 16) f32 += a (16, 32) b, both bf16; b as [16 pairs of k][16 columns][2].
   template <int sum, int a, int b>
-  void multiply_add() {
+  void multiply_add(uint16_t) {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(sum), "i"(a), "i"(b));
+  }
+  // sum (16, 16) i32 += a (16, 64) u8 times b i8; b as [16 fours of k][16 columns][4].
+  template <int sum, int a, int b>
+  void multiply_add(uint8_t) {
+    asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(sum), "i"(a), "i"(b));
   }
 };
 
@@ -63,13 +70,18 @@ class EmulatedTiles {
       std::memcpy(static_cast<char*>(rows) + r * stride, &tiles_[tile][r * 16], 64);
   }
   template <int sum, int a, int b>
-  void multiply_add() {
-    multiply_add(tiles_[sum].data(), tiles_[a].data(), tiles_[b].data());
+  void multiply_add(uint16_t) {
+    multiply_add_bf16(tiles_[sum].data(), tiles_[a].data(), tiles_[b].data());
+  }
+  template <int sum, int a, int b>
+  void multiply_add(uint8_t) {
+    multiply_add_int8(tiles_[sum].data(), tiles_[a].data(), tiles_[b].data());
   }
 
  private:
   using Tile = std::array<uint32_t, 256>;
-  static void multiply_add(uint32_t* sum, const uint32_t* a, const uint32_t* b);
+  static void multiply_add_bf16(uint32_t* sum, const uint32_t* a, const uint32_t* b);
+  static void multiply_add_int8(uint32_t* sum, const uint32_t* a, const uint32_t* b);
 
   std::array<Tile, 8> tiles_{};
 };

@@ -36,7 +36,7 @@ template <class Tiles>
 void attention(const Kernels& kernels, const AttentionJob& job, int64_t head, int64_t begin, int64_t end,
                char* scratch) {
   const Scratch at(job.d);
-  const int64_t d = job.d, width = at.width, steps = width / kAmxStep;
+  const int64_t d = job.d, width = at.width, steps = width / kAmxStep<uint16_t>;
   const auto* q = static_cast<const uint16_t*>(job.q) + head * d;
   const auto* k = static_cast<const uint16_t*>(job.k) + head * d;
   const auto* v = static_cast<const uint16_t*>(job.v) + head * d;
@@ -89,8 +89,8 @@ void attention(const Kernels& kernels, const AttentionJob& job, int64_t head, in
                              .out_stride = width,
                              .out_columns = width});
       for (int64_t j = 0; j < d; j += kAmxColumns)
-        amx_multiply(tiles, p, kKeys, kAmxRows, value_panels + j * padded_keys, padded_keys / kAmxStep, {},
-                     {block + j, width, true});
+        amx_multiply(tiles, p, kKeys, kAmxRows, value_panels + j * padded_keys,
+                     padded_keys / kAmxStep<uint16_t>, {}, {block + j, width, true});
     }
   }
   kernels.normalize(out, width, sum, end - begin, d, result + begin * job.out_stride, job.out_stride);

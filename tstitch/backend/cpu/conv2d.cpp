@@ -14,15 +14,14 @@ constexpr int64_t kStripBytes = 1 << 20;  // stays in the L2 cache beside a pane
 // By the vector kernels.
 class PanelConv2d final : public Conv2d {
  public:
-  PanelConv2d(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b)
-      : Conv2d(kernels, w, b, kernels.panel_columns, w.dtype() == DType::bf16 ? 2 : 1) {
-    const bool bf16 = dtype_ == DType::bf16;
+  PanelConv2d(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b, const Int8Weight& int8)
+      : Conv2d(kernels, w, b, int8, kernels.panel_columns, 4 / kernels.operand_bytes(operand_of(w.dtype()))) {
     const Tensor matrix = as_matrix(w, threads);
     const int64_t K = matrix.columns(), width = panel_columns_;
     panels_ = Tensor({divide_up(outputs_, width), K * width}, dtype_);
     parallel_for(threads, panels_.extent(0), [&](int64_t panel, int) {
       const int64_t row = panel * width;
-      kernels_.pack_panel(bf16, matrix.bytes() + row * K * size_of(dtype_), K,
+      kernels_.pack_panel(operand_of(dtype_), matrix.bytes() + row * K * size_of(dtype_), K,
                           std::min(width, outputs_ - row), K,
                           panels_.bytes() + panel * K * width * size_of(dtype_));
     });
@@ -34,17 +33,17 @@ class PanelConv2d final : public Conv2d {
   }
 };
 
-// By tiles: blocks of 16 or 32 pixels of one row of the output.
-template <class Tiles>
+// By tiles: blocks of 16 or 32 pixels of one row of the output. E: as in amx_gemm.h.
+template <class Tiles, class E>
 class AmxConv2d final : public Conv2d {
  public:
-  AmxConv2d(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b)
-      : Conv2d(kernels, w, b, kAmxColumns, kAmxStep) {
+  AmxConv2d(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b, const Int8Weight& int8)
+      : Conv2d(kernels, w, b, int8, kAmxColumns, kAmxStep<E>) {
     block_pixels_ = kAmxRows;
     const Tensor matrix = as_matrix(w, threads);
     const int64_t K = matrix.columns();
-    panels_ = Tensor({divide_up(outputs_, kAmxColumns), K * kAmxColumns}, DType::bf16);
-    const auto* rows = reinterpret_cast<const uint16_t*>(matrix.bytes());
+    panels_ = Tensor({divide_up(outputs_, kAmxColumns), K * kAmxColumns}, dtype_);
+    const auto* rows = reinterpret_cast<const E*>(matrix.bytes());
     parallel_for(threads, panels_.extent(0), [&](int64_t panel, int) {
       const int64_t row = panel * kAmxColumns;
       amx_pack_panel(rows + row * K, K, std::min(kAmxColumns, outputs_ - row), K, panel_at(panel));
@@ -52,37 +51,46 @@ class AmxConv2d final : public Conv2d {
   }
 
  private:
-  uint16_t* panel_at(int64_t panel) const {
-    return reinterpret_cast<uint16_t*>(const_cast<std::byte*>(panels_.bytes())) + panel * panels_.columns();
+  E* panel_at(int64_t panel) const {
+    return reinterpret_cast<E*>(const_cast<std::byte*>(panels_.bytes())) + panel * panels_.columns();
   }
 
   void multiply(const ConvJob& job, int64_t panel, int64_t count) const override {
     alignas(64) float sums[kAmxRows * kAmxColumns];
     const int64_t column = panel * kAmxColumns, columns = std::min(kAmxColumns, outputs_ - column);
-    const int64_t steps = padded_inputs_ / kAmxStep, pixel = job.linear.x_stride;
-    const auto* strip = static_cast<const uint16_t*>(job.linear.x);
+    const int64_t steps = padded_inputs_ / kAmxStep<E>, pixel = job.linear.x_stride;
+    const auto* strip = static_cast<const E*>(job.linear.x);
     Tiles tiles;
     for (int64_t p = 0; p < count;) {
       const int64_t x = p % job.width, rows = std::min(kAmxRows, job.width - x);
       const int64_t tile_rows = rows > 16 ? 32 : 16;
-      const uint16_t* corner = strip + (p / job.width * job.row_stride + x * pixel) * job.stride;
-      const uint16_t* weights = panel_at(panel);
+      const E* corner = strip + (p / job.width * job.row_stride + x * pixel) * job.stride;
+      const E* weights = panel_at(panel);
       amx_begin(tiles, tile_rows, {sums});
       for (int64_t i = 0; i < kernel_.height; ++i)
-        for (int64_t j = 0; j < kernel_.width; ++j, weights += steps * kAmxStep * kAmxColumns)
+        for (int64_t j = 0; j < kernel_.width; ++j, weights += steps * kAmxStep<E> * kAmxColumns)
           amx_accumulate(tiles, corner + i * job.row_stride + j * pixel, job.stride * pixel, tile_rows,
                          weights, steps, {});
       amx_end(tiles, tile_rows, {sums});
+      if (job.linear.operand == Operand::int8)
+        kernels_.dequantize(job.linear, sums, kAmxColumns, p, rows, column, kAmxColumns);
       kernels_.finish(job.linear, sums, kAmxColumns, p, rows, column, columns);
       p += rows;
     }
   }
 };
 
+template <class Tiles>
+std::unique_ptr<Conv2d> make_amx(const Kernels& kernels, int threads, const Tensor& w, const Tensor& b,
+                                 const Int8Weight& int8) {
+  if (int8.values) return std::make_unique<AmxConv2d<Tiles, uint8_t>>(kernels, threads, w, b, int8);
+  return std::make_unique<AmxConv2d<Tiles, uint16_t>>(kernels, threads, w, b, int8);
+}
+
 }  // namespace
 
-Conv2d::Conv2d(const Kernels& kernels, const Tensor& w, const Tensor& b, int64_t panel_columns,
-               int64_t input_multiple)
+Conv2d::Conv2d(const Kernels& kernels, const Tensor& w, const Tensor& b, const Int8Weight& int8,
+               int64_t panel_columns, int64_t input_multiple)
     : kernels_(kernels),
       dtype_(w.dtype()),
       inputs_(w.extent(1)),
@@ -90,7 +98,8 @@ Conv2d::Conv2d(const Kernels& kernels, const Tensor& w, const Tensor& b, int64_t
       kernel_(w.extent(2), w.extent(3)),
       padded_inputs_(divide_up(inputs_, input_multiple) * input_multiple),
       panel_columns_(panel_columns),
-      bias_(padded_bias(b, divide_up(outputs_, panel_columns) * panel_columns)) {}
+      bias_(padded_bias(b, divide_up(outputs_, panel_columns) * panel_columns)),
+      int8_(int8, bias_.elements()) {}
 
 Tensor Conv2d::as_matrix(const Tensor& w, int threads) const {
   const int64_t taps = kernel_.height * kernel_.width, size = size_of(dtype_);
@@ -105,42 +114,82 @@ Tensor Conv2d::as_matrix(const Tensor& w, int threads) const {
   return matrix;
 }
 
-void Conv2d::fill_strip(std::byte* strip, int64_t pixel, int64_t columns, const Tensor& x, int64_t n,
-                        int64_t first, int64_t rows, const Conv2dPath& path) const {
-  const int64_t H = x.extent(1), W = x.extent(2), repeats = path.upsample ? 2 : 1;
-  const int64_t pixel_bytes = pixel * size_of(dtype_);
+void Conv2d::find_ranges(const Tensor& x, const Conv2dPath& path, int threads, Uint8Range* ranges) const {
+  const int64_t N = x.extent(0), pixels = x.extent(1) * x.extent(2), C = inputs_;
+  constexpr int64_t kChannels = 64;  // of an item: a line or a few of every pixel
+  const int64_t parts = divide_up(C, kChannels);
+  Tensor bounds({2, N, C}, DType::f32);
+  float *low = bounds.data<float>(), *high = low + N * C;
+  parallel_for(threads, N * parts, [&](int64_t item, int) {
+    const int64_t n = item / parts, first = item % parts * kChannels;
+    kernels_.channel_bounds(
+        x.dtype() == DType::bf16, x.bytes() + (n * pixels * x.row_stride() + first) * size_of(x.dtype()),
+        x.row_stride(), pixels, std::min(kChannels, C - first), low + n * C + first, high + n * C + first);
+  });
+  for (int64_t n = 0; n < N; ++n)
+    ranges[n] =
+        picture_range({low + n * C, static_cast<size_t>(C)}, {high + n * C, static_cast<size_t>(C)},
+                      path.norm ? path.norm->data<float>() + n * 2 * C : nullptr, path.act, int8_.factors());
+}
+
+void Conv2d::fill(const Strip& strip, const Tensor& x, int64_t n, int64_t first, int64_t rows,
+                  const Conv2dPath& path) const {
+  const int64_t H = x.extent(1), W = x.extent(2), repeats = path.upsample ? 2 : 1, columns = strip.columns;
+  const Operand operand = operand_of(dtype_);
+  const int64_t size = kernels_.operand_bytes(operand), pixel_bytes = strip.pixel * size;
+  // Zero, as the strip holds it.
+  const int zero = operand == Operand::int8 && size == 1 ? strip.range.zero : 0;
   const Extent2d there = path.read({H, W});
   const int64_t read =
       std::min(there.width, columns - path.pad_before.width);  // pixels of a row that are not zeros
   const float* norm = path.norm ? path.norm->data<float>() + n * 2 * inputs_ : nullptr;
-  for (int64_t row = 0; row < rows; ++row, strip += columns * pixel_bytes) {
+  std::byte* to = strip.to;
+  for (int64_t row = 0; row < rows; ++row, to += columns * pixel_bytes) {
     const int64_t y = first + row - path.pad_before.height;
     const bool inside = 0 <= y && y < there.height;
     const int64_t left = inside ? path.pad_before.width : columns;
-    std::memset(strip, 0, static_cast<size_t>(left * pixel_bytes));
+    std::memset(to, zero, static_cast<size_t>(left * pixel_bytes));
     if (!inside) continue;
     const int64_t source = (n * H + y / repeats) * W * x.row_stride();
-    kernels_.pixels({.x = x.bytes() + source * size_of(x.dtype()),
-                     .x_bf16 = x.dtype() == DType::bf16,
-                     .x_stride = x.row_stride(),
-                     .repeats = repeats,
-                     .channels = inputs_,
-                     .padded = padded_inputs_,
-                     .scale = norm,
-                     .shift = norm ? norm + inputs_ : nullptr,
-                     .act = epilogue_of(path.act),
-                     .to = strip + left * pixel_bytes,
-                     .to_bf16 = dtype_ == DType::bf16,
-                     .to_stride = pixel},
+    PixelJob job = {.x = x.bytes() + source * size_of(x.dtype()),
+                    .x_bf16 = x.dtype() == DType::bf16,
+                    .x_stride = x.row_stride(),
+                    .repeats = repeats,
+                    .channels = inputs_,
+                    .padded = padded_inputs_,
+                    .scale = norm,
+                    .shift = norm ? norm + inputs_ : nullptr,
+                    .act = epilogue_of(path.act),
+                    .to = to + left * pixel_bytes,
+                    .to_type = operand,
+                    .to_stride = strip.pixel,
+                    .factors = int8_.factors(),
+                    .inverse = strip.range.inverse,
+                    .zero = strip.range.zero};
+    if (strip.row) {  // there is nothing around, and each pixel once
+      job.to = strip.row;
+      job.to_type = Operand::f32;
+      job.to_stride = job.padded = inputs_;
+      kernels_.pixels(job, read);
+      for (int64_t i = 0; i < read; ++i)
+        quantize_row(kernels_, false, reinterpret_cast<const std::byte*>(strip.row + i * inputs_), inputs_,
+                     padded_inputs_, int8_.factors(), to + i * pixel_bytes, strip.scales[row * columns + i],
+                     strip.zeros[row * columns + i]);
+      continue;
+    }
+    kernels_.pixels(job,
                     divide_up(read, repeats));  // of one that is cut to the first of its two; zeros follow
     const int64_t right = columns - left - read;
-    std::memset(strip + (left + read) * pixel_bytes, 0, static_cast<size_t>(right * pixel_bytes));
+    std::memset(to + (left + read) * pixel_bytes, zero, static_cast<size_t>(right * pixel_bytes));
   }
 }
 
 void Conv2d::run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue act, int threads) const {
   if (out.elements() == 0) return;
-  const int64_t N = out.extent(0), H = out.extent(1), W = out.extent(2), size = size_of(dtype_);
+  const int64_t N = out.extent(0), H = out.extent(1), W = out.extent(2);
+  const Operand operand = operand_of(dtype_);
+  const int64_t size = kernels_.operand_bytes(operand);
+  const bool by_pixel = path.is_pointwise(kernel_);
   const int64_t columns = (W - 1) * path.stride + kernel_.width;
   // Pixels half pages apart would share few lines of the L1 cache (CpuBackend::operand).
   const int64_t pixel = padded_inputs_ + (padded_inputs_ * size % 2048 == 0 ? 64 / size : 0);
@@ -156,6 +205,16 @@ void Conv2d::run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue 
   const int64_t beyond = (block_pixels_ - 1) * path.stride * pixel * size;
   const int64_t strip_bytes = divide_up(strip_rows(rows) * row_bytes + beyond, 64) * 64;
   Tensor scratch({threads, strip_bytes}, DType::u8);
+  Tensor memory({N * static_cast<int64_t>(sizeof(Uint8Range))}, DType::u8);
+  auto* const ranges = reinterpret_cast<Uint8Range*>(memory.bytes());  // of int8, of each image
+  Tensor scales, zeros, row_of_pixels;                                 // or of each pixel
+  if (operand == Operand::int8 && by_pixel) {
+    scales = Tensor({threads, rows * W}, DType::f32);
+    zeros = Tensor({threads, rows * W}, DType::i32);
+    row_of_pixels = Tensor({threads, W * inputs_}, DType::f32);
+  } else if (operand == Operand::int8) {
+    find_ranges(x, path, threads, ranges);
+  }
 
   Tensor biases = bias_;
   if (path.image_bias) {
@@ -170,36 +229,48 @@ void Conv2d::run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue 
   parallel_for(threads, N * strips * groups, [&](int64_t item, int thread) {
     const int64_t group = item % groups, strip = item / groups % strips, n = item / groups / strips;
     const int64_t begin = strip * rows, end = std::min(H, begin + rows);
-    std::byte* mine = scratch.bytes() + thread * strip_bytes;
-    fill_strip(mine, pixel, columns, x, n, (path.begin + begin) * path.stride, strip_rows(end - begin), path);
+    Strip mine = {.to = scratch.bytes() + thread * strip_bytes, .pixel = pixel, .columns = columns};
+    if (operand == Operand::int8 && !by_pixel) mine.range = ranges[n];
+    if (scales) {
+      mine.scales = scales.data<float>() + thread * rows * W;
+      mine.zeros = zeros.data<int32_t>() + thread * rows * W;
+      mine.row = row_of_pixels.data<float>() + thread * W * inputs_;
+    }
+    fill(mine, x, n, (path.begin + begin) * path.stride, strip_rows(end - begin), path);
 
     ConvJob job = {.kernel_height = kernel_.height,
                    .kernel_width = kernel_.width,
                    .stride = path.stride,
                    .row_stride = columns * pixel,
                    .width = W};
-    job.linear = {.bf16 = dtype_ == DType::bf16,
-                  .x = mine,
+    job.linear = {.operand = operand,
+                  .x = mine.to,
                   .x_stride = pixel,
                   .inputs = padded_inputs_,
                   .outputs = outputs_,
                   .panels = panels_.bytes(),
                   .bias = biases.data<float>() + (path.image_bias ? n * bias_.elements() : 0),
+                  .scales = scales ? mine.scales : &mine.range.scale,
+                  .zeros = scales ? mine.zeros : &mine.range.zero,
+                  .range_step = scales ? 1 : 0,
                   .epilogue = act,
                   .out = out.bytes() + (n * H + begin) * W * out.row_stride() * size_of(out.dtype()),
                   .out_stride = out.row_stride(),
                   .out_bf16 = out.dtype() == DType::bf16};
+    int8_.complete(job.linear);
     for (int64_t panel = group * panels / groups; panel < (group + 1) * panels / groups; ++panel)
       multiply(job, panel, (end - begin) * W);
   });
 }
 
-std::unique_ptr<Conv2d> make_conv2d(const Isa& isa, int threads, const Tensor& w, const Tensor& b) {
-  if (w.dtype() == DType::bf16 && isa.multiplier == Multiplier::amx)
-    return std::make_unique<AmxConv2d<HardwareTiles>>(*isa.kernels, threads, w, b);
-  if (w.dtype() == DType::bf16 && isa.multiplier == Multiplier::amx_emulated)
-    return std::make_unique<AmxConv2d<EmulatedTiles>>(*isa.kernels, threads, w, b);
-  return std::make_unique<PanelConv2d>(*isa.kernels, threads, w, b);
+std::unique_ptr<Conv2d> make_conv2d(const Isa& isa, int threads, const Tensor& w, const Tensor& b,
+                                    const Int8Weight& int8) {
+  const bool tiles = w.dtype() != DType::f32;
+  if (tiles && isa.multiplier == Multiplier::amx)
+    return make_amx<HardwareTiles>(*isa.kernels, threads, w, b, int8);
+  if (tiles && isa.multiplier == Multiplier::amx_emulated)
+    return make_amx<EmulatedTiles>(*isa.kernels, threads, w, b, int8);
+  return std::make_unique<PanelConv2d>(*isa.kernels, threads, w, b, int8);
 }
 
 }  // namespace tstitch::cpu

@@ -36,16 +36,16 @@ const std::byte* raw_row(const Tensor& x, int64_t row) {
 
 }  // namespace
 
-CpuBackend::CpuBackend(DType compute_dtype, int threads, const cpu::Isa& isa)
-    : compute_dtype_(compute_dtype), threads_(threads), isa_(isa), kernels_(*isa.kernels) {}
+CpuBackend::CpuBackend(DType compute_dtype, int threads, const cpu::Isa& isa, bool int8)
+    : compute_dtype_(compute_dtype), threads_(threads), int8_(int8), isa_(isa), kernels_(*isa.kernels) {}
 
 std::string CpuBackend::description() const {
   return concat("cpu: ", isa_.name, ", ", threads_, threads_ == 1 ? " thread, " : " threads, ",
-                name_of(compute_dtype_));
+                int8_ ? "int8 in " : "", name_of(compute_dtype_));
 }
 
 std::string CpuBackend::arithmetic() const {
-  return concat("cpu: ", isa_.name, ", ", name_of(compute_dtype_));
+  return concat("cpu: ", isa_.name, ", ", int8_ ? "int8 in " : "", name_of(compute_dtype_));
 }
 
 Tensor CpuBackend::upload(const Tensor& host) { return repeat(host, 1); }
@@ -59,6 +59,13 @@ std::unique_ptr<PackedLinear> CpuBackend::pack_linear(const Tensor& weight, cons
   if (multiplier == cpu::Multiplier::vectors || compute_dtype_ == DType::f32)
     return std::make_unique<cpu::PanelLinear>(kernels_, threads_, w, b);
   return cpu::make_amx_linear(multiplier == cpu::Multiplier::amx_emulated, kernels_, threads_, w, b);
+}
+
+std::unique_ptr<PackedLinear> CpuBackend::pack_int8_linear(const Int8Weight& w, const Tensor& b) {
+  if (isa_.multiplier == cpu::Multiplier::vectors)
+    return std::make_unique<cpu::PanelLinear>(kernels_, threads_, w.values, b, w);
+  return cpu::make_amx_linear(isa_.multiplier == cpu::Multiplier::amx_emulated, kernels_, threads_, w.values,
+                              b, w);
 }
 
 Tensor CpuBackend::operand(const Tensor& x, int64_t row_multiple) const {
@@ -90,8 +97,12 @@ Tensor CpuBackend::operand(const Tensor& x, int64_t row_multiple) const {
 void CpuBackend::run_linear(cpu::LinearJob job, const Tensor& x, const PackedLinear& w) const {
   if (x.elements() == 0) return;
   const auto& linear = dynamic_cast<const cpu::Linear&>(w);
+  if (linear.operand() == cpu::Operand::int8) {
+    const auto rows = cpu::quantize_rows(kernels_, threads_, x, linear.factors(), linear.row_multiple());
+    rows.complete(job, kernels_.operand_bytes(cpu::Operand::int8));
+    return linear.run(job, x.rows(), threads_);
+  }
   const Tensor a = operand(x, linear.row_multiple());
-  job.bf16 = compute_dtype_ == DType::bf16;
   job.x = a.bytes();
   job.x_stride = a.row_stride();
   linear.run(job, a.rows(), threads_);
@@ -133,6 +144,10 @@ void CpuBackend::add_linear(Tensor& sum, const Tensor& x, const PackedLinear& w)
 
 std::unique_ptr<PackedConv2d> CpuBackend::pack_conv2d(const Tensor& w, const Tensor& b) {
   return cpu::make_conv2d(isa_, threads_, w.dtype() == compute_dtype_ ? w : cast(w, compute_dtype_), b);
+}
+
+std::unique_ptr<PackedConv2d> CpuBackend::pack_int8_conv2d(const Int8Weight& w, const Tensor& b) {
+  return cpu::make_conv2d(isa_, threads_, w.values, b, w);
 }
 
 void CpuBackend::conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
@@ -228,7 +243,7 @@ Tensor CpuBackend::scale_shift(const Tensor& x, const Tensor& norm, Activation a
                        .shift = norm.data<float>() + (n * 2 + 1) * C,
                        .act = cpu::epilogue_of(act),
                        .to = raw_row(out, n * pixels + begin),
-                       .to_bf16 = compute_dtype_ == DType::bf16,
+                       .to_type = cpu::operand_of(compute_dtype_),
                        .to_stride = C},
                       end - begin);
     });
@@ -269,7 +284,8 @@ Tensor CpuBackend::attend(const Tensor& q, int64_t heads,
   const bool emulated = isa_.multiplier == Multiplier::amx_emulated;
   const bool tiles = bf16 && (emulated || isa_.multiplier == Multiplier::amx);
   const int64_t most_rows = tiles ? cpu::kAmxQueries : kernels_.attention_rows;
-  const int64_t block = tiles ? cpu::kAmxRows : kernels_.block_rows(bf16);
+  const int64_t block =
+      tiles ? cpu::kAmxRows : kernels_.block_rows(bf16 ? cpu::Operand::bf16 : cpu::Operand::f32);
   const int64_t bytes =
       tiles ? cpu::amx_attention_scratch_bytes(d) : kernels_.attention_scratch_bytes(bf16, d);
   const int64_t scratch_bytes = divide_up(bytes, kCacheLine) * kCacheLine;

@@ -12,16 +12,19 @@ namespace tstitch {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(DType compute_dtype, int threads, const cpu::Isa& isa);
+  CpuBackend(DType compute_dtype, int threads, const cpu::Isa& isa, bool int8 = false);
 
   std::string description() const override;
   std::string arithmetic() const override;
   DType compute_dtype() const override { return compute_dtype_; }
+  bool int8() const override { return int8_; }
   Memory& memory() override { return host_memory(); }
 
   Tensor upload(const Tensor& host) override;
   Tensor download(const Tensor& x) override;
   std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) override;
+  std::unique_ptr<PackedLinear> pack_int8_linear(const Int8Weight& w, const Tensor& b) override;
+  std::unique_ptr<PackedConv2d> pack_int8_conv2d(const Int8Weight& w, const Tensor& b) override;
 
   Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) override;
   void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
@@ -74,6 +77,7 @@ class CpuBackend final : public Backend {
 
   DType compute_dtype_;
   int threads_;
+  bool int8_;
   const cpu::Isa& isa_;
   const cpu::Kernels& kernels_;
 };

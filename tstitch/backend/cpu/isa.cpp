@@ -18,16 +18,20 @@ bool can_use_amx() {
 Processor probe() {
   Processor p{};
   p.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  p.avx_vnni = p.avx2 && __builtin_cpu_supports("avxvnni");
   p.avx512 = p.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  p.avx512_bf16 = p.avx512 && __builtin_cpu_supports("avx512bf16");
+  p.avx512_vnni = p.avx512 && __builtin_cpu_supports("avx512vnni");
+  p.avx512_bf16 = p.avx512_vnni && __builtin_cpu_supports("avx512bf16");
   p.amx = can_use_amx;
   return p;
 }
 
 bool always(const Processor&) { return true; }
 bool has_avx2(const Processor& p) { return p.avx2; }
+bool has_avx_vnni(const Processor& p) { return p.avx_vnni; }
 bool has_avx512(const Processor& p) { return p.avx512; }
+bool has_avx512_vnni(const Processor& p) { return p.avx512_vnni; }
 bool has_avx512_bf16(const Processor& p) { return p.avx512_bf16; }
 bool has_amx(const Processor& p) { return p.avx512_bf16 && p.amx(); }
 
@@ -35,7 +39,9 @@ constexpr Isa kIsas[] = {
     {"amx_emulated", &kBaselineKernels, Multiplier::amx_emulated, false, always},  // tests the logic of amx
     {"baseline", &kBaselineKernels, Multiplier::vectors, false, always},
     {"avx2", &kAvx2Kernels, Multiplier::vectors, false, has_avx2},
+    {"avx_vnni", &kAvxVnniKernels, Multiplier::vectors, false, has_avx_vnni},
     {"avx512", &kAvx512Kernels, Multiplier::vectors, false, has_avx512},
+    {"avx512_vnni", &kAvx512VnniKernels, Multiplier::vectors, false, has_avx512_vnni},
     {"avx512_bf16", &kAvx512Bf16Kernels, Multiplier::vectors, true, has_avx512_bf16},
     {"amx", &kAvx512Bf16Kernels, Multiplier::amx, true, has_amx},
 };

@@ -11,9 +11,10 @@ namespace tstitch::cpu {
 // Who multiplies by weights.
 enum class Multiplier : uint8_t { vectors, amx, amx_emulated };
 
-// What a processor answers when it is asked for its instructions. One set includes those before it.
+// What a processor answers when it is asked for its instructions. One set includes those before it, but for
+// AVX-VNNI, which is AVX2's.
 struct Processor {
-  bool avx2, avx512, avx512_bf16;
+  bool avx2, avx_vnni, avx512, avx512_vnni, avx512_bf16;
   bool (*amx)();  // are there tiles, and do they multiply right? Asked only where it matters
 };
 

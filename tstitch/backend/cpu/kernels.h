@@ -2,9 +2,13 @@
 // table.
 //
 // A weight matrix or a block of keys is packed into panels of `panel_columns` outputs: [panel][unit][column]
-// with units of 32 bits along the summed dimension (one f32 or two bf16), padded with zeros. The whole sum of
-// an output is accumulated in one register in the order of the units, whatever rows are computed beside it:
-// that is what makes results independent of batch and threads.
+// with units of 32 bits along the summed dimension (one f32, two bf16 or four numbers of 8 bits), padded with
+// zeros. The whole sum of an output is accumulated in one register in the order of the units, whatever rows
+// are computed beside it: that is what makes results independent of batch and threads.
+//
+// Of 8-bit numbers (tensor/int8.h) the x of a product are bytes beside their zero, or, where there is no
+// instruction that multiplies bytes exactly, 16 bits less their zero: then two are a unit, and the panel has
+// half a unit's bytes for them.
 #pragma once
 
 #include <cstddef>
@@ -12,17 +16,27 @@
 
 namespace tstitch::cpu {
 
+enum class Operand : uint8_t { f32, bf16, int8 };  // what is multiplied
+
 enum class Epilogue : uint8_t { none, gelu_tanh, gelu, quick_gelu, silu, relu, add, add_relu, add_gated };
 
 // out = act(x W^T + b); with add and add_relu, out = act(out + x W^T + b);
 // with add_gated, out += gate * (x W^T + b).
 struct LinearJob {
-  bool bf16 = false;        // type of x and of the panels
-  const void* x = nullptr;  // (rows, inputs), zero up to the end of the last unit
-  int64_t x_stride = 0;     // in elements, as all strides
+  Operand operand = Operand::f32;  // x and the panels
+  const void* x = nullptr;         // (rows, inputs), zero up to the end of the last unit
+  int64_t x_stride = 0;            // in elements, as all strides
   int64_t inputs = 0, outputs = 0;
   const void* panels = nullptr;
   const float* bias = nullptr;  // padded to whole panels
+
+  // Of int8: for row r the sums of integers become (sum - zeros[i] sums_of_weights) scales[i] weight_scales,
+  // i = r range_step; where x is less its zero there is none to take away.
+  const float* scales = nullptr;
+  const int32_t* zeros = nullptr;
+  int64_t range_step = 1;
+  const float* weight_scales = nullptr;      // padded to whole panels, as
+  const int32_t* sums_of_weights = nullptr;  // of each output
 
   Epilogue epilogue = Epilogue::none;
   void* out = nullptr;  // (rows, outputs)
@@ -70,7 +84,12 @@ struct NormJob {
   bool out_bf16 = false;
 };
 
-// Pixels of channels: to = act(x scale + shift), then zeros up to `padded` channels.
+// The least and the largest number of a row, or of each channel; NaN where one is not finite.
+struct RowBounds {
+  float low, high;
+};
+
+// Pixels of channels: to = act(x scale + shift), then zeros up to `padded` channels. Rows are pixels, too.
 struct PixelJob {
   const void* x = nullptr;
   bool x_bf16 = false;
@@ -80,8 +99,12 @@ struct PixelJob {
   const float *scale = nullptr, *shift = nullptr;  // none: x itself
   Epilogue act = Epilogue::none;
   void* to = nullptr;
-  bool to_bf16 = false;
+  Operand to_type = Operand::f32;
   int64_t to_stride = 0;
+  // Of int8: to = round(act(...) factors inverse) + zero, 0 ... 255.
+  const float* factors = nullptr;  // none: ones
+  float inverse = 0;
+  int32_t zero = 0;
 };
 
 // A convolution over a strip of rows of pixels that holds the zeros around them too. Output pixel p is in row
@@ -107,12 +130,18 @@ struct Kernels {
   const char* name;
   int64_t panel_columns;
 
+  // Bytes of an element of x.
+  int64_t (*operand_bytes)(Operand);
   // Rows multiplied at once; work is best split at multiples of it.
-  int64_t (*block_rows)(bool bf16);
+  int64_t (*block_rows)(Operand);
   // Rows of w (rows <= panel_columns, columns) as one panel.
-  void (*pack_panel)(bool bf16, const void* w, int64_t w_stride, int64_t rows, int64_t columns, void* panel);
+  void (*pack_panel)(Operand, const void* w, int64_t w_stride, int64_t rows, int64_t columns, void* panel);
   // Rows begin..end of the outputs of one panel.
   void (*linear)(const LinearJob&, int64_t panel, int64_t begin, int64_t end);
+  // Of int8: the sums (rows, sums_stride), 32-bit integers, become in place what they stand for. Columns up
+  // to a whole vector are overwritten.
+  void (*dequantize)(const LinearJob&, float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                     int64_t column, int64_t columns);
   // The epilogue of job.out[row .. row + rows, column .. column + columns] for sums (rows, sums_stride)
   // without bias.
   void (*finish)(const LinearJob&, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
@@ -130,6 +159,10 @@ struct Kernels {
   void (*pool)(const PoolJob&);
   // `count` pixels of x.
   void (*pixels)(const PixelJob&, int64_t count);
+  // Of x factors (none: ones); and of each channel over `count` pixels, low and high (channels).
+  RowBounds (*row_bounds)(bool bf16, const void* x, const float* factors, int64_t count);
+  void (*channel_bounds)(bool bf16, const void* x, int64_t x_stride, int64_t count, int64_t channels,
+                         float* low, float* high);
   // Output pixels 0..count of one panel.
   void (*conv)(const ConvJob&, int64_t panel, int64_t count);
   // Mean and variance of each group of channels over `count` pixels: (groups, 2).
@@ -144,13 +177,15 @@ struct Kernels {
   void (*to_f32)(const void* x, float* out, int64_t count);
 
   // Multiply-adds in registers, for benchmarks: peak_flops of them per step. out: at least 16 floats.
-  int64_t (*peak_flops)(bool bf16);
-  void (*peak)(bool bf16, int64_t steps, float* out);
+  int64_t (*peak_flops)(Operand);
+  void (*peak)(Operand, int64_t steps, float* out);
 };
 
 extern const Kernels kBaselineKernels;    // SSE2: every x86-64
 extern const Kernels kAvx2Kernels;        // AVX2 and FMA
+extern const Kernels kAvxVnniKernels;     // and the dot product of bytes
 extern const Kernels kAvx512Kernels;      // AVX-512 F, BW, DQ, VL
-extern const Kernels kAvx512Bf16Kernels;  // and its bf16 dot product
+extern const Kernels kAvx512VnniKernels;  // and its dot product of bytes
+extern const Kernels kAvx512Bf16Kernels;  // and that of bf16
 
 }  // namespace tstitch::cpu

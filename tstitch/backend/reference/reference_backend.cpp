@@ -27,6 +27,8 @@ void set(Tensor& x, int64_t row, int64_t column, double value) {
     x.data<bfloat16>()[i] = to_bfloat16(rounded);
 }
 
+float rounded(float x, DType dtype) { return dtype == DType::bf16 ? to_float(to_bfloat16(x)) : x; }
+
 double apply(Activation act, double x) {
   switch (act) {
     case Activation::none:
@@ -45,29 +47,88 @@ double apply(Activation act, double x) {
   return x;
 }
 
+// What stands for x in a product of 8-bit numbers (tensor/int8.h).
+struct Quantized {
+  Tensor numbers;             // (..., K) i32: q - zero
+  std::vector<float> scales;  // of each row
+};
+
+// Row r of x, (..., K) f32, in the range that range_of(r) gives.
+template <class F>
+Quantized quantize_rows(const Tensor& x, const Tensor& factors, const F& range_of_row) {
+  Quantized result = {.numbers = Tensor(x.shape(), DType::i32), .scales = {}};
+  for (int64_t row = 0; row < x.rows(); ++row) {
+    const Uint8Range range = range_of_row(row);
+    result.scales.push_back(range.scale);
+    for (int64_t k = 0; k < x.columns(); ++k) {
+      const float value = factors ? get(x, row, k) * get(factors, 0, k) : get(x, row, k);
+      result.numbers.data<int32_t>()[row * x.columns() + k] = quantized(value, range) - range.zero;
+    }
+  }
+  return result;
+}
+
+// Each row in a range of its own.
+Quantized quantize_rows(const Tensor& x, const Tensor& factors) {
+  return quantize_rows(x, factors, [&](int64_t row) {
+    float low = 0, high = 0;
+    for (int64_t k = 0; k < x.columns(); ++k) {
+      const float value = factors ? get(x, row, k) * get(factors, 0, k) : get(x, row, k);
+      if (!std::isfinite(value)) return range_of(NAN, NAN);
+      low = std::min(low, value);
+      high = std::max(high, value);
+    }
+    return range_of(low, high);
+  });
+}
+
 class ReferenceLinear final : public PackedLinear {
  public:
   ReferenceLinear(Tensor w, Tensor b) : w_(std::move(w)), b_(std::move(b)) {}
+  ReferenceLinear(Int8Weight w, Tensor b) : w_(w.values), b_(std::move(b)), int8_(std::move(w)) {}
   int64_t inputs() const override { return w_.extent(1); }
   int64_t outputs() const override { return w_.extent(0); }
   int64_t bytes() const override {
     return w_.elements() * size_of(w_.dtype()) + (b_ ? b_.elements() * 4 : 0);
   }
 
-  // (x W^T + b)[row, m]
-  double operator()(const Tensor& x, int64_t row, int64_t m) const {
-    double sum = b_ ? get(b_, 0, m) : 0;
-    for (int64_t k = 0; k < inputs(); ++k) sum += double{get(x, row, k)} * get(w_, m, k);
-    return sum;
+  // f(row, m, x W^T + b) for all outputs; x is rounded to the type `compute`, where numbers of 8 bits do not
+  // take its place.
+  template <class F>
+  void for_each(const Tensor& x, DType compute, const F& f) const {
+    if (int8_.values) {
+      const Quantized quantized = quantize_rows(x, int8_.factors);
+      for (int64_t row = 0; row < x.rows(); ++row)
+        for (int64_t m = 0; m < outputs(); ++m) f(row, m, product(quantized, row, m));
+      return;
+    }
+    for (int64_t row = 0; row < x.rows(); ++row)
+      for (int64_t m = 0; m < outputs(); ++m) {
+        double sum = b_ ? get(b_, 0, m) : 0;
+        for (int64_t k = 0; k < inputs(); ++k)
+          sum += double{rounded(get(x, row, k), compute)} * get(w_, m, k);
+        f(row, m, sum);
+      }
   }
 
  private:
+  // In f32, as backend.h says.
+  float product(const Quantized& x, int64_t row, int64_t m) const {
+    int32_t sum = 0;
+    for (int64_t k = 0; k < inputs(); ++k)
+      sum += x.numbers.data<int32_t>()[row * inputs() + k] * w_.data<int8_t>()[m * inputs() + k];
+    const float value = static_cast<float>(sum) * (x.scales[row] * get(int8_.scales, 0, m));
+    return b_ ? value + get(b_, 0, m) : value;
+  }
+
   Tensor w_, b_;
+  Int8Weight int8_;
 };
 
 class ReferenceConv2d final : public PackedConv2d {
  public:
   ReferenceConv2d(Tensor w, Tensor b) : w_(std::move(w)), b_(std::move(b)) {}
+  ReferenceConv2d(Int8Weight w, Tensor b) : w_(w.values), b_(std::move(b)), int8_(std::move(w)) {}
   int64_t inputs() const override { return w_.extent(1); }
   int64_t outputs() const override { return w_.extent(0); }
   Extent2d kernel() const override { return {w_.extent(2), w_.extent(3)}; }
@@ -75,32 +136,97 @@ class ReferenceConv2d final : public PackedConv2d {
     return w_.elements() * size_of(w_.dtype()) + (b_ ? b_.elements() * 4 : 0);
   }
 
-  // Output (n, y, column, m) of the convolution of x.
-  double operator()(const Tensor& x, const Conv2dPath& path, int64_t n, int64_t y, int64_t column, int64_t m,
-                    DType compute) const {
-    const int64_t H = x.extent(1), W = x.extent(2), C = inputs(), twice = path.upsample ? 2 : 1;
-    const auto [kh, kw] = kernel();
-    const Extent2d extent = path.read({H, W});
-    double sum = b_ ? get(b_, 0, m) : 0;
-    if (path.image_bias) sum += get(*path.image_bias, n, m);
-    for (int64_t i = 0; i < kh; ++i)
-      for (int64_t j = 0; j < kw; ++j) {
-        const int64_t row = y * path.stride + i - path.pad_before.height,
-                      pixel = column * path.stride + j - path.pad_before.width;
-        if (row < 0 || row >= extent.height || pixel < 0 || pixel >= extent.width) continue;
-        for (int64_t c = 0; c < C; ++c) {
-          double value = get(x, (n * H + row / twice) * W + pixel / twice, c);
-          if (path.norm) value = value * get(*path.norm, 2 * n, c) + get(*path.norm, 2 * n + 1, c);
-          const auto read = static_cast<float>(apply(path.act, value));
-          const float rounded = compute == DType::bf16 ? to_float(to_bfloat16(read)) : read;
-          sum += double{rounded} * get(w_, (m * C + c) * kh + i, j);
+  // f(row, m, value) for all outputs of the rows wanted, of `shape`; what is read is rounded to the type
+  // `compute`, where numbers of 8 bits do not take its place.
+  template <class F>
+  void for_each(const Tensor& x, const Conv2dPath& path, const Shape& shape, DType compute,
+                const F& f) const {
+    const int64_t H = shape[1], W = shape[2];
+    const Tensor read = what_is_read(x, path);
+    const Quantized quantized = int8_.values ? quantize(read, x, path) : Quantized{};
+    for (int64_t row = 0; row < shape[0] * H * W; ++row)
+      for (int64_t m = 0; m < outputs(); ++m) {
+        const int64_t n = row / (H * W), y = path.begin + row / W % H, column = row % W;
+        const float bias = (b_ ? get(b_, 0, m) : 0) + (path.image_bias ? get(*path.image_bias, n, m) : 0);
+        if (int8_.values) {
+          int32_t sum = 0;
+          for_taps(x, path, n, y, column, [&](int64_t pixel, int64_t c, int64_t i, int64_t j) {
+            sum += quantized.numbers.data<int32_t>()[pixel * inputs() + c] * weight(m, c, i, j);
+          });
+          const int64_t first = n * x.extent(1) * x.extent(2);  // pixel of the picture
+          const int64_t pixel = path.is_pointwise(kernel()) ? first + y * W + column : first;
+          const float scale = quantized.scales[static_cast<size_t>(pixel)];
+          f(row, m, double{static_cast<float>(sum) * (scale * get(int8_.scales, 0, m)) + bias});
+        } else {
+          double sum = b_ ? get(b_, 0, m) : 0;
+          if (path.image_bias) sum += get(*path.image_bias, n, m);
+          for_taps(x, path, n, y, column, [&](int64_t pixel, int64_t c, int64_t i, int64_t j) {
+            sum += double{rounded(get(read, pixel, c), compute)} *
+                   get(w_, (m * inputs() + c) * kernel().height + i, j);
+          });
+          f(row, m, sum);
         }
       }
-    return sum;
   }
 
  private:
+  int32_t weight(int64_t m, int64_t c, int64_t i, int64_t j) const {
+    return w_.data<int8_t>()[((m * inputs() + c) * kernel().height + i) * kernel().width + j];
+  }
+
+  // f(pixel of x, channel, row and column of the kernel) for all of the input under the kernel.
+  template <class F>
+  void for_taps(const Tensor& x, const Conv2dPath& path, int64_t n, int64_t y, int64_t column,
+                const F& f) const {
+    const int64_t H = x.extent(1), W = x.extent(2), twice = path.upsample ? 2 : 1;
+    const Extent2d extent = path.read({H, W});
+    for (int64_t i = 0; i < kernel().height; ++i)
+      for (int64_t j = 0; j < kernel().width; ++j) {
+        const int64_t row = y * path.stride + i - path.pad_before.height,
+                      pixel = column * path.stride + j - path.pad_before.width;
+        if (row < 0 || row >= extent.height || pixel < 0 || pixel >= extent.width) continue;
+        for (int64_t c = 0; c < inputs(); ++c) f((n * H + row / twice) * W + pixel / twice, c, i, j);
+      }
+  }
+
+  // act(x scale + shift) or act(x), f32.
+  Tensor what_is_read(const Tensor& x, const Conv2dPath& path) const {
+    Tensor read(x.shape(), DType::f32);
+    for (int64_t row = 0; row < x.rows(); ++row)
+      for (int64_t c = 0; c < inputs(); ++c) {
+        double value = get(x, row, c);
+        const int64_t n = row / (x.extent(1) * x.extent(2));
+        if (path.norm) value = value * get(*path.norm, 2 * n, c) + get(*path.norm, 2 * n + 1, c);
+        set(read, row, c, apply(path.act, value));
+      }
+    return read;
+  }
+
+  // Each pixel or each picture in a range of its own.
+  Quantized quantize(const Tensor& read, const Tensor& x, const Conv2dPath& path) const {
+    if (path.is_pointwise(kernel())) return quantize_rows(read, int8_.factors);
+    const int64_t pixels = x.extent(1) * x.extent(2), C = inputs();
+    std::vector<Uint8Range> ranges;
+    for (int64_t n = 0; n < x.extent(0); ++n) {
+      std::vector<float> low(static_cast<size_t>(C)), high(static_cast<size_t>(C));
+      for (int64_t c = 0; c < C; ++c) {
+        low[c] = high[c] = get(x, n * pixels, c);
+        for (int64_t pixel = n * pixels; pixel < (n + 1) * pixels; ++pixel) {
+          const float value = get(x, pixel, c);
+          low[c] = std::isfinite(value) ? std::min(low[c], value) : NAN;
+          high[c] = std::max(high[c], value);
+          if (low[c] != low[c]) break;
+        }
+      }
+      ranges.push_back(picture_range(low, high, path.norm ? path.norm->data<float>() + n * 2 * C : nullptr,
+                                     path.act, int8_.factors ? int8_.factors.data<float>() : nullptr));
+    }
+    return quantize_rows(read, int8_.factors,
+                         [&](int64_t row) { return ranges[static_cast<size_t>(row / pixels)]; });
+  }
+
   Tensor w_, b_;
+  Int8Weight int8_;
 };
 
 // f(row, column) for every element of a new tensor.
@@ -115,7 +241,7 @@ Tensor generate(const Shape& shape, DType dtype, const F& f) {
 }  // namespace
 
 std::string ReferenceBackend::description() const {
-  return concat("reference: plain loops, ", name_of(compute_dtype_));
+  return concat("reference: plain loops, ", int8_ ? "int8 in " : "", name_of(compute_dtype_));
 }
 
 Tensor ReferenceBackend::upload(const Tensor& host) { return repeat(host, 1); }
@@ -125,53 +251,52 @@ std::unique_ptr<PackedLinear> ReferenceBackend::pack_linear(const Tensor& w, con
   return std::make_unique<ReferenceLinear>(cast(w, compute_dtype_), b ? cast(b, DType::f32) : Tensor());
 }
 
+std::unique_ptr<PackedLinear> ReferenceBackend::pack_int8_linear(const Int8Weight& w, const Tensor& b) {
+  return std::make_unique<ReferenceLinear>(w, b ? cast(b, DType::f32) : Tensor());
+}
+
 Tensor ReferenceBackend::linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) {
-  const auto& linear = dynamic_cast<const ReferenceLinear&>(w);
-  const Tensor x_compute = cast(x, compute_dtype_);
-  return generate(x.shape().with(-1, w.outputs()), out,
-                  [&](int64_t row, int64_t m) { return apply(act, linear(x_compute, row, m)); });
+  Tensor y(x.shape().with(-1, w.outputs()), out);
+  dynamic_cast<const ReferenceLinear&>(w).for_each(
+      x, compute_dtype_, [&](int64_t row, int64_t m, double value) { set(y, row, m, apply(act, value)); });
+  return y;
 }
 
 void ReferenceBackend::add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
                                         const PackedLinear& w) {
-  const auto& linear = dynamic_cast<const ReferenceLinear&>(w);
-  const Tensor x_compute = cast(x, compute_dtype_);
   const int64_t T = x.extent(1);
-  for (int64_t row = 0; row < residual.rows(); ++row)
-    for (int64_t m = 0; m < w.outputs(); ++m)
-      set(residual, row, m, get(residual, row, m) + get(gate, row / T, m) * linear(x_compute, row, m));
+  dynamic_cast<const ReferenceLinear&>(w).for_each(
+      x, compute_dtype_, [&](int64_t row, int64_t m, double value) {
+        set(residual, row, m, get(residual, row, m) + get(gate, row / T, m) * value);
+      });
 }
 
 void ReferenceBackend::add_linear(Tensor& sum, const Tensor& x, const PackedLinear& w) {
-  const auto& linear = dynamic_cast<const ReferenceLinear&>(w);
-  const Tensor x_compute = cast(x, compute_dtype_);
-  for (int64_t row = 0; row < sum.rows(); ++row)
-    for (int64_t m = 0; m < w.outputs(); ++m) set(sum, row, m, get(sum, row, m) + linear(x_compute, row, m));
+  dynamic_cast<const ReferenceLinear&>(w).for_each(
+      x, compute_dtype_,
+      [&](int64_t row, int64_t m, double value) { set(sum, row, m, get(sum, row, m) + value); });
 }
 
 std::unique_ptr<PackedConv2d> ReferenceBackend::pack_conv2d(const Tensor& w, const Tensor& b) {
   return std::make_unique<ReferenceConv2d>(cast(w, compute_dtype_), b ? cast(b, DType::f32) : Tensor());
 }
 
+std::unique_ptr<PackedConv2d> ReferenceBackend::pack_int8_conv2d(const Int8Weight& w, const Tensor& b) {
+  return std::make_unique<ReferenceConv2d>(w, b ? cast(b, DType::f32) : Tensor());
+}
+
 void ReferenceBackend::conv2d(Tensor& out, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
                               Activation act) {
-  const auto& conv = dynamic_cast<const ReferenceConv2d&>(w);
-  const int64_t H = out.extent(1), W = out.extent(2);
-  for (int64_t row = 0; row < out.rows(); ++row)
-    for (int64_t m = 0; m < out.columns(); ++m)
-      set(out, row, m,
-          apply(act, conv(x, path, row / (H * W), path.begin + row / W % H, row % W, m, compute_dtype_)));
+  dynamic_cast<const ReferenceConv2d&>(w).for_each(
+      x, path, out.shape(), compute_dtype_,
+      [&](int64_t row, int64_t m, double value) { set(out, row, m, apply(act, value)); });
 }
 
 void ReferenceBackend::add_conv2d(Tensor& sum, const Tensor& x, const PackedConv2d& w, const Conv2dPath& path,
                                   Activation act) {
-  const auto& conv = dynamic_cast<const ReferenceConv2d&>(w);
-  const int64_t H = sum.extent(1), W = sum.extent(2);
-  for (int64_t row = 0; row < sum.rows(); ++row)
-    for (int64_t m = 0; m < sum.columns(); ++m)
-      set(sum, row, m,
-          apply(act, get(sum, row, m) +
-                         conv(x, path, row / (H * W), path.begin + row / W % H, row % W, m, compute_dtype_)));
+  dynamic_cast<const ReferenceConv2d&>(w).for_each(
+      x, path, sum.shape(), compute_dtype_,
+      [&](int64_t row, int64_t m, double value) { set(sum, row, m, apply(act, get(sum, row, m) + value)); });
 }
 
 void ReferenceBackend::pool(Tensor& out, const Tensor& x, const PoolPath& path) {

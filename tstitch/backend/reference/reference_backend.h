@@ -11,15 +11,19 @@ class ReferenceBackend final : public Backend {
  public:
   // With bf16, activations and weights are rounded where the contract says "compute type"; the arithmetic
   // between is the same.
-  explicit ReferenceBackend(DType compute_dtype = DType::f32) : compute_dtype_(compute_dtype) {}
+  explicit ReferenceBackend(DType compute_dtype = DType::f32, bool int8 = false)
+      : compute_dtype_(compute_dtype), int8_(int8) {}
 
   std::string description() const override;
   DType compute_dtype() const override { return compute_dtype_; }
+  bool int8() const override { return int8_; }
   Memory& memory() override { return host_memory(); }
 
   Tensor upload(const Tensor& host) override;
   Tensor download(const Tensor& x) override;
   std::unique_ptr<PackedLinear> pack_linear(const Tensor& w, const Tensor& b) override;
+  std::unique_ptr<PackedLinear> pack_int8_linear(const Int8Weight& w, const Tensor& b) override;
+  std::unique_ptr<PackedConv2d> pack_int8_conv2d(const Int8Weight& w, const Tensor& b) override;
 
   Tensor linear(const Tensor& x, const PackedLinear& w, Activation act, DType out) override;
   void add_gated_linear(Tensor& residual, const Tensor& gate, const Tensor& x,
@@ -67,6 +71,7 @@ class ReferenceBackend final : public Backend {
                       FunctionRef<int64_t(int64_t)> keys_of);
 
   DType compute_dtype_;
+  bool int8_;
 };
 
 }  // namespace tstitch

@@ -19,6 +19,7 @@ class DiTArchitecture final : public Architecture {
   std::string name() const override { return dit_name(config_); }
   nlohmann::ordered_json details() const override;
   int64_t parameters() const override { return dit_parameters(config_); }
+  int64_t body_parameters() const override { return dit_body_parameters(config_); }
   double flops(int64_t height, int64_t width) const override { return dit_flops(config_, height, width); }
   int64_t activation_bytes(int64_t height, int64_t width, DType compute) const override {
     return dit_activation_bytes(config_, height, width, compute);

@@ -22,6 +22,7 @@ class UNetArchitecture final : public Architecture {
   std::string name() const override;
   nlohmann::ordered_json details() const override;
   int64_t parameters() const override { return unet_parameters(config_); }
+  int64_t body_parameters() const override { return unet_body_parameters(config_); }
   double flops(int64_t height, int64_t width) const override;
   int64_t activation_bytes(int64_t height, int64_t width, DType compute) const override {
     return unet_activation_bytes(config_, height, width, compute);

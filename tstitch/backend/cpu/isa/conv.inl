@@ -8,15 +8,21 @@ namespace tstitch::cpu::TSTITCH_ISA {
 
 // to = f(x scale + shift), or f(x).
 template <class From, class To, class Function>
-inline void convert_pixels(const PixelJob& job, int64_t count, const Function& f) {
+inline void convert_pixels(const PixelJob& job, int64_t count, const Function& act) {
+  const auto f = [&](F x, auto get) {
+    if constexpr (__is_same(To, q8))
+      return Quantizer{job.inverse, job.zero}(job.factors ? act(x) * get(job.factors) : act(x));
+    else
+      return act(x);
+  };
   for (int64_t i = 0; i < count; ++i) {
     const From* x = static_cast<const From*>(job.x) + i * job.x_stride;
     To* to = static_cast<To*>(job.to) + i * job.repeats * job.to_stride;
     if (job.scale)
       for_row(job.channels,
-              [&](auto get, auto put) { put(to, f(fma(get(x), get(job.scale), get(job.shift)))); });
+              [&](auto get, auto put) { put(to, f(fma(get(x), get(job.scale), get(job.shift)), get)); });
     else
-      for_row(job.channels, [&](auto get, auto put) { put(to, f(get(x))); });
+      for_row(job.channels, [&](auto get, auto put) { put(to, f(get(x), get)); });
     for (int64_t j = job.channels; j < job.padded; ++j) to[j] = To{};
     for (int64_t r = 1; r < job.repeats; ++r)
       __builtin_memcpy(to + r * job.to_stride, to, static_cast<size_t>(job.padded) * sizeof(To));
@@ -39,24 +45,21 @@ void pixels(const PixelJob& job, int64_t count) {
 
 // sums (rows, vectors kLanes) of the output pixels whose upper left input pixels are `corners`.
 template <class T, int rows, int vectors>
-inline void convolve_block(const ConvJob& job, const T* const* corners, const U* panel, float* sums_out) {
-  F sums[rows][vectors] = {};
+inline void convolve_block(const ConvJob& job, const T* const* corners, const char* panel, float* sums_out) {
+  Sums<T> sums[rows][vectors] = {};
   const int64_t count = units<T>(job.linear.inputs);
   for (int64_t y = 0; y < job.kernel_height; ++y)
-    for (int64_t x = 0; x < job.kernel_width; ++x, panel += count * vectors) {
+    for (int64_t x = 0; x < job.kernel_width; ++x, panel += count * vectors * kVectorBytes<T>) {
       const T* a_row[rows];
       for (int r = 0; r < rows; ++r) a_row[r] = corners[r] + y * job.row_stride + x * job.linear.x_stride;
       accumulate<T, rows, vectors>(sums, a_row, panel, count);
     }
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) store(sums_out + (r * vectors + v) * kLanes, sums[r][v]);
+  store_sums(sums, sums_out, vectors * kLanes);
 }
 
 // The same with the number of rows known at run time.
 template <class T, int vectors, int rows = kBlockRows<T>>
-inline void convolve_rows(int64_t actual, const ConvJob& job, const T* const* corners, const U* panel,
+inline void convolve_rows(int64_t actual, const ConvJob& job, const T* const* corners, const char* panel,
                           float* sums) {
   if (actual == rows)
     convolve_block<T, rows, vectors>(job, corners, panel, sums);
@@ -68,8 +71,9 @@ template <class T>
 void conv(const ConvJob& job, int64_t panel, int64_t count) {
   alignas(64) float sums[kBlockRows<T> * kPanelColumns];
   const int64_t column = panel * kPanelColumns, columns = min(kPanelColumns, job.linear.outputs - column);
-  const U* b = static_cast<const U*>(job.linear.panels) +
-               panel * job.kernel_height * job.kernel_width * units<T>(job.linear.inputs) * kPanelVectors;
+  const auto* b = static_cast<const char*>(job.linear.panels) + panel * job.kernel_height * job.kernel_width *
+                                                                    units<T>(job.linear.inputs) *
+                                                                    kPanelVectors * kVectorBytes<T>;
   for (int64_t p = 0; p < count; p += kBlockRows<T>) {
     const int64_t rows = min(kBlockRows<T>, count - p);
     const T* corners[kBlockRows<T>];
@@ -77,8 +81,40 @@ void conv(const ConvJob& job, int64_t panel, int64_t count) {
       corners[r] = static_cast<const T*>(job.linear.x) + (p + r) / job.width * job.stride * job.row_stride +
                    (p + r) % job.width * job.stride * job.linear.x_stride;
     convolve_rows<T, kPanelVectors>(rows, job, corners, b, sums);
+    if constexpr (__is_same(T, q8))
+      dequantize(job.linear, sums, kPanelColumns, p, rows, column, kPanelColumns);
     finish(job.linear, sums, kPanelColumns, p, rows, column, columns);
   }
+}
+
+// The least and the largest of what came so far, lane by lane; NaN stays where a number is not finite.
+struct LaneBounds {
+  F low, high, finite = {};  // zero, or NaN
+
+  explicit LaneBounds(F x) : low(x), high(x) { add(x); }
+  void add(F x) {
+    low = min(low, x);
+    high = max(high, x);
+    finite += x - x;
+  }
+};
+
+template <class T>
+RowBounds row_bounds(const T* x, const float* factors, int64_t count) {
+  LaneBounds bounds(F{});  // 0 is among the numbers of a range, so tails are not wrong
+  for_row(count, [&](auto get, auto) { bounds.add(factors ? get(x) * get(factors) : get(x)); });
+  const float finite = sum_lanes(bounds.finite);
+  return {-max_lanes(-bounds.low) + finite, max_lanes(bounds.high) + finite};
+}
+
+template <class T>
+void channel_bounds(const T* x, int64_t x_stride, int64_t count, int64_t channels, float* low, float* high) {
+  for_row(channels, [&](auto get, auto put) {
+    LaneBounds bounds(get(x));
+    for (int64_t i = 1; i < count; ++i) bounds.add(get(x + i * x_stride));
+    put(low, bounds.low + bounds.finite);
+    put(high, bounds.high + bounds.finite);
+  });
 }
 
 template <class T>

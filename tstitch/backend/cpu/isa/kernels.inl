@@ -9,23 +9,44 @@
 
 namespace tstitch::cpu::TSTITCH_ISA {
 
+// f(T{}) of the operand's T.
+template <class Function>
+inline auto with_operand(Operand operand, const Function& f) {
+  return operand == Operand::bf16 ? f(bf16{}) : operand == Operand::int8 ? f(q8{}) : f(f32{});
+}
+
 constexpr Kernels make_kernels(const char* name) {
   return {
       .name = name,
       .panel_columns = kPanelColumns,
-      .block_rows = [](bool b) -> int64_t { return b ? kBlockRows<bf16> : kBlockRows<f32>; },
+      .operand_bytes =
+          [](Operand operand) {
+            return with_operand(operand, [](auto x) { return static_cast<int64_t>(sizeof x); });
+          },
+      .block_rows =
+          [](Operand operand) {
+            return with_operand(operand, [](auto x) { return int64_t{kBlockRows<decltype(x)>}; });
+          },
       .pack_panel =
-          [](bool b, const void* w, int64_t w_stride, int64_t rows, int64_t columns, void* panel) {
+          [](Operand operand, const void* w, int64_t w_stride, int64_t rows, int64_t columns, void* panel) {
             auto* to = static_cast<uint32_t*>(panel);
-            if (b)
-              pack_panel(static_cast<const bf16*>(w), w_stride, rows, columns, to);
-            else
-              pack_panel(static_cast<const f32*>(w), w_stride, rows, columns, to);
+            switch (operand) {
+              case Operand::f32:
+                return pack_panel(static_cast<const f32*>(w), w_stride, rows, columns, to);
+              case Operand::bf16:
+                return pack_panel(static_cast<const bf16*>(w), w_stride, rows, columns, to);
+              case Operand::int8:
+                return pack_int8_panel(static_cast<const int8_t*>(w), w_stride, rows, columns,
+                                       static_cast<int8_t*>(panel));
+            }
           },
       .linear =
           [](const LinearJob& job, int64_t panel, int64_t begin, int64_t end) {
-            job.bf16 ? linear<bf16>(job, panel, begin, end) : linear<f32>(job, panel, begin, end);
+            with_operand(job.operand, [&](auto x) { linear<decltype(x)>(job, panel, begin, end); });
           },
+      .dequantize = [](const LinearJob& job, float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                       int64_t column,
+                       int64_t columns) { dequantize(job, sums, sums_stride, row, rows, column, columns); },
       .finish = [](const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
                    int64_t column,
                    int64_t columns) { finish(job, sums, sums_stride, row, rows, column, columns); },
@@ -52,13 +73,24 @@ constexpr Kernels make_kernels(const char* name) {
           [](const PixelJob& job, int64_t count) {
             const auto from = [&](auto x) {
               using From = decltype(x);
-              job.to_bf16 ? pixels<From, bf16>(job, count) : pixels<From, f32>(job, count);
+              with_operand(job.to_type, [&](auto to) { pixels<From, decltype(to)>(job, count); });
             };
             job.x_bf16 ? from(bf16{}) : from(f32{});
           },
+      .row_bounds =
+          [](bool b, const void* x, const float* factors, int64_t count) {
+            return b ? row_bounds(static_cast<const bf16*>(x), factors, count)
+                     : row_bounds(static_cast<const f32*>(x), factors, count);
+          },
+      .channel_bounds =
+          [](bool b, const void* x, int64_t x_stride, int64_t count, int64_t channels, float* low,
+             float* high) {
+            b ? channel_bounds(static_cast<const bf16*>(x), x_stride, count, channels, low, high)
+              : channel_bounds(static_cast<const f32*>(x), x_stride, count, channels, low, high);
+          },
       .conv =
           [](const ConvJob& job, int64_t panel, int64_t count) {
-            job.linear.bf16 ? conv<bf16>(job, panel, count) : conv<f32>(job, panel, count);
+            with_operand(job.linear.operand, [&](auto x) { conv<decltype(x)>(job, panel, count); });
           },
       .group_moments =
           [](bool b, const void* x, int64_t x_stride, int64_t count, int64_t channels, int64_t groups,
@@ -90,8 +122,13 @@ constexpr Kernels make_kernels(const char* name) {
           [](const void* x, float* out, int64_t count) {
             for_row(count, [&](auto get, auto put) { put(out, get(static_cast<const bf16*>(x))); });
           },
-      .peak_flops = [](bool b) { return 2 * kLanes * kPeakSums * (b ? kPerUnit<bf16> : kPerUnit<f32>); },
-      .peak = [](bool b, int64_t steps, float* out) { b ? peak<bf16>(steps, out) : peak<f32>(steps, out); },
+      .peak_flops =
+          [](Operand operand) {
+            return with_operand(operand,
+                                [](auto x) { return 2 * kLanes * kPeakSums * kPerUnit<decltype(x)>; });
+          },
+      .peak = [](Operand operand, int64_t steps,
+                 float* out) { with_operand(operand, [&](auto x) { peak<decltype(x)>(steps, out); }); },
   };
 }
 

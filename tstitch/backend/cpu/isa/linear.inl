@@ -76,15 +76,31 @@ inline void finish(const LinearJob& job, const float* sums, int64_t sums_stride,
   }
 }
 
+// (Kernels::dequantize)
+inline void dequantize(const LinearJob& job, float* sums, int64_t sums_stride, int64_t row, int64_t rows,
+                       int64_t column, int64_t columns) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t i = (row + r) * job.range_step;
+    const int32_t zero = kBesideZero ? job.zeros[i] : 0;
+    const float scale = job.scales[i];
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      float* p = sums + r * sums_stride + j;
+      const I sum = bit_cast<I>(load(p)) - zero * load_raw<I>(job.sums_of_weights + column + j);
+      store(p, to_float(sum) * (scale * load(job.weight_scales + column + j)));
+    }
+  }
+}
+
 template <class T>
 void linear(const LinearJob& job, int64_t panel, int64_t begin, int64_t end) {
   alignas(64) float sums[kBlockRows<T> * kPanelColumns];
   const int64_t count = units<T>(job.inputs), column = panel * kPanelColumns;
-  const U* b = static_cast<const U*>(job.panels) + panel * count * kPanelVectors;
+  const auto* b = static_cast<const char*>(job.panels) + panel * count * kPanelVectors * kVectorBytes<T>;
   for (int64_t row = begin; row < end; row += kBlockRows<T>) {
     const int64_t rows = min(kBlockRows<T>, end - row);
     const T* x = static_cast<const T*>(job.x) + row * job.x_stride;
     multiply_rows<T, kPanelVectors>(rows, x, job.x_stride, b, count, sums, kPanelColumns, false);
+    if constexpr (__is_same(T, q8)) dequantize(job, sums, kPanelColumns, row, rows, column, kPanelColumns);
     finish(job, sums, kPanelColumns, row, rows, column, min(kPanelColumns, job.outputs - column));
   }
 }

@@ -3,8 +3,9 @@
 // functions is included: a copy of such a function compiled for AVX-512 could be the one the linker keeps for
 // everybody.
 //
-// A "unit" is 32 bits along the summed dimension: one f32, or two bf16. Operands of matrix products are
-// arrays of units, so that one layout and one kernel serve both types.
+// A "unit" is 32 bits along the summed dimension: one f32, two bf16, or as many of 8-bit numbers as their x
+// needs (kernels.h). Operands of matrix products are arrays of units, so that one layout and one kernel serve
+// all types.
 #pragma once
 
 #include <immintrin.h>
@@ -23,12 +24,27 @@ constexpr int64_t kLanes = 4;
 
 using F = float __attribute__((vector_size(4 * kLanes)));
 using U = uint32_t __attribute__((vector_size(4 * kLanes)));
+using I = int32_t __attribute__((vector_size(4 * kLanes)));
 using Halves = uint16_t __attribute__((vector_size(2 * kLanes)));
 
 using f32 = float;
 struct bf16 {
   uint16_t bits;
 };
+
+// An x of int8 products. Two products of bytes need more than the 16 bits that vpmaddubsw sums them in, so
+// without VNNI they are products of 16 bits (vpmaddwd); SSE2 emulates VNNI's.
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || !defined(__AVX2__)
+struct q8 {
+  uint8_t value;
+};
+constexpr bool kBesideZero = true;
+#else
+struct q8 {
+  int16_t value;  // less the zero
+};
+constexpr bool kBesideZero = false;
+#endif
 
 template <class T>
 constexpr int64_t kPerUnit = 4 / static_cast<int64_t>(sizeof(T));
@@ -74,6 +90,20 @@ inline V load_raw(const void* p) {
   return x;
 }
 
+// Vector i of a panel, as units.
+template <class T>
+inline U load_units(const void* panel, int64_t i) {
+  const auto* bytes = static_cast<const char*>(panel);
+  if constexpr (sizeof(T) == 2 && !kBesideZero)
+    if constexpr (__is_same(T, q8)) {
+      using Bytes = int8_t __attribute__((vector_size(2 * kLanes)));
+      using Words = int16_t __attribute__((vector_size(4 * kLanes)));
+      return bit_cast<U>(
+          __builtin_convertvector(load_raw<Bytes>(bytes + i * static_cast<int64_t>(sizeof(Bytes))), Words));
+    }
+  return load_raw<U>(bytes + i * static_cast<int64_t>(sizeof(U)));
+}
+
 inline F load(const f32* p) { return load_raw<F>(p); }
 inline F load(const bf16* p) { return bit_cast<F>(__builtin_convertvector(load_raw<Halves>(p), U) << 16); }
 
@@ -98,8 +128,8 @@ inline F load_some(const T* p, int64_t count) {
   for (int64_t i = 0; i < count; ++i) all[i] = p[i];
   return load(all);
 }
-template <class T>
-inline void store_some(T* p, F x, int64_t count) {
+template <class T, class V>
+inline void store_some(T* p, V x, int64_t count) {
   T all[kLanes];
   store(all, x);
   for (int64_t i = 0; i < count; ++i) p[i] = all[i];
@@ -110,11 +140,11 @@ template <class Body>
 inline void for_row(int64_t columns, const Body& body) {
   int64_t j = 0;
   for (; j + kLanes <= columns; j += kLanes)
-    body([j](const auto* p) { return load(p + j); }, [j](auto* p, F x) { store(p + j, x); });
+    body([j](const auto* p) { return load(p + j); }, [j](auto* p, auto x) { store(p + j, x); });
   if (j == columns) return;
   const int64_t rest = columns - j;
   body([=](const auto* p) { return load_some(p + j, rest); },
-       [=](auto* p, F x) { store_some(p + j, x, rest); });
+       [=](auto* p, auto x) { store_some(p + j, x, rest); });
 }
 
 // Over the lanes, halving: lane i with lane i + n / 2.
@@ -148,6 +178,62 @@ inline F multiply_add(F sum, U a, U b, bf16) {
   sum = fma(bit_cast<F>(a << 16), bit_cast<F>(b << 16), sum);
   return fma(bit_cast<F>(a & 0xffff0000u), bit_cast<F>(b & 0xffff0000u), sum);
 #endif
+}
+
+// The same of 8-bit numbers: a holds x, b weights (load_units). The one place that knows the instruction.
+inline I multiply_add(I sum, U a, U b, q8) {
+#if defined(__AVX512VNNI__)
+  return bit_cast<I>(_mm512_dpbusd_epi32(bit_cast<__m512i>(sum), bit_cast<__m512i>(a), bit_cast<__m512i>(b)));
+#elif defined(__AVXVNNI__)
+  return bit_cast<I>(
+      _mm256_dpbusd_avx_epi32(bit_cast<__m256i>(sum), bit_cast<__m256i>(a), bit_cast<__m256i>(b)));
+#elif defined(__AVX512F__)
+  return sum + bit_cast<I>(_mm512_madd_epi16(bit_cast<__m512i>(a), bit_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+  // In place: g++ 12 would copy every sum, which costs a sixth of the time.
+  const __m256i products = _mm256_madd_epi16(bit_cast<__m256i>(a), bit_cast<__m256i>(b));
+  asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(products));
+  return sum;
+#else
+  const auto x = bit_cast<__m128i>(a), w = bit_cast<__m128i>(b), zero = _mm_setzero_si128();
+  const auto sign = _mm_cmpgt_epi8(zero, w);
+  const __m128i low = _mm_madd_epi16(_mm_unpacklo_epi8(x, zero), _mm_unpacklo_epi8(w, sign));
+  const __m128i high = _mm_madd_epi16(_mm_unpackhi_epi8(x, zero), _mm_unpackhi_epi8(w, sign));
+  // Sums of pairs: of units 0 and 1, of units 2 and 3.
+  const auto even = _mm_shuffle_ps(bit_cast<__m128>(low), bit_cast<__m128>(high), 0x88);
+  const auto odd = _mm_shuffle_ps(bit_cast<__m128>(low), bit_cast<__m128>(high), 0xdd);
+  return sum + bit_cast<I>(even) + bit_cast<I>(odd);
+#endif
+}
+
+// The nearest whole numbers, ties to even.
+inline I round_to_int(F x) {
+#if defined(__AVX512F__)
+  return bit_cast<I>(_mm512_maskz_cvtps_epi32(0xffff, x));
+#elif defined(__AVX2__)
+  return bit_cast<I>(_mm256_cvtps_epi32(x));
+#else
+  return bit_cast<I>(_mm_cvtps_epi32(x));
+#endif
+}
+inline F to_float(I x) { return __builtin_convertvector(x, F); }
+
+// What an x stands for in int8 products: a multiple of a step, and a zero.
+struct Quantizer {
+  float inverse;
+  int32_t zero;
+
+  I operator()(F x) const {
+    I q = round_to_int(x * inverse) + zero;
+    q = q < 0 ? I{} : q;
+    q = q > 255 ? I{} + 255 : q;
+    return kBesideZero ? q : q - zero;
+  }
+};
+inline void store(q8* p, I x) {
+  using Narrow = decltype(q8::value) __attribute__((vector_size(sizeof(q8) * kLanes)));
+  const auto narrow = __builtin_convertvector(x, Narrow);
+  __builtin_memcpy(p, &narrow, sizeof narrow);
 }
 
 // 2^x for x clamped to -125 ... 127; relative error below 2e-7. x = n + f with n whole and |f| <= 1/2; 2^f by
