@@ -134,8 +134,8 @@ std::optional<int64_t> granted(const fs::path& group, bool second_version, int64
 
 }  // namespace
 
-int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load, const RunSpec& spec,
-                     const std::string& vae) {
+MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load,
+                         const RunSpec& spec, const std::string& vae) {
   const DType compute = compute_dtype(spec.options.backend);
   const int64_t batch = std::min(spec.options.batch_size, spec.images()), pixels = spec.height * spec.width,
                 rows = batch * (spec.needs_null(models) ? 2 : 1), side = models.back().pixels_per_latent;
@@ -157,11 +157,14 @@ int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>&
   }
   for (const auto& [net, parameters] : nets) networks += parameters;
   const Decoder decoder = decoder_of(vae, spec, compute);
-  const int64_t encoder = elements_of_text_encoders(models, to_load, spec),
-                latents = rows * spec.channels * pixels,
+  const int64_t latents = rows * spec.channels * pixels,
                 pictures = vae.empty() ? 0 : batch * 3 * pixels * side * side;
-  return size_of(compute) * (decoder.elements + std::max(networks, encoder)) +
-         size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes);
+  const int64_t size = size_of(compute);
+  return {
+      .networks = size * networks,
+      .text_encoder = size * elements_of_text_encoders(models, to_load, spec),
+      .autoencoder = size * decoder.elements,
+      .work = size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes)};
 }
 
 std::optional<int64_t> bytes_available(std::string_view meminfo) {
