@@ -18,6 +18,7 @@ Command add_eval_command(CLI::App& program);
 Command add_analyze_command(CLI::App& program);
 Command add_inspect_command(CLI::App& program);
 Command add_convert_command(CLI::App& program);
+Command add_serve_command(CLI::App& program);
 
 inline constexpr int kDone = 0;
 inline constexpr int kInterrupted = 130;

@@ -133,7 +133,7 @@ int run_program(int argc, char** argv) {
       {"sweep", add_sweep_command(program)},     {"plan", add_plan_command(program)},
       {"chart", add_chart_command(program)},     {"eval", add_eval_command(program)},
       {"analyze", add_analyze_command(program)}, {"inspect", add_inspect_command(program)},
-      {"convert", add_convert_command(program)}};
+      {"convert", add_convert_command(program)}, {"serve", add_serve_command(program)}};
   add_help_levels(program);
   if (words.size() > 1 && words[1][0] != '-') {
     std::vector<std::string> names;

@@ -42,6 +42,7 @@ const std::map<std::string, Folders> kAllowed = {
     {"output", kEngine + Folders{"engine", "draw"}},
     {"eval", kNetworks + Folders{"text", "io", "models", "draw"}},
     {"tune", kEngine + Folders{"engine", "draw", "output", "eval"}},
+    {"serve", kEngine + Folders{"engine"}},
 };
 
 // Foreign headers that belong to one place.
@@ -61,7 +62,10 @@ const std::map<std::string, Folders> kOnlyIn = {
     {"cuda_runtime_api.h", {"backend/cuda"}},
     {"cublasLt.h", {"backend/cuda"}},
     {"cudnn_graph.h", {"backend/cuda"}},
-    {"nlohmann/json.hpp", {"io", "zoo", "condition", "engine", "output", "tune"}},
+    {"nlohmann/json.hpp", {"io", "zoo", "condition", "engine", "output", "tune", "serve"}},
+    {"boost/asio.hpp", {"serve"}},
+    {"boost/beast/core.hpp", {"serve"}},
+    {"boost/beast/http.hpp", {"serve"}},
 };
 
 void check_file(const fs::path& file, const std::string& relative) {

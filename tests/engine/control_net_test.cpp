@@ -251,7 +251,7 @@ TEST_F(ControlNetOfSd, IsSaidAgainCountedAndReported) {
   plain.backend.dtype = "f32";
   const RunSpec in_f32 = make_run_spec(models, plain);
   const auto needed = [&](const std::vector<ModelInfo>& infos) {
-    return bytes_needed(infos, {true, true}, in_f32, "");
+    return memory_needed(infos, {true, true}, in_f32, "").total();
   };
   std::vector<ModelInfo> without = models;
   without[1].controls.clear();

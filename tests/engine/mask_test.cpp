@@ -8,6 +8,7 @@
 #include "tests/support/expect_error.h"
 #include "tests/support/golden.h"
 #include "tstitch/engine/init_image.h"
+#include "tstitch/io/picture.h"
 
 namespace tstitch {
 namespace {
@@ -65,7 +66,8 @@ class MaskFile : public ::testing::Test {
   ~MaskFile() override { std::filesystem::remove(path_); }
   Tensor read(const Image& drawn, const Image& picture, int64_t width, int64_t height) {
     write_png(path_.string(), drawn, {});
-    return read_mask(path_.string(), picture, Tensor({1, height, width}, DType::f32));
+    return make_mask(read_picture(path_.string()), path_.string(), picture,
+                     Tensor({1, height, width}, DType::f32));
   }
   std::filesystem::path path_;
 };

@@ -84,7 +84,8 @@ TEST(MemoryCheck, CountsEachFileOnce) {
   SampleOptions options{.classes = {1, 4}, .batch_size = 1};
   options.backend.dtype = "f32";
   const auto needed = [&] {
-    return bytes_needed(models, std::vector(models.size(), true), make_run_spec(models, options), "");
+    return memory_needed(models, std::vector(models.size(), true), make_run_spec(models, options), "")
+        .total();
   };
   const int64_t parameters = models[0].architecture->parameters() + models[1].architecture->parameters();
   // Guided; of the larger DiT's 49 tokens of 96 numbers.

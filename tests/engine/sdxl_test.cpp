@@ -409,7 +409,7 @@ TEST_F(Sdxl, MemoryIsCountedForTheLargestTextEncoder) {
   models[0].architecture = std::make_shared<ToyArchitecture>();  // smaller than they
   const auto needed = [&](const std::vector<std::string>& encoders) {
     models[0].files.text_encoders = encoders;
-    return bytes_needed(models, std::vector(models.size(), true), spec, "");
+    return memory_needed(models, std::vector(models.size(), true), spec, "").total();
   };
   const std::string one = tiny()->path("text_encoder"), two = tiny()->path("text_encoder_2");
   EXPECT_EQ(needed({one, two}), std::max(needed({one}), needed({two})));
@@ -445,7 +445,7 @@ TEST(SdxlMemory, ThePublishedPairFitsIntoTwelveGibibytes) {
   SampleOptions asked{.sampler = "euler", .prompts = {"a"}, .batch_size = 1};
   asked.backend.dtype = "bf16";
   const int64_t needed =
-      bytes_needed(models, std::vector(models.size(), true), make_run_spec(models, asked), "");
+      memory_needed(models, std::vector(models.size(), true), make_run_spec(models, asked), "").total();
   EXPECT_GT(needed, int64_t{2} * (1'331'334'404 + 2'567'463'684));
   EXPECT_LT(needed, int64_t{12} << 30);
   RecordProperty("GiB", concat(static_cast<double>(needed) / (1 << 30)));

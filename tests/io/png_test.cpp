@@ -6,6 +6,7 @@
 #include <random>
 
 #include "tests/io/io_support.h"
+#include "tests/support/expect_error.h"
 
 namespace tstitch {
 namespace {
@@ -111,6 +112,26 @@ TEST(Png, TextIsLatin1WherePossible) {
   EXPECT_TRUE(holds("tEXt", std::string("empty\0", 6)));
   EXPECT_LT(bytes.find("parameters"), bytes.find("latin"));
   EXPECT_EQ(decode(bytes).width, 2);
+}
+
+TEST(Png, TextsAreReadAsUtf8) {
+  const PngText texts = {{"parameters", "a cat\nSteps: 4"},
+                         {"latin", "k\xc3\xa4se \xc2\xa0\xc3\xbf"},
+                         {"japanese", "\xe7\x8c\xab"},
+                         {"empty", ""}};
+  const std::string bytes = encoded(noise(2, 2, 1), texts);
+  EXPECT_EQ(png_texts(std::as_bytes(std::span(bytes)), "x"), texts);
+  const auto expect_refused = [](const std::string& file, const char* part) {
+    testing::expect_error(ErrorKind::input, part, [&] { png_texts(std::as_bytes(std::span(file)), "x"); });
+  };
+  expect_refused("GIF89a", "PNG_HEADER");
+  expect_refused(bytes.substr(0, bytes.size() - 30), "PNG_TRUNCATED");
+  expect_refused(kSignature + chunk("tEXt", std::string("a\0", 2) + std::string(2 << 20, 'x')), "RES_LIMIT");
+  // What is compressed, or no text at all, is left aside.
+  const std::string odd = kSignature + chunk("iTXt", std::string("a\0\1\0\0\0x", 7)) +
+                          chunk("iTXt", std::string("a\0", 2)) + chunk("tEXt", "a") +
+                          chunk("tEXt", std::string("b\0c", 3));
+  EXPECT_EQ(png_texts(std::as_bytes(std::span(odd)), "x"), (PngText{{"b", "c"}}));
 }
 
 TEST(Png, ImpossibleImagesAreBugs) {

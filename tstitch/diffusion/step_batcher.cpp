@@ -180,6 +180,11 @@ class StepBatcher::Loop {
     return desk_->waiting.size();
   }
 
+  Counts counts() const {
+    const std::lock_guard lock(desk_->mutex);
+    return counts_;
+  }
+
  private:
   struct Running {
     std::shared_ptr<BatchedJob> job;
@@ -213,6 +218,8 @@ class StepBatcher::Loop {
       patience_ = std::clamp<Clock::duration>((Clock::now() - begin) / 2, std::chrono::milliseconds(1),
                                               std::chrono::milliseconds(50));
       lock.lock();
+      ++counts_.evaluations;
+      counts_.rows += rows_of(group_);
       for (BatchedJob* job : group_) job->go_on();
     }
   }
@@ -285,6 +292,7 @@ class StepBatcher::Loop {
   Backend& backend_;
   int64_t most_rows_;
   const std::shared_ptr<Desk> desk_ = std::make_shared<Desk>();
+  Counts counts_;  // under the desk's mutex
   std::mutex jobs_mutex_;
   std::vector<Running> jobs_;
   bool closing_ = false;
@@ -307,5 +315,7 @@ std::shared_ptr<StepBatcher::Job> StepBatcher::start(std::function<void(Evaluato
 }
 
 size_t StepBatcher::waiting() const { return loop_->waiting(); }
+
+StepBatcher::Counts StepBatcher::counts() const { return loop_->counts(); }
 
 }  // namespace tstitch

@@ -44,6 +44,12 @@ class StepBatcher {
 
   size_t waiting() const;  // questions that were not taken up yet
 
+  // What was answered so far.
+  struct Counts {
+    int64_t evaluations = 0, rows = 0;
+  };
+  Counts counts() const;
+
  private:
   class Loop;
   std::unique_ptr<Loop> loop_;

@@ -30,6 +30,15 @@ Engine::Engine(std::vector<ModelInfo> models, const BackendOptions& device, std:
   }
 }
 
+Engine::Engine(std::vector<ModelInfo> models, std::shared_ptr<Backend> device, std::string vae,
+               ModelKeeper& keeper)
+    : infos_(std::move(models)),
+      vae_(autoencoder_path(infos_.back(), vae)),
+      backend_(std::move(device)),
+      keeper_(&keeper) {
+  for (const ModelInfo& info : infos_) models_.push_back({.info = info, .network = nullptr});
+}
+
 bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled) {
   const ModelInfo& last = infos_.back();
   RunSpec spec = specs.front();
@@ -47,13 +56,14 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
     to_load.push_back(used[i] && !models_[i].network);
   }
   const bool fills_host = backend_->memory().place().on_host() && std::ranges::count(to_load, true) > 0;
-  if (!spec.options.no_memory_check && fills_host)
+  if (!keeper_ && !spec.options.no_memory_check && fills_host)
     if (const auto free = bytes_free())
-      check_memory(spec.options, bytes_needed(infos_, to_load, spec, pictures && !last.pixels ? vae_ : ""),
-                   *free);
+      check_memory(spec.options,
+                   memory_needed(infos_, to_load, spec, pictures && !last.pixels ? vae_ : "").total(), *free);
   // First, so that one that does not fit is known before the long part.
   if ((pictures || from_picture) && !last.pixels)
-    autoencoder_ = load_decoder(*backend_, vae_, last, from_picture);
+    autoencoder_ = keeper_ ? keeper_->autoencoder(vae_, last, from_picture)
+                           : load_decoder(*backend_, vae_, last, from_picture);
   if (from_picture)
     inputs_.init_latent = autoencoder_
                               ? encode(*backend_, *autoencoder_, spec.options.init_image)
@@ -61,7 +71,7 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   // A text encoder is gone before the models come: its memory serves them.
   inputs_.conditions = make_condition_makers(*backend_, infos_, spec, used);
   show_mask(spec);
-  backend_->memory().trim();
+  if (!keeper_) backend_->memory().trim();
   steer(inputs_.conditions, infos_, load_controls(*backend_, infos_, spec, used));
   for (size_t i = 0; i < models_.size(); ++i) {
     if (used[i]) models_[i] = loaded(i);
@@ -140,6 +150,7 @@ Model Engine::loaded(size_t i) const {
   for (const Model& other : models_)
     if (other.network && same_network(other.info, infos_[i]))
       return {.info = infos_[i], .network = other.network};
+  if (keeper_) return keeper_->model(infos_[i]);
   const auto other = others_.find(infos_[i].dtype);
   return load_model(infos_[i], other == others_.end() ? *backend_ : *other->second, threads_);
 }

@@ -30,11 +30,26 @@ struct EvaluationTime {
   double mean = 0, spread = 0;
 };
 
+// Has the networks and autoencoders that engines ask for: whoever keeps them for several engines. Threads may
+// ask at once.
+class ModelKeeper {
+ public:
+  virtual ~ModelKeeper() = default;
+  virtual Model model(const ModelInfo& info) = 0;
+  // See load_decoder.
+  virtual std::shared_ptr<const Autoencoder> autoencoder(const std::string& path, const ModelInfo& model,
+                                                         bool with_encoder) = 0;
+};
+
 class Engine {
  public:
   // models: in order of use. vae: the autoencoder's path, "" for what came with the last model. Loads
   // nothing.
   Engine(std::vector<ModelInfo> models, const BackendOptions& device, std::string vae = "");
+  // On a device that others use, too, with what `keeper` has on it; models of the device's type. Who starts
+  // it has seen to the memory.
+  Engine(std::vector<ModelInfo> models, std::shared_ptr<Backend> device, std::string vae,
+         ModelKeeper& keeper);
 
   Backend& backend() { return *backend_; }  // of the run's type, of which stages may have others
   const std::vector<ModelInfo>& infos() const { return infos_; }
@@ -81,10 +96,11 @@ class Engine {
 
   std::vector<ModelInfo> infos_;
   std::string vae_;
-  int threads_;  // of the host
-  std::unique_ptr<Backend> backend_;
+  int threads_ = 0;  // of the host
+  std::shared_ptr<Backend> backend_;
   std::map<std::string, std::unique_ptr<Backend>> others_;  // by type
-  std::unique_ptr<Autoencoder> autoencoder_;
+  ModelKeeper* keeper_ = nullptr;                           // or none: this engine loads its own
+  std::shared_ptr<const Autoencoder> autoencoder_;
   EncodedInputs inputs_;
   std::vector<Model> models_;
 };

@@ -129,13 +129,13 @@ SampleOptions parse_models(const Said& said) {
   return options;
 }
 
-SampleOptions parse_options(const Said& said, Models models) {
+SampleOptions parse_options(const Said& said, Models models, const PictureReader& picture_of) {
   SampleOptions options = parse_models(said);
   for (const Field& field : fields())
     if (const auto found = said.find(field.name); found != said.end() && !is_model_field(field))
       field.parse(field, found->second, options, models);
   settle_stages(options, models.size());
-  read_files(options, models);
+  read_files(options, models, picture_of);
   return options;
 }
 
@@ -187,7 +187,6 @@ Texts texts_of(const json& value) {
   return texts;
 }
 
-// The texts of a value of the field's form. Throws Error{input} for another.
 Texts texts_of(const Field& field, const json& value, const std::string& where) {
   const auto is_scalar = [&](const json& one) {
     return one.is_number() || (one.is_string() && (field.may_be_empty || one != ""));

@@ -77,7 +77,8 @@ void check_exclusive(const Said& said);
 // The options that say which models (SampleOptions::models and below); and, once these have been read, all,
 // with the files that they name. Throws Error{usage} for what is wrong.
 SampleOptions parse_models(const Said& said);
-SampleOptions parse_options(const Said& said, std::span<const ModelInfo> models);
+SampleOptions parse_options(const Said& said, std::span<const ModelInfo> models,
+                            const PictureReader& picture_of = read_picture);
 
 // What the run has where the options leave it open, by the names of the fields.
 nlohmann::ordered_json decided(const RunSpec& spec);
@@ -93,7 +94,9 @@ void check_effective(const Said& said, const RunSpec& spec, std::span<const Mode
 // An object with all fields that have a value, or those that a picture keeps: said again they give the same
 // run.
 nlohmann::ordered_json to_json(const SampleOptions& options, bool passing = true);
-// The inverse. Throws Error{input} naming `where` for what is no object of known fields.
+// The texts of a value of the field's form. Throws Error{input} naming `where` for another.
+Texts texts_of(const Field& field, const nlohmann::json& value, const std::string& where);
+// The inverse of to_json. Throws Error{input} naming `where` for what is no object of known fields.
 Said said_of(const nlohmann::json& object, const std::string& where);
 Texts texts_of(const nlohmann::json& value);  // of one field
 // `said` over `before`: of what it replaces nothing is left.

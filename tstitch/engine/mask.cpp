@@ -8,7 +8,6 @@
 #include "tstitch/base/error.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/engine/pixels.h"
-#include "tstitch/io/picture.h"
 
 namespace tstitch {
 namespace {
@@ -36,8 +35,8 @@ void convolve(float* line, int64_t size, int64_t stride, std::span<const double>
 
 }  // namespace
 
-Tensor read_mask(const std::string& path, const Image& picture, const Tensor& init_image) {
-  const Image drawn = read_picture(path);
+Tensor make_mask(const Image& drawn, const std::string& path, const Image& picture,
+                 const Tensor& init_image) {
   check(drawn.width == picture.width && drawn.height == picture.height, ErrorKind::usage, "--mask \"",
         printable(path), "\" is ", drawn.width, " x ", drawn.height, ", expected ", picture.width, " x ",
         picture.height, " as the initial picture");

@@ -13,9 +13,9 @@ namespace tstitch {
 
 inline constexpr double kMostMaskBlur = 64;  // pixels
 
-// The mask in the file `path`, white where to paint, cut and scaled as `picture`, whose size it has, became
-// init_image, (C, H, W). Throws Error{usage} for another size and what read_picture throws.
-Tensor read_mask(const std::string& path, const Image& picture, const Tensor& init_image);
+// The mask that is drawn in the file `path`, white where to paint, cut and scaled as `picture`, whose size it
+// has, became init_image, (C, H, W). Throws Error{usage} for another size.
+Tensor make_mask(const Image& drawn, const std::string& path, const Image& picture, const Tensor& init_image);
 
 // Under a Gaussian of that deviation in pixels, cut off at 2.5 of them, the mask mirrored at its borders:
 // what the web UIs call a blur of so many pixels. 0: the mask as it is.

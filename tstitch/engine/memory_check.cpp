@@ -140,8 +140,13 @@ int64_t weight_bytes(int64_t parameters, int64_t body, const BackendOptions& dev
 
 }  // namespace
 
-int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load, const RunSpec& spec,
-                     const std::string& vae) {
+int64_t network_bytes(const ModelInfo& model, BackendOptions device) {
+  if (!model.dtype.empty()) device.dtype = model.dtype;
+  return weight_bytes(model.architecture->parameters(), model.architecture->body_parameters(), device);
+}
+
+MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load,
+                         const RunSpec& spec, const std::string& vae) {
   const DType compute = compute_dtype(spec.options.backend);
   const int64_t batch = std::min(spec.options.batch_size, spec.images()), pixels = spec.height * spec.width,
                 rows = batch * (spec.needs_null(models) ? 2 : 1), side = models.back().pixels_per_latent;
@@ -155,9 +160,7 @@ int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>&
     while (!is_same(first)) ++first;
     BackendOptions device = spec.options.backend;
     if (!model.dtype.empty()) device.dtype = model.dtype;
-    if (first == i)
-      networks +=
-          weight_bytes(model.architecture->parameters(), model.architecture->body_parameters(), device);
+    if (first == i) networks += network_bytes(model, device);
     int64_t of_row = model.architecture->activation_bytes(spec.height, spec.width, compute_dtype(device));
     for (const ModelControl& control : model.controls) {
       const ControlNetConfig& config = control.net->config;
@@ -169,11 +172,14 @@ int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>&
   }
   for (const auto& [net, bytes] : nets) networks += bytes;
   const Decoder decoder = decoder_of(vae, spec, compute);
-  const int64_t encoder = elements_of_text_encoders(models, to_load, spec),
-                latents = rows * spec.channels * pixels,
+  const int64_t latents = rows * spec.channels * pixels,
                 pictures = vae.empty() ? 0 : batch * 3 * pixels * side * side;
-  return size_of(compute) * decoder.elements + std::max(networks, size_of(compute) * encoder) +
-         size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes);
+  const int64_t size = size_of(compute);
+  return {
+      .networks = networks,
+      .text_encoder = size * elements_of_text_encoders(models, to_load, spec),
+      .autoencoder = size * decoder.elements,
+      .work = size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes)};
 }
 
 std::optional<int64_t> bytes_available(std::string_view meminfo) {

@@ -2,6 +2,7 @@
 // much without a word.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -13,13 +14,24 @@
 
 namespace tstitch {
 
-// What a run comes to hold: the weights of those of `models` that are still to be loaded, in the compute
-// type, each file once, those of the ControlNets that steer them, those of the largest of their text encoders
-// before them, the autoencoder's, a batch of latents and pictures, and the tensors of an evaluation of the
-// batch or of decoding a picture, whichever are larger. A little less than it really takes, so that nothing
-// that fits is refused. vae: "" where no pictures are made.
-int64_t bytes_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load, const RunSpec& spec,
-                     const std::string& vae);
+// What a run comes to hold, in bytes.
+struct MemoryNeed {
+  int64_t networks = 0;  // their weights, and those of what steers them, in the compute type, each file once;
+  int64_t text_encoder = 0;  // those of the largest of them, which is gone before the networks come,
+  int64_t autoencoder = 0;   // and those of the half that makes pictures
+  // A batch of latents and pictures, and the tensors of an evaluation of the batch or of decoding a picture,
+  // whichever are larger.
+  int64_t work = 0;
+
+  int64_t total() const { return autoencoder + std::max(networks, text_encoder) + work; }
+};
+
+// Of a model's weights, in its own type or the device's.
+int64_t network_bytes(const ModelInfo& model, BackendOptions device);
+// Of a run with those of `models` that are still to be loaded. A little less than it really takes, so that
+// nothing that fits is refused. vae: "" where no pictures are made.
+MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load,
+                         const RunSpec& spec, const std::string& vae);
 
 // Of /proc/meminfo: what can be had without and with swapping. Nothing where it does not say.
 std::optional<int64_t> bytes_available(std::string_view meminfo);

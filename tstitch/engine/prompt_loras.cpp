@@ -6,19 +6,18 @@
 #include "tstitch/base/join.h"
 #include "tstitch/engine/checkpoint_folder.h"
 #include "tstitch/engine/lora_options.h"
-#include "tstitch/text/lora_tags.h"
 
 namespace tstitch {
 namespace {
 
 using Files = std::map<std::string, std::vector<std::string>>;
 
-std::string file_of(const LoraTag& tag, const Files& files, const std::string& folder) {
-  const auto named = files.find(tag.name);
+std::string file_of(const std::string& name, const Files& files, const std::string& folder) {
+  const auto named = files.find(name);
   const std::vector<std::string> found = named == files.end() ? Files::mapped_type() : named->second;
-  check(!found.empty(), ErrorKind::usage, "the prompt names the LoRA \"", printable(tag.name),
+  check(!found.empty(), ErrorKind::usage, "the prompt names the LoRA \"", printable(name),
         "\", and there is no such file in \"", printable(folder), "\"");
-  check(found.size() == 1, ErrorKind::usage, "the prompt names the LoRA \"", printable(tag.name),
+  check(found.size() == 1, ErrorKind::usage, "the prompt names the LoRA \"", printable(name),
         "\", of which there are ", found.size(), " in --lora-dir: ", printable(join(found), 400));
   return found[0];
 }
@@ -37,8 +36,22 @@ Said with_loras_of_prompts(const Said& said, const Said& before) {
       "LoRAs; name them with --lora");
   Said all = said;
   all.erase("lora_dir");
+  const std::string& path = folder->second.at(0);
+  Files files;  // read where a prompt names one
+  const bool any = take_loras_of_prompts(all, [&](const std::string& name) {
+    if (files.empty()) files = checkpoints_below("--lora-dir", path);
+    return file_of(name, files, path);
+  });
+  check(any, ErrorKind::usage,
+        "--lora-dir has no effect here: no prompt names a LoRA, as <lora:NAME:WEIGHT>");
+  return all;
+}
+
+bool take_loras_of_prompts(Said& said, const std::function<std::string(const std::string& name)>& file_of) {
+  const auto prompt = said.find("prompt");
+  if (prompt == said.end()) return false;
+  Texts& prompts = prompt->second;
   std::vector<LoraTag> tags;
-  Texts& prompts = all["prompt"];
   for (size_t i = 0; i < prompts.size(); ++i) {
     const std::vector<LoraTag> own = take_lora_tags(prompts[i]);
     check(i == 0 || own == tags, ErrorKind::usage,
@@ -46,13 +59,9 @@ Said with_loras_of_prompts(const Said& said, const Said& before) {
           " names others than the first");
     tags = own;
   }
-  check(!tags.empty(), ErrorKind::usage,
-        "--lora-dir has no effect here: no prompt names a LoRA, as <lora:NAME:WEIGHT>");
-  const std::string& path = folder->second.at(0);
-  const Files files = checkpoints_below("--lora-dir", path);
   for (const LoraTag& tag : tags)
-    all["lora"].push_back(to_string(LoraOption{file_of(tag, files, path), tag.weight}));
-  return all;
+    said["lora"].push_back(to_string(LoraOption{file_of(tag.name), tag.weight}));
+  return !tags.empty();
 }
 
 }  // namespace tstitch

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "tstitch/engine/fields.h"
+#include "tstitch/text/lora_tags.h"
 
 namespace tstitch {
 
@@ -10,5 +14,9 @@ namespace tstitch {
 // where they do not, where none does, for a name of no file or of several, and where prompts are taken as
 // they stand (PromptStyle::plain).
 Said with_loras_of_prompts(const Said& said, const Said& before = {});
+
+// Takes the LoRAs that prompts name out of them and puts them among the others, as the files that these names
+// mean; false where no prompt names one. Throws Error{usage} where prompts name different ones.
+bool take_loras_of_prompts(Said& said, const std::function<std::string(const std::string& name)>& file_of);
 
 }  // namespace tstitch

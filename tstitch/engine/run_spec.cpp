@@ -16,7 +16,6 @@
 #include "tstitch/engine/take_embeddings.h"
 #include "tstitch/engine/take_loras.h"
 #include "tstitch/io/npy.h"
-#include "tstitch/io/picture.h"
 #include "tstitch/text/unsupported_grammar.h"
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/model.h"
@@ -528,14 +527,15 @@ void settle_stages(SampleOptions& options, size_t models) {
   }
 }
 
-void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
+void read_files(SampleOptions& options, std::span<const ModelInfo> models, const PictureReader& picture_of) {
   const SampleOptions::Files& files = options.files;
   check(files.mask.empty() || !files.init_image.empty(), ErrorKind::usage, kMaskAlone);
   if (!files.init_image.empty()) {
-    const Image picture = read_picture(files.init_image);
+    const Image picture = picture_of(files.init_image);
     options.init_image =
         make_init_image(picture, files.init_image, models.back(), options.width, options.height);
-    if (!files.mask.empty()) options.mask = read_mask(files.mask, picture, options.init_image);
+    if (!files.mask.empty())
+      options.mask = make_mask(picture_of(files.mask), files.mask, picture, options.init_image);
   }
   if (!files.init_latent.empty()) options.given.initial = read_npy(files.init_latent);
   if (!files.noise.empty()) options.given.steps = read_npy(files.noise);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 #include "tstitch/diffusion/solver.h"
 #include "tstitch/diffusion/trajectory.h"
 #include "tstitch/engine/sample_options.h"
+#include "tstitch/io/picture.h"
 #include "tstitch/zoo/embedding.h"
 #include "tstitch/zoo/model_info.h"
 
@@ -89,8 +91,12 @@ std::vector<ModelInfo> read_models(const SampleOptions& options);
 // models: how many there are.
 void settle_stages(SampleOptions& options, size_t models);
 
+// What a picture's name means: the file of that path, but for pictures that came with a request.
+using PictureReader = std::function<Image(const std::string& name)>;
+
 // Reads the files that the options name into their tensors.
-void read_files(SampleOptions& options, std::span<const ModelInfo> models);
+void read_files(SampleOptions& options, std::span<const ModelInfo> models,
+                const PictureReader& picture_of = read_picture);
 
 // Throws Error{input} when the models cannot be stitched, with the reason and both names; Error{usage} for
 // options out of range or at odds with the models.

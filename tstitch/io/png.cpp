@@ -140,13 +140,14 @@ bool read_header(Reader& reader) {
   return true;
 }
 
-// From here on the rows have 8 bits and 1 or 3 channels.
+// From here on the rows have 8 bits and 1 or 3 channels, and opacity where there is any.
 bool set_transformations(Reader& reader) {
   png_structp png = reader.png;
   if (setjmp(png_jmpbuf(png))) return false;
   png_set_scale_16(png);
   png_set_palette_to_rgb(png);
   png_set_expand_gray_1_2_4_to_8(png);
+  if (png_get_valid(png, reader.info, PNG_INFO_tRNS)) png_set_tRNS_to_alpha(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, reader.info);
   return true;
@@ -193,7 +194,10 @@ void write_png(const std::string& path, const Image& image, const PngText& text)
   write_file(path, encode_png(image, text));
 }
 
-Image decode_png(std::span<const std::byte> bytes, const std::string& name) {
+namespace {
+
+// With 2 or 4 channels where it is transparent, which may be refused.
+Image decode(std::span<const std::byte> bytes, const std::string& name, bool may_be_transparent) {
   const auto* signature = reinterpret_cast<png_const_bytep>(bytes.data());
   const size_t compared = std::min(bytes.size(), kSignatureBytes);
   if (compared == 0 || png_sig_cmp(signature, 0, compared) != 0) {
@@ -211,7 +215,7 @@ Image decode_png(std::span<const std::byte> bytes, const std::string& name) {
     refuse(name, "RES_LIMIT", width, " x ", height, " pixels, expected at most ", kMaxPixels, " in all");
   const bool transparent = (png_get_color_type(reader.png, reader.info) & PNG_COLOR_MASK_ALPHA) ||
                            png_get_valid(reader.png, reader.info, PNG_INFO_tRNS);
-  if (transparent)
+  if (transparent && !may_be_transparent)
     refuse(name, "PNG_UNSUPPORTED", "a transparent image, expected gray or RGB: flatten it first");
   if (!set_transformations(reader)) refuse_png(reader, name, "PNG_HEADER");
 
@@ -228,23 +232,101 @@ Image decode_png(std::span<const std::byte> bytes, const std::string& name) {
   return image;
 }
 
+}  // namespace
+
+Image decode_png(std::span<const std::byte> bytes, const std::string& name) {
+  return decode(bytes, name, false);
+}
+
+TransparentImage decode_transparent_png(std::span<const std::byte> bytes, const std::string& name) {
+  const Image image = decode(bytes, name, true);
+  if (image.channels % 2 == 1) return {image, std::nullopt};
+  const size_t channels = static_cast<size_t>(image.channels), pixels = image.pixels.size() / channels;
+  Image colours{.width = image.width, .height = image.height, .channels = image.channels - 1, .pixels = {}};
+  Image opacity{.width = image.width, .height = image.height, .channels = 1, .pixels = {}};
+  for (size_t i = 0; i < pixels; ++i) {
+    const auto pixel = image.pixels.begin() + static_cast<std::ptrdiff_t>(i * channels);
+    colours.pixels.insert(colours.pixels.end(), pixel, pixel + colours.channels);
+    opacity.pixels.push_back(pixel[colours.channels]);
+  }
+  return {std::move(colours), std::move(opacity)};
+}
+
+namespace {
+
+// f(type, data) for every chunk, until it returns true.
+template <class F>
+void walk_chunks(std::span<const std::byte> bytes, const std::string& name, const F& f) {
+  const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (!all.starts_with("\x89PNG\r\n\x1a\n")) refuse(name, "PNG_HEADER", "not a PNG file");
+  constexpr size_t kAround = 12;  // length, type and checksum of a chunk
+  for (size_t at = kSignatureBytes; at + kAround <= all.size();) {
+    const size_t length = png_get_uint_32(reinterpret_cast<png_const_bytep>(all.data() + at));
+    if (length > all.size() - at - kAround) refuse(name, "PNG_TRUNCATED", "the file ends too early");
+    if (f(all.substr(at + 4, 4), all.substr(at + 8, length))) return;
+    at += kAround + length;
+  }
+}
+
+std::string utf8_of_latin1(std::string_view text) {
+  std::string utf8;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x80) {
+      utf8 += c;
+    } else {
+      utf8 += static_cast<char>(0xc0 | byte >> 6);
+      utf8 += static_cast<char>(0x80 | (byte & 0x3f));
+    }
+  }
+  return utf8;
+}
+
+// Behind the next NUL of `text`, which loses what is up to it; nothing where there is none.
+std::optional<std::string_view> up_to_nul(std::string_view& text) {
+  const size_t nul = text.find('\0');
+  if (nul == text.npos) return std::nullopt;
+  const std::string_view part = text.substr(0, nul);
+  text.remove_prefix(nul + 1);
+  return part;
+}
+
+}  // namespace
+
 std::optional<std::string> read_png_text(const std::string& path, std::string_view keyword) {
   const MappedFile file(path);
-  return file.parsed([&](std::span<const std::byte> bytes) -> std::optional<std::string> {
-    const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    if (!all.starts_with("\x89PNG\r\n\x1a\n")) refuse(path, "PNG_HEADER", "not a PNG file");
-    constexpr size_t kAround = 12;  // length, type and checksum of a chunk
-    for (size_t at = kSignatureBytes; at + kAround <= all.size();) {
-      const size_t length = png_get_uint_32(reinterpret_cast<png_const_bytep>(all.data() + at));
-      if (length > all.size() - at - kAround) refuse(path, "PNG_TRUNCATED", "the file ends too early");
-      const std::string_view type = all.substr(at + 4, 4), data = all.substr(at + 8, length);
-      if (type == "tEXt" && data.size() > keyword.size() && data.starts_with(keyword) &&
-          data[keyword.size()] == '\0')
-        return std::string(data.substr(keyword.size() + 1));
-      at += kAround + length;
-    }
-    return std::nullopt;
+  return file.parsed([&](std::span<const std::byte> bytes) {
+    std::optional<std::string> text;
+    walk_chunks(bytes, path, [&](std::string_view type, std::string_view data) {
+      const auto word = up_to_nul(data);
+      if (type == "tEXt" && word == keyword) text = std::string(data);
+      return text.has_value();
+    });
+    return text;
   });
+}
+
+PngText png_texts(std::span<const std::byte> bytes, const std::string& name) {
+  constexpr size_t kMostBytes = 1 << 20;
+  size_t read = 0;
+  PngText texts;
+  walk_chunks(bytes, name, [&](std::string_view type, std::string_view data) {
+    if (type != "tEXt" && type != "iTXt") return false;
+    read += data.size();
+    if (read > kMostBytes) refuse(name, "RES_LIMIT", "more than ", kMostBytes, " bytes of text");
+    const auto keyword = up_to_nul(data);
+    if (!keyword) return false;
+    if (type == "tEXt") {
+      texts.emplace_back(*keyword, utf8_of_latin1(data));
+      return false;
+    }
+    // A flag of compression, its method, the language and the keyword in it, and the text (PNG 11.3.3.4).
+    if (data.size() < 2 || data[0] != 0) return false;
+    data.remove_prefix(2);
+    if (up_to_nul(data) && up_to_nul(data)) texts.emplace_back(*keyword, data);
+    return false;
+  });
+  return texts;
 }
 
 Image read_png(const std::string& path) {

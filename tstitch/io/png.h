@@ -37,7 +37,18 @@ Image read_png(const std::string& path);
 // read_png does for what is no PNG.
 std::optional<std::string> read_png_text(const std::string& path, std::string_view keyword);
 
+// All texts of a PNG file in memory, as UTF-8, that are not compressed: of tEXt and iTXt chunks, of 1 MiB in
+// all at the most. Errors as above, and RES_LIMIT.
+PngText png_texts(std::span<const std::byte> bytes, const std::string& name);
+
 // read_png for bytes in memory; `name` stands for the path in messages.
 Image decode_png(std::span<const std::byte> bytes, const std::string& name);
+
+// The same of one that may be transparent; its colours are as they stand, whatever covers them.
+struct TransparentImage {
+  Image colours;
+  std::optional<Image> opacity;  // gray: 0 transparent ... 255; nothing where all is opaque by its format
+};
+TransparentImage decode_transparent_png(std::span<const std::byte> bytes, const std::string& name);
 
 }  // namespace tstitch

@@ -1,0 +1,106 @@
+#include "tstitch/serve/catalog.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tstitch/serve/refusal.h"
+
+namespace tstitch::serve {
+namespace {
+
+namespace fs = std::filesystem;
+using Names = std::vector<std::string>;
+
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("tstitch_catalog_" + std::to_string(getpid()))) {
+    fs::create_directories(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  void add(const std::string& name) const {
+    fs::create_directories((path_ / name).parent_path());
+    std::ofstream(path_ / name) << "x";
+  }
+  std::string path(const std::string& name = "") const {
+    return name.empty() ? path_.string() : (path_ / name).string();
+  }
+
+ private:
+  fs::path path_;
+};
+
+template <class F>
+Refusal refusal(const F& f) {
+  try {
+    f();
+  } catch (const Refusal& r) {
+    return r;
+  }
+  ADD_FAILURE() << "nothing is refused";
+  return {0, "", ""};
+}
+
+TEST(Catalog, IsTheDemoFamilyWhereNothingIsNamed) {
+  const Catalog catalog({});
+  EXPECT_EQ(catalog.models(), (Names{"fashion-b", "fashion-l", "fashion-s"}));
+  EXPECT_EQ(catalog.usual(), (Names{"fashion-s", "fashion-l"}));
+  EXPECT_EQ(catalog.split("fashion-s+fashion-b"), (Names{"fashion-s", "fashion-b"}));
+}
+
+TEST(Catalog, NamesAreThoseInTheFolder) {
+  const Folder folder;
+  for (const char* name :
+       {"one.safetensors", "sub/two.ckpt", "both.ckpt", "both.safetensors", "pipe/model_index.json",
+        "pipe/unet/x.safetensors", "readme.txt", "a+b.safetensors"})
+    folder.add(name);
+  Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = {}});
+  EXPECT_EQ(catalog.models(), (Names{"a+b", "both.ckpt", "both.safetensors", "one", "pipe", "sub/two"}));
+  EXPECT_EQ(catalog.model_path("sub/two"), folder.path("sub/two.ckpt"));
+  EXPECT_EQ(catalog.name_of(folder.path("sub/two.ckpt")), "sub/two");
+  EXPECT_EQ(catalog.name_of("/elsewhere/vae.pt"), "vae.pt");
+  EXPECT_EQ(catalog.name_of("/elsewhere/vae/"), "vae");
+  EXPECT_EQ(catalog.name_of("uniform"), "uniform");
+  EXPECT_EQ(catalog.with_names("\"" + folder.path("sub/two.ckpt") + "\" is broken"), "\"sub/two\" is broken");
+  EXPECT_EQ(catalog.split("a+b"), Names{"a+b"});
+}
+
+TEST(Catalog, NoPathIsAName) {
+  const Folder folder;
+  folder.add("one.safetensors");
+  const Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = folder.path()});
+  for (const std::string& name : Names{"two", "", "../one", "./one", "one.safetensors",
+                                       folder.path("one.safetensors"), "/etc/passwd", "one+", "fashion-s"}) {
+    EXPECT_EQ(refusal([&] { catalog.split(name); }).status, 404) << name;
+    EXPECT_EQ(refusal([&] { catalog.lora_path(name == "one.safetensors" ? "x" : name); }).status, 404)
+        << name;
+  }
+  EXPECT_EQ(refusal([&] { catalog.split("two"); }).message,
+            "there is no model \"two\", expected one, or two of them as small+large");
+}
+
+TEST(Catalog, LorasAreFoundByTheirOwnNames) {
+  const Folder folder;
+  for (const char* name : {"fox.safetensors", "style/oil.safetensors", "style/x.pt", "other/x.pt"})
+    folder.add(name);
+  const Catalog catalog({.models = {}, .models_dir = {}, .lora_dir = folder.path()});
+  EXPECT_EQ(catalog.lora_path("oil"), folder.path("style/oil.safetensors"));
+  EXPECT_EQ(catalog.lora_path("style/oil"), folder.path("style/oil.safetensors"));
+  EXPECT_EQ(catalog.lora_path("other/x"), folder.path("other/x.pt"));
+  EXPECT_EQ(refusal([&] { catalog.lora_path("x"); }).message, "there are several LoRAs \"x\"");
+}
+
+TEST(Catalog, LooksAgainWhenAsked) {
+  const Folder folder;
+  folder.add("one.safetensors");
+  Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = {}});
+  folder.add("two.safetensors");
+  EXPECT_EQ(catalog.models(), Names{"one"});
+  catalog.refresh();
+  EXPECT_EQ(catalog.models(), (Names{"one", "two"}));
+}
+
+}  // namespace
+}  // namespace tstitch::serve

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""The page in a real browser: Debian's Chromium, headless, by WebDriver. Standard library only.
+
+    page_test.py PROGRAM [FOLDER for screenshots]
+
+Exits with 77 (skipped) where there is no chromedriver.
+"""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+PROGRAM = sys.argv[1]
+SHOTS = sys.argv[2] if len(sys.argv) > 2 else None
+
+
+class Browser:
+    """A session of chromedriver."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for line in self.driver.stdout:
+            if "on port" in line:
+                self.url = "http://127.0.0.1:%d" % int(line.rstrip().rstrip(".").split()[-1])
+                break
+        options = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,1000",
+                            "--user-data-dir=" + self.folder.name]}
+        session = self.ask("POST", "/session", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
+        self.session = "/session/" + session["sessionId"]
+
+    def ask(self, method, path, body=None):
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body is not None else None, {"Content-Type": "application/json"}, method=method)
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.loads(answer.read())["value"]
+
+    def go(self, url):
+        self.ask("POST", self.session + "/url", {"url": url})
+
+    def run(self, script, *arguments):
+        return self.ask("POST", self.session + "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def wait(self, script, *arguments, seconds=60):
+        """Until the script returns something true."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if value := self.run(script, *arguments):
+                return value
+            time.sleep(0.05)
+        raise AssertionError("nothing came of: %s; the page says: %s" % (script, self.run("return document.getElementById('message').textContent")))
+
+    def find(self, css):
+        return list(self.ask("POST", self.session + "/element", {"using": "css selector", "value": css}).values())[0]
+
+    def click(self, css):
+        self.ask("POST", "%s/element/%s/click" % (self.session, self.find(css)), {})
+
+    def type(self, css, text):
+        self.ask("POST", "%s/element/%s/value" % (self.session, self.find(css)), {"text": text})
+
+    def set(self, field, value):
+        self.run("const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+                 "e.dispatchEvent(new Event('input')); e.dispatchEvent(new Event('change'));", field, value)
+
+    def shoot(self, name):
+        if SHOTS:
+            with open(os.path.join(SHOTS, name + ".png"), "wb") as file:
+                file.write(base64.b64decode(self.ask("GET", self.session + "/screenshot")))
+
+    def errors(self):
+        log = self.ask("POST", self.session + "/se/log", {"type": "browser"})
+        return [one["message"] for one in log if one["level"] == "SEVERE"]
+
+    def close(self):
+        self.ask("DELETE", self.session)
+        self.driver.terminate()
+        self.driver.wait()
+        self.driver.stdout.close()
+        self.folder.cleanup()
+
+
+def check_page(browser, url):
+    said = "return document.getElementById('message').textContent"
+    pictures = "return [...document.querySelectorAll('#pictures img')].filter(i => i.complete && i.naturalWidth).map(i => i.src)"
+    browser.go(url)
+    browser.wait("return document.getElementById('class').options.length === 10")
+    browser.shoot("1-start")
+
+    # Generate.
+    browser.set("class", "Sandal")
+    browser.set("steps", "6")
+    browser.set("seed", "3")
+    browser.click("#generate")
+    browser.wait("return document.getElementById('message').textContent.includes('seed 3')")
+    first = browser.run(pictures)
+    assert len(first) == 1 and browser.run("return document.querySelectorAll('#gallery img').length") == 1
+    browser.shoot("2-generated")
+
+    # All shares, and the slider over them.
+    browser.click("#strip")
+    browser.wait("return document.querySelectorAll('#strip-pictures img').length === 6")
+    browser.wait("return document.getElementById('cancel').disabled")
+    shown = []
+    for share in ("0", "40", "100"):
+        browser.set("ratio", share)
+        shown += browser.wait(pictures)
+        assert browser.run("return document.querySelector('#strip-pictures .chosen').dataset.ratio") == share
+    assert len(set(shown)) == 3
+    assert browser.run("return document.querySelectorAll('#curve circle').length") == 6
+    browser.set("ratio", "40")
+    browser.shoot("3-strip")
+
+    # Cancel.
+    browser.set("steps", "1000")
+    browser.click("#generate")
+    browser.wait("return !document.getElementById('cancel').disabled")
+    browser.click("#cancel")
+    browser.wait("return document.getElementById('message').textContent === 'Cancelled.'")
+
+    # What the server refuses is said.
+    browser.set("steps", "6")
+    browser.set("width", "29")
+    browser.click("#generate")
+    browser.wait("return document.getElementById('message').classList.contains('error')")
+    assert "width is 29" in browser.run(said), browser.run(said)
+    browser.shoot("4-error")
+
+    # The gallery is still there after a reload; a picture gives its settings back.
+    browser.go(url)
+    browser.wait("return document.querySelectorAll('#gallery img').length === 1 && document.getElementById('class').options.length === 10")
+    browser.click("#gallery button")
+    browser.wait("return document.getElementById('message').textContent === 'These are its settings.'")
+    assert browser.run("return ['class', 'steps', 'seed'].map(id => document.getElementById(id).value)") == ["Sandal", "6", "3"]
+    browser.click("#generate")
+    browser.wait("return document.getElementById('message').textContent.includes('seed 3')")
+    assert browser.run(pictures) == first
+
+    # From a picture, with a mask painted on it.
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        file.write(base64.b64decode(first[0].split(",")[1]))
+        file.flush()
+        browser.click("#start summary")
+        browser.type("#init", file.name)
+        browser.wait("return !document.getElementById('canvas-field').hidden && document.getElementById('canvas').width === 28")
+    element = {"element-6066-11e4-a52e-4f735466cecf": browser.find("#canvas")}
+    browser.run("arguments[0].scrollIntoView()", element)
+    move = lambda x, y: {"type": "pointerMove", "origin": element, "x": x, "y": y, "duration": 20}
+    browser.ask("POST", browser.session + "/actions", {"actions": [{"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": [
+        move(-60, -40), {"type": "pointerDown", "button": 0}, move(0, 0), move(60, 40), {"type": "pointerUp", "button": 0}]}]})
+    browser.set("class", "Bag")
+    browser.set("strength", "1")
+    browser.shoot("5-mask")
+    browser.click("#generate")
+    browser.wait("return document.getElementById('message').textContent.includes('seed 3')")
+    changed = browser.run(pictures)
+    assert changed and changed != first
+    browser.shoot("6-masked")
+
+    # On a phone nothing is wider than the screen.
+    browser.ask("POST", browser.session + "/window/rect", {"width": 500, "height": 900})
+    assert browser.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    browser.shoot("7-narrow")
+    # By keyboard: every control can be reached and is labelled.
+    bare = browser.run("return [...document.querySelectorAll('input,select,textarea,canvas')].filter(e => !e.labels?.length && !e.getAttribute('aria-describedby')).map(e => e.id)")
+    assert bare == [], bare
+    severe = [line for line in browser.errors() if "422" not in line]
+    assert severe == [], severe
+
+
+def main():
+    if not shutil.which("chromedriver"):
+        print("no chromedriver here")
+        return 77
+    server = subprocess.Popen([PROGRAM, "serve", "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True)
+    browser = None
+    try:
+        browser = Browser()
+        check_page(browser, server.stdout.readline().strip())
+    finally:
+        if browser:
+            browser.close()
+        server.terminate()
+        code = server.wait()
+        server.stdout.close()
+    assert code == 0, code
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,709 @@
+#!/usr/bin/env python3
+"""The built program over HTTP: its dialects, its limits, and clients that mean no good. Standard library only.
+
+    server_test.py PROGRAM [unittest's arguments]
+"""
+
+import base64
+import concurrent.futures
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.parse
+import zlib
+
+PROGRAM = sys.argv.pop(1)
+
+
+class Server:
+    """A running `tstitch serve` on a port of its own."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", "--quiet", *arguments],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(self.process.stderr.read())
+        self.url = urllib.parse.urlparse(line.strip())
+        self.port = self.url.port
+
+    def connect(self, timeout=60):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
+    def ask(self, method, path, body=None, headers=None, timeout=60):
+        """Status, headers, body: JSON where it is JSON."""
+        connection = self.connect(timeout)
+        headers = dict(headers or {})
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+            headers.setdefault("Content-Type", "application/json")
+        try:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+        finally:
+            connection.close()
+        if answer.headers.get_content_type() == "application/json" and data:
+            data = json.loads(data)
+        return answer.status, answer.headers, data
+
+    def raw(self, data, timeout=30):
+        """What comes back for these bytes until the server closes, or nothing more comes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as s:
+            s.sendall(data)
+            answer = b""
+            try:
+                while part := s.recv(65536):
+                    answer += part
+            except (TimeoutError, ConnectionResetError):
+                pass
+        return answer
+
+    def job(self, body):
+        """A job's JSON once it has ended."""
+        status, headers, job = self.ask("POST", "/v1/jobs", body)
+        assert status == 202, job
+        return self.wait(job["id"])
+
+    def wait(self, job):
+        while True:
+            _, _, answer = self.ask("GET", "/v1/jobs/" + job)
+            if answer["status"] not in ("queued", "running"):
+                return answer
+            time.sleep(0.01)
+
+    def metrics(self):
+        _, _, text = self.ask("GET", "/metrics")
+        return {line.split()[0]: float(line.split()[1]) for line in text.decode().splitlines() if line[0] != "#"}
+
+    def end(self, sign=signal.SIGTERM):
+        self.process.send_signal(sign)
+        return self.process.wait(60)
+
+
+def sample(options):
+    """The PNG file that `tstitch sample` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "out.png")
+        subprocess.run([PROGRAM, "sample", "-q", "-o", path, *options], check=True)
+        with open(path, "rb") as file:
+            return file.read()
+
+
+class Test(unittest.TestCase):
+    server = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--queue", "40")
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.server.end()
+        errors = cls.server.process.stderr.read()
+        cls.server.process.stdout.close()
+        cls.server.process.stderr.close()
+        assert code == 0, (code, errors)
+
+    def ask(self, *arguments, **named):
+        return self.server.ask(*arguments, **named)
+
+    def expect_refused(self, status, code, answer):
+        self.assertEqual((answer[0], answer[2]["error"]["code"]), (status, code), answer[2])
+
+
+class Jobs(Test):
+    def test_a_picture_is_that_of_the_command_line(self):
+        job = self.server.job({"class": "Sandal", "steps": 6, "ratio": 0.5, "seed": 4})
+        self.assertEqual(job["status"], "done")
+        picture, = job["images"]
+        self.assertEqual(picture["seed"], 4)
+        expected = sample(["--class", "Sandal", "--steps", "6", "--ratio", "0.5", "--seed", "4"])
+        self.assertEqual(base64.b64decode(picture["png"]), expected)
+
+    def test_many_at_once_are_as_alone(self):
+        dice = random.Random(5)
+        requests = [{"class": dice.randrange(10), "steps": dice.randrange(2, 8), "seed": dice.randrange(1000),
+                     "ratio": dice.choice([0, 0.3, 0.5, 1]), "cfg_scale": dice.choice([1, 3]),
+                     "sampler": dice.choice(["ddim", "euler_a", "dpm++2m"])} for _ in range(16)]
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            jobs = list(pool.map(self.server.job, requests))
+        for request, job in zip(requests, jobs):
+            options = [part for name, value in request.items() for part in ("--" + name.replace("_", "-"), str(value))]
+            self.assertEqual(base64.b64decode(job["images"][0]["png"]), sample(options), request)
+
+    def test_its_life(self):
+        status, headers, job = self.ask("POST", "/v1/jobs", {"class": 1, "steps": 5})
+        self.assertEqual(status, 202)
+        self.assertEqual(headers["Location"], "/v1/jobs/" + job["id"])
+        self.assertIn(job["status"], ("queued", "running"))
+        done = self.server.wait(job["id"])
+        self.assertEqual((done["status"], done["step"], done["steps"], done["stage"]), ("done", 5, 5, "fashion-l"))
+        self.assertEqual(self.ask("DELETE", headers["Location"])[0], 409)
+        self.expect_refused(404, "job_not_found", self.ask("GET", "/v1/jobs/0123"))
+
+    def test_events(self):
+        _, headers, job = self.ask("POST", "/v1/jobs", {"class": 1, "steps": 40, "ratio": 0.5})
+        status, headers, text = self.ask("GET", headers["Location"] + "/events")
+        self.assertEqual((status, headers.get_content_type()), (200, "text/event-stream"))
+        events = [part.split("\n") for part in text.decode().split("\n\n") if part.startswith("event: ")]
+        self.assertEqual(events[-1][0], "event: done")
+        self.assertEqual(json.loads(events[-1][1][6:])["id"], job["id"])
+        steps = [json.loads(data[6:]) for name, data in events if name == "event: step"]
+        self.assertEqual(steps[-1], {"step": 40, "steps": 40, "stage": "fashion-l"})
+        self.assertEqual([s["step"] for s in steps], list(range(steps[0]["step"], 41)))
+        # Of one that has ended there is only that.
+        self.assertTrue(self.ask("GET", "/v1/jobs/" + job["id"] + "/events")[2].startswith(b"event: done"))
+
+    def test_cancelling(self):
+        _, headers, job = self.ask("POST", "/v1/jobs", {"class": 1, "steps": 1000, "ratio": 0})
+        self.assertIn(job["id"], [j["id"] for j in self.ask("GET", "/v1/jobs")[2]["jobs"]])
+        self.assertEqual(self.ask("DELETE", headers["Location"])[0], 200)
+        begin = time.monotonic()
+        self.assertEqual(self.server.wait(job["id"])["status"], "cancelled")
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertEqual(self.ask("DELETE", headers["Location"])[0], 200)  # twice
+
+    def test_a_picture_to_start_from(self):
+        first = self.server.job({"class": "Bag", "steps": 4})["images"][0]["png"]
+        job = self.server.job({"class": "Bag", "steps": 6, "init_image": first, "strength": 0.5, "seed": 2})
+        self.assertEqual(job["steps"], 3)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "first.png")
+            with open(path, "wb") as file:
+                file.write(base64.b64decode(first))
+            expected = sample(["--class", "Bag", "--steps", "6", "-i", path, "--strength", "0.5", "--seed", "2"])
+        # The files differ in what they say of the initial picture.
+        self.assertEqual(pixels(base64.b64decode(job["images"][0]["png"])), pixels(expected))
+
+    def test_refusals(self):
+        for body, status, code in [({"widht": 3}, 422, "unknown_field"),
+                                   ({"class": 1, "steps": 0}, 422, "invalid_value"),
+                                   ({"model": "/etc/passwd"}, 404, "model_not_found"),
+                                   ({"vae": "x"}, 422, "not_allowed"),
+                                   ({"device": "cuda"}, 422, "not_allowed"),
+                                   ({"class": 1, "batch_count": 1000}, 422, "out_of_range"),
+                                   ({"class": 1, "width": 2000, "height": 2000}, 413, "too_large"),
+                                   ({"class": 1, "init_image": "http://localhost/"}, 422, "not_allowed"),
+                                   ([], 400, "invalid_json")]:
+            self.expect_refused(status, code, self.ask("POST", "/v1/jobs", body))
+
+    def test_a_full_queue_is_said_at_once(self):
+        jobs = []
+        begin = slowest = 0
+        try:
+            for _ in range(60):
+                begin = time.monotonic()
+                answer = self.ask("POST", "/v1/jobs", {"class": 1, "steps": 1000, "ratio": 0})
+                if answer[0] == 202:
+                    jobs.append(answer[2]["id"])
+                    continue
+                slowest = max(slowest, time.monotonic() - begin)
+                self.expect_refused(429, "queue_full", answer)
+                self.assertGreater(int(answer[1]["Retry-After"]), 0)
+            self.assertEqual(len(jobs), 40 + 16)
+            self.assertEqual(self.server.metrics()["tstitch_queue_length"], 40)
+            self.assertLess(slowest, 1)  # 50 ms on a quiet machine
+        finally:
+            for job in jobs:
+                self.ask("DELETE", "/v1/jobs/" + job)
+        for job in jobs:
+            self.assertEqual(self.server.wait(job)["status"], "cancelled")
+
+    def test_whoever_watches_may_go(self):
+        _, headers, job = self.ask("POST", "/v1/jobs", {"class": 1, "steps": 300, "ratio": 1})
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", self.server.port)) as s:
+                s.sendall(b"GET /v1/jobs/%s/events HTTP/1.1\r\nHost: localhost\r\n\r\n" % job["id"].encode())
+                s.recv(100)
+        self.assertEqual(self.server.wait(job["id"])["status"], "done")
+
+
+def pixels(png):
+    """The IDAT chunks."""
+    at, data = 8, b""
+    while at < len(png):
+        size = int.from_bytes(png[at:at + 4], "big")
+        if png[at + 4:at + 8] == b"IDAT":
+            data += png[at + 8:at + 8 + size]
+        at += size + 12
+    return data
+
+
+class House(Test):
+    def test_health(self):
+        self.assertEqual(self.ask("GET", "/healthz")[2]["status"], "ok")
+        self.assertEqual(self.ask("GET", "/readyz")[2], {"status": "ready"})
+        self.assertEqual(self.ask("HEAD", "/healthz")[2], b"")
+
+    def test_metrics(self):
+        self.server.job({"class": 1, "steps": 3, "ratio": 0.5})
+        metrics = self.server.metrics()
+        self.assertGreaterEqual(metrics["tstitch_pictures_total"], 1)
+        self.assertGreaterEqual(metrics['tstitch_stage_evaluations_total{model="fashion-s"}'], 1)
+        self.assertGreaterEqual(metrics["tstitch_rows_total"], metrics["tstitch_evaluations_total"])
+        self.assertGreater(metrics["tstitch_models_bytes"], 1e6)
+
+    def test_every_route_of_the_document_is_there(self):
+        document = self.ask("GET", "/openapi.json")[2]
+        self.assertTrue(document["openapi"].startswith("3.1"))
+        properties = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
+        for name in ("class", "prompt", "ratio", "stages", "init_image", "mask", "seed"):
+            self.assertIn(name, properties)
+        for name in ("vae", "device", "lora_dir", "noise", "init_latent"):
+            self.assertNotIn(name, properties)
+        for path, operations in document["paths"].items():
+            for method in operations:
+                status, _, answer = self.ask(method.upper(), path.replace("{id}", "none").replace("{model}", "none"), b"{}" if method == "post" else None,
+                                             {"Content-Type": "application/json"})
+                self.assertNotIn(status, (405, 500), (method, path, answer))
+                if status == 404:
+                    self.assertIn(answer["error"]["code"], ("job_not_found", "model_not_found"))
+
+    def test_paths_and_methods(self):
+        self.expect_refused(404, "not_found", self.ask("GET", "/nothing"))
+        status, headers, answer = self.ask("PUT", "/v1/jobs", b"{}")
+        self.assertEqual((status, headers["Allow"]), (405, "POST, GET, HEAD"))
+        for path in ("/../../etc/passwd", "/%2e%2e%2fetc/passwd", "//etc/passwd", "/v1/jobs/..%2f..%2fetc%2fpasswd", "/v1/jobs/%00", "/v1/jobs/%zz",
+                     "/healthz/", "/v1/jobs/a/b/c"):
+            self.assertEqual(self.ask("GET", path)[0], 404, path)
+
+
+def statuses(answer):
+    """Of all answers in these bytes."""
+    return [int(line.split()[1]) for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ") and line[9:12] != b"100"]
+
+
+class Hostile(Test):
+    def tearDown(self):
+        begin = time.monotonic()
+        self.assertEqual(self.ask("GET", "/healthz")[0], 200)
+        self.assertLess(time.monotonic() - begin, 2)
+
+    def test_what_is_no_http(self):
+        post = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        for data, expected in [
+                (b"hello\r\n\r\n", 400),
+                (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
+                (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+                (b"GET /healthz HTTP/3.0\r\nHost: localhost\r\n\r\n", (400, 505)),
+                (b"FOO /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", (405, 501)),
+                (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+                (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20000 + b"\r\n\r\n", 431),
+                (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X: a\r\n" * 100 + b"\r\n", 431),
+                (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX : a\r\n\r\n", 400),
+                (b"GET /healthz HTTP/1.1\nHost: localhost\n\n", 400),
+                (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n", 400),
+                (post + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
+                (post + b"Content-Length: -1\r\n\r\n{}", 400),
+                (post + b"Content-Length: +2\r\n\r\n{}", 400),
+                (post + b"Content-Length: 99999999999999999999\r\n\r\n{}", 400),
+                (post + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+                (post + b"Transfer-Encoding: gzip\r\n\r\n{}", 501),
+                (post + b"Transfer-Encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n", 400),
+                (post + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n", (400, 413)),
+                (post + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n", 400),
+                (post + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415),
+                (post + b"Expect: more\r\nContent-Length: 2\r\n\r\n{}", 417),
+                (b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}", 415),
+                (b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", 415)]:
+            got = statuses(self.server.raw(data))
+            self.assertEqual(len(got), 1, (data[:200], got))
+            self.assertIn(got[0], expected if isinstance(expected, tuple) else (expected,), data[:200])
+
+    def test_json(self):
+        for body in [b"{", b"nonsense", b'{"class": 1} {}', b'{"class": 1, "class": 2}', b'{"class": "\xff"}', b"{\"class\": 1}\0", b'{"steps": NaN}',
+                     b'{"steps": 1e999}', b"[" * 100000, b'{"a":' * 100 + b"1" + b"}" * 100, b'\xef\xbb\xbf{"class": 1}', b'{"class": "\\ud800"}']:
+            self.expect_refused(400, "invalid_json", self.ask("POST", "/v1/jobs", body, {"Content-Type": "application/json"}))
+        many = json.dumps({"k%d" % i: 1 for i in range(100000)})
+        self.expect_refused(422, "unknown_field", self.ask("POST", "/v1/jobs", many, {"Content-Type": "application/json"}))
+
+    def test_large_bodies(self):
+        post = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        # Decided before anything is read.
+        self.assertEqual(statuses(self.server.raw(post + b"Content-Length: 1000000000\r\n\r\n")), [413])
+        self.assertEqual(statuses(self.server.raw(post + b"Expect: 100-continue\r\nContent-Length: 1000000000\r\n\r\n")), [413])
+        chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=30) as s:
+            s.sendall(post + b"Transfer-Encoding: chunked\r\n\r\n")
+            try:
+                for _ in range(100):
+                    s.sendall(chunk)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            else:
+                self.fail("100 MB were taken")
+
+    def test_continue(self):
+        body = b'{"class": 1, "steps": 2}'
+        head = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=30) as s:
+            s.sendall(head % len(body))
+            self.assertTrue(s.recv(1000).startswith(b"HTTP/1.1 100 "))
+            s.sendall(body)
+            self.assertTrue(s.recv(1000).startswith(b"HTTP/1.1 202 "))
+
+    def test_pipelining(self):
+        one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        self.assertEqual(statuses(self.server.raw(one * 5 + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))), [200] * 6)
+
+    def test_slow_and_silent_clients(self):
+        clients = [socket.create_connection(("127.0.0.1", self.server.port)) for _ in range(100)]
+        for client in clients[:50]:
+            client.sendall(b"GET /heal")
+        begin = time.monotonic()
+        self.assertEqual(self.ask("GET", "/healthz")[0], 200)
+        self.assertLess(time.monotonic() - begin, 1)
+        for client in clients[:50]:
+            client.settimeout(20)
+            self.assertTrue(client.recv(100).startswith(b"HTTP/1.1 408 "))
+        for client in clients[50:]:
+            client.settimeout(20)
+            self.assertEqual(client.recv(100), b"")
+        for client in clients:
+            client.close()
+        self.assertLess(time.monotonic() - begin, 25)
+
+    def test_more_connections_than_there_may_be(self):
+        clients = [socket.create_connection(("127.0.0.1", self.server.port)) for _ in range(400)]
+        for client in clients:
+            client.close()
+        for _ in range(100):
+            try:
+                if self.ask("GET", "/healthz")[0] == 200:
+                    break
+            except (ConnectionError, http.client.HTTPException):
+                time.sleep(0.05)
+
+    def test_other_hosts_and_pages(self):
+        for headers in ({"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example:%d" % self.server.port}, {"Origin": "https://evil.example"},
+                        {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+            answer = self.ask("POST", "/v1/jobs", {"class": 1, "steps": 2}, headers)
+            self.expect_refused(403, "foreign_page", answer)
+            self.assertIsNone(answer[1]["Access-Control-Allow-Origin"])
+        own = {"Origin": "http://127.0.0.1:%d" % self.server.port, "Sec-Fetch-Site": "same-origin"}
+        self.assertEqual(self.ask("POST", "/v1/jobs", {"class": 1, "steps": 2}, own)[0], 202)
+
+
+class A1111(Test):
+    def txt2img(self, **body):
+        status, _, answer = self.ask("POST", "/sdapi/v1/txt2img", body)
+        self.assertEqual(status, 200, answer)
+        return answer["images"], json.loads(answer["info"]), answer
+
+    def expect_refused(self, status, part, path, body):
+        answer = self.ask("POST", path, body)
+        self.assertEqual(answer[0], status, answer[2])
+        self.assertIn(part, answer[2]["detail"])
+
+    # What webuiapi 0.9.17 sends when nothing is said but a prompt and few steps.
+    WEBUIAPI = {"enable_hr": False, "hr_scale": 2, "hr_upscaler": "Latent", "hr_second_pass_steps": 0, "hr_resize_x": 0, "hr_resize_y": 0,
+                "denoising_strength": 0.7, "firstphase_width": 0, "firstphase_height": 0, "prompt": "Bag", "styles": [], "seed": 3, "subseed": -1,
+                "subseed_strength": 0.0, "seed_resize_from_h": 0, "seed_resize_from_w": 0, "batch_size": 1, "n_iter": 1, "steps": 4,
+                "cfg_scale": 7.0, "width": 512, "height": 512, "restore_faces": False, "tiling": False, "do_not_save_samples": False,
+                "do_not_save_grid": False, "negative_prompt": "", "eta": 1.0, "s_churn": 0, "s_tmax": 0, "s_tmin": 0, "s_noise": 1,
+                "override_settings": {}, "override_settings_restore_afterwards": True, "sampler_name": "Euler a", "scheduler": "automatic",
+                "sampler_index": "Euler a", "script_name": None, "script_args": [], "send_images": True, "save_images": False,
+                "alwayson_scripts": {}, "hr_checkpoint_name": None, "hr_sampler_name": None, "hr_scheduler": None, "hr_prompt": "",
+                "hr_negative_prompt": "", "use_async": False}
+
+    def test_a_client(self):
+        images, info, answer = self.txt2img(**self.WEBUIAPI)
+        self.assertEqual(base64.b64decode(images[0]),
+                         sample(["--class", "Bag", "--steps", "4", "--cfg-scale", "7", "--sampler", "euler_a", "--seed", "3", "-W", "28", "-H", "28"]))
+        self.assertEqual((info["seed"], info["all_seeds"], info["sampler_name"], info["steps"], info["width"]), (3, [3], "Euler a", 4, 28))
+        self.assertIn("width 512 is not one of fashion-l: 28 was taken", info["notes"])
+        self.assertTrue(any("eta has no effect" in note for note in info["notes"]))
+        self.assertTrue(any("use_async" in note for note in info["notes"]))
+        self.assertEqual(answer["parameters"]["prompt"], "Bag")
+
+    def test_what_a_picture_says_comes_back(self):
+        images, info, _ = self.txt2img(prompt="Ankle boot", steps=3, batch_size=2, n_iter=2, cfg_scale=3)
+        self.assertEqual((len(images), len(set(info["all_seeds"]))), (4, 4))
+        for image, text, seed in zip(images, info["infotexts"], info["all_seeds"]):
+            said = self.ask("POST", "/sdapi/v1/png-info", {"image": "data:image/png;base64," + image})[2]
+            self.assertEqual(said["info"], text)
+            self.assertEqual((said["parameters"]["Steps"], said["parameters"]["CFG scale"], said["parameters"]["Seed"]), ("3", "3", str(seed)))
+            self.assertIn("Ankle boot", said["parameters"]["Prompt"])
+        # And made again it is the same picture.
+        options = json.loads(said["items"]["tstitch"])
+        job = self.server.job({name: value for name, value in options.items() if name not in ("dtype", "device", "weights", "spacing")})
+        self.assertEqual(job["images"][0]["png"], images[3])
+
+    def test_a_refiner_is_the_second_stage(self):
+        for body in ({"override_settings": {"sd_model_checkpoint": "fashion-s"}, "refiner_checkpoint": "fashion-b", "refiner_switch_at": 0.5},
+                     {"override_settings": {"sd_model_checkpoint": "fashion-s"}, "alwayson_scripts": {"Refiner": {"args": [True, "fashion-b", 0.5]}}},
+                     {"override_settings": {"sd_model_checkpoint": "fashion-s+fashion-b"}, "ratio": 0.5}):
+            images, info, _ = self.txt2img(prompt="Bag", steps=4, seed=1, **body)
+            self.assertEqual(base64.b64decode(images[0]), sample(["-m", "fashion-s", "-m", "fashion-b", "--ratio", "0.5", "--class", "Bag", "--steps", "4", "--seed", "1"]))
+        images, info, _ = self.txt2img(prompt="Bag", steps=4, stages=[{"model": "fashion-b", "until": 1}, {"model": "fashion-l"}])
+        self.assertEqual(info["extra_generation_params"]["Stitched"], "fashion-b: steps 1-1, fashion-l: 2-4")
+
+    def test_from_a_picture_with_a_mask(self):
+        first, _, _ = self.txt2img(prompt="Bag", steps=3)
+        body = {"init_images": ["data:image/png;base64," + first[0]], "mask": first[0], "prompt": "Shirt", "steps": 4, "denoising_strength": 0.5,
+                "mask_blur": 0, "inpainting_fill": 0, "inpaint_full_res": True, "resize_mode": 0, "width": 512, "height": 512, "image_cfg_scale": 1.5}
+        status, _, answer = self.ask("POST", "/sdapi/v1/img2img", body)
+        self.assertEqual(status, 200, answer)
+        self.assertEqual(json.loads(answer["info"])["denoising_strength"], 0.5)
+        self.assertIsNone(answer["parameters"]["init_images"])
+        inverted = self.ask("POST", "/sdapi/v1/img2img", body | {"inpainting_mask_invert": 1, "seed": 1})[2]
+        self.assertNotEqual(answer["images"], inverted["images"])
+        self.expect_refused(404, "init_images", "/sdapi/v1/img2img", {"prompt": "Bag"})
+
+    def test_what_is_not_honoured_is_refused_by_name(self):
+        for body, part in [({"enable_hr": True}, "enable_hr"), ({"tiling": True}, "tiling"), ({"restore_faces": True}, "restore_faces"),
+                           ({"subseed_strength": 0.5}, "subseed_strength"), ({"styles": ["x"]}, "styles"), ({"script_name": "x"}, "script_name"),
+                           ({"alwayson_scripts": {"ControlNet": {"args": [{"x": 1}]}}}, "ControlNet"), ({"s_churn": 1}, "s_churn"),
+                           ({"control_net": ["x"]}, "control_net"), ({"embedding": ["x"]}, "embedding"), ({"model": "x"}, "sd_model_checkpoint"),
+                           ({"batch_count": 2}, "n_iter"), ({"timesteps": "999,1"}, "exclude each other"),
+                           ({"override_settings": {"sd_vae": "x.pt"}}, "sd_vae"), ({"negative_prompt": "a dog"}, "understands no text"),
+                           ({"steps": "4"}, "steps"), ({"steps": 4.5}, "steps"), ({"batch_size": 0}, "batch_size"), ({"prompt": 3}, "prompt"),
+                           ({"prompt": "unicorn"}, "unicorn"), ({"seed": -2}, "seed"), ({"inpainting_fill": 2}, "inpainting_fill")]:
+            self.expect_refused(422, part, "/sdapi/v1/txt2img", {"prompt": "Bag", "steps": 2} | body)
+        self.expect_refused(404, "no sampler", "/sdapi/v1/txt2img", {"prompt": "Bag", "sampler_name": "best"})
+        self.expect_refused(404, "no model", "/sdapi/v1/txt2img", {"prompt": "Bag", "refiner_checkpoint": "../x", "refiner_switch_at": 0.5})
+
+    def test_lists(self):
+        for path in ("samplers", "schedulers", "sd-models", "sd-vae", "loras", "upscalers", "latent-upscale-modes"):
+            self.assertIsInstance(self.ask("GET", "/sdapi/v1/" + path)[2], list, path)
+        for path in ("options", "embeddings", "scripts", "cmd-flags", "memory", "progress"):
+            self.assertIsInstance(self.ask("GET", "/sdapi/v1/" + path)[2], dict, path)
+        names = [one["name"] for one in self.ask("GET", "/sdapi/v1/samplers")[2]]
+        self.assertIn("DPM++ 2M", names)
+        for name in names:
+            if "low" not in name:  # of rectified flows
+                self.txt2img(prompt="Bag", steps=2, sampler_name=name)
+        self.assertEqual(self.ask("POST", "/sdapi/v1/refresh-checkpoints")[2], None)
+
+    def test_options(self):
+        self.assertEqual(self.ask("GET", "/sdapi/v1/options")[2]["sd_model_checkpoint"], "fashion-s+fashion-l")
+        try:
+            self.assertEqual(self.ask("POST", "/sdapi/v1/options", {"sd_model_checkpoint": "fashion-b"})[0], 200)
+            self.assertEqual(self.ask("GET", "/sdapi/v1/options")[2]["sd_model_checkpoint"], "fashion-b")
+            self.assertEqual(self.txt2img(prompt="Bag", steps=2)[1]["sd_model_name"], "fashion-b")
+        finally:
+            self.ask("POST", "/sdapi/v1/options", {"sd_model_checkpoint": "fashion-s+fashion-l"})
+        self.expect_refused(422, "CLIP_stop", "/sdapi/v1/options", {"CLIP_stop_at_last_layers": 2})
+
+    def test_progress_and_interrupt(self):
+        idle = self.ask("GET", "/sdapi/v1/progress?skip_current_image=false")[2]
+        self.assertEqual((idle["progress"], idle["state"]["job_count"]), (0, 0))
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            for way in ("/sdapi/v1/interrupt", "/sdapi/v1/skip", "/sdapi/v1/interrupt?force_task_id=mine"):
+                waits = pool.submit(self.txt2img, prompt="Bag", steps=1000, force_task_id="mine")
+                while self.ask("GET", "/sdapi/v1/progress")[2]["state"]["sampling_step"] < 2:
+                    time.sleep(0.01)
+                now = self.ask("GET", "/sdapi/v1/progress")[2]
+                self.assertTrue(0 < now["progress"] < 1 and now["eta_relative"] > 0, now)
+                task = self.ask("POST", "/internal/progress", {"id_task": "mine"})[2]
+                self.assertTrue(task["active"] and 0 < task["progress"] < 1, task)
+                self.ask("POST", "/sdapi/v1/interrupt?force_task_id=others")
+                self.assertFalse(waits.done())
+                self.assertEqual(self.ask("POST", way)[2], {})
+                self.assertEqual(waits.result()[0], [])
+        self.assertTrue(self.ask("POST", "/internal/progress", {"id_task": "mine"})[2]["completed"])
+
+    def test_a_client_that_goes_away_is_waited_for_no_more(self):
+        before = self.server.metrics()['tstitch_jobs_total{status="cancelled"}']
+        body = json.dumps({"prompt": "Bag", "steps": 1000}).encode()
+        for wait in (0, 0.02, 0.1, 0.3):
+            with socket.create_connection(("127.0.0.1", self.server.port)) as s:
+                s.sendall(b"POST /sdapi/v1/txt2img HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                time.sleep(wait)
+        begin = time.monotonic()
+        while True:
+            metrics = self.server.metrics()
+            if metrics["tstitch_jobs_running"] == 0 and metrics["tstitch_queue_length"] == 0:
+                break
+            self.assertLess(time.monotonic() - begin, 10)
+            time.sleep(0.02)
+        self.assertGreaterEqual(metrics['tstitch_jobs_total{status="cancelled"}'], before + 2)
+
+
+class OpenAI(Test):
+    def test_generations(self):
+        body = {"prompt": "Bag", "n": 2, "size": "1024x1024", "response_format": "b64_json", "model": "fashion-s+fashion-l", "user": "x", "seed": 5,
+                "num_inference_steps": 4, "guidance_scale": 3, "ratio": 0.5}
+        status, _, answer = self.ask("POST", "/v1/images/generations", body)
+        self.assertEqual(status, 200, answer)
+        self.assertEqual((len(answer["data"]), answer["size"], answer["output_format"]), (2, "28x28", "png"))
+        expected = sample(["--class", "Bag", "--steps", "4", "--cfg-scale", "3", "--ratio", "0.5", "--seed", str(answer["data"][1]["seed"]), "-W", "28", "-H", "28"])
+        self.assertEqual(pixels(base64.b64decode(answer["data"][1]["b64_json"])), pixels(expected))
+
+    def test_streams(self):
+        _, headers, text = self.ask("POST", "/v1/images/generations", {"prompt": "Bag", "steps": 2, "stream": True})
+        self.assertEqual(headers.get_content_type(), "text/event-stream")
+        name, data = text.decode().strip().split("\n")
+        self.assertEqual(name, "event: image_generation.completed")
+        self.assertEqual(json.loads(data[6:])["type"], "image_generation.completed")
+
+    def form(self, **parts):
+        body = b""
+        for name, value in parts.items():
+            file = b'; filename="x.png"' if isinstance(value, bytes) else b""
+            body += b'--limit\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name.encode(), file, value if isinstance(value, bytes) else value.encode())
+        return self.ask("POST", "/v1/images/edits", body + b"--limit--\r\n", {"Content-Type": "multipart/form-data; boundary=limit"})
+
+    def test_edits(self):
+        first = base64.b64decode(self.server.job({"class": "Bag", "steps": 3})["images"][0]["png"])
+        status, _, answer = self.form(image=first, prompt="Shirt", steps="4", strength="0.5", seed="1")
+        self.assertEqual(status, 200, answer)
+        half = transparent_png(28, 28, lambda x, y: 0 if x < 14 else 255)
+        status, _, masked = self.form(image=first, mask=half, prompt="Shirt", steps="4", strength="0.5", seed="1")
+        self.assertEqual(status, 200, masked)
+        self.assertNotEqual(answer["data"], masked["data"])
+        for parts, code in [({"prompt": "Bag"}, "invalid_value"), ({"image": b"x", "prompt": "Bag"}, "invalid_input"), ({"image": first}, "invalid_value")]:
+            self.expect_refused(400, code, self.form(**parts))
+        self.assertEqual(self.ask("POST", "/v1/images/edits", {"prompt": "x"})[0], 415)
+
+    def test_refusals(self):
+        for body, param in [({}, "prompt"), ({"prompt": "Bag", "response_format": "url"}, "response_format"), ({"prompt": "Bag", "quality": "hd"}, "quality"),
+                            ({"prompt": "Bag", "output_format": "webp"}, "output_format"), ({"prompt": "Bag", "size": "big"}, "size"),
+                            ({"prompt": "Bag", "n": 100}, "batch_count"), ({"prompt": "Bag", "background": "transparent"}, "background"),
+                            ({"prompt": "Bag", "frames": 3}, "frames")]:
+            status, _, answer = self.ask("POST", "/v1/images/generations", body)
+            self.assertEqual((status, answer["error"]["param"], answer["error"]["type"]), (400, param, "invalid_request_error"), answer)
+        self.expect_refused(404, "model_not_found", self.ask("POST", "/v1/images/generations", {"prompt": "Bag", "model": "dall-e-2"}))
+
+    def test_models(self):
+        models = self.ask("GET", "/v1/models")[2]
+        self.assertEqual([one["id"] for one in models["data"]], ["fashion-s+fashion-l", "fashion-b", "fashion-l", "fashion-s"])
+        one = self.ask("GET", "/v1/models/fashion-s%2Bfashion-l")[2]
+        self.assertEqual((one["object"], one["tstitch"]["models"], one["tstitch"]["width"]), ("model", ["fashion-s", "fashion-l"], 28))
+        self.assertEqual(one["tstitch"]["classes"][5], "Sandal")
+        self.expect_refused(404, "model_not_found", self.ask("GET", "/v1/models/none"))
+
+
+def transparent_png(width, height, opacity):
+    """Gray with opacity(x, y)."""
+    def chunk(kind, data):
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+    rows = b"".join(b"\0" + bytes(v for x in range(width) for v in (128, opacity(x, y))) for y in range(height))
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 4, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+class Page(Test):
+    def test_it_comes_from_here_alone(self):
+        for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")):
+            status, headers, text = self.ask("GET", path)
+            self.assertEqual((status, headers.get_content_type(), headers["X-Content-Type-Options"]), (200, kind, "nosniff"))
+            self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
+            self.assertNotIn("unsafe", headers["Content-Security-Policy"])
+            self.assertNotIn(b"http://", text.replace(b"http://www.w3.org/2000/svg", b""))
+            self.assertNotIn(b"https://", text)
+            self.assertNotIn(b"innerHTML", text)
+
+
+class Keys(Test):
+    @classmethod
+    def setUpClass(cls):
+        cls.keys = tempfile.NamedTemporaryFile("w", suffix=".txt")
+        cls.keys.write("first-key\n\nanna:second-key\n")
+        cls.keys.flush()
+        cls.server = Server("--api-key-file", cls.keys.name, "--cors-origin", "https://good.example", "--drain", "0.2")
+
+    def test_all_but_a_few_routes_need_one(self):
+        document = self.ask("GET", "/openapi.json", headers={"Authorization": "Bearer first-key"})[2]
+        open_routes = []
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                status, headers, _ = self.ask(method.upper(), path)
+                if operation.get("security") == []:
+                    open_routes.append(path)
+                    self.assertNotEqual(status, 401, path)
+                else:
+                    self.assertEqual(status, 401, path)
+                    self.assertIn("Bearer", headers["WWW-Authenticate"])
+        self.assertLessEqual(set(open_routes), {"/", "/page.css", "/page.js", "/healthz", "/readyz"})
+        self.assertEqual(self.ask("GET", "/nothing")[0], 401)
+
+    def test_which_are_let_in(self):
+        basic = base64.b64encode(b"anna:second-key").decode()
+        for authorization, status in [("Bearer first-key", 200), ("Basic " + basic, 200), ("Bearer second-key", 401), ("Bearer first-ke", 401),
+                                      ("Bearer", 401), ("", 401), ("Basic !", 401), ("Bearer first-key2", 401)]:
+            self.assertEqual(self.ask("GET", "/metrics", headers={"Authorization": authorization})[0], status, authorization)
+        self.assertEqual(self.ask("GET", "/metrics?api_key=first-key")[0], 401)
+        twice = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\nAuthorization: Bearer first-key\r\nConnection: close\r\n\r\n"
+        self.assertEqual(statuses(self.server.raw(twice)), [400])
+
+    def test_jobs_belong_to_a_key(self):
+        first, second = {"Authorization": "Bearer first-key"}, {"Authorization": "Bearer anna:second-key"}
+        job = self.ask("POST", "/v1/jobs", {"class": 1, "steps": 2}, first)[2]["id"]
+        self.assertEqual(self.ask("GET", "/v1/jobs/" + job, headers=first)[0], 200)
+        self.assertEqual(self.ask("GET", "/v1/jobs/" + job, headers=second)[0], 404)
+
+    def test_cors(self):
+        good = {"Origin": "https://good.example"}
+        status, headers, _ = self.ask("OPTIONS", "/v1/jobs", headers=good)
+        self.assertEqual((status, headers["Access-Control-Allow-Origin"]), (204, "https://good.example"))
+        self.assertIn("POST", headers["Access-Control-Allow-Methods"])
+        status, headers, _ = self.ask("GET", "/metrics", headers=good | {"Authorization": "Bearer first-key"})
+        self.assertEqual((status, headers["Access-Control-Allow-Origin"], headers["Vary"]), (200, "https://good.example", "Origin"))
+        self.assertEqual(self.ask("OPTIONS", "/v1/jobs", headers={"Origin": "https://evil.example"})[0], 403)
+
+
+class Ends(unittest.TestCase):
+    def expect_refused(self, code, part, *arguments):
+        run = subprocess.run([PROGRAM, "serve", *arguments], capture_output=True, text=True, timeout=30)
+        self.assertEqual((run.returncode, run.stdout), (code, ""), run.stderr)
+        self.assertIn(part, run.stderr)
+
+    def test_beginnings_that_are_refused(self):
+        self.expect_refused(2, "is open to other machines: name who may ask with --api-key or --api-key-file", "--host", "0.0.0.0")
+        self.expect_refused(2, "is no address", "--host", "localhost")
+        self.expect_refused(2, "--memory is \"12\"", "--memory", "12")
+        self.expect_refused(3, "cannot be read", "--api-key-file", "/nowhere")
+        self.expect_refused(3, "nowhere.safetensors", "-m", "nowhere.safetensors")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.expect_refused(4, "cannot listen on 127.0.0.1 port %d" % taken.getsockname()[1], "--port", str(taken.getsockname()[1]))
+
+    def test_what_runs_is_finished(self):
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            server = Server("--jobs", "1")
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                job = server.ask("POST", "/v1/jobs", {"class": 1, "steps": 60, "ratio": 0})[2]["id"]
+                waiting = server.ask("POST", "/v1/jobs", {"class": 1, "steps": 60})[2]["id"]
+                runs, waits = (pool.submit(server.ask, "GET", "/v1/jobs/%s/events" % each) for each in (job, waiting))
+                time.sleep(0.1)
+                kept = server.connect()
+                kept.request("GET", "/readyz")
+                kept.getresponse().read()
+                server.process.send_signal(sign)
+                time.sleep(0.1)
+                kept.request("POST", "/v1/jobs", json.dumps({"class": 1}), {"Content-Type": "application/json"})
+                answer = kept.getresponse()
+                self.assertEqual((answer.status, json.loads(answer.read())["error"]["code"]), (503, "shutting_down"))
+                kept.close()
+                self.assertIn(b"event: done", runs.result()[2])
+                self.assertIn(b"event: failed", waits.result()[2])
+                self.assertIn(b"shutting_down", waits.result()[2])
+            self.assertEqual(server.process.wait(60), 0)
+            server.process.stdout.close()
+            server.process.stderr.close()
+
+    def test_what_takes_too_long_is_handed_back(self):
+        server = Server("--drain", "0.1")
+        job = server.ask("POST", "/v1/jobs", {"class": 1, "steps": 1000, "ratio": 0})[2]["id"]
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            events = pool.submit(server.ask, "GET", "/v1/jobs/%s/events" % job)
+            time.sleep(0.1)
+            begin = time.monotonic()
+            self.assertEqual(server.end(), 0)
+            self.assertLess(time.monotonic() - begin, 10)
+            self.assertIn(b"event: failed", events.result()[2])
+        server.process.stdout.close()
+        server.process.stderr.close()
+
+
+if __name__ == "__main__":
+    unittest.main()

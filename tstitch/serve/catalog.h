@@ -1,0 +1,53 @@
+// What a server has to offer, by name: requests never say where a file is.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace tstitch::serve {
+
+struct CatalogOptions {
+  std::vector<std::string> models;  // paths, or the names of demo models
+  std::string models_dir, lora_dir;
+};
+
+// Threads may ask at once.
+class Catalog {
+ public:
+  // With neither models nor a folder of them: the demo family.
+  explicit Catalog(CatalogOptions options);
+
+  // Looks into the folders again.
+  void refresh();
+
+  // By name, in the order of names. A model's name is the file's or folder's in the folder of models or below
+  // it, without its ending: "sdxl/base"; with it where two differ in nothing else.
+  std::vector<std::string> models() const;
+  std::vector<std::string> loras() const;
+  // What requests mean that name no model: those of the command line, the demo family, or the first.
+  std::vector<std::string> usual() const;
+  // What people choose among: the usual ones together, "small+large", and each.
+  std::vector<std::string> choices() const;
+
+  // One name, or several with "+" between, in order of use: "small+large". Throws Refusal{404} for a name
+  // that is not there, with those that are.
+  std::vector<std::string> split(const std::string& name) const;
+  std::string model_path(const std::string& name) const;
+  std::string lora_path(const std::string& name) const;
+  // Of a path that model_path or lora_path gave; of any other, what it is called without its folder.
+  std::string name_of(const std::string& path) const;
+  // A message with names for these paths.
+  std::string with_names(std::string message) const;
+
+ private:
+  using Paths = std::map<std::string, std::string>;  // by name
+
+  const CatalogOptions options_;
+  mutable std::mutex mutex_;
+  Paths models_, loras_;
+  std::vector<std::string> usual_;
+};
+
+}  // namespace tstitch::serve

@@ -1,0 +1,112 @@
+// All jobs of a server: those that wait, those that run, on one step batcher, and those that have ended.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tstitch/diffusion/step_batcher.h"
+#include "tstitch/serve/job.h"
+#include "tstitch/serve/limits.h"
+#include "tstitch/serve/model_store.h"
+
+namespace tstitch::serve {
+
+// Jobs start in the order in which their owners' turns come: whose last job started longest ago is next, and
+// none waits for ever. All that run are asked for in one loop (step_batcher.h): a job joins at the next step
+// and leaves when it is done. Threads may call these at once.
+class JobBoard {
+ public:
+  // How things stand, and counts and sums since the start.
+  struct Statistics {
+    size_t queued = 0, running = 0, kept = 0, kept_bytes = 0;
+    std::array<int64_t, 5> ended{};  // by JobStatus
+    int64_t pictures = 0;
+    StepBatcher::Counts evaluations;
+    std::map<std::string, ModelTime> stages;  // by the names of models
+  };
+
+  using Log = std::function<void(const std::string&)>;  // from any thread
+
+  JobBoard(std::shared_ptr<Backend> backend, const Limits& limits, Log log);
+  // Cancels what runs.
+  ~JobBoard();
+
+  // Throws Refusal: {429} where the queue is full, {503} once the server ends, {422} for what never fits.
+  void check_room() const;
+  std::shared_ptr<Job> submit(std::shared_ptr<const Plan> plan, const Caller& owner);
+
+  // Throws Refusal: {404} for a job that never was, or is another owner's; {410} for one no longer kept.
+  std::shared_ptr<Job> find(const std::string& id, const Caller& owner) const;
+  // Of the owner, those that wait or run, the oldest first.
+  std::vector<std::shared_ptr<Job>> active(const Caller& owner) const;
+  // Ends it within one step; false where it has ended.
+  bool cancel(const std::shared_ptr<Job>& job);
+
+  // From now on nothing is accepted; what waits is handed back, and what runs may go on for so long.
+  void close(std::chrono::milliseconds patience);
+  bool is_closed() const;
+
+  Statistics statistics() const;
+  const ModelStore& store() const { return store_; }
+  const Limits& limits() const { return limits_; }
+
+ private:
+  struct Active {
+    std::shared_ptr<Job> job;
+    std::unique_ptr<ModelStore::Claim> claim;
+    std::shared_ptr<StepBatcher::Job> work;
+    std::atomic<bool> cancelled = false;
+    std::optional<Refusal> handed_back = {};  // why it was
+  };
+  class Observer;
+
+  // Under the mutex.
+  void check_room_now() const;
+  void start_what_fits();
+  size_t next_in_queue() const;
+  void perform(Active& active, Evaluator& evaluator);
+  void run(Active& active, Evaluator& evaluator);
+  void ended(Active& active, JobStatus status, std::optional<Refusal> error);
+  void keep(const std::shared_ptr<Job>& job);  // under the mutex
+  // Tells those who watch of what has ended, without the mutex meanwhile.
+  void tell(std::unique_lock<std::mutex>& lock);
+  void forget_old() const;
+
+  const Limits& limits_;
+  const Log log_;
+  const std::shared_ptr<Backend> backend_;
+  ModelStore store_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;  // a job has ended
+  bool closed_ = false;
+  std::vector<std::function<void()>> to_tell_;
+  int telling_ = 0;
+  std::deque<std::shared_ptr<Job>> queue_;  // the oldest first
+  std::map<Job*, std::unique_ptr<Active>> running_;
+  uint64_t turn_ = 0;
+  std::map<Caller, uint64_t> turns_;   // of owners: when their last job started
+  std::map<Job*, uint64_t> arrivals_;  // of jobs that wait
+  struct Kept {
+    std::shared_ptr<Job> job;
+    Job::Clock::time_point ended;
+    size_t bytes;
+  };
+  mutable std::deque<Kept> kept_;              // the oldest first
+  mutable std::deque<std::string> forgotten_;  // ids
+  mutable size_t kept_bytes_ = 0;
+  mutable Statistics statistics_;
+  StepBatcher batcher_;  // the last: its threads use all above
+};
+
+}  // namespace tstitch::serve

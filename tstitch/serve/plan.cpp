@@ -1,0 +1,438 @@
+#include "tstitch/serve/plan.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <utility>
+
+#include "tstitch/base/edit_distance.h"
+#include "tstitch/base/error.h"
+#include "tstitch/base/hash.h"
+#include "tstitch/base/join.h"
+#include "tstitch/engine/engine.h"
+#include "tstitch/engine/prompt_loras.h"
+#include "tstitch/io/jpeg.h"
+#include "tstitch/io/png.h"
+#include "tstitch/serve/base64.h"
+#include "tstitch/serve/json_values.h"
+#include "tstitch/serve/refusal.h"
+
+namespace tstitch::serve {
+
+using nlohmann::json;
+
+namespace {
+
+// Of the fields that requests may say; a new one is the server's until it stands here.
+const std::map<std::string_view, Saying> kSayings = {
+    {"model", Saying::model},
+    {"small", Saying::model},
+    {"large", Saying::model},
+    {"lora", Saying::lora},
+    {"stage", Saying::stages},
+    {"ratio", Saying::value},
+    {"fractions", Saying::value},
+    {"switch_step", Saying::value},
+    {"switch", Saying::value},
+    {"switch_threshold", Saying::value},
+    {"assignment", Saying::value},
+    {"switch_rule", Saying::value},
+    {"sampler", Saying::value},
+    {"steps", Saying::value},
+    {"scheduler", Saying::value},
+    {"spacing", Saying::value},
+    {"eta", Saying::value},
+    {"solver_reset", Saying::value},
+    {"cfg_scale", Saying::value},
+    {"cfg_channels", Saying::value},
+    {"class", Saying::value},
+    {"prompt", Saying::value},
+    {"negative_prompt", Saying::value},
+    {"prompt_style", Saying::value},
+    {"clip_skip", Saying::value},
+    {"original_size", Saying::value},
+    {"crop", Saying::value},
+    {"target_size", Saying::value},
+    {"empty_prompt", Saying::value},
+    {"batch_count", Saying::value},
+    {"seed", Saying::value},
+    {"rng", Saying::value},
+    {"width", Saying::value},
+    {"height", Saying::value},
+    {"image_size", Saying::value},
+    {"init_image", Saying::picture},
+    {"strength", Saying::value},
+    {"mask", Saying::picture},
+    {"mask_blur", Saying::value},
+    {"blend", Saying::value},
+    {"timesteps", Saying::value},
+    {"aesthetic_score", Saying::value},
+    {"negative_aesthetic_score", Saying::value},
+};
+
+// Behind a job's field of pictures the name under which PNG files say it.
+std::string picture_name(const std::string& field, const std::string& bytes) {
+  return concat(field, " of a request, fnv1a64:", hex(fnv1a(bytes.data(), bytes.size())));
+}
+
+std::string in_quotes(std::string text) {
+  for (size_t at = 0; (at = text.find('"', at)) != text.npos; at += 2) text.insert(at, 1, '"');
+  return '"' + text + '"';
+}
+
+// "share=0.4,cfg=3" of {"share": 0.4, "cfg": 3}; a list says a key several times.
+std::string stage_text(const json& stage) {
+  if (stage.is_string()) return stage;
+  if (!stage.is_object())
+    refuse_field("stages", "\"stages\" holds ", shown(stage),
+                 ", expected an object with the keys of --stage");
+  std::string text;
+  for (const auto& [key, value] : stage.items())
+    for (const json& one : value.is_array() ? value : json::array({value})) {
+      if (!one.is_string() && !one.is_number())
+        refuse_field("stages", "\"", printable(key), "\" of a stage is ", shown(one),
+                     ", expected a text or a number");
+      text += concat(text.empty() ? "" : ",", key, "=",
+                     in_quotes(one.is_string() ? one.get<std::string>() : texts_of(one)[0]));
+    }
+  return text;
+}
+
+std::string nearest_name(const std::string& name) {
+  std::string nearest;
+  size_t least = 3;
+  for (const auto& [known, saying] : kSayings)
+    if (const size_t slips = edit_distance(name, known); slips < least) least = slips, nearest = known;
+  return nearest;
+}
+
+// Throws Refusal for what of a stage is the server's: a new key is, until it stands here.
+StageOptions checked_stage(const std::string& text) {
+  const StageOptions stage = parse_stage(text);
+  const StageOptions allowed{.model = stage.model,
+                             .share = stage.share,
+                             .until = stage.until,
+                             .cfg_scale = stage.cfg_scale,
+                             .cfg_interval = stage.cfg_interval,
+                             .negative_prompt = stage.negative_prompt,
+                             .loras = stage.loras};
+  if (!(stage == allowed))
+    throw Refusal(422, "not_allowed",
+                  concat("the stage \"", printable(text),
+                         "\" has a key that is not a request's to say, expected model, "
+                         "share, until, cfg, cfg-interval, negative and lora"),
+                  "stages");
+  return stage;
+}
+
+// A value of a field as requests have it: lists where the command line has commas, one where it has several.
+json as_field(const Field& field, const json& value) {
+  if (field.form == Field::Form::values && !value.is_array()) return json::array({value});
+  if (field.form == Field::Form::value && value.is_array() && !value.empty() &&
+      std::ranges::all_of(value, [](const json& one) { return one.is_number() || one.is_string(); }))
+    return join(texts_of(value), ",");
+  return value;
+}
+
+// What an evaluation costs grows with the square of the area. width, height: pixels.
+void check_area(int64_t width, int64_t height, const ModelInfo& model) {
+  constexpr int64_t kMostAreas = 16;
+  const int64_t side = model.side * model.pixels_per_latent;
+  if (width * height > kMostAreas * side * side)
+    throw Refusal(413, "too_large",
+                  concat(width, " x ", height, " pixels are more than ", kMostAreas, " times as many as ",
+                         model.name, " was trained with"),
+                  "width");
+}
+
+// All numbers in the text, for none may be larger: "10,20", "ddim25".
+int64_t sum_of_numbers(const std::string& text) {
+  int64_t sum = 0, number = 0;
+  for (const char c : text + ",")
+    if ('0' <= c && c <= '9')
+      number = std::min<int64_t>(number * 10 + (c - '0'), 1'000'000'000);
+    else
+      sum += std::exchange(number, 0);
+  return sum;
+}
+
+std::string text_of(const Said& said, std::string_view field) {
+  const auto found = said.find(field);
+  return found == said.end() || found->second.empty() ? "" : found->second[0];
+}
+
+int64_t number_of(const Said& said, std::string_view field, int64_t otherwise) {
+  const std::string text = text_of(said, field);
+  return text.empty() ? otherwise : sum_of_numbers(text);
+}
+
+bool names_model(const Said& said) {
+  if (said.contains("model") || said.contains("small") || said.contains("large")) return true;
+  const auto stages = said.find("stage");
+  return stages != said.end() && std::ranges::any_of(stages->second, [](const std::string& stage) {
+           return !parse_stage(stage).model.empty();
+         });
+}
+
+// The sizes that models of one size have, and multiples of what others take.
+void take_nearest_size(Said& said, const std::vector<ModelInfo>& models, std::vector<std::string>& notes) {
+  const ModelInfo& model = models.back();
+  int64_t unit = model.pixels_per_latent;
+  for (const ModelInfo& each : models)
+    unit = std::lcm(unit, model.pixels_per_latent * each.architecture->unit());
+  for (const char* side : {"width", "height"}) {
+    if (!said.contains(side)) continue;
+    const int64_t asked = number_of(said, side, 0), own = model.side * model.pixels_per_latent;
+    const int64_t nearest = model.any_size ? std::max<int64_t>(1, (asked + unit / 2) / unit) * unit : own;
+    if (nearest == asked) continue;
+    said[side] = {std::to_string(nearest)};
+    notes.push_back(concat(side, " ", asked, " is not one of ", model.name, ": ", nearest, " was taken"));
+  }
+}
+
+}  // namespace
+
+Saying saying_of(std::string_view field) {
+  const auto found = kSayings.find(field);
+  return found == kSayings.end() ? Saying::refused : found->second;
+}
+
+Image opaque(const TransparentImage& picture, bool is_mask) {
+  const Image& colours = picture.colours;
+  if (!picture.opacity) return colours;
+  const std::vector<uint8_t>& opacity = picture.opacity->pixels;
+  if (is_mask && std::ranges::count(opacity, 255) < std::ssize(opacity)) return *picture.opacity;
+  Image image = colours;
+  for (size_t i = 0; i < image.pixels.size(); ++i) {
+    const int share = opacity[i / static_cast<size_t>(image.channels)];
+    image.pixels[i] = static_cast<uint8_t>((image.pixels[i] * share + 255 * (255 - share) + 127) / 255);
+  }
+  return image;
+}
+
+Image read_base64_picture(const std::string& field, const std::string& text) {
+  std::string_view digits = text;
+  if (digits.starts_with("data:")) {
+    const size_t comma = digits.find(";base64,");
+    if (comma == digits.npos)
+      throw Refusal(422, "invalid_image", concat("\"", field, "\" is no data URL in base64"), field);
+    digits.remove_prefix(comma + 8);
+  }
+  if (digits.starts_with("http://") || digits.starts_with("https://"))
+    throw Refusal(422, "not_allowed",
+                  concat("\"", field, "\" is an address: expected the picture itself in base64"), field);
+  const auto bytes = from_base64(digits);
+  if (!bytes || bytes->empty())
+    throw Refusal(422, "invalid_image",
+                  concat("\"", field, "\" is not base64: expected a PNG or JPEG file in it"), field);
+  try {
+    return is_jpeg(*bytes) ? decode_jpeg(*bytes, field)
+                           : opaque(decode_transparent_png(*bytes, field), field == "mask");
+  } catch (const Error& error) {
+    const bool large = std::string_view(error.what()).find("[RES_LIMIT]") != std::string_view::npos;
+    throw Refusal(large ? 413 : 422, "invalid_image", error.what(), field);
+  }
+}
+
+Request read_request(const json& object, const Catalog& catalog) {
+  if (!object.is_object()) throw Refusal(400, "invalid_json", "the request is no JSON object");
+  Request request;
+  for (const auto& [key, value] : object.items()) {
+    const std::string name = key == "stages" ? "stage" : key;
+    const Field* field = find_field(name);
+    const Saying saying = saying_of(name);
+    if (!field) {
+      const std::string nearest = nearest_name(key);
+      throw Refusal(422, "unknown_field",
+                    concat("unknown field \"", printable(key), "\"",
+                           nearest.empty() ? "" : concat(": did you mean \"", nearest, "\"?")),
+                    printable(key));
+    }
+    if (saying == Saying::refused)
+      throw Refusal(
+          422, "not_allowed",
+          concat("\"", name, "\" is not a request's to say: it names a file of the server, or is decided ",
+                 "where that is started"),
+          name);
+    if (request.said.contains(name)) refuse_field(key, "\"stage\" and \"stages\" exclude each other");
+    if (value.is_null()) continue;
+    if (saying == Saying::stages) {
+      Texts& texts = request.said[name];
+      for (const json& stage : value.is_array() ? value : json::array({value}))
+        texts.push_back(stage_text(stage));
+      continue;
+    }
+    Texts texts = texts_of(*field, as_field(*field, value), "the request");
+    if (field->form == Field::Form::flag && texts == Texts{"false"}) continue;
+    if (saying == Saying::picture) {
+      const std::string text = texts[0];
+      texts = {picture_name(name, text)};
+      request.pictures.emplace(texts[0], read_base64_picture(name, text));
+    }
+    if (saying == Saying::model && name == "model") {
+      Texts names;
+      for (const std::string& one : texts)
+        for (const std::string& part : catalog.split(one)) names.push_back(part);
+      texts = names;
+    }
+    request.said[name] = texts;
+  }
+  return request;
+}
+
+Planner::Planner(const Catalog& catalog, Said before, const Limits& limits, const BackendOptions& device)
+    : catalog_(catalog), before_(std::move(before)), limits_(limits), device_(device) {}
+
+Said Planner::with_paths(const Said& said) const {
+  Said all = said;
+  const auto path_of_lora = [&](const std::string& text) {
+    LoraOption lora = parse_lora("lora", text);
+    lora.path = catalog_.lora_path(lora.path);
+    return lora;
+  };
+  for (auto& [name, texts] : all) switch (saying_of(name)) {
+      case Saying::model:
+        for (std::string& text : texts) text = text.empty() ? "" : catalog_.model_path(text);
+        break;
+      case Saying::lora:
+        for (std::string& text : texts) text = to_string(path_of_lora(text));
+        break;
+      case Saying::stages:
+        for (std::string& text : texts) {
+          StageOptions stage = checked_stage(text);
+          if (!stage.model.empty()) stage.model = catalog_.model_path(stage.model);
+          for (LoraOption& lora : stage.loras) lora = path_of_lora(to_string(lora));
+          text = to_string(stage);
+        }
+        break;
+      default:
+        break;
+    }
+  if (!names_model(all))
+    for (const std::string& name : catalog_.usual()) all["model"].push_back(catalog_.model_path(name));
+  return all;
+}
+
+std::vector<ModelInfo> Planner::models_of(const Said& said) const {
+  return read_models(parse_models(merged(before_, with_paths(said))));
+}
+
+void Planner::check_limits(const Said& said) const {
+  const auto most = [](const char* field, int64_t value, int64_t limit, const char* what) {
+    if (value > limit)
+      throw Refusal(422, "out_of_range",
+                    concat("\"", field, "\" is ", value, ", expected at most ", limit, what), field);
+  };
+  most("steps", number_of(said, "steps", 0), limits_.steps, " steps");
+  most("batch_count", number_of(said, "batch_count", 1), limits_.images, " images of a job");
+  for (const char* side : {"width", "height", "image_size"})
+    most(side, number_of(said, side, 0), limits_.side, " pixels");
+  size_t bytes = 0;
+  for (const char* field : {"prompt", "negative_prompt", "stage", "class"})
+    if (const auto texts = said.find(field); texts != said.end())
+      for (const std::string& text : texts->second) bytes += text.size();
+  if (bytes > limits_.prompt_bytes)
+    throw Refusal(413, "prompt_too_long",
+                  concat("the prompts are ", bytes, " bytes, expected at most ", limits_.prompt_bytes),
+                  "prompt");
+}
+
+std::shared_ptr<const Plan> Planner::plan(Request request) const try {
+  return planned(std::move(request));
+} catch (const Error& error) {
+  throw Error(error.kind(), catalog_.with_names(error.what()));
+}
+
+std::shared_ptr<const Plan> Planner::planned(Request request) const {
+  Said& said = request.said;
+  if (request.subject) said["prompt"] = {*request.subject};
+  check_limits(said);
+  if (text_of(merged(before_, said), "prompt_style") != name_of(PromptStyle::plain))
+    take_loras_of_prompts(said, [](const std::string& name) { return name; });
+  check_exclusive(said);
+  const Said asked = with_paths(said);
+  Said all = merged(before_, asked);
+  std::vector<ModelInfo> models = read_models(parse_models(all));
+  const ModelInfo& model = models.back();
+  std::vector<std::string> notes;
+  if (request.subject && model.condition.kind != ConditionKind::text) {
+    const std::string name = said["prompt"][0];
+    for (Said* one : {&said, &all}) {
+      one->erase("prompt");
+      (*one)["class"] = {name.empty() ? "random" : name};
+    }
+  }
+  if (request.nearest_size) take_nearest_size(all, models, notes);
+
+  const int64_t usual_side = model.side * model.pixels_per_latent,
+                size = number_of(all, "image_size", usual_side);
+  check_area(number_of(all, "width", size), number_of(all, "height", size), model);
+  SampleOptions options = parse_options(all, models, [&](const std::string& name) {
+    const auto found = request.pictures.find(name);
+    check_internal(found != request.pictures.end(), "no picture of that name");
+    return found->second;
+  });
+  options.backend = device_;
+  const int64_t subjects = std::max<int64_t>({1, std::ssize(options.prompts), std::ssize(options.classes)});
+  if (subjects * options.batch_count > limits_.images)
+    throw Refusal(
+        422, "out_of_range",
+        concat("the job has ", subjects * options.batch_count, " images, expected at most ", limits_.images),
+        "batch_count");
+  RunSpec spec = make_run_spec(models, options);
+  if (spec.trajectory.size() > limits_.steps)
+    throw Refusal(422, "out_of_range",
+                  concat("the job has ", spec.trajectory.size(), " steps, expected at most ", limits_.steps),
+                  "steps");
+  for (const std::string& name : request.unasked) {
+    const Field& field = field_named(name);
+    if (!said.contains(name) || !field.idle) continue;
+    if (const std::string why = field.idle(spec, models); !why.empty()) {
+      said.erase(name);
+      notes.push_back(concat(name, " has no effect: ", why));
+    }
+  }
+  check_effective(said, spec, models);
+  check_decodable(model, options.vae);
+  const int64_t area = spec.height * spec.width,
+                pixels = area * model.pixels_per_latent * model.pixels_per_latent;
+  if (spec.images() > limits_.images)
+    throw Refusal(422, "out_of_range",
+                  concat("the job has ", spec.images(), " images, expected at most ", limits_.images),
+                  "batch_count");
+  if (pixels * spec.images() > limits_.pixels)
+    throw Refusal(
+        413, "too_large",
+        concat("the job has ", pixels * spec.images(), " pixels, expected at most ", limits_.pixels),
+        "width");
+  check_area(spec.width * model.pixels_per_latent, spec.height * model.pixels_per_latent, model);
+
+  std::vector<bool> used;
+  for (int i = 0; i < std::ssize(models); ++i) used.push_back(spec.uses(i));
+  const std::string vae = model.pixels ? "" : autoencoder_path(model, options.vae);
+  const MemoryNeed need = memory_needed(models, used, spec, vae);
+  // Pictures say what a request would say, and nobody's paths.
+  std::vector<std::string> names;
+  for (std::string& path : spec.options.models) {
+    path = catalog_.name_of(path);
+    names.push_back(path);
+  }
+  for (LoraOption& lora : spec.options.loras) lora.path = catalog_.name_of(lora.path);
+  for (ModelInfo& each : models)
+    for (Lora& lora : each.loras) lora.path = catalog_.name_of(lora.path);
+  for (EmbeddingOption& embedding : spec.options.embeddings)
+    embedding.path = catalog_.name_of(embedding.path);
+  for (StageOptions& stage : spec.options.stages)
+    for (LoraOption& lora : stage.loras) lora.path = catalog_.name_of(lora.path);
+  for (std::string* path : {&spec.options.vae, &spec.options.files.null_context})
+    if (!path->empty()) *path = catalog_.name_of(*path);
+  return std::make_shared<const Plan>(Plan{.models = std::move(models),
+                                           .spec = std::move(spec),
+                                           .vae = vae,
+                                           .need = need,
+                                           .used = std::move(used),
+                                           .names = std::move(names),
+                                           .notes = std::move(notes)});
+}
+
+}  // namespace tstitch::serve
