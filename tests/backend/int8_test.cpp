@@ -203,7 +203,6 @@ const ConvCase kConvCases[] = {
     {1, 5, 3, 10, 34, 3, {.pad_before = 1, .pad_after = 1, .upsample = true}},
     {2, 5, 3, 10, 34, 3, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = {1, 1}}},
     {2, 5, 3, 10, 34, 1, {.upsample = true}},
-    {2, 3, 4, 9, 12, 1, {.pad_before = 1, .pad_after = 1}},
     {1, 3, 4, 9, 12, 1, {.stride = 2}},
     {1, 2, 3, 1280, 33, 3, {.pad_before = 1, .pad_after = 1}},
     {2, 16, 16, 64, 70, 3, {.pad_before = 1, .pad_after = 1}},

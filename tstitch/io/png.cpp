@@ -260,11 +260,14 @@ void walk_chunks(std::span<const std::byte> bytes, const std::string& name, cons
   const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (!all.starts_with("\x89PNG\r\n\x1a\n")) refuse(name, "PNG_HEADER", "not a PNG file");
   constexpr size_t kAround = 12;  // length, type and checksum of a chunk
-  for (size_t at = kSignatureBytes; at + kAround <= all.size();) {
-    const size_t length = png_get_uint_32(reinterpret_cast<png_const_bytep>(all.data() + at));
-    if (length > all.size() - at - kAround) refuse(name, "PNG_TRUNCATED", "the file ends too early");
-    if (f(all.substr(at + 4, 4), all.substr(at + 8, length))) return;
-    at += kAround + length;
+  for (std::string_view rest = all.substr(kSignatureBytes); !rest.empty();) {
+    const size_t length =
+        rest.size() < kAround ? 0 : png_get_uint_32(reinterpret_cast<png_const_bytep>(rest.data()));
+    if (rest.size() < kAround || length > rest.size() - kAround)
+      refuse(name, "PNG_TRUNCATED", "the file ends too early");
+    const std::string_view type = rest.substr(4, 4);
+    if (type == "IEND" || f(type, rest.substr(8, length))) return;
+    rest.remove_prefix(kAround + length);
   }
 }
 
