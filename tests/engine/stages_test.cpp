@@ -120,6 +120,9 @@ TEST(Stages, MayDifferInType) {
   EXPECT_LE(distance(twin, exact), 0.02);
   EXPECT_LE(distance(int8, exact), 0.03);
   EXPECT_LE(distance(pictures("share=0.4,dtype=bf16", "dtype=int8"), exact), 0.03);
+  for (const char* run : {"f32", "bf16"})  // one of them is what "auto" means here
+    EXPECT_EQ(pictures(concat("share=0.4,dtype=", run).c_str(), concat("dtype=", run).c_str(), "int8"),
+              pictures("share=0.4", "", run));
 }
 
 TEST(Stages, WhatDoesNotFitIsRefused) {

@@ -18,7 +18,10 @@ using Models = std::span<const ModelInfo>;
 
 namespace {
 
-bool is_model_field(const Field& field) { return field.group == kModels; }
+// A stage's model is another one in another type than the run's, which device and dtype decide.
+bool is_model_field(const Field& field) {
+  return field.group == kModels || field.name == "device" || field.name == "dtype";
+}
 
 // Every stage's model, where there are stages; the demo family where nobody names one.
 void settle_models(SampleOptions& options) {
