@@ -10,6 +10,8 @@
 #include "tstitch/condition/text_encoder.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/report.h"
+#include "tstitch/io/checkpoint.h"
+#include "tstitch/io/convert_to_gguf.h"
 
 namespace tstitch {
 namespace {
@@ -125,6 +127,15 @@ TEST_F(EmbeddingOfSd, WithoutEffectIsRefusedByName) {
   options.embedding_dir = (folder() / "large").string();
   expect("embedding_dir",
          "--embedding-dir has no effect here: no prompt of a model that is used names a file in");
+}
+
+TEST_F(EmbeddingOfSd, MayBeAGgufFile) {
+  const std::string gguf = (folder() / "fox.gguf").string();
+  ASSERT_TRUE(
+      convert_to_gguf(open_checkpoint(file("fox_kohya.safetensors")), gguf, "F32", [] { return true; }));
+  EXPECT_LE(relative_error(latents_of(*backend_, large(), asked({{gguf, "<fox>"}, {file("smudge.bin")}})),
+                           golden("embedding/sd.npy")),
+            kTolerance);
 }
 
 TEST_F(EmbeddingOfSd, ThatDoesNotFitIsRefusedWhereAPromptNamesIt) {

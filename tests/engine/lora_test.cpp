@@ -16,6 +16,8 @@
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/engine/take_loras.h"
+#include "tstitch/io/checkpoint.h"
+#include "tstitch/io/convert_to_gguf.h"
 #include "tstitch/zoo/assets.h"
 
 namespace tstitch {
@@ -502,6 +504,23 @@ TEST_F(LoraTest, OneOfModelsThatServeNoStepIsRefused) {
   testing::expect_error(ErrorKind::usage, "--stage 2: lora= has no effect here", [&] {
     check_of(of_stage, {1, 0});
   });
+}
+
+// What a file is its content says, and GGUF is one of them.
+TEST_F(LoraTest, MayBeAGgufFile) {
+  const std::string module = "lora_unet_mid_block_attentions_0_proj_in";
+  const std::string path =
+      write("alone.safetensors", {{module + ".lora_down.weight", random_uniform("a", {2, 64}, 1, kSeed)},
+                                  {module + ".lora_up.weight", random_uniform("b", {64, 2}, 1, kSeed)}});
+  const std::string gguf = tiny()->path("loras_gguf/alone.gguf");
+  fs::create_directories(fs::path(gguf).parent_path());
+  ASSERT_TRUE(convert_to_gguf(open_checkpoint(path), gguf, "F32", [] { return true; }));
+  const Tensor expected = latents_of({"sdxl"}, options({{path}}));
+  EXPECT_EQ(relative_error(latents_of({"sdxl"}, options({{gguf}})), expected), 0);
+  EXPECT_GT(relative_error(latents_of({"sdxl"}, options({})), expected), 1e-3);
+  EXPECT_EQ(
+      with_loras_of_prompts({{"prompt", {"a <lora:alone:1>"}}, {"lora_dir", {tiny()->path("loras_gguf")}}}),
+      (Said{{"prompt", {"a "}}, {"lora", {gguf + ":1"}}}));
 }
 
 TEST_F(LoraTest, AWeightThatBecomesInfiniteIsRefused) {
