@@ -3,6 +3,7 @@
 #include <cctype>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string_view>
@@ -23,14 +24,15 @@ namespace {
 
 struct ConvertArguments {
   std::string input, output;
-  std::string dtype = "keep";
+  std::optional<std::string> dtype;
   std::string weights = "auto";
   bool quiet = false;
 };
 
 // What --dtype may be, by the ending of the output.
+constexpr const char* kKeep = "keep";
 constexpr std::string_view kSafetensors = ".safetensors", kGguf = ".gguf";
-constexpr std::array<std::string_view, 4> kSafetensorsTypes = {"f32", "bf16", "f16", "keep"};
+constexpr std::array<std::string_view, 4> kSafetensorsTypes = {"f32", "bf16", "f16", kKeep};
 constexpr std::array<std::string_view, 5> kGgufTypes = {"f32", "bf16", "f16", "q8_0", "q4_0"};
 
 // Writes the output; whether it did.
@@ -48,8 +50,11 @@ void check_target(const ConvertArguments& a) {
         "\", expected a name that ends in .safetensors or .gguf");
   const std::span<const std::string_view> types =
       gguf ? std::span<const std::string_view>(kGgufTypes) : kSafetensorsTypes;
-  check(std::ranges::count(types, a.dtype) > 0, ErrorKind::usage, "--dtype is \"", printable(a.dtype),
-        "\", expected ", join(types), " for a file that ends in ", gguf ? kGguf : kSafetensors);
+  const std::string expected =
+      concat("expected ", join(types), " for a file that ends in ", gguf ? kGguf : kSafetensors);
+  check(a.dtype || !gguf, ErrorKind::usage, "--dtype is missing, ", expected);
+  check(std::ranges::count(types, a.dtype.value_or(kKeep)) > 0, ErrorKind::usage, "--dtype is \"",
+        printable(a.dtype.value_or("")), "\", ", expected);
 }
 
 // "BF16, F32", megabytes
@@ -76,7 +81,7 @@ int convert_command(const ConvertArguments& a) {
   CommandFiles files;
   files.reads("input", input);
   files.writes("output", a.output);
-  if (!convert(file, a.output, a.dtype)) return report_interrupted();
+  if (!convert(file, a.output, a.dtype.value_or(kKeep))) return report_interrupted();
   if (a.quiet) return kDone;
   const TensorFile written = open_checkpoint(a.output);
   std::printf("wrote %s: %zu tensors, %s (was %s)\n", a.output.c_str(), written.tensors().size(),
@@ -91,12 +96,10 @@ Command add_convert_command(CLI::App& program) {
   auto arguments = std::make_shared<ConvertArguments>();
   command->add_option("input", arguments->input, "A model file or demo model")->required();
   command->add_option("output", arguments->output, "A .safetensors or .gguf file")->required();
-  command
-      ->add_option(
-          "--dtype", arguments->dtype,
-          "What floating-point tensors become: f32, bf16, f16; of .safetensors also keep, of .gguf q8_0"
-          " or q4_0, the large ones")
-      ->capture_default_str();
+  command->add_option(
+      "--dtype", arguments->dtype,
+      "What floating-point tensors become: f32, bf16, f16; of .safetensors also keep (the default), of .gguf"
+      " q8_0 or q4_0 (the large ones)");
   command
       ->add_option("--weights", arguments->weights,
                    "Which weights of a training checkpoint: ema, model (those that were"

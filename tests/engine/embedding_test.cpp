@@ -78,7 +78,7 @@ TEST_F(EmbeddingOfSd, OfAFolderIsFoundByItsName) {
 
   // What is recorded says the files, and nothing of the folder.
   const RunSpec spec = make_run_spec(large(), options);
-  EXPECT_TRUE(spec.idle_embeddings.empty());
+  EXPECT_EQ(spec.idle_embedding_dir, "");
   const nlohmann::json recorded = to_json(spec.options, false);
   EXPECT_EQ(recorded["embedding"], (nlohmann::json{(words / "animals/<fox>.safetensors").string() + ":<fox>",
                                                    (words / "<smudge>.bin").string() + ":<smudge>"}));
@@ -127,6 +127,28 @@ TEST_F(EmbeddingOfSd, WithoutEffectIsRefusedByName) {
   options.embedding_dir = (folder() / "large").string();
   expect("embedding_dir",
          "--embedding-dir has no effect here: no prompt of a model that is used names a file in");
+}
+
+// Who named it all the same is told what became of it.
+TEST_F(EmbeddingOfSd, ThatIsNamedElsewhereIsSaidSo) {
+  const fs::path words = folder() / "more_words";
+  fs::create_directories(words);
+  fs::copy_file(file("smudge.bin"), words / "<fox>.bin", fs::copy_options::overwrite_existing);
+  const EmbeddingOption fox = {file("fox_webui.pt"), "<fox>"}, smudge = {file("smudge.bin")};
+  const std::vector<ModelInfo> models = large();
+  const auto expect = [&](const char* field, const std::string& message, const SampleOptions& options) {
+    testing::expect_error(ErrorKind::usage, message, [&] {
+      check_effective({{field, {""}}}, make_run_spec(models, options), models);
+    });
+  };
+  expect("embedding", "--embedding has no effect here: \"" + fox.path + "\" is given twice",
+         asked({fox, smudge, fox}));
+  SampleOptions both = asked({fox, smudge});
+  both.embedding_dir = words.string();
+  expect("embedding_dir",
+         "--embedding-dir has no effect here: \"<fox>\", which a prompt names, is given with --embedding as "
+         "well",
+         both);
 }
 
 TEST_F(EmbeddingOfSd, MayBeAGgufFile) {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "on_tiny_sdxl.h"
@@ -459,6 +460,11 @@ TEST_F(LoraTest, WhatDoesNotFitIsRefusedByName) {
           {module + ".lora_B.weight", random_uniform("x", {64, 2049}, 1, kSeed)}});
   testing::expect_error(ErrorKind::usage, "has a weight of 1e+06, expected -100 ... 100",
                         [] { parse_lora("--lora", "a:1e6"); });
+  for (const char* text : {"a.safetensors:abc", "a.gguf:", "b/a.pt:1,5", "a.pt:1e999"})
+    testing::expect_error(ErrorKind::usage, concat("--lora \"", text, "\" has the weight \""),
+                          [&] { parse_lora("--lora", text); });
+  for (const char* text : {"C:/loras/a.pt", "a.pt:b.pt", "a:b"})
+    EXPECT_EQ(parse_lora("--lora", text), (LoraOption{text, 1}));
   const std::string fits = write("fits.safetensors", whole);
   std::vector<ModelInfo> classes = read_model_infos(builtin_models());
   testing::expect_error(ErrorKind::input, "fits none of the models: fashion-s: it is a DiT",
@@ -521,6 +527,29 @@ TEST_F(LoraTest, MayBeAGgufFile) {
   EXPECT_EQ(
       with_loras_of_prompts({{"prompt", {"a <lora:alone:1>"}}, {"lora_dir", {tiny()->path("loras_gguf")}}}),
       (Said{{"prompt", {"a "}}, {"lora", {gguf + ":1"}}}));
+}
+
+// The file that is broken is the LoRA's, not the model's.
+TEST_F(LoraTest, WithNanIsNamedItself) {
+  for (const std::string part :
+       {"unet.mid_block.attentions.0.proj_in", "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"}) {
+    const std::vector<Change> all = of_all();
+    const auto change = std::ranges::find_if(
+        all, [&](const Change& c) { return part.starts_with(c.part + ".") && part.ends_with(c.module); });
+    ASSERT_NE(change, all.end());
+    Tensor down(change->down.shape(), DType::f32);
+    std::copy_n(change->down.data<float>(), down.elements(), down.data<float>());
+    *down.data<float>() = std::numeric_limits<float>::quiet_NaN();
+    const std::string path =
+        write("nan.safetensors", {{part + ".lora_A.weight", down}, {part + ".lora_B.weight", change->up}});
+    try {
+      latents_of({"sdxl"}, options({{path}}));
+      ADD_FAILURE() << part;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::input);
+      EXPECT_EQ(std::string(error.what()).find(path + ": [MODEL_NONFINITE]"), 0u) << error.what();
+    }
+  }
 }
 
 TEST_F(LoraTest, AWeightThatBecomesInfiniteIsRefused) {

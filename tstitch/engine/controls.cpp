@@ -29,8 +29,12 @@ std::vector<size_t> wanted_by(const SampleOptions& options, size_t model) {
     for (size_t i = 0; i < options.controls.size(); ++i) numbers.push_back(i);
     return numbers;
   }
-  if (*own == std::vector<std::string>{"none"}) return numbers;
   const std::string option = concat("--stage ", model + 1, ": control=");
+  if (*own == std::vector<std::string>{"none"}) {
+    check(!options.controls.empty(), ErrorKind::usage, option,
+          "none has no effect here: there is no --control-net that it could leave out");
+    return numbers;
+  }
   for (const std::string& path : *own) {
     check(path != "none", ErrorKind::usage, option, "none stands alone");
     const auto is_it = [&](const ControlOption& control) { return control.path == path; };

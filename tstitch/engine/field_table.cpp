@@ -433,13 +433,13 @@ std::vector<Field> make_fields() {
           {.idle = no_target_size, .identity = told<&PictureSizes::target>, .label = "Target size"}),
       member<&SampleOptions::aesthetic_score>(
           "aesthetic_score", "--aesthetic-score", kImages,
-          "Of SDXL's refiner: how good the picture is to look like, of 10. Default: 6",
+          "Of SDXL's refiner: how good the picture is to look like, 0 ... 10. Default: 6",
           {.idle = no_score,
            .identity = [](const Field&, const RunSpec& spec) { return value_of(spec.scores.positive); },
            .label = "Aesthetic score"}),
       member<&SampleOptions::negative_aesthetic_score>(
           "negative_aesthetic_score", "--negative-aesthetic-score", kImages,
-          "Of the same: what guidance leads away from. Default: 2.5",
+          "Of the same: what guidance leads away from, 0 ... 10. Default: 2.5",
           {.idle = no_negative_score,
            .identity = [](const Field&, const RunSpec& spec) { return value_of(spec.scores.negative); },
            .label = "Negative aesthetic score"}),

@@ -28,7 +28,7 @@ namespace {
 constexpr int64_t kMostImages = 1'000'000;
 constexpr int64_t kLargestSide = 1024;  // of a latent
 constexpr int64_t kLargestToldSize = 1 << 20;
-constexpr double kLargestScore = 1000;  // those of training were 1 ... 10
+constexpr double kLargestScore = 10;  // of those of training
 constexpr const char* kMaskAlone =
     "--mask says which part of an initial picture to paint: name that with --init-image";
 
@@ -694,7 +694,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .sizes = sizes_of(options, model),
                   .scores = scores_of(options),
                   .embeddings = {},
-                  .idle_embeddings = {},
+                  .idle_embedding = {},
+                  .idle_embedding_dir = {},
                   .mask = mask_of(options),
                   .blended = blended_of(models, options.adaptive)};
   check_scales_are_said(asked, spec, models);

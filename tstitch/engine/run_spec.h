@@ -46,9 +46,10 @@ struct RunSpec {
   double initial_scale;               // of the noise at the start, see timesteps.h
   std::optional<PictureSizes> sizes;  // of models that are told them
   AestheticScores scores;
-  std::vector<Embedding> embeddings;         // that its texts name, and of those asked for the paths of the
-  std::vector<std::string> idle_embeddings;  // others; --embedding-dir where none of its files is named
-  Tensor mask;                               // blurred as asked, or empty
+  std::vector<Embedding> embeddings;  // that its texts name
+  // Why one that was asked for does nothing, and why --embedding-dir; "" where they all do something.
+  std::string idle_embedding, idle_embedding_dir;
+  Tensor mask;  // blurred as asked, or empty
   // Of every model whether what is known is blended into its steps: it does not see the mask (blended_of).
   std::vector<bool> blended;
 
