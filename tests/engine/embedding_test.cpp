@@ -160,6 +160,24 @@ TEST_F(EmbeddingOfSd, MayBeAGgufFile) {
             kTolerance);
 }
 
+TEST_F(EmbeddingOfSd, ThatHasChangedIsNoticed) {
+  const std::string path = (folder() / "changing.safetensors").string();
+  const auto become = [&](const char* name) {
+    fs::copy_file(file(name), path, fs::copy_options::overwrite_existing);
+  };
+  become("fox_kohya.safetensors");
+  const EmbeddingOption fox = {path, "<fox>"}, smudge = {file("smudge.bin")};
+  const RunSpec spec = make_run_spec(large(), asked({fox, smudge}));
+  ASSERT_EQ(spec.options.contents.size(), 2u);
+  EXPECT_EQ(spec.options.contents[0],
+            (FileContent{"embedding", path, "crc32 " + spec.embeddings[0].content()}));
+  EXPECT_NO_THROW(make_run_spec(large(), spec.options));
+  become("fox_diffusers.safetensors");
+  testing::expect_error(ErrorKind::input,
+                        "--embedding \"" + path + "\" is not what it was for that picture: it holds crc32 ",
+                        [&] { make_run_spec(large(), spec.options); });
+}
+
 TEST_F(EmbeddingOfSd, ThatDoesNotFitIsRefusedWhereAPromptNamesIt) {
   testing::expect_error(
       ErrorKind::input,

@@ -239,7 +239,7 @@ std::vector<Field> make_fields() {
           "lora", "--lora", kModels,
           "A LoRA (or LoCon) for every model it fits, PATH or PATH:WEIGHT; repeat it for more. Default "
           "weight: 1",
-          {.common = true, .replaces = "lora_contents"}),
+          {.common = true}),
 
       row("lora_dir", "--lora-dir", kModels,
           "The folder of the LoRAs that prompts name: <lora:NAME:WEIGHT> is the file NAME in it or below."
@@ -247,7 +247,7 @@ std::vector<Field> make_fields() {
           {.parse = [](const Field&, const Texts&, SampleOptions&,
                        Models) {},  // with_loras_of_prompts reads it
            .print = nothing}),
-      members<&SampleOptions::lora_contents>("lora_contents", "", kModels, ""),
+      things<&SampleOptions::contents, parse_file_content>("contents", "", kModels, "", {}),
 
       things<&SampleOptions::controls, parse_control>(
           "control_net", "--control-net", kModels,

@@ -518,14 +518,20 @@ void settle_stages(SampleOptions& options, size_t models) {
 void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
   const SampleOptions::Files& files = options.files;
   check(files.mask.empty() || !files.init_image.empty(), ErrorKind::usage, kMaskAlone);
+  // First: whatever is wrong with a file that has changed, that is why.
+  const auto known = [&](const char* field, const std::string& path) -> const std::string& {
+    take_content(options.contents, field, path);
+    return path;
+  };
   if (!files.init_image.empty()) {
-    const Image picture = read_picture(files.init_image);
+    const Image picture = read_picture(known("init_image", files.init_image));
     options.init_image =
         make_init_image(picture, files.init_image, models.back(), options.width, options.height);
-    if (!files.mask.empty()) options.mask = read_mask(files.mask, picture, options.init_image);
+    if (!files.mask.empty()) options.mask = read_mask(known("mask", files.mask), picture, options.init_image);
   }
-  if (!files.init_latent.empty()) options.given.initial = read_npy(files.init_latent);
-  if (!files.noise.empty()) options.given.steps = read_npy(files.noise);
+  if (!files.init_latent.empty()) options.given.initial = read_npy(known("init_latent", files.init_latent));
+  if (!files.noise.empty()) options.given.steps = read_npy(known("noise", files.noise));
+  if (files.null_context.ends_with(".npy")) known("uncond", files.null_context);
   if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
   if (options.controls.empty()) return;
   const int64_t unit = models.back().pixels_per_latent;
@@ -534,8 +540,10 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models) {
   };
   const int64_t height = pixels("--height", options.height, 1), width = pixels("--width", options.width, 2);
   options.hints.clear();
-  for (const ControlOption& control : options.controls)
+  for (const ControlOption& control : options.controls) {
+    known("control_net", control.image);
     options.hints.push_back(read_hint(control, width, height));
+  }
 }
 
 bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
@@ -706,6 +714,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check_hints(spec, model);
   check_mask(spec, models);
   take_embeddings(spec, models);
+  spec.options.contents = contents_of(spec, models);
   return spec;
 }
 

@@ -56,7 +56,10 @@ void take_embeddings(RunSpec& spec, const std::vector<ModelInfo>& models) {
   SampleOptions& options = spec.options;
   if (options.embeddings.empty() && options.embedding_dir.empty()) return;
   std::vector<Embedding> given;
-  for (const auto& [path, name] : options.embeddings) given.emplace_back(path, name);
+  for (const auto& [path, name] : options.embeddings) {
+    given.emplace_back(path, name);
+    check_unchanged(options.contents, held_by(given.back()));
+  }
   const std::vector<Candidate> candidates = candidates_of(given, options.embedding_dir);
   std::vector<PromptWord> names;
   for (const Candidate& candidate : candidates) names.push_back({.name = candidate.name});
