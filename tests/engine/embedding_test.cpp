@@ -8,6 +8,7 @@
 #include "tests/engine/tiny_sd.h"
 #include "tests/support/expect_error.h"
 #include "tstitch/condition/text_encoder.h"
+#include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/io/checkpoint.h"
@@ -239,6 +240,30 @@ TEST_F(EmbeddingOfSdxl, WhoDoesNotNameItNeedNotReadIt) {
   testing::expect_error(ErrorKind::input, "does not fit sdxl", [&] { make_run_spec(models, options); });
   options.fractions = {1, 0};  // nobody is asked in that stage
   EXPECT_EQ(make_run_spec(models, options).embeddings.size(), 1u);
+}
+
+// Which models serve, and so which words are known, differs between the points of a sweep: what the first
+// needs is not all that is encoded.
+TEST_F(EmbeddingOfSdxl, APointOfASweepHasItsOwn) {
+  const std::vector<ModelInfo> models = infos({"ssd1b", "sdxl"});
+  SampleOptions options = asked();
+  options.stages = {parse_stage("negative=x"), parse_stage("negative=a <smudge>")};
+  std::vector<RunSpec> specs;
+  for (const double small : {1, 0}) {
+    options.fractions = {small, 1 - small};
+    specs.push_back(make_run_spec(models, options));
+  }
+  ASSERT_EQ(specs[0].embeddings.size(), 1u);
+  ASSERT_EQ(specs[1].embeddings.size(), 2u);
+  const auto null_of_last = [&](std::span<const RunSpec> loaded) {
+    Engine engine(models, {.dtype = "f32", .threads = 2});
+    engine.load(loaded, false, [] { return false; });
+    return engine.inputs().conditions[1]->null(0).context;
+  };
+  EXPECT_EQ(relative_error(null_of_last(specs), null_of_last({&specs[1], 1})), 0);
+  RunSpec without = specs[1];
+  without.embeddings.pop_back();
+  EXPECT_GT(relative_error(null_of_last({&without, 1}), null_of_last({&specs[1], 1})), 1e-3);
 }
 
 }  // namespace
