@@ -3,6 +3,7 @@
 #include <cctype>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string_view>
@@ -24,14 +25,15 @@ namespace {
 
 struct ConvertArguments {
   std::string input, output;
-  std::string dtype = "keep";
+  std::optional<std::string> dtype;
   std::string weights = "auto";
   bool quiet = false;
 };
 
 // What --dtype may be, by the ending of the output.
+constexpr const char* kKeep = "keep";
 constexpr std::string_view kSafetensors = ".safetensors", kGguf = ".gguf";
-constexpr std::array<std::string_view, 5> kSafetensorsTypes = {"f32", "bf16", "f16", "int8", "keep"};
+constexpr std::array<std::string_view, 5> kSafetensorsTypes = {"f32", "bf16", "f16", "int8", kKeep};
 constexpr std::array<std::string_view, 5> kGgufTypes = {"f32", "bf16", "f16", "q8_0", "q4_0"};
 
 // Writes the output; whether it did.
@@ -40,8 +42,8 @@ bool convert(const TensorFile& file, const ConvertArguments& a, const std::strin
   if (a.dtype == "int8")
     return convert_to_int8(read_model_info(input, parse_weight_choice(a.weights)), file, a.output, proceed);
   if (a.output.ends_with(kSafetensors))
-    return convert_checkpoint(file, a.output, parse_dtype(a.dtype), proceed);
-  std::string type = a.dtype;
+    return convert_checkpoint(file, a.output, parse_dtype(a.dtype.value_or(kKeep)), proceed);
+  std::string type = *a.dtype;
   std::ranges::transform(type, type.begin(), [](unsigned char c) { return std::toupper(c); });
   return convert_to_gguf(file, a.output, type, proceed);
 }
@@ -52,8 +54,11 @@ void check_target(const ConvertArguments& a) {
         "\", expected a name that ends in .safetensors or .gguf");
   const std::span<const std::string_view> types =
       gguf ? std::span<const std::string_view>(kGgufTypes) : kSafetensorsTypes;
-  check(std::ranges::count(types, a.dtype) > 0, ErrorKind::usage, "--dtype is \"", printable(a.dtype),
-        "\", expected ", join(types), " for a file that ends in ", gguf ? kGguf : kSafetensors);
+  const std::string expected =
+      concat("expected ", join(types), " for a file that ends in ", gguf ? kGguf : kSafetensors);
+  check(a.dtype || !gguf, ErrorKind::usage, "--dtype is missing, ", expected);
+  check(std::ranges::count(types, a.dtype.value_or(kKeep)) > 0, ErrorKind::usage, "--dtype is \"",
+        printable(a.dtype.value_or("")), "\", ", expected);
 }
 
 // "BF16, F32", megabytes
@@ -95,13 +100,11 @@ Command add_convert_command(CLI::App& program) {
   auto arguments = std::make_shared<ConvertArguments>();
   command->add_option("input", arguments->input, "A model file or demo model")->required();
   command->add_option("output", arguments->output, "A .safetensors or .gguf file")->required();
-  command
-      ->add_option(
-          "--dtype", arguments->dtype,
-          "What floating-point tensors become: f32, bf16, f16; of .safetensors also keep, or int8: the"
-          " weights of a model's body, for --dtype int8, and all others as they are; of .gguf q8_0 or q4_0,"
-          " the large ones")
-      ->capture_default_str();
+  command->add_option(
+      "--dtype", arguments->dtype,
+      "What floating-point tensors become: f32, bf16, f16; of .safetensors also keep (the default), or int8:"
+      " the weights of a model's body, for --dtype int8, and all others as they are; of .gguf q8_0 or q4_0,"
+      " the large ones");
   command
       ->add_option("--weights", arguments->weights,
                    "Which weights of a training checkpoint: ema, model (those that were"

@@ -1,5 +1,7 @@
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "apps/choose.h"
 #include "apps/commands.h"
@@ -8,11 +10,37 @@
 #include "tstitch/base/error.h"
 #include "tstitch/engine/command_files.h"
 #include "tstitch/io/atomic_file.h"
+#include "tstitch/zoo/assets.h"
 
 namespace tstitch {
 namespace {
 
 struct PlanArguments : Arguments, ChooseArguments {};
+
+// As a shell reads it as one word.
+std::string in_shell(const std::string& word) {
+  constexpr std::string_view kPlain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+=:,./@%";
+  if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+// " -m small/ -m large/": the models, and what was said of them, beside what the plan says itself.
+std::string words_of_models(const Said& said, const SampleOptions& options) {
+  std::string words;
+  if (options.models != builtin_names())
+    for (const std::string& model : options.models) words += " -m " + in_shell(model);
+  for (const Field& field : fields()) {
+    const auto found = said.find(field.name);
+    const bool is_model = field.name == "model" || field.name == "small" || field.name == "large";
+    if (found == said.end() || field.group != kModels || is_model || is_planned(field)) continue;
+    const std::string_view flag = field.flags.substr(0, field.flags.find(','));
+    for (const std::string& text : found->second) words += concat(' ', flag, ' ', in_shell(text));
+  }
+  return words;
+}
 
 int plan_command(const PlanArguments& a) {
   check_only_process("plan");
@@ -41,7 +69,8 @@ int plan_command(const PlanArguments& a) {
   else if (!a.quiet) {
     print(*choice);
     if (!a.output.empty())
-      std::printf("wrote %s: use it with `tstitch sample --plan %s`\n", a.output.c_str(), a.output.c_str());
+      std::printf("wrote %s: use it with `tstitch sample --plan %s%s`\n", a.output.c_str(),
+                  in_shell(a.output).c_str(), words_of_models(a.said, options).c_str());
   }
   return kDone;
 }

@@ -428,6 +428,15 @@ TEST_F(Cli, PlansAreMadeAndUsed) {
   const Outcome outcome = run(with({"plan", "--speedup", "1.2", "-o", "p.json"}));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("fashion-s: steps 1-"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("wrote p.json: use it with `tstitch sample --plan p.json`"), std::string::npos)
+      << outcome.out;
+  fs::copy_file(std::string(TSTITCH_ASSETS) + "/fashion-s.safetensors", path("a small.safetensors"));
+  const Outcome of_pair = run(with({"plan", "--speedup", "1.2", "--small", "a small.safetensors", "--large",
+                                    "fashion-b", "--weights", "auto", "-o", "n.json"}));
+  EXPECT_NE(of_pair.out.find("`tstitch sample --plan n.json -m 'a small.safetensors' -m fashion-b --weights "
+                             "auto`"),
+            std::string::npos)
+      << of_pair.out << of_pair.err;
   const auto plan = nlohmann::json::parse(read(path("p.json")));
   EXPECT_GE(plan["speedup"], 1.2);
   const auto report = nlohmann::json::parse(
@@ -684,9 +693,11 @@ TEST_F(Cli, ConvertsToFewerBitsAndBack) {
   };
   EXPECT_EQ(sampled("s.gguf"), sampled("back.safetensors"));
   EXPECT_NE(sampled("s.gguf"), sampled("fashion-s"));
-  expect_refused(2,
-                 {"--dtype", "\"keep\", expected f32, bf16, f16, q8_0, q4_0 for a file that ends in .gguf"},
+  expect_refused(2, {"--dtype is missing, expected f32, bf16, f16, q8_0, q4_0 for a file that ends in .gguf"},
                  {"convert", "fashion-s", "t.gguf"});
+  expect_refused(2,
+                 {"--dtype is \"keep\", expected f32, bf16, f16, q8_0, q4_0 for a file that ends in .gguf"},
+                 {"convert", "fashion-s", "t.gguf", "--dtype", "keep"});
   expect_refused(2, {"\"q4_0\", expected f32, bf16, f16, int8, keep for a file that ends in .safetensors"},
                  {"convert", "fashion-s", "t.safetensors", "--dtype", "q4_0"});
   expect_refused(3, {"type Q4_0, which safetensors files do not have"},
@@ -836,6 +847,12 @@ TEST_F(Cli, WrongUsageIsCodeTwo) {
   expect_refused(2, {"10,20", "linspace"}, {"sample", "--sampler", "unipc", "--steps", "10,20"});
   expect_refused(2, {"12.5"}, {"sample", "--steps", "12.5"});
   expect_refused(2, {"--class", "ten"}, {"sample", "--class", "ten"});
+  expect_refused(2, {"--lora \"x.safetensors:abc\" has the weight \"abc\", expected a number"},
+                 {"sample", "--lora", "x.safetensors:abc"});
+  expect_refused(2, {"--stage 1: control=none has no effect here: there is no --control-net"},
+                 {"sample", "--stage", "control=none", "--stage", "cfg=2"});
+  expect_refused(2, {"--timesteps does not go with the sampler pndm", "expected --sampler ddim, ddpm"},
+                 {"sample", "--sampler", "pndm", "--timesteps", "900,500"});
   expect_refused(2, {"sandle", "5 Sandal"}, {"sample", "--class", "0,sandle"});
   expect_refused(2, {"--class 10"}, {"sample", "--class", "10"});
   expect_refused(2, {"gpu", "cpu"}, {"sample", "--device", "gpu"});

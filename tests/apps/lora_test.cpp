@@ -3,29 +3,13 @@
 #include <string>
 #include <vector>
 
-#include "tests/apps/cli.h"
-#include "tests/engine/tiny_sd.h"
-#include "tstitch/io/png.h"
+#include "tests/apps/tiny_pair.h"
 
 namespace tstitch {
 namespace {
 
-using Arguments = std::vector<std::string>;
-
-// Of the tests of the engine: the folders of a small and a large network, with text encoder and autoencoder.
-struct TinyFolders : StableDiffusion {
-  using StableDiffusion::add_vae, StableDiffusion::folder, StableDiffusion::SetUpTestSuite,
-      StableDiffusion::TearDownTestSuite;
-};
-
-class LoraCommand : public Cli {
+class LoraCommand : public OnTinyPair {
  protected:
-  static void SetUpTestSuite() {
-    TinyFolders::SetUpTestSuite();
-    TinyFolders::add_vae("large");
-  }
-  static void TearDownTestSuite() { TinyFolders::TearDownTestSuite(); }
-
   void SetUp() override {
     Cli::SetUp();
     write_lora("fox.safetensors", "large", 1);
@@ -45,30 +29,6 @@ class LoraCommand : public Cli {
     fs::create_directories(path(name).parent_path());
     write_safetensors(path(name).string(), tensors, {});
   }
-
-  static Arguments of_pair(const std::string& command, const Arguments& more) {
-    Arguments all = {command,
-                     "-m",
-                     (TinyFolders::folder() / "small").string(),
-                     "-m",
-                     (TinyFolders::folder() / "large").string(),
-                     "-p",
-                     "a fox",
-                     "-W",
-                     "64",
-                     "-H",
-                     "64",
-                     "--steps",
-                     "3"};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
-  Outcome done(const Arguments& arguments) const {
-    const Outcome outcome = run(arguments);
-    EXPECT_EQ(outcome.code, 0) << outcome.err;
-    return outcome;
-  }
-  std::vector<uint8_t> pixels(const std::string& name) const { return read_png(path(name).string()).pixels; }
 };
 
 int64_t lines_with(const std::string& text, const std::string& part) {
@@ -153,6 +113,12 @@ TEST_F(LoraCommand, ARunIsContinuedWhileTheFileIsTheSame) {
   expect_refused(2, {"--lora is [\"\",\"crc32 ", "but the unfinished run has"},
                  archive({"--lora", "fox.safetensors"}));
   done(archive({"--lora", "again/fox.safetensors"}));
+}
+
+// Models of text have no classes whose names could be looked up.
+TEST_F(LoraCommand, ModelsOfTextAreAskedForAPrompt) {
+  expect_refused(2, {"--class \"otter\"", "draws what a text says and has no classes, expected --prompt"},
+                 {"sample", "-m", (TinyFolders::folder() / "large").string(), "--class", "otter"});
 }
 
 TEST_F(LoraCommand, ThreadsChangeNoByte) {

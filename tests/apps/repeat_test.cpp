@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/apps/cli.h"
+#include "tstitch/io/npy.h"
 #include "tstitch/io/png.h"
 
 namespace tstitch {
@@ -111,6 +112,59 @@ TEST_F(Repeat, InitialPicturesAndStrengthsAreSaid) {
   EXPECT_EQ(pixels("b.png"), pixels("a.png"));
   expect_refused(2, {"--output", "an input"}, {"sample", "--like", "a.png", "-o", "start.png"});
   expect_refused(2, {"--output", "--like"}, {"sample", "--like", "a.png", "-o", "a.png"});
+}
+
+// Whatever a picture was made of is to be what it was, or named again.
+TEST_F(Repeat, FilesThatHaveChangedAreNoticed) {
+  const auto draw = [&](const std::string& name, const char* seed) {
+    expect_done({"sample", "--class", "5", "--steps", "2", "--seed", seed, "-o", name});
+  };
+  const auto latents = [&](const std::string& name, std::vector<int64_t> shape, float value) {
+    Tensor x((Shape(shape)), DType::f32);
+    std::fill_n(x.data<float>(), x.elements(), value);
+    write_npy(path(name).string(), x);
+  };
+  const auto noise = [&](float value) { latents("noise.npy", {4, 1, 1, 28, 28}, value); };
+  const auto start = [&](float value) { latents("start.npy", {1, 1, 28, 28}, value); };
+  const auto refused = [&](const std::string& option, const std::string& file, const std::string& picture) {
+    expect_refused(3,
+                   {option + " \"" + file + "\" is not what it was for that picture: it holds crc32 ",
+                    "name it again to take it as it is now"},
+                   {"sample", "--like", picture, "-o", "again.png"});
+    expect_done({"sample", "--like", picture, option, file, "-o", "taken.png"});
+    EXPECT_NE(pixels("taken.png"), pixels(picture));
+    expect_done({"sample", "--like", "taken.png", "-o", "taken_again.png"});
+  };
+  draw("start.png", "1");
+  draw("mask.png", "2");
+  expect_done(
+      {"sample", "-i", "start.png", "--mask", "mask.png", "--class", "1", "--steps", "4", "-o", "a.png"});
+  draw("start.png", "3");
+  refused("--init-image", "start.png", "a.png");
+  draw("start.png", "1");
+  draw("mask.png", "4");
+  refused("--mask", "mask.png", "a.png");
+  draw("mask.png", "2");
+  expect_done({"sample", "--like", "a.png", "-o", "b.png"});
+  EXPECT_EQ(read(path("b.png")), read(path("a.png")));
+
+  start(0.1f);
+  noise(0.1f);
+  expect_done({"sample", "--sampler", "ddpm", "--init-latent", "start.npy", "--noise", "noise.npy", "--class",
+               "1", "--steps", "4", "-o", "given.png"});
+  start(0.2f);
+  refused("--init-latent", "start.npy", "given.png");
+  start(0.1f);
+  noise(0.2f);
+  refused("--noise", "noise.npy", "given.png");
+  // A name that is named instead is not asked for what another held.
+  start(0.2f);
+  expect_done({"sample", "--like", "given.png", "--init-latent", "./start.npy", "--noise", "./noise.npy",
+               "-o", "c.png"});
+  for (const char* text : {"{\"contents\": [1]}", "{\"contents\": [\"x\"]}"}) {
+    write_png(path("e.png").string(), read_png(path("a.png").string()), {{"tstitch", text}});
+    expect_refused(2, {"contents is \""}, {"sample", "--like", "e.png", "-o", "o.png"});
+  }
 }
 
 TEST_F(Repeat, MasksAreSaid) {

@@ -99,6 +99,12 @@ TEST(ClassNames, WhatFitsNoneIsRefusedWithNamesWrittenAlike) {
                  garments(), "");
 }
 
+TEST(ClassNames, ThereAreNoneOfModelsOfText) {
+  const ModelInfo model = {.path = "x", .name = "sd", .condition = {.kind = ConditionKind::text}};
+  expect_refused("--class \"otter\": sd draws what a text says and has no classes, expected --prompt", model,
+                 "otter");
+}
+
 TEST(ClassNames, NothingIsKnownOfOtherModels) {
   const ModelInfo model = {.path = "x", .name = "other", .condition = {.num_classes = 7}};
   EXPECT_FALSE(ClassNames(model).known());

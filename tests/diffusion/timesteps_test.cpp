@@ -252,12 +252,16 @@ TEST(MakeLevels, RefusesWhatDoesNotFit) {
   refuses("a strength of 0.01 leaves none of 50 timesteps", "lcm", "1",
           {.strength = 0.01, .strength_keeps_steps = true});
   refuses("steps '26': at most 25", "lcm", "26", {.strength = 0.5, .strength_keeps_steps = true});
-  refuses("steps '4' and timesteps that are named exclude each other", "ddim", "4", {.timesteps = {800}});
-  refuses("'pndm' needs equal steps", "pndm", "", {.timesteps = {800}});
-  refuses("karras sigmas have timesteps of their own", "euler", "",
+  refuses("steps '4' and --timesteps exclude each other", "ddim", "4", {.timesteps = {800}});
+  refuses(
+      "--timesteps does not go with the sampler pndm, which needs equal steps: expected --sampler ddim, "
+      "ddpm, "
+      "euler, euler_a, heun, dpm2, dpm2_a, lms, deis, dpm++2s, dpm++2m, dpm++2m_sde, unipc, lcm, tcd",
+      "pndm", "", {.timesteps = {800}});
+  refuses("karras sigmas have timesteps of their own, and --timesteps names others", "euler", "",
           {.sigmas = SigmaSpacing::karras, .timesteps = {800}});
-  refuses("timestep 1000, expected 0 ... 999", "ddim", "", {.timesteps = {1000}});
-  refuses("timestep 5 behind 5, expected them to fall", "ddim", "", {.timesteps = {5, 5}});
+  refuses("--timesteps has 1000, expected 0 ... 999", "ddim", "", {.timesteps = {1000}});
+  refuses("--timesteps has 5 behind 5, expected them to fall", "ddim", "", {.timesteps = {5, 5}});
   expect_error(ErrorKind::usage, "at least 50 timesteps, this one has 40",
                [] { make_levels("lcm", NoiseSchedule::linear(1e-4, 2e-2, 40), "4", {}); });
 }

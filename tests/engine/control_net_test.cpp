@@ -294,6 +294,12 @@ TEST_F(ControlNetOfSd, WhatDoesNotFitIsRefused) {
             o.hints.clear();
             o.stages = {parse_stage("control=a"), parse_stage("")};
           });
+  refused(ErrorKind::usage, "--stage 1: control=none has no effect here: there is no --control-net",
+          {"large", "large"}, [](SampleOptions& o) {
+            o.controls.clear();
+            o.hints.clear();
+            o.stages = {parse_stage("control=none"), parse_stage("")};
+          });
   refused(ErrorKind::usage, "holds none of the steps of the stages that it steers", {"large"},
           [](SampleOptions& o) {
             o.controls[0].interval = {0.01, 0.09};

@@ -8,8 +8,11 @@
 #include "tests/engine/tiny_sd.h"
 #include "tests/support/expect_error.h"
 #include "tstitch/condition/text_encoder.h"
+#include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/report.h"
+#include "tstitch/io/checkpoint.h"
+#include "tstitch/io/convert_to_gguf.h"
 
 namespace tstitch {
 namespace {
@@ -76,7 +79,7 @@ TEST_F(EmbeddingOfSd, OfAFolderIsFoundByItsName) {
 
   // What is recorded says the files, and nothing of the folder.
   const RunSpec spec = make_run_spec(large(), options);
-  EXPECT_TRUE(spec.idle_embeddings.empty());
+  EXPECT_EQ(spec.idle_embedding_dir, "");
   const nlohmann::json recorded = to_json(spec.options, false);
   EXPECT_EQ(recorded["embedding"], (nlohmann::json{(words / "animals/<fox>.safetensors").string() + ":<fox>",
                                                    (words / "<smudge>.bin").string() + ":<smudge>"}));
@@ -125,6 +128,55 @@ TEST_F(EmbeddingOfSd, WithoutEffectIsRefusedByName) {
   options.embedding_dir = (folder() / "large").string();
   expect("embedding_dir",
          "--embedding-dir has no effect here: no prompt of a model that is used names a file in");
+}
+
+// Who named it all the same is told what became of it.
+TEST_F(EmbeddingOfSd, ThatIsNamedElsewhereIsSaidSo) {
+  const fs::path words = folder() / "more_words";
+  fs::create_directories(words);
+  fs::copy_file(file("smudge.bin"), words / "<fox>.bin", fs::copy_options::overwrite_existing);
+  const EmbeddingOption fox = {file("fox_webui.pt"), "<fox>"}, smudge = {file("smudge.bin")};
+  const std::vector<ModelInfo> models = large();
+  const auto expect = [&](const char* field, const std::string& message, const SampleOptions& options) {
+    testing::expect_error(ErrorKind::usage, message, [&] {
+      check_effective({{field, {""}}}, make_run_spec(models, options), models);
+    });
+  };
+  expect("embedding", "--embedding has no effect here: \"" + fox.path + "\" is given twice",
+         asked({fox, smudge, fox}));
+  SampleOptions both = asked({fox, smudge});
+  both.embedding_dir = words.string();
+  expect("embedding_dir",
+         "--embedding-dir has no effect here: \"<fox>\", which a prompt names, is given with --embedding as "
+         "well",
+         both);
+}
+
+TEST_F(EmbeddingOfSd, MayBeAGgufFile) {
+  const std::string gguf = (folder() / "fox.gguf").string();
+  ASSERT_TRUE(
+      convert_to_gguf(open_checkpoint(file("fox_kohya.safetensors")), gguf, "F32", [] { return true; }));
+  EXPECT_LE(relative_error(latents_of(*backend_, large(), asked({{gguf, "<fox>"}, {file("smudge.bin")}})),
+                           golden("embedding/sd.npy")),
+            kTolerance);
+}
+
+TEST_F(EmbeddingOfSd, ThatHasChangedIsNoticed) {
+  const std::string path = (folder() / "changing.safetensors").string();
+  const auto become = [&](const char* name) {
+    fs::copy_file(file(name), path, fs::copy_options::overwrite_existing);
+  };
+  become("fox_kohya.safetensors");
+  const EmbeddingOption fox = {path, "<fox>"}, smudge = {file("smudge.bin")};
+  const RunSpec spec = make_run_spec(large(), asked({fox, smudge}));
+  ASSERT_EQ(spec.options.contents.size(), 2u);
+  EXPECT_EQ(spec.options.contents[0],
+            (FileContent{"embedding", path, "crc32 " + spec.embeddings[0].content()}));
+  EXPECT_NO_THROW(make_run_spec(large(), spec.options));
+  become("fox_diffusers.safetensors");
+  testing::expect_error(ErrorKind::input,
+                        "--embedding \"" + path + "\" is not what it was for that picture: it holds crc32 ",
+                        [&] { make_run_spec(large(), spec.options); });
 }
 
 TEST_F(EmbeddingOfSd, ThatDoesNotFitIsRefusedWhereAPromptNamesIt) {
@@ -188,6 +240,30 @@ TEST_F(EmbeddingOfSdxl, WhoDoesNotNameItNeedNotReadIt) {
   testing::expect_error(ErrorKind::input, "does not fit sdxl", [&] { make_run_spec(models, options); });
   options.fractions = {1, 0};  // nobody is asked in that stage
   EXPECT_EQ(make_run_spec(models, options).embeddings.size(), 1u);
+}
+
+// Which models serve, and so which words are known, differs between the points of a sweep: what the first
+// needs is not all that is encoded.
+TEST_F(EmbeddingOfSdxl, APointOfASweepHasItsOwn) {
+  const std::vector<ModelInfo> models = infos({"ssd1b", "sdxl"});
+  SampleOptions options = asked();
+  options.stages = {parse_stage("negative=x"), parse_stage("negative=a <smudge>")};
+  std::vector<RunSpec> specs;
+  for (const double small : {1, 0}) {
+    options.fractions = {small, 1 - small};
+    specs.push_back(make_run_spec(models, options));
+  }
+  ASSERT_EQ(specs[0].embeddings.size(), 1u);
+  ASSERT_EQ(specs[1].embeddings.size(), 2u);
+  const auto null_of_last = [&](std::span<const RunSpec> loaded) {
+    Engine engine(models, {.dtype = "f32", .threads = 2});
+    engine.load(loaded, false, [] { return false; });
+    return engine.inputs().conditions[1]->null(0).context;
+  };
+  EXPECT_EQ(relative_error(null_of_last(specs), null_of_last({&specs[1], 1})), 0);
+  RunSpec without = specs[1];
+  without.embeddings.pop_back();
+  EXPECT_GT(relative_error(null_of_last({&without, 1}), null_of_last({&specs[1], 1})), 1e-3);
 }
 
 }  // namespace

@@ -210,11 +210,12 @@ TEST_F(FewSteps, WhatIsWrongWithTimestepsIsRefused) {
       spec_of(models, merged({{"sampler", {"ddim"}}}, said));
     });
   };
-  refused("timestep 400 behind 400, expected them to fall", {{"timesteps", {"800,400,400"}}});
-  refused("timestep 1000, expected 0 ... 999", {{"timesteps", {"1000"}}});
-  refused("timestep -1, expected 0 ... 999", {{"timesteps", {"-1"}}});
+  refused("--timesteps has 400 behind 400, expected them to fall", {{"timesteps", {"800,400,400"}}});
+  refused("--timesteps has 1000, expected 0 ... 999", {{"timesteps", {"1000"}}});
+  refused("--timesteps has -1, expected 0 ... 999", {{"timesteps", {"-1"}}});
   refused("--timesteps is \"\"", {{"timesteps", {""}}});
-  refused("sampler 'pndm' needs equal steps", {{"timesteps", {"800,400"}}, {"sampler", {"pndm"}}});
+  refused("--timesteps does not go with the sampler pndm",
+          {{"timesteps", {"800,400"}}, {"sampler", {"pndm"}}});
   refused("karras sigmas have timesteps of their own",
           {{"timesteps", {"800,400"}}, {"sampler", {"euler"}}, {"scheduler", {"karras"}}});
   const auto exclude = [&](const Said& said) {

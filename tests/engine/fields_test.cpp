@@ -178,6 +178,35 @@ TEST(Fields, NoiseThatNobodyAsksForIsRefused) {
   EXPECT_NO_THROW(check_effective({{"noise", {"n.npy"}}}, make_run_spec(kPair, options), kPair));
 }
 
+// What files held is known no longer of those that are named again.
+TEST(Fields, WhatFilesHeldIsOfTheFilesThatWereNamed) {
+  const FileContent file = {.field = "lora", .path = "C:/a:b.pt", .content = "crc32 0123abcd"};
+  EXPECT_EQ(to_string(file), "lora:C:/a:b.pt:crc32 0123abcd");
+  EXPECT_EQ(parse_file_content("contents", to_string(file)), file);
+  for (const char* text : {"", "lora", "lora:crc32 0123abcd"})
+    expect_refused("contents is \"" + std::string(text) + "\", expected FIELD:PATH:CONTENT",
+                   [&] { parse_file_content("contents", text); });
+
+  const Said before = {{"contents", {"lora:a.pt:1", "embedding:b.pt:2", "mask:c.png:3"}}};
+  const auto left = [&](const Said& said) { return merged(before, said).at("contents"); };
+  EXPECT_EQ(left({{"steps", {"3"}}, {"stage", {"cfg=2"}}}), before.at("contents"));
+  EXPECT_EQ(left({{"lora", {"x.pt"}}}), (Texts{"embedding:b.pt:2", "mask:c.png:3"}));
+  EXPECT_EQ(left({{"stage", {"lora=x.pt"}}}), (Texts{"embedding:b.pt:2", "mask:c.png:3"}));
+  EXPECT_EQ(left({{"mask", {"c.png"}}, {"embedding", {"b.pt"}}}), (Texts{"lora:a.pt:1"}));
+
+  const std::vector<FileContent> known = {file};
+  EXPECT_NO_THROW(check_unchanged(known, file));
+  FileContent other = file;
+  other.content = "crc32 00000000";
+  testing::expect_error(
+      ErrorKind::input,
+      "--lora \"C:/a:b.pt\" is not what it was for that picture: it holds crc32 00000000, expected crc32 "
+      "0123abcd; name it again to take it as it is now",
+      [&] { check_unchanged(known, other); });
+  other.path = "elsewhere.pt";
+  EXPECT_NO_THROW(check_unchanged(known, other));
+}
+
 TEST(Fields, JsonOfOtherNamesAndTypesIsRefused) {
   for (const char* text :
        {R"({"stepz": 3})", "[1, 2]", R"({"steps": []})", R"({"steps": null})", R"({"steps": ""})",

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "on_tiny_sdxl.h"
@@ -16,6 +17,8 @@
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/engine/take_loras.h"
+#include "tstitch/io/checkpoint.h"
+#include "tstitch/io/convert_to_gguf.h"
 #include "tstitch/zoo/assets.h"
 
 namespace tstitch {
@@ -457,6 +460,11 @@ TEST_F(LoraTest, WhatDoesNotFitIsRefusedByName) {
           {module + ".lora_B.weight", random_uniform("x", {64, 2049}, 1, kSeed)}});
   testing::expect_error(ErrorKind::usage, "has a weight of 1e+06, expected -100 ... 100",
                         [] { parse_lora("--lora", "a:1e6"); });
+  for (const char* text : {"a.safetensors:abc", "a.gguf:", "b/a.pt:1,5", "a.pt:1e999"})
+    testing::expect_error(ErrorKind::usage, concat("--lora \"", text, "\" has the weight \""),
+                          [&] { parse_lora("--lora", text); });
+  for (const char* text : {"C:/loras/a.pt", "a.pt:b.pt", "a:b"})
+    EXPECT_EQ(parse_lora("--lora", text), (LoraOption{text, 1}));
   const std::string fits = write("fits.safetensors", whole);
   std::vector<ModelInfo> classes = read_model_infos(builtin_models());
   testing::expect_error(ErrorKind::input, "fits none of the models: fashion-s: it is a DiT",
@@ -502,6 +510,46 @@ TEST_F(LoraTest, OneOfModelsThatServeNoStepIsRefused) {
   testing::expect_error(ErrorKind::usage, "--stage 2: lora= has no effect here", [&] {
     check_of(of_stage, {1, 0});
   });
+}
+
+// What a file is its content says, and GGUF is one of them.
+TEST_F(LoraTest, MayBeAGgufFile) {
+  const std::string module = "lora_unet_mid_block_attentions_0_proj_in";
+  const std::string path =
+      write("alone.safetensors", {{module + ".lora_down.weight", random_uniform("a", {2, 64}, 1, kSeed)},
+                                  {module + ".lora_up.weight", random_uniform("b", {64, 2}, 1, kSeed)}});
+  const std::string gguf = tiny()->path("loras_gguf/alone.gguf");
+  fs::create_directories(fs::path(gguf).parent_path());
+  ASSERT_TRUE(convert_to_gguf(open_checkpoint(path), gguf, "F32", [] { return true; }));
+  const Tensor expected = latents_of({"sdxl"}, options({{path}}));
+  EXPECT_EQ(relative_error(latents_of({"sdxl"}, options({{gguf}})), expected), 0);
+  EXPECT_GT(relative_error(latents_of({"sdxl"}, options({})), expected), 1e-3);
+  EXPECT_EQ(
+      with_loras_of_prompts({{"prompt", {"a <lora:alone:1>"}}, {"lora_dir", {tiny()->path("loras_gguf")}}}),
+      (Said{{"prompt", {"a "}}, {"lora", {gguf + ":1"}}}));
+}
+
+// The file that is broken is the LoRA's, not the model's.
+TEST_F(LoraTest, WithNanIsNamedItself) {
+  for (const std::string part :
+       {"unet.mid_block.attentions.0.proj_in", "text_encoder.text_model.encoder.layers.0.self_attn.q_proj"}) {
+    const std::vector<Change> all = of_all();
+    const auto change = std::ranges::find_if(
+        all, [&](const Change& c) { return part.starts_with(c.part + ".") && part.ends_with(c.module); });
+    ASSERT_NE(change, all.end());
+    Tensor down(change->down.shape(), DType::f32);
+    std::copy_n(change->down.data<float>(), down.elements(), down.data<float>());
+    *down.data<float>() = std::numeric_limits<float>::quiet_NaN();
+    const std::string path =
+        write("nan.safetensors", {{part + ".lora_A.weight", down}, {part + ".lora_B.weight", change->up}});
+    try {
+      latents_of({"sdxl"}, options({{path}}));
+      ADD_FAILURE() << part;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::input);
+      EXPECT_EQ(std::string(error.what()).find(path + ": [MODEL_NONFINITE]"), 0u) << error.what();
+    }
+  }
 }
 
 TEST_F(LoraTest, AWeightThatBecomesInfiniteIsRefused) {

@@ -490,7 +490,9 @@ TEST_F(Sdxl, WhatDoesNotFitIsRefused) {
 
   models = infos({"refiner"});
   for (const char* score : {"aesthetic_score", "negative_aesthetic_score"})
-    refused("-score is -1, expected 0 ... 1000", {{"model", {models[0].path}}, {score, {"-1"}}});
+    for (const char* value : {"-1", "11"})
+      refused(concat("-score is ", value, ", expected 0 ... 10"),
+              {{"model", {models[0].path}}, {score, {value}}});
   refused("it is for guidance, and the refiner has none",
           {{"model", {models[0].path}}, {"negative_aesthetic_score", {"2"}}, {"cfg_scale", {"1"}}});
   refused("a refiner is told a score instead", {{"model", {models[0].path}}, {"target_size", {"64x64"}}});

@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
+
 #include "tests/support/golden.h"
 #include "tstitch/base/error.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/control_net.h"
 
 namespace tstitch {
 namespace {
@@ -75,6 +79,41 @@ TEST(RunManifest, HoldsTheEmbeddings) {
         manifest(file, name).differences(usual).find("--embedding is [\"" + std::string(name) + ": crc32 "),
         0u)
         << manifest(file, name).differences(usual);
+}
+
+// Another network or hint, another strength, other steps or stages make other pictures.
+TEST(RunManifest, HoldsTheControlNets) {
+  std::vector<ModelInfo> infos = read_model_infos(builtin_models());
+  const auto backend = make_backend({.device = "cpu", .dtype = "f32", .threads = 1});
+  struct Asked {
+    std::string content = "8 bytes, crc32 0123abcd", path = "net", image = "hint.png";
+    double strength = 0.5, high = 1;
+    float pixel = 0;
+    bool both = false;
+  };
+  const auto manifest = [&](const Asked& asked) {
+    const auto net = std::make_shared<const ControlNetInfo>(ControlNetInfo{
+        .path = asked.path, .files = {}, .name = "net", .config = {}, .content = asked.content});
+    for (ModelInfo& info : infos) info.controls.clear();
+    for (size_t i = asked.both ? 0 : infos.size() - 1; i < infos.size(); ++i)
+      infos[i].controls = {{.number = 0, .net = net}};
+    SampleOptions options{.steps = "20", .classes = {1}};
+    options.controls = {{.path = asked.path,
+                         .image = asked.image,
+                         .strength = asked.strength,
+                         .interval = {.low = 0, .high = asked.high}}};
+    options.hints = {Tensor({3, 28, 28}, DType::f32)};
+    std::fill_n(options.hints[0].data<float>(), options.hints[0].elements(), asked.pixel);
+    return RunManifest(make_run_spec(infos, options), infos, RunContents(infos, "", [] {}), *backend);
+  };
+  const RunManifest usual = manifest({});
+  EXPECT_EQ(manifest({.path = "elsewhere/net", .image = "other.png"}).text(), usual.text());
+  EXPECT_EQ(manifest({.content = "8 bytes, crc32 fedc9876"}).differences(usual),
+            "--control-net is [\"8 bytes, crc32 fedc9876\"], but the unfinished run has [\"8 bytes, crc32 "
+            "0123abcd\"]");
+  for (const Asked& other : {Asked{.strength = 0.6}, {.high = 0.5}, {.pixel = 1}, {.both = true}})
+    EXPECT_EQ(manifest(other).differences(usual).find("--control-net is [["), 0u)
+        << manifest(other).differences(usual);
 }
 
 }  // namespace

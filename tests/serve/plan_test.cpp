@@ -148,9 +148,9 @@ TEST_F(Plans, WhatIsNotKnownIsRefusedByName) {
 
 // Every field that is not a client's to say, among them all that name a file.
 TEST_F(Plans, FilesAndTheServersOwnAreRefused) {
-  for (const char* name : {"vae", "lora_dir", "lora_contents", "control_net", "embedding", "embedding_dir",
-                           "uncond", "init_latent", "noise", "device", "dtype", "threads", "no_memory_check",
-                           "weights", "prediction", "batch_size"}) {
+  for (const char* name :
+       {"vae", "lora_dir", "contents", "control_net", "embedding", "embedding_dir", "uncond", "init_latent",
+        "noise", "device", "dtype", "threads", "no_memory_check", "weights", "prediction", "batch_size"}) {
     ASSERT_TRUE(find_field(name)) << name;
     expect_refused({{name, "x"}}, 422, name, concat("\"", name, "\" is not a request's to say"));
   }

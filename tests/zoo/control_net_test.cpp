@@ -223,6 +223,18 @@ TEST(ControlNet, CountsWhatDiffusersCount) {
             (std::vector<std::string>{"Stable Diffusion XL", "SSD-1B", "Segmind-Vega"}));
 }
 
+// Convolutions of stride 2 round sides up.
+TEST(ControlNet, CountsWhatItAddsToLatentsOfAnySize) {
+  const ControlNetConfig config = tiny_control_config("sd");
+  int64_t elements = 0;
+  for (const auto& [channels, level] : config.outputs()) {
+    const int64_t stride = int64_t{1} << level;
+    elements += channels * ((9 + stride - 1) / stride) * ((13 + stride - 1) / stride);
+  }
+  EXPECT_EQ(control_net_feature_bytes(config, 9, 13, DType::f32), 4 * elements);
+  EXPECT_EQ(control_net_feature_bytes(config, 9, 13, DType::bf16), 2 * elements);
+}
+
 TEST(ControlNet, SaysWhyItCannotSteer) {
   const ControlNetConfig sd1{.unet = unet_preset("sd1")}, sdxl{.unet = unet_preset("sdxl")};
   const auto expect = [](const ControlNetConfig& net, const char* unet, const std::string& why) {

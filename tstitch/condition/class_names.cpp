@@ -66,6 +66,8 @@ std::string ClassNames::numbered(int64_t c) const { return known() ? concat(c, "
 
 int64_t ClassNames::find(const std::string& name) const {
   const std::string where = concat("--class \"", printable(name), "\"");
+  check(count_ > 0, ErrorKind::usage, where, ": ", model_,
+        " draws what a text says and has no classes, expected --prompt");
   check(known(), ErrorKind::usage, where, ": the classes of ", model_,
         " have no names, expected numbers 0 ... ", count_ - 1, ", or \"random\"");
   check(!name.empty() && name.size() <= kLongestName, ErrorKind::usage, where,

@@ -167,20 +167,28 @@ std::vector<double> lcm(int T, int distilled, int lowest, int kept) {
   return timesteps;
 }
 
+// Those whose steps need not be equal: "ddim, ddpm, ...".
+std::string unequal_solvers() {
+  std::vector<std::string_view> solvers;
+  for (const Rule& rule : kRules)
+    if (!rule.second_twice) solvers.push_back(rule.solver);
+  return join(solvers);
+}
+
 // Those that are named.
 std::vector<double> named(const Rule& rule, std::string_view steps, const SpacingOptions& options, int T) {
   const std::vector<int>& timesteps = options.timesteps;
   check(steps.empty(), ErrorKind::usage, "steps '", printable(std::string(steps)),
-        "' and timesteps that are named exclude each other");
-  check(!rule.second_twice, ErrorKind::usage, "sampler '", rule.solver,
-        "' needs equal steps and takes no timesteps that are named");
+        "' and --timesteps exclude each other");
+  check(!rule.second_twice, ErrorKind::usage, "--timesteps does not go with the sampler ", rule.solver,
+        ", which needs equal steps: expected --sampler ", unequal_solvers());
   const SigmaSpacing sigmas = options.sigmas.value_or(SigmaSpacing::discrete);
   check(sigmas == SigmaSpacing::discrete, ErrorKind::usage, name_of(sigmas),
-        " sigmas have timesteps of their own, and timesteps are named: expected discrete sigmas");
+        " sigmas have timesteps of their own, and --timesteps names others: expected discrete sigmas");
   for (const int t : timesteps)
-    check(0 <= t && t < T, ErrorKind::usage, "timestep ", t, ", expected 0 ... ", T - 1);
+    check(0 <= t && t < T, ErrorKind::usage, "--timesteps has ", t, ", expected 0 ... ", T - 1);
   for (size_t i = 1; i < timesteps.size(); ++i)
-    check(timesteps[i] < timesteps[i - 1], ErrorKind::usage, "timestep ", timesteps[i], " behind ",
+    check(timesteps[i] < timesteps[i - 1], ErrorKind::usage, "--timesteps has ", timesteps[i], " behind ",
           timesteps[i - 1], ", expected them to fall");
   return {timesteps.begin(), timesteps.end()};
 }

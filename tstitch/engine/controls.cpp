@@ -12,25 +12,25 @@
 #include "tstitch/engine/init_image.h"
 #include "tstitch/io/picture.h"
 #include "tstitch/zoo/control_net.h"
+#include "tstitch/zoo/model_content.h"
 
 namespace tstitch {
 namespace {
 
-const std::vector<std::string>* of_stage(const SampleOptions& options, size_t model) {
-  if (model >= options.stages.size() || options.stages[model].controls.empty()) return nullptr;
-  return &options.stages[model].controls;
-}
-
 // Which of the run's ControlNets are for that model, by their numbers.
 std::vector<size_t> wanted_by(const SampleOptions& options, size_t model) {
   std::vector<size_t> numbers;
-  const auto* own = of_stage(options, model);
+  const auto* own = own_of(options.stages, model, &StageOptions::controls);
   if (!own) {
     for (size_t i = 0; i < options.controls.size(); ++i) numbers.push_back(i);
     return numbers;
   }
-  if (*own == std::vector<std::string>{"none"}) return numbers;
   const std::string option = concat("--stage ", model + 1, ": control=");
+  if (*own == std::vector<std::string>{"none"}) {
+    check(!options.controls.empty(), ErrorKind::usage, option,
+          "none has no effect here: there is no --control-net that it could leave out");
+    return numbers;
+  }
   for (const std::string& path : *own) {
     check(path != "none", ErrorKind::usage, option, "none stands alone");
     const auto is_it = [&](const ControlOption& control) { return control.path == path; };
@@ -44,6 +44,15 @@ std::vector<size_t> wanted_by(const SampleOptions& options, size_t model) {
   for (size_t i = 0; i < options.controls.size(); ++i)
     if (std::ranges::count(*own, options.controls[i].path)) numbers.push_back(i);
   return numbers;
+}
+
+// known: what its files held for an earlier run.
+std::shared_ptr<const ControlNetInfo> read_control_net(const std::string& path,
+                                                       const std::vector<FileContent>& known) {
+  ControlNetInfo net = read_control_net_info(path);
+  net.content = content_of(net.files, WeightChoice::automatic, [] {});
+  check_unchanged(known, held_by(net));
+  return std::make_shared<const ControlNetInfo>(std::move(net));
 }
 
 // Pixels of a picture of that size.
@@ -80,7 +89,7 @@ void take_controls(const SampleOptions& options, std::vector<ModelInfo>& models)
     for (const size_t number : wanted_by(options, i)) {
       const std::string& path = options.controls[number].path;
       auto& net = files[path];
-      if (!net) net = std::make_shared<const ControlNetInfo>(read_control_net_info(path));
+      if (!net) net = read_control_net(path, options.contents);
       const std::string obstacle = control_obstacle(*net, models[i]);
       check(obstacle.empty(), ErrorKind::input, "--control-net \"", printable(path), "\" cannot steer ",
             models[i].name, ": ", obstacle,

@@ -241,7 +241,7 @@ std::vector<Field> make_fields() {
           "lora", "--lora", kModels,
           "A LoRA (or LoCon) for every model it fits, PATH or PATH:WEIGHT; repeat it for more. Default "
           "weight: 1",
-          {.common = true, .replaces = "lora_contents"}),
+          {.common = true}),
 
       row("lora_dir", "--lora-dir", kModels,
           "The folder of the LoRAs that prompts name: <lora:NAME:WEIGHT> is the file NAME in it or below."
@@ -249,7 +249,7 @@ std::vector<Field> make_fields() {
           {.parse = [](const Field&, const Texts&, SampleOptions&,
                        Models) {},  // with_loras_of_prompts reads it
            .print = nothing}),
-      members<&SampleOptions::lora_contents>("lora_contents", "", kModels, ""),
+      things<&SampleOptions::contents, parse_file_content>("contents", "", kModels, "", {}),
 
       things<&SampleOptions::controls, parse_control>(
           "control_net", "--control-net", kModels,
@@ -436,13 +436,13 @@ std::vector<Field> make_fields() {
           {.idle = no_target_size, .identity = told<&PictureSizes::target>, .label = "Target size"}),
       member<&SampleOptions::aesthetic_score>(
           "aesthetic_score", "--aesthetic-score", kImages,
-          "Of SDXL's refiner: how good the picture is to look like, of 10. Default: 6",
+          "Of SDXL's refiner: how good the picture is to look like, 0 ... 10. Default: 6",
           {.idle = no_score,
            .identity = [](const Field&, const RunSpec& spec) { return value_of(spec.scores.positive); },
            .label = "Aesthetic score"}),
       member<&SampleOptions::negative_aesthetic_score>(
           "negative_aesthetic_score", "--negative-aesthetic-score", kImages,
-          "Of the same: what guidance leads away from. Default: 2.5",
+          "Of the same: what guidance leads away from, 0 ... 10. Default: 2.5",
           {.idle = no_negative_score,
            .identity = [](const Field&, const RunSpec& spec) { return value_of(spec.scores.negative); },
            .label = "Negative aesthetic score"}),

@@ -52,9 +52,12 @@ bool says_shares(const Texts& stages) {
   });
 }
 
-bool names_loras(const Texts& stages) {
-  return std::ranges::any_of(stages,
-                             [](const std::string& text) { return !parse_stage(text).loras.empty(); });
+// Whether a stage does.
+bool names_loras(const Said& said) {
+  const auto stages = said.find("stage");
+  return stages != said.end() && std::ranges::any_of(stages->second, [](const std::string& text) {
+           return !parse_stage(text).loras.empty();
+         });
 }
 
 // How many models are said; nothing where none is.
@@ -234,9 +237,12 @@ Said merged(const Said& before, const Said& said) {
     all[name] = texts;
   }
   if (!said.contains("scheduler") && scheduler_of_sampler(said)) all.erase("scheduler");
-  // What LoRAs hold is of those that were said with it.
-  if (const auto stage = said.find("stage"); stage != said.end() && names_loras(stage->second))
-    all.erase("lora_contents");
+  // What files held is of those that were said then.
+  if (const auto contents = all.find("contents"); contents != all.end())
+    std::erase_if(contents->second, [&](const std::string& text) {
+      const std::string field = text.substr(0, text.find(':'));
+      return said.contains(field) || (field == "lora" && names_loras(said));
+    });
   // A threshold stays with --switch auto only.
   if (const auto found = all.find("switch"); found == all.end() || found->second != Texts{"auto"})
     if (!said.contains("switch_threshold")) all.erase("switch_threshold");

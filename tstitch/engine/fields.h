@@ -78,7 +78,7 @@ void check_exclusive(const Said& said);
 // with the files that they name. Throws Error{usage} for what is wrong.
 SampleOptions parse_models(const Said& said);
 SampleOptions parse_options(const Said& said, std::span<const ModelInfo> models,
-                            const PictureReader& picture_of = read_picture);
+                            const PictureReader& picture_of = {});
 
 // What the run has where the options leave it open, by the names of the fields.
 nlohmann::ordered_json decided(const RunSpec& spec);

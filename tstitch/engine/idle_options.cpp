@@ -75,17 +75,13 @@ std::string no_text(const RunSpec& spec, Models models) {
 }
 
 std::string unnamed_embedding(const RunSpec& spec, Models models) {
-  if (const std::string reason = no_text(spec, models); !reason.empty()) return reason;
-  for (const std::string& path : spec.idle_embeddings)
-    if (path != spec.options.embedding_dir)
-      return concat("no prompt of a model that is used names \"", printable(path), "\"");
-  return "";
+  const std::string reason = no_text(spec, models);
+  return reason.empty() ? spec.idle_embedding : reason;
 }
 
 std::string unnamed_embedding_dir(const RunSpec& spec, Models models) {
-  if (const std::string reason = no_text(spec, models); !reason.empty()) return reason;
-  return unless(!std::ranges::count(spec.idle_embeddings, spec.options.embedding_dir),
-                "no prompt of a model that is used names a file in it");
+  const std::string reason = no_text(spec, models);
+  return reason.empty() ? spec.idle_embedding_dir : reason;
 }
 
 std::string no_negative_prompt(const RunSpec& spec, Models models) {

@@ -8,10 +8,19 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/numbers.h"
+#include "tstitch/engine/checkpoint_folder.h"
 
 namespace tstitch {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+bool is_checkpoint(const fs::path& path) {
+  return std::ranges::count(kCheckpointEndings, path.extension().string()) > 0;
+}
+
+}  // namespace
 
 LoraOption parse_lora(const std::string& option, const std::string& text) {
   LoraOption lora{.path = text};
@@ -19,7 +28,12 @@ LoraOption parse_lora(const std::string& option, const std::string& text) {
     const char* last = text.data() + text.size();
     double weight = 0;
     const auto [end, error] = std::from_chars(text.data() + colon + 1, last, weight);
-    if (error == std::errc() && end == last) lora = {.path = text.substr(0, colon), .weight = weight};
+    const bool is_number = error == std::errc() && end == last;
+    // Names of files may hold a colon.
+    check(is_number || !is_checkpoint(text.substr(0, colon)) || is_checkpoint(text), ErrorKind::usage, option,
+          " \"", printable(text), "\" has the weight \"", printable(text.substr(colon + 1)),
+          "\", expected a number");
+    if (is_number) lora = {.path = text.substr(0, colon), .weight = weight};
   }
   check(!lora.path.empty(), ErrorKind::usage, option, " is \"", printable(text),
         "\", expected PATH or PATH:WEIGHT");

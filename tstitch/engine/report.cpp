@@ -15,7 +15,6 @@
 #include "tstitch/base/numbers.h"
 #include "tstitch/base/version.h"
 #include "tstitch/condition/class_names.h"
-#include "tstitch/engine/take_loras.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/png.h"
 #include "tstitch/zoo/control_net.h"
@@ -338,7 +337,6 @@ std::string json_estimate(const RunSpec& spec, std::span<const Model> models, co
 std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
                                                           std::span<const ModelInfo> models, int64_t image) {
   SampleOptions options = image < 0 ? spec.options : options_of(spec, image);
-  options.lora_contents = lora_contents(models);
   const Names names = names_of_loras(models);
   std::string subject = join(subjects(spec, models.back(), image)) + lora_tags(options, names);
   if (!options.negative_prompt.empty()) subject += "\nNegative prompt: " + options.negative_prompt;

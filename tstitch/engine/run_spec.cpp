@@ -27,7 +27,7 @@ namespace {
 constexpr int64_t kMostImages = 1'000'000;
 constexpr int64_t kLargestSide = 1024;  // of a latent
 constexpr int64_t kLargestToldSize = 1 << 20;
-constexpr double kLargestScore = 1000;  // those of training were 1 ... 10
+constexpr double kLargestScore = 10;  // of those of training
 constexpr const char* kMaskAlone =
     "--mask says which part of an initial picture to paint: name that with --init-image";
 
@@ -530,15 +530,24 @@ void settle_stages(SampleOptions& options, size_t models) {
 void read_files(SampleOptions& options, std::span<const ModelInfo> models, const PictureReader& picture_of) {
   const SampleOptions::Files& files = options.files;
   check(files.mask.empty() || !files.init_image.empty(), ErrorKind::usage, kMaskAlone);
+  // First: whatever is wrong with a file that has changed, that is why.
+  const auto known = [&](const char* field, const std::string& path) -> const std::string& {
+    take_content(options.contents, field, path);
+    return path;
+  };
+  const auto picture_named = [&](const char* field, const std::string& name) {
+    return picture_of ? picture_of(name) : read_picture(known(field, name));
+  };
   if (!files.init_image.empty()) {
-    const Image picture = picture_of(files.init_image);
+    const Image picture = picture_named("init_image", files.init_image);
     options.init_image =
         make_init_image(picture, files.init_image, models.back(), options.width, options.height);
     if (!files.mask.empty())
-      options.mask = make_mask(picture_of(files.mask), files.mask, picture, options.init_image);
+      options.mask = make_mask(picture_named("mask", files.mask), files.mask, picture, options.init_image);
   }
-  if (!files.init_latent.empty()) options.given.initial = read_npy(files.init_latent);
-  if (!files.noise.empty()) options.given.steps = read_npy(files.noise);
+  if (!files.init_latent.empty()) options.given.initial = read_npy(known("init_latent", files.init_latent));
+  if (!files.noise.empty()) options.given.steps = read_npy(known("noise", files.noise));
+  if (files.null_context.ends_with(".npy")) known("uncond", files.null_context);
   if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
   if (options.controls.empty()) return;
   const int64_t unit = models.back().pixels_per_latent;
@@ -547,8 +556,10 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models, const
   };
   const int64_t height = pixels("--height", options.height, 1), width = pixels("--width", options.width, 2);
   options.hints.clear();
-  for (const ControlOption& control : options.controls)
+  for (const ControlOption& control : options.controls) {
+    known("control_net", control.image);
     options.hints.push_back(read_hint(control, width, height));
+  }
 }
 
 bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
@@ -708,7 +719,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .sizes = sizes_of(options, model),
                   .scores = scores_of(options),
                   .embeddings = {},
-                  .idle_embeddings = {},
+                  .idle_embedding = {},
+                  .idle_embedding_dir = {},
                   .mask = mask_of(options),
                   .blended = blended_of(models, options.adaptive)};
   check_scales_are_said(asked, spec, models);
@@ -719,6 +731,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check_hints(spec, model);
   check_mask(spec, models);
   take_embeddings(spec, models);
+  spec.options.contents = contents_of(spec, models);
   return spec;
 }
 

@@ -49,9 +49,10 @@ struct RunSpec {
   double initial_scale;               // of the noise at the start, see timesteps.h
   std::optional<PictureSizes> sizes;  // of models that are told them
   AestheticScores scores;
-  std::vector<Embedding> embeddings;         // that its texts name, and of those asked for the paths of the
-  std::vector<std::string> idle_embeddings;  // others; --embedding-dir where none of its files is named
-  Tensor mask;                               // blurred as asked, or empty
+  std::vector<Embedding> embeddings;  // that its texts name
+  // Why one that was asked for does nothing, and why --embedding-dir; "" where they all do something.
+  std::string idle_embedding, idle_embedding_dir;
+  Tensor mask;  // blurred as asked, or empty
   // Of every model whether what is known is blended into its steps: it does not see the mask (blended_of).
   std::vector<bool> blended;
 
@@ -91,12 +92,12 @@ std::vector<ModelInfo> read_models(const SampleOptions& options);
 // models: how many there are.
 void settle_stages(SampleOptions& options, size_t models);
 
-// What a picture's name means: the file of that path, but for pictures that came with a request.
+// What the names of pictures mean that came with a request; none where they are files.
 using PictureReader = std::function<Image(const std::string& name)>;
 
 // Reads the files that the options name into their tensors.
 void read_files(SampleOptions& options, std::span<const ModelInfo> models,
-                const PictureReader& picture_of = read_picture);
+                const PictureReader& picture_of = {});
 
 // Throws Error{input} when the models cannot be stitched, with the reason and both names; Error{usage} for
 // options out of range or at odds with the models.

@@ -14,6 +14,7 @@
 #include "tstitch/diffusion/timesteps.h"
 #include "tstitch/engine/control_options.h"
 #include "tstitch/engine/embedding_options.h"
+#include "tstitch/engine/file_contents.h"
 #include "tstitch/engine/stage_options.h"
 #include "tstitch/text/prompt.h"
 
@@ -83,6 +84,9 @@ struct SampleOptions {
   std::vector<ControlOption> controls;
   std::vector<Tensor> hints;  // of each the picture that it follows, (3, H, W) in [0, 1]
 
+  // What files are to hold, by an earlier run; and what those do that were read.
+  std::vector<FileContent> contents;
+
   // The files that read_files reads five of the tensors from, and what metadata say of them.
   struct Files {
     std::string init_image, mask, init_latent, noise;
@@ -94,9 +98,7 @@ struct SampleOptions {
   std::string small, large;
   std::string weights = "auto", prediction;
   std::vector<LoraOption> loras;  // of every model that they fit; stages may have their own
-  // "PATH:CRC32", what the LoRAs are to hold, by an earlier run (take_loras.h); empty: whatever they do.
-  std::vector<std::string> lora_contents;
-  std::string vae;  // the autoencoder, "" for what comes with the last model
+  std::string vae;                // the autoencoder, "" for what comes with the last model
   BackendOptions backend;
   bool no_memory_check = false;  // load the models even where memory does not seem to suffice
 };

@@ -43,4 +43,12 @@ std::string to_string(const StageOptions& stage);
 // Of that what is no share and no model: "cfg=3", or "".
 std::string settings_of(const StageOptions& stage);
 
+// What the stage of that model says by itself instead of the run: `list` of it; null where it says nothing.
+template <class One>
+const std::vector<One>* own_of(const std::vector<StageOptions>& stages, size_t model,
+                               std::vector<One> StageOptions::*list) {
+  if (model >= stages.size() || (stages[model].*list).empty()) return nullptr;
+  return &(stages[model].*list);
+}
+
 }  // namespace tstitch

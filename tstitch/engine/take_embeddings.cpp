@@ -56,7 +56,10 @@ void take_embeddings(RunSpec& spec, const std::vector<ModelInfo>& models) {
   SampleOptions& options = spec.options;
   if (options.embeddings.empty() && options.embedding_dir.empty()) return;
   std::vector<Embedding> given;
-  for (const auto& [path, name] : options.embeddings) given.emplace_back(path, name);
+  for (const auto& [path, name] : options.embeddings) {
+    given.emplace_back(path, name);
+    check_unchanged(options.contents, held_by(given.back()));
+  }
   const std::vector<Candidate> candidates = candidates_of(given, options.embedding_dir);
   std::vector<PromptWord> names;
   for (const Candidate& candidate : candidates) names.push_back({.name = candidate.name});
@@ -105,12 +108,27 @@ void take_embeddings(RunSpec& spec, const std::vector<ModelInfo>& models) {
     check_readable(given[number], i);
   }
 
-  if (!options.embedding_dir.empty() && !folder_serves) spec.idle_embeddings.push_back(options.embedding_dir);
+  // Whether the texts name it, and mean another of its name.
+  const auto is_passed_over = [&](size_t i) {
+    for (size_t k = 0; k < candidates.size(); ++k)
+      if (k != i && by_any[k] && words.alike(k, i)) return true;
+    return false;
+  };
+  if (!options.embedding_dir.empty() && !folder_serves) {
+    spec.idle_embedding_dir = "no prompt of a model that is used names a file in it";
+    for (size_t i = 0; i < candidates.size(); ++i)
+      if (!candidates[i].given && is_passed_over(i))
+        spec.idle_embedding_dir = concat("\"", printable(candidates[i].name),
+                                         "\", which a prompt names, is given with --embedding as well");
+  }
   std::vector<EmbeddingOption> kept;
   for (size_t i = 0; i < given.size(); ++i) {
     const bool asked = i < options.embeddings.size();
     if (!taken[i]) {
-      spec.idle_embeddings.push_back(given[i].path());
+      const std::string path = concat('"', printable(given[i].path()), '"');
+      spec.idle_embedding = concat("no prompt of a model that is used names ", path);
+      for (size_t k = 0; k < candidates.size(); ++k)
+        if (candidates[k].given == i && is_passed_over(k)) spec.idle_embedding = path + " is given twice";
       continue;
     }
     spec.embeddings.push_back(given[i]);

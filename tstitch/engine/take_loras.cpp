@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <set>
 
 #include "tstitch/base/error.h"
 
@@ -13,16 +12,20 @@ namespace {
 // Each file and each model is read once, whoever names it.
 class Fits {
  public:
-  explicit Fits(const std::vector<ModelInfo>& models) : models_(models), fitters_(models.size()) {}
+  // known: what they hold, by an earlier run.
+  Fits(const std::vector<ModelInfo>& models, const std::vector<FileContent>& known)
+      : models_(models), known_(known), fitters_(models.size()) {}
 
   LoraFit fit(const LoraOption& option, size_t model) {
     Opened& opened = files_[option.path];
-    if (!opened.file) opened.file = std::make_shared<const LoraFile>(option.path);
+    if (!opened.file) {
+      opened.file = std::make_shared<const LoraFile>(option.path);
+      opened.content = opened.file->content();
+    }
     if (!fitters_[model]) fitters_[model] = std::make_unique<LoraFitter>(models_[model]);
     LoraFit fit = fitters_[model]->fit(option.path, option.weight, opened.file);
-    if (!fit.obstacle.empty()) return fit;
-    if (opened.content.empty()) opened.content = opened.file->content();
     fit.lora.content = opened.content;
+    check_unchanged(known_, held_by(fit.lora));
     return fit;
   }
 
@@ -32,30 +35,20 @@ class Fits {
     std::string content;
   };
   const std::vector<ModelInfo>& models_;
+  const std::vector<FileContent>& known_;
   std::vector<std::unique_ptr<const LoraFitter>> fitters_;
   std::map<std::string, Opened> files_;
 };
 
+// The LoRAs of that model's own stage.
 const std::vector<LoraOption>* of_stage(const SampleOptions& options, size_t model) {
-  if (model >= options.stages.size() || options.stages[model].loras.empty()) return nullptr;
-  return &options.stages[model].loras;
-}
-
-std::string content_of(const Lora& lora) { return concat(lora.path, ':', lora.content); }
-
-void check_unchanged(const SampleOptions& options, std::span<const ModelInfo> models) {
-  if (options.lora_contents.empty()) return;
-  for (const ModelInfo& model : models)
-    for (const Lora& lora : model.loras)
-      check(std::ranges::count(options.lora_contents, content_of(lora)) > 0, ErrorKind::input, "the LoRA \"",
-            printable(lora.path), "\" is not what it was for that picture, its crc32 is ", lora.content,
-            ": say it with --lora or --stage to take it as it is now");
+  return own_of(options.stages, model, &StageOptions::loras);
 }
 
 }  // namespace
 
 void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models) {
-  Fits fits(models);
+  Fits fits(models, options.contents);
   for (size_t i = 0; i < models.size(); ++i) {
     const auto* own = of_stage(options, i);
     if (!own) continue;
@@ -84,7 +77,6 @@ void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models) {
           "--lora has no effect here: every --stage says its own lora=");
     check(taken, ErrorKind::input, "--lora \"", printable(option.path), "\" fits none of the models: ", why);
   }
-  check_unchanged(options, models);
 }
 
 void check_loras_serve(const RunSpec& spec, std::span<const ModelInfo> models) {
@@ -101,13 +93,6 @@ void check_loras_serve(const RunSpec& spec, std::span<const ModelInfo> models) {
   for (size_t i = 0; i < models.size(); ++i)
     check(!of_stage(spec.options, i) || spec.uses(static_cast<int>(i)), ErrorKind::usage, "--stage ", i + 1,
           ": lora= has no effect here: the stage serves no step");
-}
-
-std::vector<std::string> lora_contents(std::span<const ModelInfo> models) {
-  std::set<std::string> contents;
-  for (const ModelInfo& model : models)
-    for (const Lora& lora : model.loras) contents.insert(content_of(lora));
-  return {contents.begin(), contents.end()};
 }
 
 }  // namespace tstitch

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <span>
-#include <string>
 #include <vector>
 
 #include "tstitch/engine/run_spec.h"
@@ -11,13 +10,10 @@ namespace tstitch {
 
 // Gives every model the LoRAs that its stage names, or else those of the run that fit it (ModelInfo::loras;
 // the others are its refused_loras). Throws Error{input} for a file that is broken, for one that fits none of
-// the models it is for, with the reason, and for one that is not what options.lora_contents say.
+// the models it is for, with the reason, and for one that is not what options.contents say.
 void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models);
 
 // Throws Error{usage} for a LoRA of which no model that serves a step takes anything.
 void check_loras_serve(const RunSpec& spec, std::span<const ModelInfo> models);
-
-// What SampleOptions::lora_contents are for a later run of the same models.
-std::vector<std::string> lora_contents(std::span<const ModelInfo> models);
 
 }  // namespace tstitch

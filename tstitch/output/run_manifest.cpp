@@ -4,7 +4,6 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "tstitch/base/crc32.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/base/join.h"
@@ -12,11 +11,11 @@
 #include "tstitch/base/version.h"
 #include "tstitch/condition/text_encoder.h"
 #include "tstitch/engine/fields.h"
-#include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/latents.h"
+#include "tstitch/zoo/model_content.h"
 
 namespace tstitch {
 namespace {
@@ -56,27 +55,6 @@ std::string arithmetic_of(const std::vector<ModelInfo>& models, const Backend& b
       std::ranges::any_of(models, [](const ModelInfo& model) { return !model.loras.empty(); });
   return merges ? concat(backend.arithmetic(), "; LoRAs by ", MergedWeights::arithmetic())
                 : backend.arithmetic();
-}
-
-// Names, shapes, types and elements of all tensors, and the configurations beside them.
-std::string content_of(const ModelFiles& files, WeightChoice choice, const std::function<void()>& between) {
-  const TensorFile file = open_weights(files, choice);
-  uint32_t crc = 0;
-  int64_t bytes = 0;
-  const auto add = [&](const std::string& text) { crc = crc32(std::as_bytes(std::span(text)), crc); };
-  for (const auto& [name, tensor] : file.tensors()) {
-    between();
-    add(concat(name, ' ', tensor.dtype_name));
-    for (const int64_t extent : tensor.shape) add(concat(' ', extent));
-    const auto checksum = [&](std::span<const std::byte>) { return crc32(tensor.bytes, crc); };
-    crc = tensor.file->parsed(checksum);
-    bytes += std::ssize(tensor.bytes);
-    tensor.file->release(tensor.bytes);
-  }
-  for (const auto& [key, value] : file.metadata()) add(concat(key, '=', value, '\n'));
-  for (const std::string& path : {files.config, files.scheduler})
-    if (!path.empty()) crc = crc32_of_file(path, crc, between);
-  return concat(bytes, " bytes, crc32 ", hex(crc).substr(8));
 }
 
 // Of every model; each file once.
@@ -123,8 +101,7 @@ RunContents::RunContents(const std::vector<ModelInfo>& infos, const std::string&
     }));
     for (const auto& [number, net] : infos[i].controls) {
       control_nets.resize(std::max(control_nets.size(), number + 1));
-      if (control_nets[number].empty())
-        control_nets[number] = content_of(net->files, WeightChoice::automatic, between);
+      control_nets[number] = net->content;
     }
   }
 }

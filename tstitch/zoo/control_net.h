@@ -22,6 +22,7 @@ struct ControlNetInfo {
   // Its way down and middle are differences from those of the U-Net that it steers.
   bool is_difference = false;
   int64_t file_bytes = 0;
+  std::string content = "";  // content_of its files, once somebody has read them
 };
 
 // Whether the file or folder is a ControlNet, or something else that steers or changes a model beside it and

@@ -31,7 +31,7 @@ struct Lora {
   std::string path;   // as the user gave it
   double weight = 1;  // what its changes are multiplied by
   std::shared_ptr<const LoraFile> file;
-  std::string content = "";  // LoraFile::content, once it is known that the file is of any use
+  std::string content = "";  // LoraFile::content, once somebody has read it
   // Of the network, which has no place, and of the text encoders that there may be.
   std::map<std::optional<ClipPlace>, LoraPart> parts;
 
