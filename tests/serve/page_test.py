@@ -27,7 +27,7 @@ class Browser:
         self.folder = tempfile.TemporaryDirectory()
         self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for line in self.driver.stdout:
-            if "on port" in line:
+            if "successfully on port" in line:
                 self.url = "http://127.0.0.1:%d" % int(line.rstrip().rstrip(".").split()[-1])
                 break
         options = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,1000",

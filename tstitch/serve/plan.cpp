@@ -411,7 +411,8 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   for (int i = 0; i < std::ssize(models); ++i) used.push_back(spec.uses(i));
   const std::string vae = model.pixels ? "" : autoencoder_path(model, options.vae);
   const MemoryNeed need = memory_needed(models, used, spec, vae);
-  // Pictures say what a request would say, and nobody's paths.
+  // Pictures say what a request would say, and nobody's paths: what the server's files hold is not asked of it.
+  spec.options.contents.clear();
   std::vector<std::string> names;
   for (std::string& path : spec.options.models) {
     path = catalog_.name_of(path);
