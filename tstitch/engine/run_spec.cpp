@@ -86,6 +86,11 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
     const ConditionInfo& condition = models[i].condition;
     for (const ModelControl& control : models[i].controls) stages[i].controls.push_back(control.number);
     stages[i].dtype = models[i].dtype;
+    stages[i].form = models[i].form;
+    check(stages[i].form == CheaperForm() || stages[i].controls.empty(), ErrorKind::usage, "--stage ", i + 1,
+          ": ", to_string(stages[i].form),
+          " does not go with a ControlNet, which steers every block of every "
+          "evaluation: expected control=none, or a stage without it");
     stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
                                   options.empty_is_zeros.value_or(condition.empty_is_zeros);
   }
@@ -102,6 +107,16 @@ std::string dtype_of_stage(const SampleOptions& options, size_t i) {
         " is another than the run's ", of_run, ", and on the device ", printable(options.backend.device),
         " all stages have the same");
   return dtype;
+}
+
+// Why these cannot be asked so is known before anything is loaded.
+CheaperForm form_of_stage(const SampleOptions& options, size_t i, const ModelInfo& model) {
+  if (i >= options.stages.size() || options.stages[i].form == CheaperForm()) return {};
+  const CheaperForm& form = options.stages[i].form;
+  const std::string obstacle = model.architecture->form_obstacle(form);
+  check(obstacle.empty(), ErrorKind::usage, "--stage ", i + 1, ": ", to_string(form), " does not go with ",
+        model.name, ": ", obstacle);
+  return form;
 }
 
 void check_adaptive(const SampleOptions& options, size_t models) {
@@ -614,6 +629,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
     const auto path = std::ranges::find(paths, resolve_model(options.models[i]));
     models.push_back(infos[static_cast<size_t>(path - paths.begin())]);
     models.back().dtype = dtype_of_stage(options, i);
+    models.back().form = form_of_stage(options, i, models.back());
   }
   name_stages(options, models);
   take_loras(options, models);

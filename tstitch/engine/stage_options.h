@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tstitch/diffusion/cheaper_form.h"
 #include "tstitch/engine/lora_options.h"
 
 namespace tstitch {
@@ -31,6 +32,7 @@ struct StageOptions {
   // The run's ControlNets that steer it, by their paths, or "none"; empty: all of them.
   std::vector<std::string> controls;
   std::optional<std::string> dtype;  // f32, bf16 or int8
+  CheaperForm form;
 
   bool operator==(const StageOptions&) const = default;
 };
@@ -42,5 +44,11 @@ StageOptions parse_stage(const std::string& text);
 std::string to_string(const StageOptions& stage);
 // Of that what is no share and no model: "cfg=3", or "".
 std::string settings_of(const StageOptions& stage);
+
+// Cheaper forms, joined by commas, as the stage that is asked in them: "int8,cache=3". Throws Error{usage}
+// naming --twin.
+StageOptions parse_twin(const std::string& text);
+// "merge=0.5,cache=3"
+std::string to_string(const CheaperForm& form);
 
 }  // namespace tstitch
