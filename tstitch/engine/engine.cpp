@@ -161,9 +161,9 @@ double Engine::timed(const RunSpec& spec, size_t i) {
   for (const Step& step : spec.trajectory)
     if (step.denoiser == stage) ++ways[{spec.cfg_scale_at(step), spec.controls_at(stage, step.index)}];
   if (ways.empty()) ways[{spec.stages[i].cfg_scale, ~uint64_t{0}}] = 1;
-  // Of all its evaluations those that are whole; at least one.
+  // Of its evaluations, or of many where it has none, those that are whole.
   const BlockCache& cache = infos_[i].form.cache;
-  const int64_t all = std::max<int64_t>(1, evaluations(*backend_, spec, stage)),
+  const int64_t own = evaluations(*backend_, spec, stage), all = own > 0 ? own : cache.every,
                 whole = (all + cache.every - 1) / cache.every;
   double seconds = 0, steps = 0;
   for (const auto& [way, count] : ways) {

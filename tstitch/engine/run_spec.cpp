@@ -516,10 +516,10 @@ void settle_stages(SampleOptions& options, size_t models) {
   if (stages.empty()) return;
   check(stages.size() == models, ErrorKind::usage, "--stage describes ", stages.size(), " stages, but there ",
         models == 1 ? "is 1 model" : concat("are ", models, " models"));
-  check(!options.adaptive, ErrorKind::usage, "--switch auto excludes --stage");
   const bool shares = std::ranges::any_of(stages, [](const StageOptions&s) { return s.share.has_value(); }),
              ends = std::ranges::any_of(stages, [](const StageOptions&s) { return s.until.has_value(); });
   if (!shares && !ends) return;
+  check(!options.adaptive, ErrorKind::usage, "--switch auto excludes --stage with share= or until=");
   check(!shares || !ends, ErrorKind::usage, "--stage: share= and until= are not mixed");
   check(options.fractions.empty() && options.switch_steps.empty() && options.assignment.empty(),
         ErrorKind::usage,
