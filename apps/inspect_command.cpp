@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -39,6 +40,17 @@ bool draws_text(const ModelInfo& info) { return info.condition.kind == Condition
 // Of one evaluation of one image.
 double gflop(const ModelInfo& info, Size size) {
   return info.architecture->flops(size.height, size.width) / 1e9;
+}
+
+// Forms that it has with what one evaluation costs in them, for comparison.
+nlohmann::ordered_json cheaper_forms(const ModelInfo& info, Size size) {
+  nlohmann::ordered_json forms = nlohmann::ordered_json::object();
+  for (const CheaperForm& form : {CheaperForm{.merge = 0.5},
+                                  {.cache = {.every = 3}},
+                                  {.cache = {.every = 3, .form = BlockCache::Form::helper}}})
+    if (info.architecture->form_obstacle(form).empty())
+      forms[to_string(form)] = info.architecture->flops_in(form, size.height, size.width) / 1e9;
+  return forms;
 }
 
 // How it is sampled where nothing is said, or why it is not.
@@ -89,6 +101,7 @@ nlohmann::ordered_json to_json(const ModelInfo& info, Size size) {
                                  {"bytes", info.file_bytes},
                                  {"latent_shape", {info.channels, size.height, size.width}},
                                  {"pixels", info.pixels}};
+  if (const auto forms = cheaper_forms(info, size); !forms.empty()) json["gflop_in_cheaper_forms"] = forms;
   json.update(info.architecture->details());
   json["num_classes"] = info.condition.num_classes;
   json["context_width"] = draws_text(info) ? info.condition.width : 0;
@@ -131,6 +144,11 @@ void print(const ModelInfo& info, Size size) {
               static_cast<double>(info.file_bytes) / 1e6);
   std::printf("  evaluation      %.3f GFLOP for one image, %s\n", gflop(info, size),
               info.condition.told_guidance ? "with guidance or without" : "twice that with guidance");
+  std::string forms;
+  for (const auto& [form, cost] : cheaper_forms(info, size).items())
+    forms += concat(forms.empty() ? "" : ", ", form, " ",
+                    std::lround(100 * cost.get<double>() / gflop(info, size)), " %");
+  if (!forms.empty()) std::printf("  cheaper forms   %s of that\n", forms.c_str());
   std::printf("  latents         %lld x %lld x %lld%s\n", static_cast<long long>(info.channels),
               static_cast<long long>(size.height), static_cast<long long>(size.width),
               info.pixels ? ", pixels in [-1, 1]" : ", of an autoencoder");

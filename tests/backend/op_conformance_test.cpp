@@ -416,6 +416,12 @@ TEST_P(Conformance, Gather) {
   });
 }
 
+TEST_P(Conformance, MeanRows) {
+  const std::vector<int64_t> ends = {1, 4, 6, 7}, rows = {10, 0, 3, 3, 7, 1, 2};
+  const Tensor x = with_strided_rows(random_tensor({11, 37}, 1, dtype()), 3);
+  expect_conforms({1e-300, 0}, [&](Backend& backend) { return mean_rows(backend, x, ends, rows); });
+}
+
 TEST_P(Conformance, NearestRows) {
   const Tensor table = with_strided_rows(random_tensor({301, 4}, 1), 2);
   const Tensor x = with_strided_rows(random_tensor({2, 5, 7, 4}, 2), 3);

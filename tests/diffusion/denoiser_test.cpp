@@ -144,7 +144,7 @@ TEST(NetworkDenoiser, TellsWhatLiesAhead) {
   EXPECT_EQ(network.ahead, (std::vector<double>{1}));
 }
 
-// Rows that another denoiser asks about go on counting.
+// Whoever asks counts, so that the rows of a picture agree.
 TEST(NetworkDenoiser, RowsKeepTheirContext) {
   const ColumnNetwork network(4);
   DirectEvaluator evaluator;
@@ -155,9 +155,11 @@ TEST(NetworkDenoiser, RowsKeepTheirContext) {
   EXPECT_EQ(network.contexts[1].seed, 7u);
   EXPECT_EQ(network.contexts[1].image, 3);
   EXPECT_EQ(network.contexts[1].evaluation, 0);
+  EXPECT_EQ(network.contexts[1].kept, &rows[1]->kept);
+  rows[1]->evaluations = 3;
   NetworkDenoiser(backend(), evaluator, network, {rows[1]}).predict(x.slice(1, 2), kLevel);
-  EXPECT_EQ(network.contexts[0].evaluation, 1);
-  EXPECT_EQ(rows[0]->evaluations, 1);
+  EXPECT_EQ(network.contexts[0].evaluation, 3);
+  EXPECT_EQ(rows[0]->evaluations, 0);
 }
 
 std::unique_ptr<GuidedDenoiser> guided(const Network& network, double scale, int64_t channels,

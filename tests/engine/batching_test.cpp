@@ -168,6 +168,19 @@ SampleOptions random_request(Dice& dice, const Pair& pair) {
   return options;
 }
 
+// The models with the forms in which each is asked, where it has any.
+std::vector<ModelInfo> in_random_forms(Dice& dice, std::vector<ModelInfo> infos) {
+  for (ModelInfo& info : infos) {
+    const auto form =
+        dice.one_of<CheaperForm>({{},
+                                  {.merge = 0.5},
+                                  {.cache = {.every = 2}},
+                                  {.merge = 0.75, .cache = {.every = 3, .form = BlockCache::Form::helper}}});
+    if (info.architecture->form_obstacle(form).empty()) info.form = form;
+  }
+  return infos;
+}
+
 using Models = std::pair<const char*, Pair (*)()>;
 
 class Batching : public testing::TestWithParam<Models> {
@@ -185,10 +198,12 @@ class Batching : public testing::TestWithParam<Models> {
     EncodedInputs inputs{.conditions = pair.conditions};
     if (spec.options.init_image)
       inputs.init_latent = random_uniform("init", {1, spec.channels, spec.height, spec.width}, 1, 5);
+    std::vector<Model> asked = models;
+    for (size_t i = 0; i < asked.size(); ++i) asked[i].info.form = spec.stages[i].form;
     RunObserver silent;
     KeepLatents keep(spec);
     const IndexRange all = {0, spec.images()};
-    run(*backend, evaluator, models, spec, {&all, 1}, silent, keep, inputs);
+    run(*backend, evaluator, asked, spec, {&all, 1}, silent, keep, inputs);
     return keep.latents();
   }
 
@@ -198,7 +213,8 @@ class Batching : public testing::TestWithParam<Models> {
     std::vector<RunSpec> specs;
     std::vector<std::chrono::microseconds> delays;
     for (int i = 0, count = 2 + dice.below(4); i < count; ++i) {
-      specs.push_back(make_run_spec(pair.infos, random_request(dice, pair)));
+      const SampleOptions request = random_request(dice, pair);
+      specs.push_back(make_run_spec(in_random_forms(dice, pair.infos), request));
       delays.emplace_back(dice.below(2000));
     }
     std::vector<Tensor> together(specs.size());
@@ -251,7 +267,7 @@ TEST_P(Batching, APictureNeedsNothingButItsRequestAndSeed) {
   for (uint32_t seed = 0; seed < 10; ++seed) {
     Dice dice(seed);
     SampleOptions request = random_request(dice, pair);
-    const RunSpec spec = make_run_spec(pair.infos, request);
+    const RunSpec spec = make_run_spec(in_random_forms(dice, pair.infos), request);
     const Tensor all = latents_of(evaluator, spec);
     for (int64_t image = 0; image < spec.images(); ++image) {
       RunSpec alone = spec;

@@ -11,7 +11,8 @@ TEST(StageOptions, ArePrintedAsTheyAreRead) {
   for (const char* text :
        {"", "model=a.safetensors", "model=a,share=0.4", "until=12,cfg=3", "cfg=1.5,cfg-interval=0.2:0.8",
         "share=0.25,negative=blurry", "negative=\"blurry, dark\"", "cfg=2,negative=\"say \"\"no\"\"\"",
-        "cfg=2,lora=fox.safetensors:0.5,lora=\"a,b:1\"", "share=0.5,dtype=int8"})
+        "cfg=2,lora=fox.safetensors:0.5,lora=\"a,b:1\"", "share=0.5,dtype=int8",
+        "dtype=int8,merge=0.5,cache=3", "cache=2:helper"})
     EXPECT_EQ(to_string(parse_stage(text)), text);
   const StageOptions stage = parse_stage("cfg=4,model=\"a,b\",share=40%,negative=\"x \"\"y\"\"\"");
   EXPECT_EQ(stage.model, "a,b");
@@ -19,6 +20,7 @@ TEST(StageOptions, ArePrintedAsTheyAreRead) {
   EXPECT_EQ(stage.negative_prompt, "x \"y\"");
   EXPECT_EQ(settings_of(stage), "cfg=4,negative=\"x \"\"y\"\"\"");
   EXPECT_EQ(parse_stage("negative=").negative_prompt, "");
+  EXPECT_EQ(to_string(parse_stage("cache=3:paper,merge=50%")), "merge=0.5,cache=3");
 }
 
 TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
@@ -36,6 +38,13 @@ TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
                                    {"cfg-interval=0.4", "expected LOW:HIGH"},
                                    {"cfg-interval=0.8:0.2", "no step at all"},
                                    {"dtype=f16", "dtype= is \"f16\", expected f32, bf16 or int8"},
+                                   {"merge=0", "merge= is 0, expected more than 0 ... 0.75 of the tokens"},
+                                   {"merge=0.8", "merge= is 0.8"},
+                                   {"merge=some", "merge= is \"some\""},
+                                   {"cache=1", "cache= is 1, expected that one of 2 ... 1000 evaluations"},
+                                   {"cache=2.5", "cache= is \"2.5\", expected a whole number"},
+                                   {"cache=3:deep", "expected N, N:paper or N:helper"},
+                                   {"cache=", "cache= is \"\""},
                                    {"negative=\"a", "a quote is not closed"},
                                    {"negative=\"a\"b", "expected a comma"}})
     testing::expect_error(ErrorKind::usage, part, [&, text = text] { parse_stage(text); });

@@ -42,5 +42,20 @@ TEST(UNetConfig, Flops) {
   EXPECT_NEAR(unet_flops(unet_preset("sdxl"), 128, 128, 77), 6708.3e9, 1e9);
 }
 
+// The shares of a whole evaluation that those of DeepCache's two forms have, and what token merging saves, by
+// counts of all products.
+TEST(UNetConfig, FlopsOfCheaperForms) {
+  const UNetConfig sd1 = unet_preset("sd1");
+  for (const auto& [side, skip, share] :
+       {std::tuple{64, 1, 0.224}, {32, 1, 0.18}, {64, 0, 0.079}, {32, 0, 0.065}})
+    EXPECT_NEAR(unet_shallow_flops(sd1, side, side, 77, 0, skip) / unet_flops(sd1, side, side, 77), share,
+                0.003);
+  for (const auto& [side, saved] : {std::pair{64, 0.1}, {32, 0.04}})
+    EXPECT_NEAR(1 - unet_flops(sd1, side, side, 77, 0.5) / unet_flops(sd1, side, side, 77), saved, 0.01);
+  EXPECT_TRUE(unet_merges_tokens(sd1));
+  EXPECT_TRUE(unet_merges_tokens(unet_preset("ldm")));
+  EXPECT_FALSE(unet_merges_tokens(unet_preset("sdxl")));
+}
+
 }  // namespace
 }  // namespace tstitch

@@ -230,6 +230,11 @@ class Backend {
   // x + y with y: (T, D) f32 repeated for every n, in place. x: (N, T, D) f32.
   virtual void add_rows(Tensor& x, const Tensor& y) = 0;
 
+  // Means of rows: of the row i of what is returned, those that `rows` names between ends[i - 1] (0 for the
+  // first) and ends[i], summed in f32 in that order. x: (..., D) f32 or bf16, rows may be strided. Returns
+  // (ends.size(), D) of the same type. Here by loops on the host.
+  virtual Tensor mean_rows(const Tensor& x, std::span<const int64_t> ends, std::span<const int64_t> rows);
+
   // Rows `indices[i]` of the table (R, D) f32. Returns (indices.size(), D) f32.
   virtual Tensor gather(const Tensor& table, std::span<const int64_t> indices) = 0;
 

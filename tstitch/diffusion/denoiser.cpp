@@ -18,13 +18,15 @@ Tensor x0_from_eps(Backend& backend, const Tensor& x, const Tensor& eps, const N
 }
 
 NetworkDenoiser::NetworkDenoiser(Backend& backend, Evaluator& evaluator, const Network& network,
-                                 BoundRows rows, Parameterization parameterization, double guidance)
+                                 BoundRows rows, Parameterization parameterization, double guidance,
+                                 const CheaperForm& form)
     : backend_(backend),
       evaluator_(evaluator),
       network_(network),
       rows_(std::move(rows)),
       parameterization_(parameterization),
       guidance_(guidance),
+      form_(form),
       asked_(rows_.size()) {}
 
 Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {
@@ -37,7 +39,8 @@ Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) co
                  .guidance = guidance_,
                  .controls = row.controls,
                  .ahead = ahead,
-                 .context = {row.seed, row.image, row.evaluations++}};
+                 .form = form_,
+                 .context = {row.seed, row.image, row.evaluations, &row.kept}};
   }
   const Tensor raw = evaluator_.evaluate(network_, x, asked_);  // (N, H, W, C) or (N, H, W, 2C)
   const int64_t channels = x.columns();

@@ -53,8 +53,9 @@ struct BoundRow {
   std::shared_ptr<const BoundCondition> condition;
   uint64_t seed = 0;  // see EvaluationContext
   int64_t image = 0;
-  int64_t evaluations = 0;           // so far
+  int64_t evaluations = 0;           // so far, which whoever asks counts
   uint64_t controls = ~uint64_t{0};  // see Row
+  Tensor kept = {};                  // see EvaluationContext
 };
 using BoundRows = std::vector<std::shared_ptr<BoundRow>>;
 
@@ -62,9 +63,10 @@ using BoundRows = std::vector<std::shared_ptr<BoundRow>>;
 class NetworkDenoiser final : public Denoiser {
  public:
   // rows: of every x that will be asked about, their conditions bound by the network; which must outlive
-  // this, as must the evaluator. guidance: see Row.
+  // this, as must the evaluator. guidance and form: see Row.
   NetworkDenoiser(Backend& backend, Evaluator& evaluator, const Network& network, BoundRows rows,
-                  Parameterization parameterization = Parameterization::eps, double guidance = 1);
+                  Parameterization parameterization = Parameterization::eps, double guidance = 1,
+                  const CheaperForm& form = {});
 
   Prediction predict(const Tensor& x, const NoiseLevel& level) const override;
   void prepare(std::span<const NoiseLevel> levels) override;
@@ -78,6 +80,7 @@ class NetworkDenoiser final : public Denoiser {
   BoundRows rows_;
   Parameterization parameterization_;
   double guidance_;
+  CheaperForm form_;
   std::vector<double> timesteps_;  // that were announced
   mutable size_t next_ = 0;        // of them
   mutable std::vector<Row> asked_;

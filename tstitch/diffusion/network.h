@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "tstitch/diffusion/cheaper_form.h"
 #include "tstitch/diffusion/condition.h"
 #include "tstitch/tensor/tensor.h"
 
@@ -18,11 +19,14 @@ class BoundCondition {
   virtual ~BoundCondition() = default;
 };
 
-// All that an evaluation which draws random numbers may know of the trajectory.
+// All that an evaluation which draws random numbers or keeps something may know of the trajectory.
 struct EvaluationContext {
   uint64_t seed = 0;       // of the picture
   int64_t image = 0;       // its number in its run
-  int64_t evaluation = 0;  // how many there were before, of this row
+  int64_t evaluation = 0;  // how many there were before, of this picture since its stage began
+  // What the network keeps of this row for its next evaluations, empty before the first; null: it may keep
+  // nothing.
+  Tensor* kept = nullptr;
 };
 
 // One row of an evaluation; its picture is the row of that number of the evaluation's x.
@@ -37,6 +41,7 @@ struct Row {
   // The timesteps at which this condition will be asked for, this one first, so that what depends on them
   // alone can be computed for many at once. Only a hint; may be empty.
   std::span<const double> ahead = {};
+  CheaperForm form = {};  // in which the network is asked
   EvaluationContext context = {};
 };
 

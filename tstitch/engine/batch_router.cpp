@@ -94,6 +94,13 @@ void BatchRouter::enter(const Step& step) {
   std::vector<int> stages(static_cast<size_t>(images_.count), step.denoiser);
   if (rule_) std::ranges::copy(rule_->serving(), stages.begin());
   if (stages != stage_of_) {
+    for (int64_t n = 0; n < std::ssize(stage_of_); ++n) {
+      const auto image = static_cast<size_t>(n);
+      if (stages[image] == stage_of_[image]) continue;
+      for (const int stage :
+           {stage_of_[image], stages[image]})  // nothing is kept for a stage that comes back
+        rows_[static_cast<size_t>(stage)].of({&n, 1}).begin();
+    }
     stage_of_ = std::move(stages);
     regroup();
   }

@@ -161,11 +161,18 @@ double Engine::timed(const RunSpec& spec, size_t i) {
   for (const Step& step : spec.trajectory)
     if (step.denoiser == stage) ++ways[{spec.cfg_scale_at(step), spec.controls_at(stage, step.index)}];
   if (ways.empty()) ways[{spec.stages[i].cfg_scale, ~uint64_t{0}}] = 1;
+  // Of its evaluations, or of many where it has none, those that are whole.
+  const BlockCache& cache = infos_[i].form.cache;
+  const int64_t own = evaluations(*backend_, spec, stage), all = own > 0 ? own : cache.every,
+                whole = (all + cache.every - 1) / cache.every;
   double seconds = 0, steps = 0;
   for (const auto& [way, count] : ways) {
     const auto [cfg_scale, controls] = way;
-    seconds +=
-        count * time_evaluation(*backend_, models_[i], spec, cfg_scale, controls, 1, *inputs_.conditions[i]);
+    for (const bool is_whole : {true, false})
+      if (const int64_t share = is_whole ? whole : all - whole; share > 0)
+        seconds += count * static_cast<double>(share) / static_cast<double>(all) *
+                   time_evaluation(*backend_, models_[i], spec, cfg_scale, controls, 1,
+                                   *inputs_.conditions[i], is_whole);
     steps += count;
   }
   return seconds / steps;

@@ -206,6 +206,7 @@ json guidance_of(const RunSpec& spec) {
     stages.push_back(
         {stage.cfg_scale, stage.cfg_interval.low, stage.cfg_interval.high, stage.negative_prompt});
     if (!stage.dtype.empty()) stages.back().push_back(stage.dtype);
+    if (stage.form != CheaperForm()) stages.back().push_back(to_string(stage.form));
   }
   return stages;
 }
@@ -268,7 +269,8 @@ std::vector<Field> make_fields() {
           "--lora; may be"
           " repeated), control=PATH (which --control-net steers it, or none; may be repeated), dtype=f32, "
           "bf16"
-          " or int8; commas between, a value with a comma in double quotes",
+          " or int8, merge=RATIO (of the tokens, of U-Nets; see docs/twins.md), cache=N or N:helper (one of N"
+          " evaluations is whole); commas between, a value with a comma in double quotes",
           {.form = Field::Form::values,
            .may_be_empty = true,
            .replaces = kShares,
@@ -280,6 +282,12 @@ std::vector<Field> make_fields() {
            .idle = guides_nothing,
            .identity = [](const Field&, const RunSpec& spec) { return guidance_of(spec); },
            .label = "Stages"}),
+
+      member<&SampleOptions::twin>(
+          "twin", "--twin", kModels,
+          "With one model: a cheaper form of it is the first of two stages, of the length of --ratio: int8,"
+          " merge=RATIO, cache=N, commas between, see docs/twins.md",
+          {.replaces = "stage,small,large"}),
 
       row("ratio", "--ratio", kTrajectory,
           "Share of the trajectory given to the first of two models, 0 ... 1 or in percent. Default: 0.4",

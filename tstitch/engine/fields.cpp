@@ -23,6 +23,16 @@ bool is_model_field(const Field& field) {
   return field.group == kModels || field.name == "device" || field.name == "dtype";
 }
 
+// The two stages of which one model and its twin are short.
+void settle_twin(SampleOptions& options) {
+  if (options.twin.empty()) return;
+  check(options.models.size() == 1, ErrorKind::usage, "--twin is a cheaper form of one model, and there are ",
+        options.models.empty() ? builtin_names().size() : options.models.size(), ": expected one --model");
+  options.stages = {parse_twin(options.twin), StageOptions()};
+  options.models.push_back(options.models[0]);
+  options.twin.clear();
+}
+
 // Every stage's model, where there are stages; the demo family where nobody names one.
 void settle_models(SampleOptions& options) {
   const bool named =
@@ -131,6 +141,7 @@ SampleOptions parse_models(const Said& said) {
   if (!options.small.empty()) options.models = {options.small, options.large};
   options.small.clear();
   options.large.clear();
+  settle_twin(options);
   settle_models(options);
   return options;
 }

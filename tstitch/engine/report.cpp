@@ -131,10 +131,12 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
   for (size_t i = 0; i < models.size(); ++i) {
     const ModelInfo& info = models[i].info;
     names.push_back(info.name);
-    entries.push_back({{"name", info.name},
-                       {"path", info.path},
-                       {"parameters", info.architecture->parameters()},
-                       {"load_ms", milliseconds(models[i].load_seconds)}});
+    entries.push_back(
+        {{"name", info.name},
+         {"path", info.path},
+         {"parameters", info.architecture->parameters()},
+         {"gflop_per_evaluation", info.architecture->flops_in(info.form, spec.height, spec.width) / 1e9},
+         {"load_ms", milliseconds(models[i].load_seconds)}});
     if (!info.loras.empty()) entries.back()["loras"] = loras_json(info);
     if (!info.controls.empty())
       entries.back()["control_nets"] = controls_json(spec, info, static_cast<int>(i));

@@ -204,7 +204,7 @@ int64_t evaluations(Backend& backend, const RunSpec& spec, int model) {
 }
 
 double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
-                       uint64_t controls, int repeats, const ConditionMaker& conditions) {
+                       uint64_t controls, int repeats, const ConditionMaker& conditions, bool whole) {
   const int64_t count = std::min(spec.options.batch_size, spec.images());
   ConditionBinder binder(spec.height, spec.width);
   DirectEvaluator evaluator;
@@ -215,6 +215,7 @@ double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec
   const NoiseLevel level = spec.trajectory[0].level;
   denoiser->prepare({&level, 1});
   const auto predict = [&] { backend.download(denoiser->predict(x, level).x0); };  // waits for a device
+  if (!whole) predict(), rows.count();
   // A device prepares at the first time, and at the second it records what it then replays
   // (Backend::repeated).
   for (int i = 0; i < (x.place().on_host() ? 1 : 3); ++i) predict();

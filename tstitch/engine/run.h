@@ -106,7 +106,8 @@ int64_t evaluations(Backend& backend, const RunSpec& spec, int model);
 
 // Seconds of one evaluation of `model` on a batch of the spec, with guidance of that scale (1: none) and
 // steered by these of its controls (see Row): the median of `repeats`, after one that pays for fresh memory.
+// whole: the evaluation takes nothing from the one before (BlockCache).
 double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec, double cfg_scale,
-                       uint64_t controls, int repeats, const ConditionMaker& conditions);
+                       uint64_t controls, int repeats, const ConditionMaker& conditions, bool whole = true);
 
 }  // namespace tstitch

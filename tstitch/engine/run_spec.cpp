@@ -86,6 +86,11 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
     const ConditionInfo& condition = models[i].condition;
     for (const ModelControl& control : models[i].controls) stages[i].controls.push_back(control.number);
     stages[i].dtype = models[i].dtype;
+    stages[i].form = models[i].form;
+    check(stages[i].form == CheaperForm() || stages[i].controls.empty(), ErrorKind::usage, "--stage ", i + 1,
+          ": ", to_string(stages[i].form),
+          " does not go with a ControlNet, which steers every block of every "
+          "evaluation: expected control=none, or a stage without it");
     stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
                                   options.empty_is_zeros.value_or(condition.empty_is_zeros);
   }
@@ -102,6 +107,16 @@ std::string dtype_of_stage(const SampleOptions& options, size_t i) {
         " is another than the run's ", of_run, ", and on the device ", printable(options.backend.device),
         " all stages have the same");
   return dtype;
+}
+
+// Why these cannot be asked so is known before anything is loaded.
+CheaperForm form_of_stage(const SampleOptions& options, size_t i, const ModelInfo& model) {
+  if (i >= options.stages.size() || options.stages[i].form == CheaperForm()) return {};
+  const CheaperForm& form = options.stages[i].form;
+  const std::string obstacle = model.architecture->form_obstacle(form);
+  check(obstacle.empty(), ErrorKind::usage, "--stage ", i + 1, ": ", to_string(form), " does not go with ",
+        model.name, ": ", obstacle);
+  return form;
 }
 
 void check_adaptive(const SampleOptions& options, size_t models) {
@@ -501,10 +516,10 @@ void settle_stages(SampleOptions& options, size_t models) {
   if (stages.empty()) return;
   check(stages.size() == models, ErrorKind::usage, "--stage describes ", stages.size(), " stages, but there ",
         models == 1 ? "is 1 model" : concat("are ", models, " models"));
-  check(!options.adaptive, ErrorKind::usage, "--switch auto excludes --stage");
   const bool shares = std::ranges::any_of(stages, [](const StageOptions&s) { return s.share.has_value(); }),
              ends = std::ranges::any_of(stages, [](const StageOptions&s) { return s.until.has_value(); });
   if (!shares && !ends) return;
+  check(!options.adaptive, ErrorKind::usage, "--switch auto excludes --stage with share= or until=");
   check(!shares || !ends, ErrorKind::usage, "--stage: share= and until= are not mixed");
   check(options.fractions.empty() && options.switch_steps.empty() && options.assignment.empty(),
         ErrorKind::usage,
@@ -625,6 +640,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
     const auto path = std::ranges::find(paths, resolve_model(options.models[i]));
     models.push_back(infos[static_cast<size_t>(path - paths.begin())]);
     models.back().dtype = dtype_of_stage(options, i);
+    models.back().form = form_of_stage(options, i, models.back());
   }
   name_stages(options, models);
   take_loras(options, models);

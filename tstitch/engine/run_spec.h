@@ -26,6 +26,7 @@ struct Stage {
   bool negative_is_zeros = false;     // instead of the encoded ""
   std::vector<size_t> controls = {};  // which of the run's ControlNets steer it
   std::string dtype = {};             // of its model, where it is not the run's
+  CheaperForm form = {};
 
   bool guided() const { return cfg_scale != 1; }
   bool operator==(const Stage&) const = default;

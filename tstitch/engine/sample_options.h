@@ -93,9 +93,11 @@ struct SampleOptions {
     std::string null_context;  // or "uniform" or "zeros"
   } files;
 
-  // Which models, for read_models: those, or the small one and the large one, or the demo family.
+  // Which models, for read_models: those, or the small one and the large one, or one and its twin, or the
+  // demo family.
   std::vector<std::string> models;
   std::string small, large;
+  std::string twin;  // a cheaper form of the one model, or none
   std::string weights = "auto", prediction;
   std::vector<LoraOption> loras;  // of every model that they fit; stages may have their own
   std::string vae;                // the autoencoder, "" for what comes with the last model

@@ -31,6 +31,16 @@ void StageRows::steer(uint64_t controls) const {
     for (const auto& row : *rows) row->controls = controls;
 }
 
+void StageRows::begin() const {
+  for (const BoundRows* rows : {&conditions, &nulls})
+    for (const auto& row : *rows) row->evaluations = 0, row->kept = {};
+}
+
+void StageRows::count() const {
+  for (const BoundRows* rows : {&conditions, &nulls})
+    for (const auto& row : *rows) ++row->evaluations;
+}
+
 double cfg_scale_of(const RunSpec& spec, int stage) {
   const bool guides = std::ranges::any_of(
       spec.trajectory, [&](const Step& step) { return cfg_scale_at(spec, stage, step) != 1; });
@@ -58,8 +68,9 @@ std::unique_ptr<Denoiser> make_denoiser(Backend& backend, Evaluator& evaluator, 
   const bool nulls = model.info.condition.needs_null(cfg_scale);
   BoundRows all = rows.conditions;
   if (nulls) all.insert(all.end(), rows.nulls.begin(), rows.nulls.end());
-  auto denoiser = std::make_unique<NetworkDenoiser>(backend, evaluator, *model.network, std::move(all),
-                                                    model.info.prediction, nulls ? 1 : cfg_scale);
+  auto denoiser =
+      std::make_unique<NetworkDenoiser>(backend, evaluator, *model.network, std::move(all),
+                                        model.info.prediction, nulls ? 1 : cfg_scale, model.info.form);
   if (!nulls) return denoiser;
   return std::make_unique<GuidedDenoiser>(backend, std::move(denoiser), cfg_scale, spec.cfg_channels);
 }
@@ -77,6 +88,12 @@ StageDenoiser::StageDenoiser(Backend& backend, Evaluator& evaluator, const Model
 void StageDenoiser::enter(const Step& step) {
   serving_ = cfg_scale_at(spec_, stage_, step) == 1 ? plain_.get() : guided_.get();
   rows_.steer(spec_.controls_at(stage_, step.index));
+}
+
+Prediction StageDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {
+  const Prediction prediction = serving_->predict(x, level);
+  rows_.count();
+  return prediction;
 }
 
 void StageDenoiser::prepare(std::span<const NoiseLevel> levels) {

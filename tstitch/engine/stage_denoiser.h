@@ -19,6 +19,8 @@ struct StageRows {
 
   StageRows of(std::span<const int64_t> images) const;  // those of them, by their numbers here
   void steer(uint64_t controls) const;                  // from now on by these of their controls, see Row
+  void begin() const;                                   // as if nothing had been asked about them
+  void count() const;                                   // one more evaluation, of whichever of them
 };
 
 // The scale of the stage's guidance if it guides in any step, whoever the trajectory says serves it; else 1.
@@ -41,9 +43,7 @@ class StageDenoiser final : public Denoiser {
 
   // Before anything is predicted in a step, whoever the trajectory says serves it.
   void enter(const Step& step);
-  Prediction predict(const Tensor& x, const NoiseLevel& level) const override {
-    return serving_->predict(x, level);
-  }
+  Prediction predict(const Tensor& x, const NoiseLevel& level) const override;
   void prepare(std::span<const NoiseLevel> levels) override;
 
  private:

@@ -18,6 +18,35 @@ GuidanceInterval interval_of(std::string_view key, const std::string& text) {
 
 using Texts = std::vector<std::string>;
 
+constexpr double kMostMerged = 0.75;  // all that are no targets
+constexpr int64_t kLeastOften = 1000;
+
+double merge_of(std::string_view key, const std::string& text) {
+  const double merge = read_share(named(key), text);
+  check(0 < merge && merge <= kMostMerged, ErrorKind::usage, named(key), " is ", printable(text),
+        ", expected more than 0 ... ", kMostMerged, " of the tokens");
+  return merge;
+}
+
+// "N", "N:paper" or "N:helper"
+BlockCache cache_of(std::string_view key, const std::string& text) {
+  const size_t colon = text.find(':');
+  BlockCache cache;
+  cache.every = read_number<int64_t>(named(key), text.substr(0, colon));
+  check(2 <= cache.every && cache.every <= kLeastOften, ErrorKind::usage, named(key), " is ", printable(text),
+        ", expected that one of 2 ... ", kLeastOften, " evaluations is whole");
+  if (colon == text.npos) return cache;
+  const std::string form = text.substr(colon + 1);
+  check(form == "paper" || form == "helper", ErrorKind::usage, named(key), " is \"", printable(text),
+        "\", expected N, N:paper or N:helper");
+  cache.form = form == "paper" ? BlockCache::Form::paper : BlockCache::Form::helper;
+  return cache;
+}
+
+std::string to_string(const BlockCache& cache) {
+  return concat(cache.every, cache.form == BlockCache::Form::helper ? ":helper" : "");
+}
+
 struct Key {
   std::string_view name;
   bool setting;  // how the stage is asked, not who it is and how long
@@ -75,7 +104,17 @@ constexpr Key kKeys[] = {
              printable(text), "\", expected f32, bf16 or int8");
        s.dtype = text;
      },
-     [](const StageOptions& s) { return s.dtype ? Texts{*s.dtype} : Texts(); }}};
+     [](const StageOptions& s) { return s.dtype ? Texts{*s.dtype} : Texts(); }},
+    {"merge", true,
+     [](std::string_view key, const std::string& text, StageOptions& s) {
+       s.form.merge = merge_of(key, text);
+     },
+     [](const StageOptions& s) { return s.form.merge > 0 ? Texts{number_text(s.form.merge)} : Texts(); }},
+    {"cache", true,
+     [](std::string_view key, const std::string& text, StageOptions& s) {
+       s.form.cache = cache_of(key, text);
+     },
+     [](const StageOptions& s) { return s.form.cache.holds() ? Texts{to_string(s.form.cache)} : Texts(); }}};
 
 std::string printed(const StageOptions& stage, bool settings_only) {
   std::string text;
@@ -99,5 +138,23 @@ StageOptions parse_stage(const std::string& text) {
 std::string to_string(const StageOptions& stage) { return printed(stage, false); }
 
 std::string settings_of(const StageOptions& stage) { return printed(stage, true); }
+
+StageOptions parse_twin(const std::string& text) {
+  std::string stage;
+  for (size_t at = 0; at < text.size();) {
+    const std::string part = take_value("--twin", text, at);
+    const bool is_type = part == "int8" || part == "bf16";
+    check(is_type || part.starts_with("merge=") || part.starts_with("cache="), ErrorKind::usage,
+          "--twin is \"", printable(text), "\", expected int8, bf16, merge=RATIO or cache=N, commas between");
+    stage += concat(stage.empty() ? "" : ",", is_type ? "dtype=" : "", part);
+  }
+  return parse_stage(stage);
+}
+
+std::string to_string(const CheaperForm& form) {
+  StageOptions stage;
+  stage.form = form;
+  return settings_of(stage);
+}
 
 }  // namespace tstitch

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tstitch/diffusion/cheaper_form.h"
 #include "tstitch/engine/lora_options.h"
 
 namespace tstitch {
@@ -31,6 +32,7 @@ struct StageOptions {
   // The run's ControlNets that steer it, by their paths, or "none"; empty: all of them.
   std::vector<std::string> controls;
   std::optional<std::string> dtype;  // f32, bf16 or int8
+  CheaperForm form;
 
   bool operator==(const StageOptions&) const = default;
 };
@@ -50,5 +52,11 @@ const std::vector<One>* own_of(const std::vector<StageOptions>& stages, size_t m
   if (model >= stages.size() || (stages[model].*list).empty()) return nullptr;
   return &(stages[model].*list);
 }
+
+// Cheaper forms, joined by commas, as the stage that is asked in them: "int8,cache=3". Throws Error{usage}
+// naming --twin.
+StageOptions parse_twin(const std::string& text);
+// "merge=0.5,cache=3"
+std::string to_string(const CheaperForm& form);
 
 }  // namespace tstitch

@@ -102,13 +102,20 @@ Tensor UNetTransformerBlock::condition(const Tensor& context) const {
   return out2_(chunk<2>(keys_values)[1], Activation::none, DType::f32);
 }
 
-void UNetTransformerBlock::operator()(Tensor& x, std::span<const Tensor* const> contexts) const {
+void UNetTransformerBlock::operator()(Tensor& x, std::span<const Tensor* const> contexts,
+                                      const TokenGroups* groups) const {
   const int64_t N = x.extent(0), T = x.extent(1), C = x.extent(2);
   const auto norm = [&](const Norm& n) {
     return layer_norm(*backend_, x, n.gamma, n.beta, kLayerNormEps);  // (N, T, C)
   };
-  const auto [q, k, v] = chunk<3>(qkv_(norm(norm1_)));  // 3 x (N, T, C)
-  out1_.add_to(x, attention(*backend_, q, k, v, heads_));
+  const auto attend = [&](const Tensor& tokens) {
+    const auto [q, k, v] = chunk<3>(qkv_(tokens));  // 3 x (N, T, C)
+    return attention(*backend_, q, k, v, heads_);
+  };
+  if (groups)
+    groups->add_to(x, out1_(attend(groups->merge(norm(norm1_))), Activation::none, DType::f32));
+  else
+    out1_.add_to(x, attend(norm(norm1_)));
 
   if (contexts[0]->columns() == C) {  // of one token
     for (int64_t n = 0; n < N; ++n) {
@@ -122,7 +129,8 @@ void UNetTransformerBlock::operator()(Tensor& x, std::span<const Tensor* const> 
 }
 
 UNetTransformer::UNetTransformer(const Weights& weights, const UNetConfig& config, const UNetLayer& layer)
-    : norm_(weights / "norm", layer.outputs, config.norm_num_groups, kTransformerEps),
+    : backend_(&weights.backend()),
+      norm_(weights / "norm", layer.outputs, config.norm_num_groups, kTransformerEps),
       proj_in_(projection(weights / "proj_in", layer.outputs)),
       proj_out_(projection(weights / "proj_out", layer.outputs)) {
   for (int64_t i = 0; i < layer.depth; ++i)
@@ -130,12 +138,19 @@ UNetTransformer::UNetTransformer(const Weights& weights, const UNetConfig& confi
                          config.context_width);
 }
 
-void UNetTransformer::operator()(Tensor& x, std::span<const Tensor* const> contexts) const {
+void UNetTransformer::operator()(Tensor& x, std::span<const Tensor* const> contexts,
+                                 const TokenMerging* merging, int64_t first) const {
   const Tensor norm = norm_(x);
   Tensor tokens = proj_in_(x, {.norm = &norm}, Activation::none, DType::f32)
                       .reshape({x.extent(0), x.extent(1) * x.extent(2), x.extent(3)});  // (N, T, C)
   const auto N = static_cast<size_t>(x.extent(0));
-  for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i](tokens, contexts.subspan(i * N, N));
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    std::optional<TokenGroups> groups;
+    if (merging)
+      groups.emplace(*backend_, tokens, Extent2d(x.extent(1), x.extent(2)), *merging,
+                     first + static_cast<int64_t>(i));
+    blocks_[i](tokens, contexts.subspan(i * N, N), groups ? &*groups : nullptr);
+  }
   proj_out_.add_to(x, tokens.reshape(x.shape()), {});
 }
 
@@ -223,14 +238,14 @@ Tensor UNetBody::time_table(std::span<const double> t, const Tensor& added,
 }
 
 Tensor UNetBody::apply(const Layer& layer, Tensor x, const Tensor& time,
-                       std::span<const Tensor* const> contexts) const {
+                       std::span<const Tensor* const> contexts, const TokenMerging* merging) const {
   const auto& [what, part, first] = layer;
   if (const auto* resnet = std::get_if<UNetResnet>(&part))
     return (*resnet)(x, time.slice_columns(first, first + what.outputs));
   if (const auto* transformer = std::get_if<UNetTransformer>(&part)) {
     const auto N = static_cast<size_t>(x.extent(0)), block = static_cast<size_t>(first),
                blocks = static_cast<size_t>(what.depth);
-    (*transformer)(x, contexts.subspan(block * N, blocks * N));
+    (*transformer)(x, contexts.subspan(block * N, blocks * N), what.level == 0 ? merging : nullptr, first);
     return x;
   }
   return std::get<Conv2d>(part)(x, {.stride = 2, .pad_before = 1, .pad_after = 1});
@@ -242,17 +257,36 @@ UNet::UNet(const UNetConfig& config, const Weights& weights)
       conv_out_(weights / "conv_out", config.channels(0), config.out_channels, 3) {}
 
 Tensor UNet::operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts) const {
-  return (*this)(x, time, contexts, [](size_t, Tensor&) {});
+  return (*this)(x, time, contexts, Shortcuts());
 }
 
-Tensor UNet::operator()(const Tensor& image, const Tensor& time, std::span<const Tensor* const> contexts,
+Tensor UNet::operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts,
                         Steer steer) const {
+  return evaluate(x, time, contexts, steer, {});
+}
+
+Tensor UNet::operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts,
+                        const Shortcuts& shortcuts) const {
+  return evaluate(
+      x, time, contexts, [](size_t, Tensor&) {}, shortcuts);
+}
+
+Tensor UNet::evaluate(const Tensor& image, const Tensor& time, std::span<const Tensor* const> contexts,
+                      Steer steer, const Shortcuts& shortcuts) const {
+  const auto& [merging, beyond, beyond_skip, taken] = shortcuts;
   std::array<Tensor, kMostSkips> skips;
   size_t kept = 0;
   Tensor x = skips[kept++] = conv_in()(image, same());
   bool on_the_way_up = false;
   for (const Layer& layer : layers()) {
+    if (taken && layer.what.open > beyond_skip) continue;
     if (layer.what.skip > 0) {
+      if (beyond && layer.what.open == beyond_skip) {
+        if (taken)
+          x = *beyond;
+        else
+          *beyond = x;
+      }
       if (!std::exchange(on_the_way_up, true)) steer(kept, x);
       Tensor skip = std::exchange(skips[--kept], {});
       steer(kept, skip);
@@ -263,7 +297,7 @@ Tensor UNet::operator()(const Tensor& image, const Tensor& time, std::span<const
       const Extent2d cut = {2 * x.extent(1) - skip.extent(1), 2 * x.extent(2) - skip.extent(2)};
       x = std::get<Conv2d>(layer.part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = cut});
     } else {
-      x = apply(layer, std::move(x), time, contexts);
+      x = apply(layer, std::move(x), time, contexts, merging);
     }
     if (layer.what.is_kept) skips[kept++] = x;
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tstitch/base/function_ref.h"
+#include "tstitch/models/token_merging.h"
 #include "tstitch/models/unet_config.h"
 #include "tstitch/nn/conv2d.h"
 #include "tstitch/nn/group_norm.h"
@@ -46,7 +47,8 @@ class UNetTransformerBlock {
   Tensor condition(const Tensor& context) const;
 
   // x: (N, T, C) f32, in place. contexts: N of what `condition` gave, all of them of one token or none.
-  void operator()(Tensor& x, std::span<const Tensor* const> contexts) const;
+  // groups: of the tokens that attend to each other as one; or null.
+  void operator()(Tensor& x, std::span<const Tensor* const> contexts, const TokenGroups* groups) const;
 
  private:
   // The affine weights of a layer norm.
@@ -68,12 +70,15 @@ class UNetTransformer {
  public:
   UNetTransformer(const Weights& weights, const UNetConfig& config, const UNetLayer& layer);
 
-  // x: (N, H, W, C) of the compute type, in place; contexts: N for each block.
-  void operator()(Tensor& x, std::span<const Tensor* const> contexts) const;
+  // x: (N, H, W, C) of the compute type, in place; contexts: N for each block. merging: or null; then `first`
+  // is the number of the first block.
+  void operator()(Tensor& x, std::span<const Tensor* const> contexts, const TokenMerging* merging = nullptr,
+                  int64_t first = 0) const;
 
   const std::vector<UNetTransformerBlock>& blocks() const { return blocks_; }
 
  private:
+  Backend* backend_;
   GroupNorm norm_;
   Conv2d proj_in_, proj_out_;
   std::vector<UNetTransformerBlock> blocks_;
@@ -116,10 +121,10 @@ class UNetBody {
   const Conv2d& conv_in() const { return conv_in_; }
   const std::vector<Layer>& layers() const { return layers_; }
   // Of a layer that is no upsample, which the way down has not. x: (N, H, W, inputs) of the compute type,
-  // which a transformer changes in place; time, contexts: as of the whole network. Returns (N, H', W',
-  // outputs).
-  Tensor apply(const Layer& layer, Tensor x, const Tensor& time,
-               std::span<const Tensor* const> contexts) const;
+  // which a transformer changes in place; time, contexts: as of the whole network; merging: or null. Returns
+  // (N, H', W', outputs).
+  Tensor apply(const Layer& layer, Tensor x, const Tensor& time, std::span<const Tensor* const> contexts,
+               const TokenMerging* merging = nullptr) const;
 
  private:
   UNetConfig config_;
@@ -148,7 +153,23 @@ class UNet : public UNetBody {
   Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts,
                     Steer steer) const;
 
+  // Ways to less work.
+  struct Shortcuts {
+    const TokenMerging* merging = nullptr;  // in the blocks of full resolution
+    // DeepCache (Ma et al. 2023, arXiv 2312.00858): what the layers beyond that skip, counted in order of
+    // keeping, give the one that reads it, (N, H, W, C) of the compute type. Is put there, or taken from
+    // there: then those layers are not evaluated.
+    Tensor* beyond = nullptr;
+    int64_t skip = 0;
+    bool taken = false;
+  };
+  Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts,
+                    const Shortcuts& shortcuts) const;
+
  private:
+  Tensor evaluate(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts, Steer steer,
+                  const Shortcuts& shortcuts) const;
+
   GroupNorm norm_out_;
   Conv2d conv_out_;
 };

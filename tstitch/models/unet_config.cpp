@@ -6,6 +6,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/models/token_merging.h"
 
 namespace tstitch {
 namespace {
@@ -168,16 +169,16 @@ class LayerList {
   }
   void transformer(const std::string& name, int64_t level, int64_t depth) {
     if (depth > 0)
-      layers_.push_back({.kind = Kind::transformer,
-                         .name = name,
-                         .level = level,
-                         .inputs = channels_,
-                         .outputs = channels_,
-                         .depth = depth,
-                         .heads = config_.heads[static_cast<size_t>(level)]});
+      add({.kind = Kind::transformer,
+           .name = name,
+           .level = level,
+           .inputs = channels_,
+           .outputs = channels_,
+           .depth = depth,
+           .heads = config_.heads[static_cast<size_t>(level)]});
   }
   void sample(Kind kind, const std::string& name, int64_t level) {
-    layers_.push_back({kind, name, level, channels_, channels_});
+    add({kind, name, level, channels_, channels_});
   }
   void keep() {
     layers_.back().is_kept = true;
@@ -188,12 +189,16 @@ class LayerList {
   std::vector<UNetLayer> take() { return std::move(layers_); }
 
  private:
+  void add(UNetLayer layer) {
+    layer.open = std::ssize(skips_);
+    layers_.push_back(std::move(layer));
+  }
   void add_resnet(const std::string& name, int64_t level, int64_t skip) {
     const int64_t inputs = channels_ + skip;
     refuse_unless(inputs % config_.norm_num_groups == 0, inputs, " channels do not divide into ",
                   config_.norm_num_groups, " groups");
     channels_ = config_.channels(level);
-    layers_.push_back({Kind::resnet, name, level, inputs, channels_, skip});
+    add({Kind::resnet, name, level, inputs, channels_, skip});
   }
 
   const UNetConfig& config_;
@@ -356,7 +361,7 @@ int64_t linear_parameters(int64_t inputs, int64_t outputs) { return conv_paramet
 int64_t parameters_of(const std::vector<UNetLayer>& layers, const UNetConfig& config) {
   const int64_t E = config.time_width();
   int64_t sum = 0;
-  for (const auto& [kind, name, level, inputs, C, skip, is_kept, depth, heads] : layers) {
+  for (const auto& [kind, name, level, inputs, C, skip, is_kept, depth, heads, open] : layers) {
     const int64_t self_attention = 4 * C * C + C, cross_attention = 2 * C * (C + config.context_width) + C;
     switch (kind) {
       case Kind::resnet:
@@ -385,9 +390,19 @@ int64_t parameters_before(const UNetConfig& config) {
   return sum;
 }
 
+// Of a picture's attention to itself, with the linear maps around it.
+double self_attention(double T, double C) { return T * (4 * C * C + 2 * T * C); }
+
+// The same where so many of its tokens become one with others: scores of sources and targets, and less.
+double merged_self_attention(Extent2d extent, double merge, double C) {
+  const auto [sources, targets, merged] = merge_counts(extent, merge);
+  return static_cast<double>(sources) * static_cast<double>(targets) * C +
+         self_attention(static_cast<double>(sources + targets - merged), C);
+}
+
 // Multiplications of the layers for one image.
 double products_of(const std::vector<UNetLayer>& layers, const UNetConfig& config, int64_t height,
-                   int64_t width, int64_t tokens) {
+                   int64_t width, int64_t tokens, double merge = 0) {
   const auto E = static_cast<double>(config.time_width()), S = static_cast<double>(tokens);
   double sum = 0;
   for (const UNetLayer& layer : layers) {
@@ -400,8 +415,11 @@ double products_of(const std::vector<UNetLayer>& layers, const UNetConfig& confi
         sum += pixels * (9 * C * (inputs + C) + (layer.inputs != layer.outputs ? inputs * C : 0)) + E * C;
         break;
       case Kind::transformer:
-        sum += pixels * (2 * C * C + static_cast<double>(layer.depth) *
-                                         (4 * C * C + 2 * pixels * C + cross_attention + 12 * C * C));
+        sum += pixels * 2 * C * C +
+               static_cast<double>(layer.depth) *
+                   (pixels * (cross_attention + 12 * C * C) +
+                    (merge > 0 && layer.level == 0 ? merged_self_attention({height, width}, merge, C)
+                                                   : self_attention(pixels, C)));
         break;
       case Kind::downsample:
         sum += halved * 9 * C * C;
@@ -493,10 +511,31 @@ int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t 
   return most;
 }
 
-double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens) {
+namespace {
+
+double flops_of(const std::vector<UNetLayer>& layers, const UNetConfig& config, int64_t height, int64_t width,
+                int64_t tokens, double merge) {
   const double conv_out = static_cast<double>(height * width * config.out_channels * 9 * config.channels(0));
   return 2 * (products_before(config, height, width) + conv_out +
-              products_of(unet_layers(config), config, height, width, tokens));
+              products_of(layers, config, height, width, tokens, merge));
+}
+
+}  // namespace
+
+double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens, double merge) {
+  return flops_of(unet_layers(config), config, height, width, tokens, merge);
+}
+
+double unet_shallow_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens,
+                          double merge, int64_t skip) {
+  std::vector<UNetLayer> layers = unet_layers(config);
+  std::erase_if(layers, [&](const UNetLayer& layer) { return layer.open > skip; });
+  return flops_of(layers, config, height, width, tokens, merge);
+}
+
+bool unet_merges_tokens(const UNetConfig& config) {
+  return attends(config.down[0]) || attends(config.up[0]) ||
+         (config.levels() == 1 && config.middle == Middle::transformer);
 }
 
 }  // namespace tstitch

@@ -52,6 +52,7 @@ struct UNetLayer {
   int64_t skip = 0;              // channels of the skip that is read behind what the layer before gives
   bool is_kept = false;          // what it gives is a skip
   int64_t depth = 0, heads = 0;  // of a transformer
+  int64_t open = 0;              // skips that are kept and not read while it works
 };
 
 // Throws Error{input} for a configuration that is no U-Net: lists of different lengths, skips that no layer
@@ -100,7 +101,14 @@ int64_t unet_encoder_body_parameters(const UNetConfig& config);
 // Floating-point operations (two for a multiply and an add; convolutions, linear maps, attention) of one
 // evaluation of one image of height x width latent pixels and `tokens` of context, whose keys and values are
 // not counted: they are made once.
-double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens);
+// merge: the share of the tokens that become one with others before a picture attends to itself.
+double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens, double merge = 0);
+// The same of an evaluation that takes from an earlier one what lies beyond that skip (UNet::Shortcuts).
+double unet_shallow_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens,
+                          double merge, int64_t skip);
+
+// Whether tokens can be merged in any of its blocks: those of full resolution.
+bool unet_merges_tokens(const UNetConfig& config);
 
 // Bytes of the tensors that are alive at once at the most in such an evaluation (unet.cpp).
 int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t width, DType compute);

@@ -1,6 +1,7 @@
 #include "tstitch/ops/ops.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tstitch/base/error.h"
 
@@ -268,6 +269,20 @@ void add_rows(Backend& backend, Tensor& x, const Tensor& y) {
   expect_type("add_rows", "x", x, DType::f32);
   expect_f32("add_rows", "y", y, {x.extent(1), x.extent(2)});
   backend.add_rows(x, y);
+}
+
+Tensor mean_rows(Backend& backend, const Tensor& x, std::span<const int64_t> ends,
+                 std::span<const int64_t> rows) {
+  check_internal(x.dtype() == DType::f32 || x.dtype() == DType::bf16, "[mean_rows] x of type ",
+                 name_of(x.dtype()), ", expected f32 or bf16");
+  int64_t before = 0;
+  for (const int64_t end : ends)
+    check_internal(std::exchange(before, end) < end, "[mean_rows] the mean of no rows");
+  check_internal(before == std::ssize(rows), "[mean_rows] ", rows.size(), " rows, of which ", before,
+                 " are named");
+  for (const int64_t row : rows)
+    check_internal(0 <= row && row < x.rows(), "[mean_rows] row ", row, " of ", x.rows());
+  return backend.mean_rows(x, ends, rows);
 }
 
 Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> indices) {

@@ -40,6 +40,8 @@ Tensor layer_norm(Backend& backend, const Tensor& x, const Tensor& gamma, const 
                   double eps = 1e-5);
 Tensor geglu(Backend& backend, const Tensor& x);
 void add_rows(Backend& backend, Tensor& x, const Tensor& y);
+Tensor mean_rows(Backend& backend, const Tensor& x, std::span<const int64_t> ends,
+                 std::span<const int64_t> rows);
 Tensor gather(Backend& backend, const Tensor& table, std::span<const int64_t> indices);
 void scatter(Backend& backend, Tensor& table, std::span<const int64_t> indices, const Tensor& rows);
 Tensor nearest_rows(Backend& backend, const Tensor& x, const Tensor& table);

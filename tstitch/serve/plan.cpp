@@ -115,7 +115,8 @@ StageOptions checked_stage(const std::string& text) {
                              .cfg_scale = stage.cfg_scale,
                              .cfg_interval = stage.cfg_interval,
                              .negative_prompt = stage.negative_prompt,
-                             .loras = stage.loras};
+                             .loras = stage.loras,
+                             .form = stage.form};
   if (!(stage == allowed))
     throw Refusal(422, "not_allowed",
                   concat("the stage \"", printable(text),

@@ -9,6 +9,7 @@
 
 #include "tstitch/backend/backend.h"
 #include "tstitch/base/error.h"
+#include "tstitch/diffusion/cheaper_form.h"
 #include "tstitch/diffusion/network.h"
 #include "tstitch/io/tensor_file.h"
 #include "tstitch/nn/weights.h"
@@ -28,6 +29,14 @@ class Architecture {
   // Of them those that may be of 8 bits (Weights::body).
   virtual int64_t body_parameters() const { return 0; }
   virtual double flops(int64_t height, int64_t width) const = 0;  // of one evaluation of one latent
+  // Why such a network cannot be asked in that form, which is not the whole one; "" where it can.
+  virtual std::string form_obstacle(const CheaperForm& /*form*/) const {
+    return concat("it is a ", name(), ", and only U-Nets have such a form");
+  }
+  // The same operations in a form that it has, on average over many evaluations.
+  virtual double flops_in(const CheaperForm& /*form*/, int64_t height, int64_t width) const {
+    return flops(height, width);
+  }
   // What is alive at once in an evaluation of one latent, at the least: 0 where that is not known.
   virtual int64_t activation_bytes(int64_t /*height*/, int64_t /*width*/, DType /*compute*/) const {
     return 0;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tstitch/diffusion/cheaper_form.h"
 #include "tstitch/diffusion/denoiser.h"
 #include "tstitch/diffusion/noise_schedule.h"
 #include "tstitch/diffusion/solver.h"
@@ -119,6 +120,7 @@ struct ModelInfo {
   std::vector<RefusedLora> refused_loras;
   std::vector<ModelControl> controls;  // that steer it, in this order
   std::string dtype;                   // as BackendOptions::dtype, where it is not to be the run's
+  CheaperForm form;                    // in which it is asked
 };
 
 // Whether both are one network, of one file, changed alike and of one type.

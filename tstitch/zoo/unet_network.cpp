@@ -29,9 +29,16 @@ std::vector<const BoundControl*> controls_of(const Row& row) {
   return held;
 }
 
-bool are_steered_alike(const Row& a, const Row& b) {
+// Whether it takes from an earlier evaluation what its inner blocks gave.
+bool takes_kept(const Row& row) {
+  const EvaluationContext& context = row.context;
+  return !row.form.cache.is_whole(context.evaluation) && context.kept && *context.kept;
+}
+
+bool are_asked_alike(const Row& a, const Row& b) {
   const auto by = [](const BoundControl* control) { return &control->network(); };
-  return std::ranges::equal(controls_of(a), controls_of(b), {}, by, by);
+  return a.form == b.form && takes_kept(a) == takes_kept(b) &&
+         std::ranges::equal(controls_of(a), controls_of(b), {}, by, by);
 }
 
 // One of the networks that steer some rows, which it answers first.
@@ -116,7 +123,7 @@ Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
   std::vector<std::vector<size_t>> groups;
   for (size_t n = 0; n < rows.size(); ++n) {
     const auto group = std::ranges::find_if(
-        groups, [&](const auto& members) { return are_steered_alike(rows[members[0]], rows[n]); });
+        groups, [&](const auto& members) { return are_asked_alike(rows[members[0]], rows[n]); });
     (group == groups.end() ? groups.emplace_back() : *group).push_back(n);
   }
   if (groups.size() == 1) return evaluate_alike(x, rows);
@@ -146,6 +153,10 @@ Tensor UNetNetwork::evaluate_alike(const Tensor& x, std::span<const Row> rows) c
     for (const Row& row : rows) contexts_.push_back(&bound_context(row).context[block]);
   std::vector<Steering> steering;
   for (size_t number = 0; number < controls_of(rows[0]).size(); ++number) steering.emplace_back(rows, number);
+  if (rows[0].form != CheaperForm()) {
+    check_internal(steering.empty(), "a U-Net in a cheaper form is steered");
+    return evaluate_cheaper(with_beside(x, rows), gather(unet_.backend(), times_.tables()[0], found), rows);
+  }
   return unet_.backend().repeated(with_beside(x, rows), [&](const Tensor& input) {
     const Tensor times = gather(unet_.backend(), times_.tables()[0], found);
     if (steering.empty()) return unet_(input, times, contexts_);
@@ -158,6 +169,31 @@ Tensor UNetNetwork::evaluate_alike(const Tensor& x, std::span<const Row> rows) c
     for (Steering& one : steering) one.forget();
     return y;
   });
+}
+
+// Which tokens are merged depends on what they hold, and what is kept comes from outside: not work that is
+// repeated (Backend::repeated).
+Tensor UNetNetwork::evaluate_cheaper(const Tensor& input, const Tensor& times,
+                                     std::span<const Row> rows) const {
+  const auto& [merge, cache] = rows[0].form;
+  std::vector<TokenMerging::Draw> draws;
+  for (const Row& row : rows) draws.push_back({row.context.seed, row.context.evaluation});
+  const TokenMerging merging{merge, draws};
+  UNet::Shortcuts shortcuts{.merging = merge > 0 ? &merging : nullptr};
+  Tensor beyond;
+  if (cache.holds())
+    shortcuts = {shortcuts.merging, &beyond, innermost_skip(cache.form), takes_kept(rows[0])};
+  if (shortcuts.taken) {
+    std::vector<Tensor> kept;
+    for (const Row& row : rows) kept.push_back(*row.context.kept);
+    beyond = stack(unet_.backend(), kept);
+  }
+  const Tensor y = unet_(input, times, contexts_, shortcuts);
+  if (cache.holds() && !shortcuts.taken)
+    for (size_t n = 0; n < rows.size(); ++n)
+      if (Tensor* kept = rows[n].context.kept)
+        *kept = beyond.slice(static_cast<int64_t>(n), static_cast<int64_t>(n) + 1);
+  return y;
 }
 
 Tensor UNetNetwork::with_beside(const Tensor& x, std::span<const Row> rows) const {

@@ -20,6 +20,10 @@ namespace tstitch {
 Tensor text_time_condition(Backend& backend, const Tensor& pooled, std::span<const double> numbers,
                            int64_t width = 256);
 
+// The skip beyond which evaluations that are not whole take what an earlier one gave: the first pair's, or
+// conv_in's.
+constexpr int64_t innermost_skip(BlockCache::Form form) { return form == BlockCache::Form::paper ? 1 : 0; }
+
 // A U-Net whose rows show contexts. The keys and values of a context belong to whoever bound it; what the
 // timesteps are to the resnets is kept (timestep_table.h).
 class UNetNetwork final : public Network {
@@ -29,12 +33,15 @@ class UNetNetwork final : public Network {
   std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t height,
                                              int64_t width) const override;
   // Contexts may differ in length; one token is what all contexts of a network have, or none. Rows that other
-  // ControlNets steer are evaluated apart.
+  // ControlNets steer are evaluated apart, and those that are asked in other forms, or are of one form but
+  // whole and not.
   Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override;
 
  private:
-  // Of rows that the same ControlNets steer.
+  // Of rows that are asked alike.
   Tensor evaluate_alike(const Tensor& x, std::span<const Row> rows) const;
+  // The same in a form that is cheaper; none is steered.
+  Tensor evaluate_cheaper(const Tensor& input, const Tensor& times, std::span<const Row> rows) const;
   // x and behind its channels those that the rows' conditions show beside it.
   Tensor with_beside(const Tensor& x, std::span<const Row> rows) const;
   Tensor time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const;

@@ -13,6 +13,7 @@
 #include "tstitch/backend/cpu/map_elements.h"
 #include "tstitch/backend/cpu/panel_linear.h"
 #include "tstitch/backend/cpu/parallel.h"
+#include "tstitch/backend/mean_rows.h"
 #include "tstitch/base/error.h"
 
 namespace tstitch {
@@ -407,6 +408,18 @@ void CpuBackend::add_rows(Tensor& x, const Tensor& y) {
       for (int64_t j = 0; j < D; ++j) to[j] += from[j];
     }
   });
+}
+
+Tensor CpuBackend::mean_rows(const Tensor& x, std::span<const int64_t> ends, std::span<const int64_t> rows) {
+  Tensor out({std::ssize(ends), x.columns()}, x.dtype());
+  parallel_ranges(threads_, out.rows(), divide_up(kGrain, x.columns()), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto first = static_cast<size_t>(i > 0 ? ends[static_cast<size_t>(i - 1)] : 0),
+                 last = static_cast<size_t>(ends[static_cast<size_t>(i)]);
+      mean_of_rows(x, rows.subspan(first, last - first), out, i);
+    }
+  });
+  return out;
 }
 
 Tensor CpuBackend::gather(const Tensor& table, std::span<const int64_t> indices) {

@@ -47,6 +47,7 @@ class CpuBackend final : public Backend {
   Tensor layer_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps) override;
   Tensor geglu(const Tensor& x) override;
   void add_rows(Tensor& x, const Tensor& y) override;
+  Tensor mean_rows(const Tensor& x, std::span<const int64_t> ends, std::span<const int64_t> rows) override;
   Tensor gather(const Tensor& table, std::span<const int64_t> indices) override;
   void scatter(Tensor& table, std::span<const int64_t> indices, const Tensor& rows) override;
   Tensor nearest_rows(const Tensor& x, const Tensor& table) override;

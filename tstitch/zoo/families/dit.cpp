@@ -49,6 +49,15 @@ nlohmann::ordered_json DiTArchitecture::details() const {
           {"mlp_ratio", config_.mlp_ratio},   {"learn_sigma", config_.learn_sigma}};
 }
 
+std::string DiTArchitecture::form_obstacle(const CheaperForm& form) const {
+  const int64_t tokens =
+      (config_.input_size / config_.patch_size) * (config_.input_size / config_.patch_size);
+  return form.merge > 0 ? concat("it is a ", name(), ", whose ", tokens,
+                                 " tokens are few: their attention to each other is little of its work")
+                        : concat("it is a ", name(),
+                                 ", whose blocks have no skips that would do without the inner ones");
+}
+
 std::unique_ptr<WeightSource> DiTArchitecture::weights(const TensorFile& file) const {
   if (is_diffusers_dit(file)) return std::make_unique<DiffusersDiTWeights>(file);
   return std::make_unique<FileWeights>(file);

@@ -25,6 +25,7 @@ class DiTArchitecture final : public Architecture {
     return dit_activation_bytes(config_, height, width, compute);
   }
   int64_t unit() const override { return config_.patch_size; }
+  std::string form_obstacle(const CheaperForm& form) const override;
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
   std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override;
 

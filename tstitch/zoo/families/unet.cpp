@@ -158,6 +158,22 @@ double UNetArchitecture::flops(int64_t height, int64_t width) const {
   return unet_flops(config_, height, width, tokens_);
 }
 
+std::string UNetArchitecture::form_obstacle(const CheaperForm& form) const {
+  return form.merge == 0 || unet_merges_tokens(config_)
+             ? ""
+             : concat("it is a ", name(),
+                      ", which has no tokens of full resolution that attend to each other");
+}
+
+double UNetArchitecture::flops_in(const CheaperForm& form, int64_t height, int64_t width) const {
+  const auto& [merge, cache] = form;
+  const double whole = unet_flops(config_, height, width, tokens_, merge),
+               shallow =
+                   unet_shallow_flops(config_, height, width, tokens_, merge, innermost_skip(cache.form)),
+               every = static_cast<double>(cache.every);
+  return (whole + (every - 1) * shallow) / every;
+}
+
 std::unique_ptr<WeightSource> UNetArchitecture::weights(const TensorFile& file) const {
   return std::make_unique<UNetWeights>(file, prefix_, choice_);
 }

@@ -1,0 +1,196 @@
+// Models in cheaper forms, merged tokens and cached blocks, from noise to final latents against PyTorch
+// (tools/goldens/make_twin_goldens.py): alone, stitched with themselves and with others; and what must be
+// equal or refused.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "tests/engine/tiny_sd.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/fake_device.h"
+#include "tests/support/tiny_control_nets.h"
+#include "tstitch/diffusion/step_batcher.h"
+#include "tstitch/engine/fields.h"
+#include "tstitch/engine/report.h"
+
+namespace tstitch {
+namespace {
+
+constexpr double kTolerance = 1e-4;  // relative, in f32
+
+std::string bytes_of(const Tensor& x) {
+  return {reinterpret_cast<const char*>(x.bytes()), static_cast<size_t>(x.elements() * size_of(x.dtype()))};
+}
+
+class Twins : public StableDiffusion {
+ protected:
+  static std::string path(const std::string& model) { return (folder() / model).string(); }
+
+  SampleOptions asked(const std::string& sampler, double ratio, const std::vector<std::string>& models,
+                      const std::vector<std::string>& stages) const {
+    SampleOptions options = this->options(sampler, ratio);
+    for (const std::string& model : models) options.models.push_back(path(model));
+    for (const std::string& stage : stages) options.stages.push_back(parse_stage(stage));
+    return options;
+  }
+  static Tensor sampled(Backend& backend, const SampleOptions& options) {
+    return latents_of(backend, read_models(options), options);
+  }
+
+  std::unique_ptr<Backend> backend_ = make_backend({.dtype = "f32", .threads = 2});
+};
+
+struct Case {
+  const char *golden, *sampler;
+  double ratio;
+  std::vector<std::string> models, stages;
+};
+
+const Case kCases[] = {
+    {"merge", "pndm", 0, {"large", "large"}, {"", "merge=0.5"}},
+    {"merge_all", "euler", 0, {"large", "large"}, {"", "merge=0.75"}},
+    {"merge_small", "ddim", 1, {"small", "large"}, {"merge=0.3", ""}},
+    {"merge_stitched", "ddim", 0.4, {"small", "large"}, {"", "merge=0.5"}},
+    {"merge_twin", "pndm", 0.4, {"large", "large"}, {"merge=0.5", ""}},
+    {"cache", "pndm", 0, {"large", "large"}, {"", "cache=3"}},
+    {"cache_helper", "euler", 0, {"large", "large"}, {"", "cache=2:helper"}},
+    {"cache_small", "ddim", 1, {"small", "large"}, {"cache=2:paper", ""}},
+    {"cache_small_helper", "ddim", 1, {"small", "large"}, {"cache=3:helper", ""}},
+    {"cache_stitched", "ddim", 0.4, {"small", "large"}, {"cache=3", "cache=2"}},
+    {"cache_twin", "ddim", 0.4, {"large", "large"}, {"cache=3", ""}},
+    {"cache_heun", "heun", 0.4, {"small", "large"}, {"", "cache=3"}},
+    {"cache_interval", "ddim", 0, {"large", "large"}, {"", "cache=3,cfg-interval=0.4:0.8"}},
+    {"both", "ddim", 0.4, {"large", "large"}, {"merge=0.5,cache=3", "merge=0.25"}},
+};
+
+TEST_F(Twins, AgreeWithPyTorch) {
+  for (const auto& [name, sampler, ratio, models, stages] : kCases)
+    EXPECT_LE(relative_error(sampled(*backend_, asked(sampler, ratio, models, stages)),
+                             golden(concat("twins/", name, ".npy"))),
+              kTolerance)
+        << name;
+}
+
+// A stage that comes back knows nothing of what it kept before others served.
+TEST_F(Twins, AStageBeginsWithAWholeEvaluation) {
+  SampleOptions twice = asked("ddim", 0, {"large", "small"}, {"cache=9", ""});
+  twice.fractions.clear();
+  twice.assignment = {0, 0, 1, 0, 0, 0, 1, 0, 0, 0};
+  SampleOptions apart = asked("ddim", 0, {"large", "small", "large", "small", "large"},
+                              {"cache=9", "", "cache=9", "", "cache=9"});
+  apart.fractions.clear();
+  apart.assignment = {0, 0, 1, 2, 2, 2, 3, 4, 4, 4};
+  const std::string latents = bytes_of(sampled(*backend_, twice));
+  EXPECT_EQ(latents, bytes_of(sampled(*backend_, apart)));
+  apart.stages[2] = apart.stages[4] = {};
+  EXPECT_NE(latents, bytes_of(sampled(*backend_, apart)));
+}
+
+TEST_F(Twins, AnImageDoesNotDependOnItsCompany) {
+  for (const char* dtype : {"f32", "bf16", "int8"}) {
+    SampleOptions many = asked("ddpm", 0.5, {"large", "large"}, {"merge=0.5,cache=2:helper", "cache=3"});
+    many.given = {};
+    many.prompts = {"a", kPrompt, "a red bicycle"};
+    many.batch_size = 2;
+    const auto host = make_backend({.dtype = dtype, .threads = 2}),
+               alone = make_backend({.dtype = dtype, .threads = 1});
+    const Tensor together = sampled(*host, many);
+    if (std::string(dtype) != "int8") {
+      const auto device = std::unique_ptr<Backend>(fake_device({.dtype = dtype, .threads = 2}));
+      EXPECT_EQ(bytes_of(sampled(*device, many)), bytes_of(together));
+    }
+    const RunSpec spec = make_run_spec(read_models(many), many);
+    for (int64_t image = 0; image < 3; ++image) {
+      SampleOptions one = many;
+      one.prompts = {many.prompts[static_cast<size_t>(image)]};
+      one.seed = spec.seed_of(image);
+      EXPECT_EQ(bytes_of(sampled(*alone, one)), bytes_of(together.slice(image, image + 1)))
+          << dtype << " " << image;
+    }
+  }
+}
+
+// Where images switch by themselves, rows at different evaluations of a stage are in one batch.
+TEST_F(Twins, ImagesThatSwitchByThemselvesAreWhatTheyAreAlone) {
+  SampleOptions many = asked("ddim", 0, {"large", "large"}, {"cache=3", "cache=2,merge=0.5"});
+  many.fractions.clear();
+  many.given = {};
+  many.adaptive = true;
+  many.prompts = {"a", kPrompt, "a red bicycle", "x"};
+  for (const double threshold : {0.05, 0.1, 0.2}) {
+    many.switch_threshold = threshold;
+    const Tensor together = sampled(*backend_, many);
+    const RunSpec spec = make_run_spec(read_models(many), many);
+    for (int64_t image = 0; image < 4; ++image) {
+      SampleOptions one = many;
+      one.prompts = {many.prompts[static_cast<size_t>(image)]};
+      one.seed = spec.seed_of(image);
+      EXPECT_EQ(bytes_of(sampled(*backend_, one)), bytes_of(together.slice(image, image + 1)));
+    }
+  }
+}
+
+TEST_F(Twins, AreShortForStages) {
+  const Said said = {{"model", {path("large")}}, {"twin", {"int8,merge=0.5,cache=3:helper"}}};
+  const SampleOptions options = parse_models(said);
+  EXPECT_EQ(options.models, (std::vector{path("large"), path("large")}));
+  ASSERT_EQ(options.stages.size(), 2u);
+  EXPECT_EQ(to_string(options.stages[0]), "dtype=int8,merge=0.5,cache=3:helper");
+  EXPECT_EQ(to_string(options.stages[1]), "");
+  const std::vector<ModelInfo> models = read_models(options);
+  EXPECT_EQ(models[0].name, models[1].name + " [dtype=int8,merge=0.5,cache=3:helper]");
+  EXPECT_EQ(models[0].form, (CheaperForm{.merge = 0.5, .cache = {3, BlockCache::Form::helper}}));
+  EXPECT_EQ(models[1].form, CheaperForm());
+
+  // Said again it is the same run, another form another.
+  const Said run = merged(said, {{"prompt", {"a fox"}}, {"ratio", {"0.3"}}, {"steps", {"10"}}});
+  check_exclusive(run);
+  const SampleOptions all = parse_options(run, models);
+  const RunSpec spec = make_run_spec(models, all);
+  EXPECT_EQ(spec.trajectory.steps_of(0), 3);
+  const Said again = said_of(to_json(all, false), "here");
+  EXPECT_FALSE(again.contains("twin"));
+  EXPECT_EQ(parse_options(again, read_models(parse_models(again))).stages, all.stages);
+  const Field& field = field_named("stage");
+  const nlohmann::json identity = field.identity(field, spec);
+  SampleOptions other = all;
+  other.models = options.models;
+  other.stages[0].form.cache.every = 2;
+  EXPECT_NE(field.identity(field, make_run_spec(read_models(other), other)), identity);
+  const std::string parameters = png_text(spec, models, 0).at(0).second;
+  EXPECT_NE(parameters.find("merge=0.5"), std::string::npos) << parameters;
+}
+
+TEST_F(Twins, WhatDoesNotFitIsRefused) {
+  const auto refused = [](const std::string& part, const Said& said) {
+    testing::expect_error(ErrorKind::usage, part, [&] {
+      check_exclusive(said);
+      const std::vector<ModelInfo> models = read_models(parse_models(said));
+      make_run_spec(models, parse_options(said, models));
+    });
+  };
+  refused("--twin is a cheaper form of one model, and there are 2: expected one --model",
+          {{"model", {path("small"), path("large")}}, {"twin", {"int8"}}});
+  refused("--twin is a cheaper form of one model, and there are 2", {{"twin", {"int8"}}});
+  refused("--twin is \"cfg=3\", expected int8, bf16, merge=RATIO or cache=N",
+          {{"model", {path("large")}}, {"twin", {"cfg=3"}}});
+  refused("--twin and --stage exclude each other",
+          {{"model", {path("large")}}, {"twin", {"int8"}}, {"stage", {"share=0.4", ""}}});
+  refused("--stage 1: merge=0.5 does not go with fashion-l",
+          {{"model", {"fashion-l"}}, {"twin", {"merge=0.5"}}, {"class", {"1"}}});
+  refused("--stage 2: cache=3 does not go with fashion-l",
+          {{"model", {"fashion-l", "fashion-l"}}, {"stage", {"", "cache=3"}}, {"class", {"1"}}});
+  write_tiny_control_net(folder() / "sd", "sd");
+  SampleOptions steered = asked("ddim", 0.4, {"large", "large"}, {"cache=2", "control=none"});
+  steered.controls = {{.path = (folder() / "sd").string()}};
+  steered.hints = {Tensor({3, 64, 64}, DType::f32)};
+  std::fill_n(steered.hints[0].data<float>(), 3 * 64 * 64, 0.f);
+  testing::expect_error(ErrorKind::usage, "--stage 1: cache=2 does not go with a ControlNet",
+                        [&] { make_run_spec(read_models(steered), steered); });
+  steered.stages = {parse_stage("cache=2,control=none"), parse_stage("")};
+  make_run_spec(read_models(steered), steered);
+}
+
+}  // namespace
+}  // namespace tstitch
