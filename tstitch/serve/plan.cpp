@@ -9,6 +9,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/base/join.h"
+#include "tstitch/engine/checkpoint_folder.h"
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/io/jpeg.h"
@@ -16,6 +17,8 @@
 #include "tstitch/serve/base64.h"
 #include "tstitch/serve/json_values.h"
 #include "tstitch/serve/refusal.h"
+#include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/embedding.h"
 
 namespace tstitch::serve {
 
@@ -121,7 +124,7 @@ StageOptions checked_stage(const std::string& text) {
     throw Refusal(422, "not_allowed",
                   concat("the stage \"", printable(text),
                          "\" has a key that is not a request's to say, expected model, "
-                         "share, until, cfg, cfg-interval, negative and lora"),
+                         "share, until, cfg, cfg-interval, negative, lora, merge and cache"),
                   "stages");
   return stage;
 }
@@ -314,8 +317,61 @@ Said Planner::with_paths(const Said& said) const {
   return all;
 }
 
+std::string Planner::in_names(const std::string& message) const {
+  PathNames names = catalog_.path_names();
+  for (const auto& [name, texts] : before_)
+    if (saying_of(name) == Saying::refused)
+      for (const std::string& text : texts) {
+        const std::string path = name == "embedding" ? parse_embedding(name, text).path : text;
+        if (path.find('/') != path.npos) names.emplace_back(path, name_without_folder(path));
+      }
+  for (const std::string& name : builtin_names()) names.emplace_back(resolve_model(name), name);
+  return with_names(message, std::move(names));
+}
+
+// What `work` returns; an error of it without the server's paths.
+template <class F>
+auto Planner::named(F work) const try {
+  return work();
+} catch (const Error& error) {
+  throw Error(error.kind(), in_names(error.what()));
+}
+
 std::vector<ModelInfo> Planner::models_of(const Said& said) const {
-  return read_models(parse_models(merged(before_, with_paths(said))));
+  return named([&] { return read_models(parse_models(merged(before_, with_paths(said)))); });
+}
+
+void Planner::check_own() const try {
+  if (catalog_.models().empty()) return;
+  Request nothing;
+  nothing.subject = "";
+  planned(nothing);
+} catch (const Refusal& refusal) {
+  throw Error(ErrorKind::usage, refusal.message);
+} catch (const Error& error) {  // of a model that cannot be read whoever asks for it is told
+  if (error.kind() == ErrorKind::usage) throw;
+}
+
+std::map<std::string, std::optional<int64_t>> Planner::embeddings() const {
+  std::map<std::string, std::optional<int64_t>> words;
+  const auto add = [&](const std::string& path, const std::string& name) {
+    try {
+      const Embedding embedding(path, name);
+      for (const std::string& word : embedding.names()) words[word] = embedding.vectors();
+    } catch (const Error&) {
+      words.emplace(name.empty() ? name_without_folder(path) : name, std::nullopt);
+    }
+  };
+  if (const auto folder = before_.find("embedding_dir"); folder != before_.end())
+    for (const auto& [name, paths] :
+         named([&] { return checkpoints_below("--embedding-dir", folder->second.at(0)); }))
+      for (const std::string& path : paths) add(path, name);
+  if (const auto given = before_.find("embedding"); given != before_.end())
+    for (const std::string& text : given->second) {
+      const EmbeddingOption embedding = parse_embedding("--embedding", text);
+      add(embedding.path, embedding.name);
+    }
+  return words;
 }
 
 void Planner::check_limits(const Said& said) const {
@@ -338,10 +394,8 @@ void Planner::check_limits(const Said& said) const {
                   "prompt");
 }
 
-std::shared_ptr<const Plan> Planner::plan(Request request) const try {
-  return planned(std::move(request));
-} catch (const Error& error) {
-  throw Error(error.kind(), catalog_.with_names(error.what()));
+std::shared_ptr<const Plan> Planner::plan(Request request) const {
+  return named([&] { return planned(std::move(request)); });
 }
 
 std::shared_ptr<const Plan> Planner::planned(Request request) const {
@@ -368,32 +422,43 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   const int64_t usual_side = model.side * model.pixels_per_latent,
                 size = number_of(all, "image_size", usual_side);
   check_area(number_of(all, "width", size), number_of(all, "height", size), model);
-  SampleOptions options = parse_options(all, models, [&](const std::string& name) {
-    const auto found = request.pictures.find(name);
-    check_internal(found != request.pictures.end(), "no picture of that name");
-    return found->second;
-  });
-  options.backend = device_;
-  const int64_t subjects = std::max<int64_t>({1, std::ssize(options.prompts), std::ssize(options.classes)});
-  if (subjects * options.batch_count > limits_.images)
-    throw Refusal(
-        422, "out_of_range",
-        concat("the job has ", subjects * options.batch_count, " images, expected at most ", limits_.images),
-        "batch_count");
-  RunSpec spec = make_run_spec(models, options);
+  const auto decide = [&](const Said& options_said) {
+    SampleOptions options = parse_options(options_said, models, [&](const std::string& name) {
+      const auto found = request.pictures.find(name);
+      check_internal(found != request.pictures.end(), "no picture of that name");
+      return found->second;
+    });
+    options.backend = device_;
+    const int64_t subjects = std::max<int64_t>({1, std::ssize(options.prompts), std::ssize(options.classes)});
+    if (subjects * options.batch_count > limits_.images)
+      throw Refusal(422, "out_of_range",
+                    concat("the job has ", subjects * options.batch_count, " images, expected at most ",
+                           limits_.images),
+                    "batch_count");
+    return make_run_spec(models, options);
+  };
+  RunSpec spec = decide(all);
   if (spec.trajectory.size() > limits_.steps)
     throw Refusal(422, "out_of_range",
                   concat("the job has ", spec.trajectory.size(), " steps, expected at most ", limits_.steps),
                   "steps");
-  for (const std::string& name : request.unasked) {
+  // What has no effect is left out where a client's program says it on its own account, and where the run has
+  // that value anyway: so a picture's metadata are a request.
+  Said effective = all;
+  for (const auto& [name, texts] : Said(said)) {
     const Field& field = field_named(name);
-    if (!said.contains(name) || !field.idle) continue;
-    if (const std::string why = field.idle(spec, models); !why.empty()) {
-      said.erase(name);
-      notes.push_back(concat(name, " has no effect: ", why));
-    }
+    const std::string why = field.idle ? field.idle(spec, models) : "";
+    if (why.empty()) continue;
+    const bool is_unasked = request.unasked.contains(name);
+    Said without = effective;
+    without.erase(name);
+    if (!is_unasked && field.print(decide(without).options) != field.print(spec.options)) continue;
+    if (is_unasked) notes.push_back(concat(name, " has no effect: ", why));
+    said.erase(name);
+    effective = without;
   }
   check_effective(said, spec, models);
+  if (effective != all) spec = decide(effective);
   check_decodable(model, options.vae);
   const int64_t area = spec.height * spec.width,
                 pixels = area * model.pixels_per_latent * model.pixels_per_latent;
@@ -412,7 +477,8 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   for (int i = 0; i < std::ssize(models); ++i) used.push_back(spec.uses(i));
   const std::string vae = model.pixels ? "" : autoencoder_path(model, options.vae);
   const MemoryNeed need = memory_needed(models, used, spec, vae);
-  // Pictures say what a request would say, and nobody's paths: what the server's files hold is not asked of it.
+  // Pictures say what a request would say, and nobody's paths: what the server's files hold is not asked of
+  // it.
   spec.options.contents.clear();
   std::vector<std::string> names;
   for (std::string& path : spec.options.models) {
