@@ -162,6 +162,13 @@ def check_page(browser, url):
     assert changed and changed != first
     browser.shoot("6-masked")
 
+    # Painted is what the mask says, and seen on the picture.
+    assert browser.run("""const pixels = document.getElementById('canvas').getContext('2d').getImageData(0, 0, 28, 28).data;
+                          return pixels[4 * (14 * 28 + 14)] > pixels[4 * (14 * 28 + 14) + 1] + 50""")
+
+    # Without a key nothing asks for one, and what does not belong to the model is not there.
+    assert browser.run("return ['key-field', 'prompt-field'].every(id => getComputedStyle(document.getElementById(id)).display === 'none')")
+
     # On a phone nothing is wider than the screen.
     browser.ask("POST", browser.session + "/window/rect", {"width": 500, "height": 900})
     assert browser.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
@@ -175,7 +182,7 @@ def check_page(browser, url):
 
 def main():
     if not shutil.which("chromedriver"):
-        print("no chromedriver here")
+        print("There is no chromedriver here, so the page is not tested: scripts/install_dependencies --page installs it.")
         return 77
     server = subprocess.Popen([PROGRAM, "serve", "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True)
     browser = None

@@ -231,14 +231,21 @@ const start = {
     context.globalAlpha = 0.6;
     context.drawImage(this.strokes, 0, 0);
   },
-  paint(event) {
+  // From where the pointer was to where it is: it may have gone far meanwhile.
+  paint(event, begins) {
     const box = $("canvas").getBoundingClientRect();
     const scale = this.strokes.width / box.width;
+    const here = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+    if (begins) this.last = here;
     const context = this.strokes.getContext("2d");
-    context.fillStyle = "#fff";
+    context.strokeStyle = "#e0218a"; // seen on light and dark pictures
+    context.lineWidth = $("brush").valueAsNumber * scale;
+    context.lineCap = "round";
     context.beginPath();
-    context.arc((event.clientX - box.left) * scale, (event.clientY - box.top) * scale, ($("brush").valueAsNumber * scale) / 2, 0, 7);
-    context.fill();
+    context.moveTo(...this.last);
+    context.lineTo(...here);
+    context.stroke();
+    this.last = here;
     this.isPainted = true;
     this.draw();
   },
@@ -247,8 +254,13 @@ const start = {
     mask.width = this.strokes.width;
     mask.height = this.strokes.height;
     const context = mask.getContext("2d");
-    context.fillRect(0, 0, mask.width, mask.height); // black stays
     context.drawImage(this.strokes, 0, 0);
+    context.globalCompositeOperation = "source-in"; // white where it is painted
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, mask.width, mask.height);
+    context.globalCompositeOperation = "destination-over"; // black stays
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, mask.width, mask.height);
     return mask.toDataURL("image/png").split(",")[1];
   },
   leave() {
@@ -290,6 +302,7 @@ const gallery = {
     button.append(imageOf(png, text));
     button.addEventListener("click", attempt(() => recall(png)));
     $("gallery").prepend(button);
+    $("clear").hidden = false;
   },
   async load() {
     const all = (await this.store("readonly")).getAll();
@@ -298,6 +311,7 @@ const gallery = {
   async clear() {
     (await this.store("readwrite")).clear();
     $("gallery").replaceChildren();
+    $("clear").hidden = true;
   },
 };
 
@@ -373,9 +387,9 @@ $("no-init").addEventListener("click", () => start.leave());
 $("clear").addEventListener("click", attempt(() => gallery.clear()));
 $("canvas").addEventListener("pointerdown", (event) => {
   $("canvas").setPointerCapture(event.pointerId);
-  start.paint(event);
+  start.paint(event, true);
 });
-$("canvas").addEventListener("pointermove", (event) => event.buttons && start.paint(event));
+$("canvas").addEventListener("pointermove", (event) => event.buttons && start.paint(event, false));
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
   event.preventDefault();
