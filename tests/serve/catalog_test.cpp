@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tstitch/base/error.h"
+#include "tstitch/io/safetensors.h"
 #include "tstitch/serve/refusal.h"
 
 namespace tstitch::serve {
@@ -63,7 +65,8 @@ TEST(Catalog, NamesAreThoseInTheFolder) {
   EXPECT_EQ(catalog.name_of("/elsewhere/vae.pt"), "vae.pt");
   EXPECT_EQ(catalog.name_of("/elsewhere/vae/"), "vae");
   EXPECT_EQ(catalog.name_of("uniform"), "uniform");
-  EXPECT_EQ(catalog.with_names("\"" + folder.path("sub/two.ckpt") + "\" is broken"), "\"sub/two\" is broken");
+  EXPECT_EQ(with_names("\"" + folder.path("sub/two.ckpt") + "\" is broken", catalog.path_names()),
+            "\"sub/two\" is broken");
   EXPECT_EQ(catalog.split("a+b"), Names{"a+b"});
 }
 
@@ -90,6 +93,40 @@ TEST(Catalog, LorasAreFoundByTheirOwnNames) {
   EXPECT_EQ(catalog.lora_path("style/oil"), folder.path("style/oil.safetensors"));
   EXPECT_EQ(catalog.lora_path("other/x"), folder.path("other/x.pt"));
   EXPECT_EQ(refusal([&] { catalog.lora_path("x"); }).message, "there are several LoRAs \"x\"");
+}
+
+TEST(Catalog, WhatStandsBesideAModelIsNone) {
+  const Folder folder;
+  for (const char* name : {"whole.safetensors", "big-00001-of-00002.safetensors", "one-of-us.safetensors",
+                           "vae/config.json", "unet/config.json"})
+    folder.add(name);
+  std::ofstream(folder.path("vae/config.json")) << R"({"_class_name": "AutoencoderKL"})";
+  std::ofstream(folder.path("unet/config.json")) << R"({"_class_name": "UNet2DConditionModel"})";
+  write_safetensors(folder.path("decoder.safetensors"),
+                    {{"decoder.conv_in.weight", Tensor({1, 1, 3, 3}, DType::f32)}}, {});
+  const Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = {}});
+  EXPECT_EQ(catalog.models(), (Names{"one-of-us", "unet", "whole"}));
+}
+
+TEST(Catalog, LinksMayLeadRoundInCircles) {
+  const Folder folder;
+  folder.add("sub/one.safetensors");
+  fs::create_directory_symlink(folder.path(), folder.path("sub/up"));
+  fs::create_symlink(folder.path("nowhere"), folder.path("broken.safetensors"));
+  const Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = {}});
+  EXPECT_EQ(catalog.models(), Names{"sub/one"});
+}
+
+TEST(Catalog, NoMessageSaysWhereTheFolderIs) {
+  const std::string nowhere = "/nowhere/of/anybody";
+  try {
+    Catalog({.models = {}, .models_dir = nowhere, .lora_dir = {}});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()), "--models-dir cannot be read: No such file or directory");
+  }
+  // The longer path first; of what lies below a known one the rest stays.
+  EXPECT_EQ(with_names("/m/a/b.pt and /m/a/c.pt", {{"/m/a", "a"}, {"/m/a/b.pt", "b"}}), "b and a/c.pt");
 }
 
 TEST(Catalog, LooksAgainWhenAsked) {

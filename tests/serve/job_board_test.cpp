@@ -94,10 +94,12 @@ json random_request(std::mt19937& random) {
                   {"cfg_scale", one_of({1, 2, 4})},
                   {"sampler", one_of({"ddim", "euler_a", "dpm++2m", "unipc", "ddpm"})}};
   request["model"] = one_of({"fashion-s+fashion-l", "fashion-s+fashion-b", "fashion-b+fashion-s"});
-  if (random() % 3 == 0)
+  if (random() % 3 == 0) {
     request["stages"] = {{{"share", 0.5}, {"cfg", 3}}, {{"cfg", 1}}};
-  else
+    request.erase("cfg_scale");  // which no stage would take
+  } else {
     request["ratio"] = one_of({0, 0.4, 1});
+  }
   if (random() % 4 == 0) request["width"] = 36;
   return request;
 }

@@ -9,6 +9,7 @@
 #include "tstitch/io/png.h"
 #include "tstitch/serve/base64.h"
 #include "tstitch/serve/refusal.h"
+#include "tstitch/zoo/assets.h"
 
 namespace tstitch::serve {
 namespace {
@@ -109,10 +110,10 @@ TEST_F(Plans, MetadataMakeThePictureAgain) {
   json said;
   for (const auto& [keyword, text] : png_text(made->spec, made->models, 2))
     if (keyword == kOptionsKeyword) said = json::parse(text);
-  for (const char* of_the_server : {"device", "dtype"}) said.erase(of_the_server);
-  for (const auto& [name, value] : json(said).items())
-    if (saying_of(name) == Saying::refused) said.erase(name);
-  const auto again = plan(said);
+  json of_a_client = json::object();
+  for (const auto& [name, value] : said.items())
+    if (saying_of(name) != Saying::refused) of_a_client[name] = value;
+  const auto again = plan(of_a_client);
   EXPECT_EQ(again->spec.options.seed, made->spec.seed_of(2));
   EXPECT_EQ(again->spec.trajectory, made->spec.trajectory);
   EXPECT_EQ(again->spec.stages, made->spec.stages);
@@ -213,6 +214,7 @@ TEST_F(Plans, DialectsMayLeaveTheSubjectToTheModel) {
   };
   EXPECT_EQ(of("Trouser")->spec.subjects, std::vector<int64_t>{1});
   EXPECT_EQ(of("")->spec.images(), 1);
+  EXPECT_EQ(of("Bag")->spec.options.eta, 0);  // also in what its pictures say
   EXPECT_EQ(of("Bag")->notes, (std::vector<std::string>{
                                   "width 512 is not one of fashion-l: 28 was taken",
                                   "eta has no effect: it is for ddim and tcd, and the sampler is euler"}));
@@ -223,6 +225,23 @@ TEST_F(Plans, SayWhatTheServerSaysFirst) {
   const auto made = with.plan(read_request({{"class", 1}, {"cfg_scale", 3}}, catalog));
   EXPECT_EQ(made->spec.trajectory.size(), 6);
   EXPECT_EQ(made->spec.options.cfg_scale, 3);
+}
+
+TEST_F(Plans, TheServersOwnOptionsAreCheckedAtOnce) {
+  const auto own = [&](const char* field, const char* value) {
+    Planner(catalog, {{field, {value}}}, limits, {.dtype = "f32"}).check_own();
+  };
+  EXPECT_NO_THROW(own("steps", "6"));
+  EXPECT_NO_THROW(own("cfg_scale", "1"));
+  for (const auto& [field, value] : {std::pair{"steps", "foo"}, {"steps", "2000"}, {"sampler", "best"}})
+    EXPECT_THROW(own(field, value), Error) << field << value;
+}
+
+TEST_F(Plans, NoMessageSaysWhereAFileIs) {
+  const Planner with{catalog, {{"embedding", {"/secret/cat.pt:cat"}}, {"vae", {"/secret/v.pt"}}}, limits, {}};
+  EXPECT_EQ(with.in_names("/secret/cat.pt: [X] no /secret/v.pt"), "cat.pt: [X] no v.pt");
+  EXPECT_EQ(with.in_names(resolve_model("fashion-s") + ": [X]"), "fashion-s: [X]");
+  EXPECT_EQ(with.embeddings(), (std::map<std::string, std::optional<int64_t>>{{"cat", std::nullopt}}));
 }
 
 }  // namespace

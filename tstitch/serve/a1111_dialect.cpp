@@ -273,6 +273,17 @@ ordered_json png_info(const json& body) {
   return {{"info", info}, {"items", items}, {"parameters", parameters}};
 }
 
+ordered_json embeddings_json(const Planner& planner) {
+  ordered_json answer = {{"loaded", ordered_json::object()}, {"skipped", ordered_json::object()}};
+  for (const auto& [word, vectors] : planner.embeddings())
+    answer[vectors ? "loaded" : "skipped"][word] = {{"step", nullptr},
+                                                    {"sd_checkpoint", nullptr},
+                                                    {"sd_checkpoint_name", nullptr},
+                                                    {"shape", nullptr},
+                                                    {"vectors", vectors.value_or(0)}};
+  return answer;
+}
+
 ordered_json memory_json() {
   const double used = static_cast<double>(peak_memory_bytes()),
                free = static_cast<double>(bytes_free().value_or(0));
@@ -344,6 +355,8 @@ void add_a1111_routes(Routes& routes, const Parts& parts) {
          if (call.body.contains("sd_model_checkpoint")) {
            const std::lock_guard lock(shared->mutex);
            shared->checkpoint = call.body["sd_model_checkpoint"];
+           // As it was: a refiner then stands in for the second of a usual pair.
+           if (shared->checkpoint == join(parts.catalog.usual(), "+")) shared->checkpoint.clear();
          }
          call.answer(200, nullptr);
        });
@@ -351,6 +364,10 @@ void add_a1111_routes(Routes& routes, const Parts& parts) {
   get("/sdapi/v1/schedulers", "Their names", [](const Call&) { return schedulers(); });
   get("/sdapi/v1/sd-models", "Models, and the usual ones of a pair as small+large",
       [=](const Call&) { return named(parts.catalog.choices()); });
+  // Clients ask for these when they start.
+  for (const char* path : {"/sdapi/v1/hypernetworks", "/sdapi/v1/face-restorers",
+                           "/sdapi/v1/realesrgan-models", "/sdapi/v1/prompt-styles"})
+    get(path, "None", [](const Call&) { return ordered_json::array(); });
   get("/sdapi/v1/sd-vae", "None: a model's own is taken", [](const Call&) { return ordered_json::array(); });
   get("/sdapi/v1/loras", "What prompts may name", [=](const Call&) {
     ordered_json all = ordered_json::array();
@@ -358,9 +375,8 @@ void add_a1111_routes(Routes& routes, const Parts& parts) {
       all.push_back({{"name", name}, {"alias", name}, {"path", name}, {"metadata", ordered_json::object()}});
     return all;
   });
-  get("/sdapi/v1/embeddings", "None", [](const Call&) {
-    return ordered_json{{"loaded", ordered_json::object()}, {"skipped", ordered_json::object()}};
-  });
+  get("/sdapi/v1/embeddings", "The words of textual inversions that prompts may have",
+      [=](const Call&) { return embeddings_json(parts.planner); });
   get("/sdapi/v1/upscalers", "None", [](const Call&) {
     return ordered_json::array({ordered_json{{"name", "None"},
                                              {"model_name", nullptr},

@@ -2,12 +2,18 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <string_view>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/io/checkpoint.h"
+#include "tstitch/io/json.h"
+#include "tstitch/io/refuse.h"
 #include "tstitch/serve/refusal.h"
 #include "tstitch/zoo/assets.h"
+#include "tstitch/zoo/control_net.h"
 
 namespace tstitch::serve {
 namespace {
@@ -19,9 +25,40 @@ constexpr std::string_view kEndings[] = {".safetensors", ".ckpt", ".pt", ".pth",
 bool is_weights(const fs::path& path) { return std::ranges::count(kEndings, path.extension().string()) > 0; }
 
 // A folder of diffusers: a pipeline, or a network with its configuration.
-bool is_model_folder(const fs::path& path) {
+bool is_whole_folder(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path / "model_index.json", ignored) || fs::exists(path / "config.json", ignored);
+}
+
+// "model-00002-of-00005": a part of a checkpoint that has an index.
+bool is_shard(const fs::path& path) {
+  const std::string stem = path.stem().string();
+  const size_t of = stem.rfind("-of-");
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+  };
+  const size_t dash = of == stem.npos || of == 0 ? stem.npos : stem.rfind('-', of - 1);
+  return dash != stem.npos && is_number(std::string_view(stem).substr(dash + 1, of - dash - 1)) &&
+         is_number(std::string_view(stem).substr(of + 4));
+}
+
+// Whether it stands beside a model, as a ControlNet, an autoencoder or a text encoder does.
+bool is_companion(const fs::path& path) try {
+  if (fs::is_directory(path)) {
+    if (fs::exists(path / "model_index.json")) return false;
+    const std::string text = parse_json_file((path / "config.json").string()).value("_class_name", "");
+    return text.starts_with("Autoencoder") || text.starts_with("ControlNet") || text.ends_with("Adapter");
+  }
+  const TensorFile file = open_checkpoint(path.string());
+  const auto is_of_vae = [](const auto& tensor) {
+    const std::string_view name = tensor.first;
+    return std::ranges::any_of(std::initializer_list<std::string_view>{"encoder.", "decoder.", "quant_conv.",
+                                                                       "post_quant_conv.", "loss."},
+                               [&](std::string_view part) { return name.starts_with(part); });
+  };
+  return is_control_net(file) || (!file.tensors().empty() && std::ranges::all_of(file.tensors(), is_of_vae));
+} catch (const std::exception&) {
+  return false;
 }
 
 void add(std::map<std::string, std::string>& paths, std::string name, const std::string& path) {
@@ -35,23 +72,37 @@ void add(std::map<std::string, std::string>& paths, std::string name, const std:
   paths[name] = path;
 }
 
-std::map<std::string, std::string> found_in(const std::string& folder, bool folders_too) {
-  std::map<std::string, std::string> paths;
-  if (folder.empty()) return paths;
-  std::error_code error;
-  const auto options = fs::directory_options::follow_directory_symlink;
-  for (fs::recursive_directory_iterator at(folder, options, error), end; !error && at != end;
-       at.increment(error)) {
-    const fs::path relative = at->path().lexically_relative(folder);
+// Of a folder whatever lies in it and below it, once: links may lead round in circles.
+void look_into(const fs::path& folder, const fs::path& name, bool for_models,
+               std::map<std::string, std::string>& paths, std::set<fs::path>& seen, std::error_code& error) {
+  const fs::path real = fs::canonical(folder, error);
+  if (error || !seen.insert(real).second) return;
+  std::vector<fs::path> entries;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    entries.push_back(at->path());
+  std::ranges::sort(entries);
+  for (const fs::path& path : entries) {
     std::error_code ignored;
-    if (folders_too && at->is_directory(ignored) && is_model_folder(at->path())) {
-      at.disable_recursion_pending();
-      add(paths, relative.string(), at->path().string());
-    } else if (at->is_regular_file(ignored) && is_weights(at->path())) {
-      add(paths, fs::path(relative).replace_extension().string(), at->path().string());
+    const fs::path here = name / path.filename();
+    if (fs::is_directory(path, ignored)) {
+      if (!for_models || !is_whole_folder(path))
+        look_into(path, here, for_models, paths, seen, ignored);
+      else if (!is_companion(path))
+        add(paths, here.string(), path.string());
+    } else if (fs::is_regular_file(path, ignored) && is_weights(path)) {
+      if (!for_models || !(is_shard(path) || is_companion(path)))
+        add(paths, fs::path(here).replace_extension().string(), path.string());
     }
   }
-  check(!error, ErrorKind::usage, "\"", printable(folder), "\" cannot be read: ", error.message());
+}
+
+std::map<std::string, std::string> found_in(const char* option, const std::string& folder, bool for_models) {
+  std::map<std::string, std::string> paths;
+  if (folder.empty()) return paths;
+  std::set<fs::path> seen;
+  std::error_code error;
+  look_into(folder, {}, for_models, paths, seen, error);
+  check(!error, ErrorKind::usage, option, " cannot be read: ", error.message());
   return paths;
 }
 
@@ -68,15 +119,30 @@ std::string usual_name(const std::string& path) {
 
 }  // namespace
 
+std::string name_without_folder(const std::string& path) { return last_of(path).string(); }
+
+std::string with_names(std::string message, PathNames names) {
+  // "/a/b/c" before "/a/b", which it begins with.
+  std::ranges::sort(names, std::ranges::greater(), [](const auto& one) { return one.first.size(); });
+  for (const auto& [path, name] : names)
+    for (const std::string& there : {path, shown_path(path)})
+      for (size_t at = 0; !there.empty() && there != name && (at = message.find(there, at)) != message.npos;
+           at += name.size())
+        message.replace(at, there.size(), name);
+  return message;
+}
+
 Catalog::Catalog(CatalogOptions options) : options_(std::move(options)) { refresh(); }
 
 void Catalog::refresh() {
-  Paths models = found_in(options_.models_dir, true), loras = found_in(options_.lora_dir, false);
+  Paths models = found_in("--models-dir", options_.models_dir, true),
+        loras = found_in("--lora-dir", options_.lora_dir, false);
   std::vector<std::string> usual;
   for (const std::string& path : options_.models) {
     const std::string name = usual_name(path);
-    check(!models.contains(name) || models[name] == path, ErrorKind::usage, "\"", printable(path),
-          "\" and another model are both called \"", printable(name), "\": give one another name");
+    check(!models.contains(name) || models[name] == path, ErrorKind::usage, "\"",
+          printable(name_without_folder(path)), "\" and another model are both called \"", printable(name),
+          "\": give one another name");
     models[name] = path;
     usual.push_back(name);
   }
@@ -159,13 +225,20 @@ std::string Catalog::lora_path(const std::string& name) const {
   return path;
 }
 
-std::string Catalog::with_names(std::string message) const {
+PathNames Catalog::path_names() const {
+  PathNames names;
+  for (const std::string& folder : {options_.models_dir, options_.lora_dir})
+    if (!folder.empty()) names.emplace_back(folder, name_without_folder(folder));
   const std::lock_guard lock(mutex_);
   for (const Paths* paths : {&models_, &loras_})
-    for (const auto& [name, path] : *paths)
-      for (size_t at = 0; path != name && (at = message.find(path, at)) != message.npos; at += name.size())
-        message.replace(at, path.size(), name);
-  return message;
+    for (const auto& [name, path] : *paths) {
+      names.emplace_back(path, name);
+      if (path == name) try {  // of the demo family
+          names.emplace_back(resolve_model(name), name);
+        } catch (const Error&) {  // it is not installed
+        }
+    }
+  return names;
 }
 
 std::string Catalog::name_of(const std::string& path) const {

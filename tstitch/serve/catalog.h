@@ -4,9 +4,17 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tstitch::serve {
+
+// Paths, and what clients see in place of them.
+using PathNames = std::vector<std::pair<std::string, std::string>>;
+// The message with names for these paths, and for what lies below them.
+std::string with_names(std::string message, PathNames names);
+// "b" of "/a/b" and of "/a/b/".
+std::string name_without_folder(const std::string& path);
 
 struct CatalogOptions {
   std::vector<std::string> models;  // paths, or the names of demo models
@@ -22,8 +30,10 @@ class Catalog {
   // Looks into the folders again.
   void refresh();
 
-  // By name, in the order of names. A model's name is the file's or folder's in the folder of models or below
-  // it, without its ending: "sdxl/base"; with it where two differ in nothing else.
+  // By name, in the order of names. What is not a model by its name or its parts (a shard, a ControlNet, an
+  // autoencoder, ...) is none; what cannot be read is one, so that whoever asks for it is told why. A model's
+  // name is the file's or folder's in the folder of models or below it, without its ending: "sdxl/base"; with
+  // it where two differ in nothing else.
   std::vector<std::string> models() const;
   std::vector<std::string> loras() const;
   // What requests mean that name no model: those of the command line, the demo family, or the first.
@@ -38,8 +48,8 @@ class Catalog {
   std::string lora_path(const std::string& name) const;
   // Of a path that model_path or lora_path gave; of any other, what it is called without its folder.
   std::string name_of(const std::string& path) const;
-  // A message with names for these paths.
-  std::string with_names(std::string message) const;
+  // All paths that it knows.
+  PathNames path_names() const;
 
  private:
   using Paths = std::map<std::string, std::string>;  // by name

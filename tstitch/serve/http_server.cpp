@@ -14,6 +14,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <type_traits>
 
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
@@ -30,6 +31,7 @@ using boost::system::error_code;
 constexpr uint32_t kMostHeadBytes = 16 << 10;
 constexpr size_t kMostTargetBytes = 8 << 10;
 constexpr int kMostHeaders = 64;
+constexpr size_t kMostDrained = 64 << 20;
 constexpr int kHandlerThreads = 4;
 
 std::string lower(std::string_view text) {
@@ -100,6 +102,23 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
 
 // One connection and, at a time, one request of it.
 class Connection : public std::enable_shared_from_this<Connection> {
+  // A step of the connection, called when what it waited for is there: one that fails for want of memory ends
+  // this connection, and with it the job that it waits for.
+  template <class F>
+  auto guarded(F step) {
+    return
+        [self = shared_from_this(), step = std::move(step)](const error_code& error, auto... more) mutable {
+          try {
+            if constexpr (std::is_invocable_v<F&, const error_code&, decltype(more)...>)
+              step(error, more...);
+            else
+              step(error);
+          } catch (const std::exception&) {
+            self->abort();
+          }
+        };
+  }
+
  public:
   Connection(std::shared_ptr<HttpServer::Impl> server, tcp::socket socket, std::string peer)
       : server_(std::move(server)),
@@ -118,9 +137,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     request_ = {};
     begin_ = std::nullopt;
     set_deadline(server_->options.head_deadline);
-    http::async_read_header(
-        socket_, buffer_, *parser_,
-        [self = shared_from_this()](error_code error, size_t) { self->head_read(error); });
+    http::async_read_header(socket_, buffer_, *parser_,
+                            guarded([this](const error_code& error) { head_read(error); }));
   }
 
   // On the server's thread, as all below.
@@ -159,12 +177,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void set_deadline(std::chrono::milliseconds time) {
     timed_out_ = false;
     timer_.expires_after(time);
-    timer_.async_wait([self = shared_from_this(), number = ++deadlines_](const error_code& error) {
-      if (error || number != self->deadlines_) return;
-      self->timed_out_ = true;
+    timer_.async_wait(guarded([this, number = ++deadlines_](const error_code& error) {
+      if (error || number != deadlines_) return;
+      timed_out_ = true;
       error_code ignored;
-      self->socket_.cancel(ignored);
-    });
+      socket_.cancel(ignored);
+    }));
   }
   void clear_deadline() {
     ++deadlines_;
@@ -206,6 +224,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool closes_ = false, gone_ = false, left_ = false, watching_ = false;
   std::vector<std::function<void()>> on_gone_;
   char discarded_[4096];
+  size_t drained_ = 0;
 
   bool streams_ = false, last_event_ = false, writing_ = false;
   std::deque<std::string> events_;
@@ -246,8 +265,13 @@ class Reply final : public HttpReply {
  private:
   template <class F>
   void post(F work) {
-    asio::post(connection_->server().io,
-               [connection = connection_, work = std::move(work)]() mutable { work(*connection); });
+    asio::post(connection_->server().io, [connection = connection_, work = std::move(work)]() mutable {
+      try {
+        work(*connection);
+      } catch (const std::exception&) {
+        connection->abort();
+      }
+    });
   }
   std::shared_ptr<Connection> connection_;
   std::atomic<bool> answered_ = false;
@@ -337,7 +361,6 @@ std::optional<std::pair<int, std::string>> Connection::wrong_head() const {
     return {{414, concat("the target is longer than ", kMostTargetBytes, " bytes")}};
   if (std::distance(message.begin(), message.end()) > kMostHeaders)
     return {{431, concat("more than ", kMostHeaders, " headers")}};
-  if (message.method() == http::verb::unknown) return {{501, "the method is not known"}};
   if (count(http::field::host) > 1 || (message.version() == 11 && count(http::field::host) == 0))
     return {{400, "expected one Host"}};
   if (count(http::field::authorization) > 1) return {{400, "expected one Authorization at most"}};
@@ -370,11 +393,10 @@ void Connection::head_read(const error_code& error) {
   if (const auto expect = request_.header("expect")) {
     if (lower(*expect) != "100-continue") return refuse(417, "expected Expect: 100-continue");
     static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    asio::async_write(socket_, asio::buffer(kContinue),
-                      [self = shared_from_this()](error_code failed, size_t) {
-                        if (failed) return self->abort();
-                        self->read_body();
-                      });
+    asio::async_write(socket_, asio::buffer(kContinue), guarded([this](const error_code& failed) {
+                        if (failed) return abort();
+                        read_body();
+                      }));
     return;
   }
   read_body();
@@ -383,7 +405,7 @@ void Connection::head_read(const error_code& error) {
 void Connection::read_body() {
   set_deadline(time_for(parser_->content_length().value_or(server_->options.body_bytes)));
   http::async_read(socket_, buffer_, *parser_,
-                   [self = shared_from_this()](error_code error, size_t) { self->body_read(error); });
+                   guarded([this](const error_code& failed) { body_read(failed); }));
 }
 
 void Connection::body_read(const error_code& error) {
@@ -403,7 +425,12 @@ void Connection::dispatch() {
   clear_deadline();
   watch_client();
   auto call = [&handler = server_->handler, reply = std::make_shared<Reply>(shared_from_this()),
-               request = request_]() mutable { handler.handle(std::move(request), std::move(reply)); };
+               request = request_]() mutable {
+    try {
+      handler.handle(std::move(request), std::move(reply));
+    } catch (const std::exception&) {  // no memory even for saying so: what was never answered ends
+    }
+  };
   request_.body.clear();
   request_.body.shrink_to_fit();
   if (server_->handler.is_quick(request_))
@@ -416,16 +443,17 @@ void Connection::dispatch() {
 void Connection::watch_client() {
   if (watching_ || gone_) return;
   watching_ = true;
-  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](error_code error) {
-    self->watching_ = false;
-    if (error || self->gone_) return;
-    char one;
-    const auto there = ::recv(self->socket_.native_handle(), &one, 1, MSG_PEEK | MSG_DONTWAIT);
-    const bool ended = there == 0 || (there < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-    const bool waits = self->begin_ && !self->response_;
-    if (ended && waits) return self->abort();
-    if (there < 0 && waits) self->watch_client();
-  });
+  socket_.async_wait(tcp::socket::wait_read, guarded([this](const error_code& error) {
+                       watching_ = false;
+                       if (error || gone_) return;
+                       char one;
+                       const auto there = ::recv(socket_.native_handle(), &one, 1, MSG_PEEK | MSG_DONTWAIT);
+                       const bool ended = there == 0 || (there < 0 && errno != EAGAIN &&
+                                                         errno != EWOULDBLOCK && errno != EINTR);
+                       const bool waits = begin_ && !response_;
+                       if (ended && waits) return abort();
+                       if (there < 0 && waits) watch_client();
+                     }));
 }
 
 void Connection::respond(HttpResponse response) {
@@ -445,13 +473,13 @@ void Connection::respond(HttpResponse response) {
     response_->content_length(bytes);
   }
   set_deadline(time_for(bytes));
-  http::async_write(socket_, *response_, [self = shared_from_this()](error_code error, size_t) {
-    if (error) return self->abort();
-    self->response_.reset();
-    if (self->closes_) return self->close_after_answer();
-    self->on_gone_.clear();
-    self->read_head();
-  });
+  http::async_write(socket_, *response_, guarded([this](const error_code& error) {
+                      if (error) return abort();
+                      response_.reset();
+                      if (closes_) return close_after_answer();
+                      on_gone_.clear();
+                      read_head();
+                    }));
 }
 
 void Connection::close_after_answer() {
@@ -463,10 +491,11 @@ void Connection::close_after_answer() {
 }
 
 void Connection::drain() {
-  socket_.async_read_some(asio::buffer(discarded_), [self = shared_from_this()](error_code error, size_t) {
-    if (error) return self->abort();
-    self->drain();
-  });
+  socket_.async_read_some(asio::buffer(discarded_), guarded([this](const error_code& error, size_t bytes) {
+                            drained_ += bytes;
+                            if (error || drained_ > kMostDrained) return abort();
+                            drain();
+                          }));
 }
 
 void Connection::begin_events() {
@@ -505,15 +534,14 @@ void Connection::write_next_event() {
   }
   writing_ = true;
   set_deadline(time_for(events_.front().size()));
-  asio::async_write(socket_, asio::buffer(events_.front()),
-                    [self = shared_from_this()](error_code error, size_t) {
-                      self->writing_ = false;
-                      if (error) return self->abort();
-                      self->event_bytes_ -= std::min(self->event_bytes_, self->events_.front().size());
-                      self->events_.pop_front();
-                      self->clear_deadline();
-                      self->write_next_event();
-                    });
+  asio::async_write(socket_, asio::buffer(events_.front()), guarded([this](const error_code& error) {
+                      writing_ = false;
+                      if (error) return abort();
+                      event_bytes_ -= std::min(event_bytes_, events_.front().size());
+                      events_.pop_front();
+                      clear_deadline();
+                      write_next_event();
+                    }));
 }
 
 HttpServer::HttpServer(const HttpServerOptions& options, HttpHandler& handler)

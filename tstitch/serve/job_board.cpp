@@ -65,9 +65,10 @@ class JobBoard::Observer final : public RunObserver, public PictureSink {
   Backend& backend_;
 };
 
-JobBoard::JobBoard(std::shared_ptr<Backend> backend, const Limits& limits, Log log)
+JobBoard::JobBoard(std::shared_ptr<Backend> backend, const Limits& limits, Log log, Wording wording)
     : limits_(limits),
       log_(std::move(log)),
+      wording_(std::move(wording)),
       backend_(std::move(backend)),
       store_(backend_, limits.memory),
       batcher_(*backend_) {}
@@ -157,7 +158,7 @@ void JobBoard::perform(Active& active, Evaluator& evaluator) {
   try {
     run(active, evaluator);
   } catch (const Error& e) {
-    error = refusal_of(e);
+    error = refusal_of(Error(e.kind(), wording_(e.what())));
     if (error->status >= 500) log_(concat("job ", active.job->id(), ": ", e.what()));
   } catch (const Refusal& refusal) {
     error = refusal;
@@ -189,7 +190,11 @@ void JobBoard::tell(std::unique_lock<std::mutex>& lock) {
   const auto calls = std::exchange(to_tell_, {});
   ++telling_;
   lock.unlock();
-  for (const auto& call : calls) call();
+  for (const auto& call : calls) try {
+      call();
+    } catch (const std::exception& e) {  // no memory for an answer: its connection ends with what holds it
+      log_(concat("an answer could not be made: ", e.what()));
+    }
   lock.lock();
   --telling_;
   changed_.notify_all();

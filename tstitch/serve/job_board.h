@@ -37,7 +37,12 @@ class JobBoard {
 
   using Log = std::function<void(const std::string&)>;  // from any thread
 
-  JobBoard(std::shared_ptr<Backend> backend, const Limits& limits, Log log);
+  // What clients see of a message.
+  using Wording = std::function<std::string(const std::string&)>;
+
+  JobBoard(
+      std::shared_ptr<Backend> backend, const Limits& limits, Log log,
+      Wording wording = [](const std::string& message) { return message; });
   // Cancels what runs.
   ~JobBoard();
 
@@ -84,6 +89,7 @@ class JobBoard {
 
   const Limits& limits_;
   const Log log_;
+  const Wording wording_;
   const std::shared_ptr<Backend> backend_;
   ModelStore store_;
 

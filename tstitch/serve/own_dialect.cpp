@@ -90,7 +90,7 @@ ordered_json request_schema() {
 
 ordered_json job_schema() {
   return {{"type", "object"},
-          {"required", {"id", "status", "step", "steps", "stage", "images"}},
+          {"required", {"id", "status", "step", "steps", "stage"}},
           {"properties",
            {{"id", {{"type", "string"}}},
             {"status", {{"enum", {"queued", "running", "done", "failed", "cancelled"}}}},

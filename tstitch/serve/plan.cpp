@@ -17,7 +17,6 @@
 #include "tstitch/serve/base64.h"
 #include "tstitch/serve/json_values.h"
 #include "tstitch/serve/refusal.h"
-#include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/embedding.h"
 
 namespace tstitch::serve {
@@ -325,7 +324,6 @@ std::string Planner::in_names(const std::string& message) const {
         const std::string path = name == "embedding" ? parse_embedding(name, text).path : text;
         if (path.find('/') != path.npos) names.emplace_back(path, name_without_folder(path));
       }
-  for (const std::string& name : builtin_names()) names.emplace_back(resolve_model(name), name);
   return with_names(message, std::move(names));
 }
 
@@ -459,7 +457,7 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   }
   check_effective(said, spec, models);
   if (effective != all) spec = decide(effective);
-  check_decodable(model, options.vae);
+  check_decodable(model, spec.options.vae);
   const int64_t area = spec.height * spec.width,
                 pixels = area * model.pixels_per_latent * model.pixels_per_latent;
   if (spec.images() > limits_.images)
@@ -475,7 +473,7 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
 
   std::vector<bool> used;
   for (int i = 0; i < std::ssize(models); ++i) used.push_back(spec.uses(i));
-  const std::string vae = model.pixels ? "" : autoencoder_path(model, options.vae);
+  const std::string vae = model.pixels ? "" : autoencoder_path(model, spec.options.vae);
   const MemoryNeed need = memory_needed(models, used, spec, vae);
   // Pictures say what a request would say, and nobody's paths: what the server's files hold is not asked of
   // it.

@@ -45,13 +45,21 @@ class Planner {
   // before: what the command line of the server says where a request is silent.
   Planner(const Catalog& catalog, Said before, const Limits& limits, const BackendOptions& device);
 
-  // Throws Refusal, and Error for what the engine refuses.
+  // Throws Refusal, and Error for what the engine refuses; no message says where a file of the server is.
   std::shared_ptr<const Plan> plan(Request request) const;
+  // Throws Error{usage} where what the server says of runs is wrong, whatever requests say.
+  void check_own() const;
+  // A message with names in place of the server's paths.
+  std::string in_names(const std::string& message) const;
+  // The words of textual inversions, and how many vectors stand for each; none for one that cannot be read.
+  std::map<std::string, std::optional<int64_t>> embeddings() const;
   // The models that a request means, in order of use; `said` by their names.
   std::vector<ModelInfo> models_of(const Said& said) const;
 
  private:
   std::shared_ptr<const Plan> planned(Request request) const;
+  template <class F>
+  auto named(F work) const;
   Said with_paths(const Said& said) const;
   void check_limits(const Said& said) const;
 

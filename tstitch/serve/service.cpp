@@ -110,9 +110,13 @@ Service::Service(ServiceOptions options)
       access_(options_.access),
       catalog_(options_.catalog),
       planner_(catalog_, options_.before, options_.limits, options_.device),
-      board_(make_backend(options_.device), options_.limits, [this](const std::string& message) {
-        options_.log(text_of({{"event", "error"}, {"message", message}}));
-      }) {
+      board_(
+          make_backend(options_.device), options_.limits,
+          [this](const std::string& message) {
+            options_.log(text_of({{"event", "error"}, {"message", message}}));
+          },
+          [this](const std::string& message) { return planner_.in_names(message); }) {
+  planner_.check_own();
   add_routes_of_the_house();
   const Parts parts{catalog_, planner_, board_};
   add_own_routes(routes_, parts);
