@@ -17,7 +17,7 @@
 namespace tstitch {
 namespace {
 
-constexpr double kTolerance = 1e-4;  // relative, in f32
+constexpr double kTolerance = 2e-5;  // relative, in f32
 
 std::string bytes_of(const Tensor& x) {
   return {reinterpret_cast<const char*>(x.bytes()), static_cast<size_t>(x.elements() * size_of(x.dtype()))};
