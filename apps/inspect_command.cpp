@@ -144,8 +144,9 @@ void print(const ModelInfo& info, Size size) {
               static_cast<double>(info.file_bytes) / 1e6);
   std::printf("  evaluation      %.3f GFLOP for one image, %s\n", gflop(info, size),
               info.condition.told_guidance ? "with guidance or without" : "twice that with guidance");
+  const nlohmann::ordered_json cheaper = cheaper_forms(info, size);
   std::string forms;
-  for (const auto& [form, cost] : cheaper_forms(info, size).items())
+  for (const auto& [form, cost] : cheaper.items())
     forms += concat(forms.empty() ? "" : ", ", form, " ",
                     std::lround(100 * cost.get<double>() / gflop(info, size)), " %");
   if (!forms.empty()) std::printf("  cheaper forms   %s of that\n", forms.c_str());

@@ -4,8 +4,9 @@
 //
 //   unet_bench [--model sd1] [--size 64] [--batch 2] [--tokens 77] [--device cpu] [--dtype bf16] [--threads
 //   0]
-//              [--warm-up 1] [--repeats 5] [--output F.npy]
+//              [--warm-up 1] [--repeats 5] [--merge 0.5] [--cache paper|helper] [--output F.npy]
 //
+// --merge and --cache: in the cheaper forms of docs/twins.md, with --cache an evaluation that is not whole.
 // The output is NCHW.
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -41,9 +42,10 @@ double processor_seconds() {
 }
 
 int measure(int argc, char** argv) {
-  std::string name = "sd1", output;
+  std::string name = "sd1", cache, output;
   int64_t size = 64, batch = 2, tokens = 77;
   int warm_up = 1, repeats = 5;
+  double merge = 0;
   BackendOptions options{.dtype = "bf16"};
   CLI::App program("One evaluation of a U-Net with random weights");
   program.add_option("--model", name)->capture_default_str();
@@ -57,6 +59,8 @@ int measure(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0, 1000));
   program.add_option("--repeats", repeats)->capture_default_str()->check(CLI::Range(1, 1000));
+  program.add_option("--merge", merge)->check(CLI::Range(0.0, 0.75));
+  program.add_option("--cache", cache)->check(CLI::IsMember({"paper", "helper"}));
   program.add_option("--output", output);
   CLI11_PARSE(program, argc, argv);
 
@@ -70,13 +74,19 @@ int measure(int argc, char** argv) {
   const Tensor contexts = uniform("context", {batch, tokens, config.context_width});
   const Tensor added = config.added_width > 0 ? uniform("added", {batch, config.added_width}) : Tensor();
   std::vector<std::unique_ptr<const BoundCondition>> conditions;
+  const BlockCache blocks{.every = cache.empty() ? 1 : 2,
+                          .form = cache == "helper" ? BlockCache::Form::helper : BlockCache::Form::paper};
+  std::vector<Tensor> kept(static_cast<size_t>(batch));
   std::vector<Row> rows;
   for (int64_t n = 0; n < batch; ++n) {
     const Condition condition = {
         .context = contexts.slice(n, n + 1).reshape({tokens, config.context_width}),
         .added = added ? added.slice(n, n + 1).reshape({config.added_width}) : Tensor()};
     conditions.push_back(network.bind(condition, size, size));
-    rows.push_back({.t = kTimestep, .condition = conditions.back().get()});
+    rows.push_back({.t = kTimestep,
+                    .condition = conditions.back().get(),
+                    .form = {.merge = merge, .cache = blocks},
+                    .context = {.kept = &kept[static_cast<size_t>(n)]}});
   }
   const Tensor x =
       to_channels_last(*backend, backend->upload(uniform("x", {batch, config.in_channels, size, size})));
@@ -85,6 +95,10 @@ int measure(int argc, char** argv) {
   const auto evaluate = [&] {
     y = backend->download(to_channels_first(*backend, network.evaluate(x, rows)));
   };
+  if (blocks.holds()) {
+    evaluate();
+    for (Row& row : rows) row.context.evaluation = 1;
+  }
   for (int i = 0; i < warm_up; ++i) evaluate();
   std::vector<double> seconds;
   const double cpu_begin = processor_seconds();
@@ -98,7 +112,10 @@ int measure(int argc, char** argv) {
 
   std::ranges::sort(seconds);
   const double median = seconds[seconds.size() / 2];
-  const double flops = static_cast<double>(batch) * unet_flops(config, size, size, tokens);
+  const double of_one =
+      blocks.holds() ? unet_shallow_flops(config, size, size, tokens, merge, innermost_skip(blocks.form))
+                     : unet_flops(config, size, size, tokens, merge);
+  const double flops = static_cast<double>(batch) * of_one;
   std::printf(
       "{\"model\": \"%s\", \"device\": \"%s\", \"ms\": %.2f, \"min_ms\": %.2f, \"cpu_ms\": %.1f, "
       "\"gflop_per_s\": %.1f%s}\n",

@@ -128,6 +128,38 @@ TEST(UNet, OfOddExtentsAgreesWithDiffusers) {
   }
 }
 
+// An evaluation that takes what one of the same picture at the same timestep kept is that one, bit for bit,
+// whatever lies between; and it is no other.
+TEST(UNet, WhatIsKeptIsWhatIsLeftOut) {
+  const auto backend = make_backend({.dtype = "bf16", .threads = 2});
+  for (const std::string name : kTiny)
+    for (const BlockCache::Form form : {BlockCache::Form::paper, BlockCache::Form::helper}) {
+      SCOPED_TRACE(testing::Message() << name << " " << static_cast<int>(form));
+      const Bound network = bound(*backend, name, 9, 13);
+      Tensor kept[2];
+      const auto evaluate = [&](const Tensor& x, int64_t evaluation) {
+        std::vector<Row> rows;
+        for (const size_t n : {0, 1})
+          rows.push_back({.t = kTimestep,
+                          .condition = &network.condition(n),
+                          .guidance = kGuidance[n],
+                          .form = {.cache = {.every = 3, .form = form}},
+                          .context = {.evaluation = evaluation, .kept = &kept[n]}});
+        const Tensor y = backend->download(network.network().evaluate(x, rows));
+        return std::string(reinterpret_cast<const char*>(y.bytes()), static_cast<size_t>(4 * y.elements()));
+      };
+      const Tensor x = input(*backend, 9, 13), other = combine(*backend, {{0.5, &x}});
+      const std::string whole = evaluate(x, 0);
+      EXPECT_EQ(evaluate(x, 1), whole);
+      const std::string taken = evaluate(other, 2);
+      EXPECT_NE(taken, evaluate(other, 3));
+      EXPECT_NE(evaluate(x, 4), whole);
+      kept[1] = {};  // a row that begins is whole, its neighbour not
+      EXPECT_NE(evaluate(x, 5), whole);
+      EXPECT_EQ(evaluate(x, 6), whole);
+    }
+}
+
 // PyTorch multiplies the same 8-bit numbers (tools/goldens/make_int8_goldens.py); where f32 rounds otherwise,
 // a number falls to its neighbour now and then. From f32 both are 0.049 and 0.033 away.
 TEST(UNet, InInt8IsPyTorchsInInt8) {

@@ -143,10 +143,9 @@ StageOptions parse_twin(const std::string& text) {
   std::string stage;
   for (size_t at = 0; at < text.size();) {
     const std::string part = take_value("--twin", text, at);
-    const bool is_type = part == "int8" || part == "bf16";
-    check(is_type || part.starts_with("merge=") || part.starts_with("cache="), ErrorKind::usage,
-          "--twin is \"", printable(text), "\", expected int8, bf16, merge=RATIO or cache=N, commas between");
-    stage += concat(stage.empty() ? "" : ",", is_type ? "dtype=" : "", part);
+    check(part == "int8" || part.starts_with("merge=") || part.starts_with("cache="), ErrorKind::usage,
+          "--twin is \"", printable(text), "\", expected int8, merge=RATIO or cache=N, commas between");
+    stage += concat(stage.empty() ? "" : ",", part == "int8" ? "dtype=" : "", part);
   }
   return parse_stage(stage);
 }
