@@ -4,7 +4,7 @@
     python3 tools/compare/compare_unet.py BUILD/bench/unet_bench time [--models sd1] [--size 64] [--dtype bf16] [--rounds 3] [--openvino bf16]
 
 error: relative error (2-norm) of one evaluation of two images against diffusers in f32, and that of diffusers in bf16. SDXL needs 11 GiB.
-time: a guided evaluation (two images), in turns (A B A B), on the same threads (give it cores with `taskset`); --openvino adds its times.
+time: a guided evaluation (two images), in turns (A B A B), on the same threads (give it cores with `taskset`); --openvino adds its own.
 """
 import argparse
 import copy
@@ -59,16 +59,20 @@ def relative(answer, expected):
     return f"relative {float(torch.linalg.norm(answer.float() - expected) / torch.linalg.norm(expected)):.2e}"
 
 
-def error(bench, name, size):
+def error(bench, name, size, openvino_types):
     given = inputs(name, size)
     model = unets.unet(name, unets.PUBLISHED[name])
     with torch.inference_mode():
         expected = evaluate(model, *given)
+        for dtype in openvino_types:
+            import openvino_peer
+            peer = openvino_peer.compiled(Positional(copy.deepcopy(model)), [value for value in given if value is not None], dtype, 2)
+            print(f"{name} {size}x{size} OpenVINO {dtype}: {relative(torch.from_numpy(peer()), expected)}", flush=True)
         rounded = evaluate(model.bfloat16(), *(None if value is None else value.bfloat16() for value in given))
     del model  # two of SDXL do not fit
     print(f"{name} {size}x{size} PyTorch bf16: {relative(rounded, expected)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for dtype in ("f32", "bf16"):
+        for dtype in ("f32", "bf16", "int8"):
             target = os.path.join(folder, "y.npy")
             run(bench, "--model", name, "--size", size, "--tokens", tokens_of(name), "--dtype", dtype, "--warm-up", 0, "--repeats", 1,
                 "--output", target)
@@ -149,11 +153,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--openvino", default="", help="f32,bf16,int8: what it runs in; needs openvino and nncf")
     options = parser.parse_args()
+    openvino_types = list(filter(None, options.openvino.split(",")))
     for name in options.models.split(","):
         if options.what == "error":
-            error(options.bench, name, options.size)
+            error(options.bench, name, options.size, openvino_types)
         else:
-            timing(options.bench, name, options.size, options.dtype, options.rounds, list(filter(None, options.openvino.split(","))))
+            timing(options.bench, name, options.size, options.dtype, options.rounds, openvino_types)
 
 
 main()
