@@ -133,14 +133,15 @@ def ours(program, folder, small, ratio, side, steps, dtype, x_T, steered):
     given, target = os.path.join(folder, "x_T.npy"), os.path.join(folder, "latents.npy")
     np.save(given, x_T.numpy())
     models = sum((["-m", os.path.join(folder, name)] for name in (small, "sdxl")), [])
-    command = [program, "sample", *models, "--ratio", str(ratio), "--steps", str(steps), "--dtype", dtype, "-p", PROMPT, "-n", NEGATIVE,
-               "--cfg-scale", str(SCALE), "-W", str(8 * side), "-H", str(8 * side),
-               "--init-latent", given, "--save-latent", target, "--json"]
+    command = [program, "sample", *models, "--steps", str(steps), "--dtype", dtype, "-p", PROMPT, "-n", NEGATIVE, "--cfg-scale", str(SCALE),
+               "-W", str(8 * side), "-H", str(8 * side), "--init-latent", given, "--save-latent", target, "--json"]
     if steered:
-        picture = os.path.join(folder, "hint.png")
+        control, picture = os.path.join(folder, "control"), os.path.join(folder, "hint.png")
         hint(side).save(picture)
-        command = [*command, "--control-net", f"{os.path.join(folder, 'control')},image={picture},strength={STRENGTH}",
-                   "--stage", "control=none", "--stage", f"control={os.path.join(folder, 'control')}"]
+        command += ["--control-net", f"{control},image={picture},strength={STRENGTH}",
+                    "--stage", f"share={ratio},control=none", "--stage", ""]
+    else:
+        command += ["--ratio", str(ratio)]
     report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     return torch.from_numpy(np.load(target)), report
 
