@@ -1,12 +1,13 @@
 """U-Nets at their published size, random weights: our answer and time beside diffusers'.
 
     python3 tools/compare/compare_unet.py BUILD/bench/unet_bench error [--models sd1,bk_tiny,ldm,sdxl,ssd1b,…] [--size 64]
-    python3 tools/compare/compare_unet.py BUILD/bench/unet_bench time [--models sd1] [--size 64] [--dtype bf16] [--rounds 3]
+    python3 tools/compare/compare_unet.py BUILD/bench/unet_bench time [--models sd1] [--size 64] [--dtype bf16] [--rounds 3] [--openvino bf16]
 
 error: relative error (2-norm) of one evaluation of two images against diffusers in f32, and that of diffusers in bf16. SDXL needs 11 GiB.
-time: a guided evaluation (two images), in turns (A B A B), on the same threads.
+time: a guided evaluation (two images), in turns (A B A B), on the same threads (give it cores with `taskset`); --openvino adds its own.
 """
 import argparse
+import copy
 import json
 import os
 import statistics
@@ -58,55 +59,88 @@ def relative(answer, expected):
     return f"relative {float(torch.linalg.norm(answer.float() - expected) / torch.linalg.norm(expected)):.2e}"
 
 
-def error(bench, name, size):
+def error(bench, name, size, openvino_types):
     given = inputs(name, size)
     model = unets.unet(name, unets.PUBLISHED[name])
     with torch.inference_mode():
         expected = evaluate(model, *given)
+        for dtype in openvino_types:
+            import openvino_peer
+            peer = openvino_peer.compiled(Positional(copy.deepcopy(model)), [value for value in given if value is not None], dtype, 2)
+            print(f"{name} {size}x{size} OpenVINO {dtype}: {relative(torch.from_numpy(peer()), expected)}", flush=True)
         rounded = evaluate(model.bfloat16(), *(None if value is None else value.bfloat16() for value in given))
     del model  # two of SDXL do not fit
     print(f"{name} {size}x{size} PyTorch bf16: {relative(rounded, expected)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for dtype in ("f32", "bf16"):
+        for dtype in ("f32", "bf16", "int8"):
             target = os.path.join(folder, "y.npy")
             run(bench, "--model", name, "--size", size, "--tokens", tokens_of(name), "--dtype", dtype, "--warm-up", 0, "--repeats", 1,
                 "--output", target)
             print(f"{name} {size}x{size} {dtype}: {relative(torch.from_numpy(np.load(target)), expected)}", flush=True)
 
 
-def timing(bench, name, size, dtype, rounds):
-    """By the clock, and by the processor time of all threads, which other programs on the machine disturb less."""
+class Positional(torch.nn.Module):
+    """What OpenVINO converts: tensors by position."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, context, added=None):
+        return evaluate(self.model, x, context, added)
+
+
+def stopwatch(evaluate_once):
+    start, start_cpu = time.perf_counter(), time.process_time()
+    evaluate_once()
+    return {"ms": (time.perf_counter() - start) * 1e3, "cpu_ms": (time.process_time() - start_cpu) * 1e3}
+
+
+def peers(name, size, dtype, threads, openvino_types):
+    """Functions that evaluate: PyTorch in both layouts, and OpenVINO in the types asked for."""
     from diffusers import UNet2DConditionModel
-    threads = len(os.sched_getaffinity(0))
-    torch.set_num_threads(threads)
-    kind = dict(f32=torch.float32, bf16=torch.bfloat16)[dtype]
+    kind = dict(f32=torch.float32, bf16=torch.bfloat16, int8=torch.bfloat16)[dtype]
     with torch.device("meta"):
         model = UNet2DConditionModel(**unets.PUBLISHED[name])
     model = model.to(kind).to_empty(device="cpu").eval()
     for key, parameter in model.named_parameters():
         bound = random_weights.weight_scale(key, parameter.shape)
         parameter.data.uniform_(-bound, bound)
-    layouts = {"eager": torch.contiguous_format, "channels_last": torch.channels_last}
-    x, *more = (None if value is None else value.to(kind) for value in inputs(name, size))
-    times = {what: [] for what in ("ours", *layouts)}
-    with torch.inference_mode():
-        for i in range(rounds):
-            for layout, memory_format in layouts.items():
-                model.to(memory_format=memory_format)
-                picture = x.contiguous(memory_format=memory_format)
-                for warming in (True, False) if i == 0 else (False,):
-                    start, start_cpu = time.perf_counter(), time.process_time()
-                    evaluate(model, picture, *more)
-                    if not warming:
-                        times[layout].append({"ms": (time.perf_counter() - start) * 1e3, "cpu_ms": (time.process_time() - start_cpu) * 1e3})
-            times["ours"].append(run(bench, "--model", name, "--size", size, "--tokens", tokens_of(name), "--dtype", dtype,
-                                     "--threads", threads, "--repeats", 1))
+    given = [value for value in inputs(name, size) if value is not None]
+    found = {}
+    for wanted in openvino_types:
+        import openvino_peer
+        found[f"OpenVINO {wanted}"] = openvino_peer.compiled(Positional(copy.deepcopy(model)), given, wanted, threads)
+
+    def eager(memory_format):
+        model.to(memory_format=memory_format)
+        x, context, *added = (value.to(kind) for value in given)
+        evaluate(model, x.contiguous(memory_format=memory_format), context, *(added or [None]))
+
+    found["PyTorch eager"] = lambda: eager(torch.contiguous_format)
+    found["PyTorch channels_last"] = lambda: eager(torch.channels_last)
+    return found
+
+
+@torch.inference_mode()
+def timing(bench, name, size, dtype, rounds, openvino_types):
+    """By the clock, and by the processor time of all threads, which other programs on the machine disturb less."""
+    threads = len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    others = peers(name, size, dtype, threads, openvino_types)
+    times = {what: [] for what in ("ours", *others)}
+    for i in range(rounds):
+        for what, evaluate_once in others.items():
+            evaluate_once()  # its layout and its caches are its own again
+            times[what].append(stopwatch(evaluate_once))
+        times["ours"].append(run(bench, "--model", name, "--size", size, "--tokens", tokens_of(name), "--dtype", dtype,
+                                 "--threads", threads, "--repeats", 1))
     print(f"{name} {size}x{size} {dtype}, two images, {threads} threads")
     for what in ("ms", "cpu_ms"):
         ours, *theirs = (statistics.median(run[what] for run in runs) for runs in times.values())
         rate = times["ours"][0]["gflop_per_s"] * times["ours"][0]["ms"] / ours
         print(f"  {what}: ours {ours:.0f} ({rate:.0f} GFLOP/s)" +
-              "".join(f", PyTorch {layout} {t:.0f} ({t / ours:.2f} times ours)" for layout, t in zip(layouts, theirs)), flush=True)
+              "".join(f", {peer} {t:.0f} ({t / ours:.2f} times ours)" for peer, t in zip(others, theirs)), flush=True)
 
 
 def main():
@@ -117,12 +151,14 @@ def main():
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--openvino", default="", help="f32,bf16,int8: what it runs in; needs openvino and nncf")
     options = parser.parse_args()
+    openvino_types = list(filter(None, options.openvino.split(",")))
     for name in options.models.split(","):
         if options.what == "error":
-            error(options.bench, name, options.size)
+            error(options.bench, name, options.size, openvino_types)
         else:
-            timing(options.bench, name, options.size, options.dtype, options.rounds)
+            timing(options.bench, name, options.size, options.dtype, options.rounds, openvino_types)
 
 
 main()

@@ -2,11 +2,13 @@
 
     python3 tools/measure/bench_pytorch.py
     python3 tools/measure/bench_pytorch.py --with 'COMMAND'      COMMAND prints JSON with "ms", the time of one evaluation
+    python3 tools/measure/bench_pytorch.py --openvino bf16,int8  OpenVINO as well (pip install openvino nncf)
 
-Guided: one call of batch 2. With a second program the two take turns (A B A B ...), since a machine's clock drifts, and
+Guided: one call of batch 2. With a second program they take turns (A B A B ...), since a machine's clock drifts, and
 the ratio is that of the medians. Give both the same cores (`taskset -c 0,1`) and run nothing else.
 """
 import argparse
+import copy
 import json
 import os
 import resource
@@ -78,6 +80,7 @@ def main():
     parser.add_argument("--warm-up", type=int, default=3)
     parser.add_argument("--matmul", type=int, default=4096, help="side of the square matmul probe; 0 skips it")
     parser.add_argument("--with", dest="other", metavar="COMMAND")
+    parser.add_argument("--openvino", default="", help="f32,bf16,int8: what it runs in")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
@@ -94,12 +97,25 @@ def main():
     t, y = torch.tensor([501, 501]), torch.tensor([207, 1000])
     for _ in range(args.warm_up):
         model(x, t, y)
-    ours, others = [], []
+    peers = {}
+    for dtype in filter(None, args.openvino.split(",")):
+        import openvino_peer
+        whole = copy.deepcopy(model).float()
+        whole.t_embedder.mlp._forward_pre_hooks.clear()  # which rounds to bf16
+        peers[f"openvino_{dtype}"] = openvino_peer.compiled(whole, (x.float(), t, y), dtype, args.threads)
+    ours, others, times = [], [], {peer: [] for peer in peers}
     for _ in range(args.runs):
         ours.append(milliseconds(lambda: model(x, t, y)))
+        for peer, evaluate in peers.items():
+            evaluate()  # so that its caches are its own again
+            times[peer].append(milliseconds(evaluate))
         if args.other:
             others.append(external(args.other))
     result["pytorch"] = describe(ours)
+    for peer in peers:
+        result[peer] = describe(times[peer])
+        if args.other:
+            result[peer + "_over_other"] = round(statistics.median(times[peer]) / statistics.median(others), 3)
     result["pytorch"]["gflops"] = round(gemm_flops(model, 2) / statistics.median(ours) / GIGA * 1e3, 1)
     if args.other:
         result["other"] = describe(others)
