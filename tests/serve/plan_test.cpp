@@ -89,6 +89,12 @@ TEST_F(Plans, StagesAreObjectsOrTexts) {
   EXPECT_EQ(to_json(objects->spec.options), to_json(texts->spec.options));
   EXPECT_EQ(objects->names, (std::vector<std::string>{"fashion-s", "fashion-b"}));
   EXPECT_EQ(objects->spec.trajectory.steps_of(0), 3);
+  // Beside a ratio where they do not say it themselves, as pictures have it.
+  EXPECT_EQ(plan({{"class", 1}, {"steps", 8}, {"ratio", 0.25}, {"stages", {{{"cfg", 3}}, {{"cfg", 1}}}}})
+                ->spec.trajectory.steps_of(0),
+            2);
+  expect_refused({{"class", 1}, {"ratio", 0.25}, {"stages", {{{"share", 0.5}}, json::object()}}}, 422,
+                 "stage", "exclude each other");
   // Of the usual models, where none names one.
   EXPECT_EQ(plan({{"class", 1}, {"stages", {{{"share", 0.3}}, json::object()}}})->names,
             (std::vector<std::string>{"fashion-s", "fashion-l"}));

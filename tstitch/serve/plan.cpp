@@ -177,6 +177,21 @@ bool names_model(const Said& said) {
          });
 }
 
+// Stages that do not say whose steps are whose may stand beside a ratio: so pictures say it.
+void check_rivals(const Said& said) {
+  const auto stages = said.find("stage");
+  const bool share = stages == said.end() || std::ranges::any_of(stages->second, [](const std::string& text) {
+                       const StageOptions stage = parse_stage(text);
+                       return stage.share || stage.until;
+                     });
+  if (share) return check_exclusive(said);
+  Said without_stages = said, without_shares = said;
+  without_stages.erase("stage");
+  for (const std::string_view name : kShareFields) without_shares.erase(std::string(name));
+  check_exclusive(without_stages);
+  check_exclusive(without_shares);
+}
+
 // The sizes that models of one size have, and multiples of what others take.
 void take_nearest_size(Said& said, const std::vector<ModelInfo>& models, std::vector<std::string>& notes) {
   const ModelInfo& model = models.back();
@@ -402,7 +417,7 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   check_limits(said);
   if (text_of(merged(before_, said), "prompt_style") != name_of(PromptStyle::plain))
     take_loras_of_prompts(said, [](const std::string& name) { return name; });
-  check_exclusive(said);
+  check_rivals(said);
   const Said asked = with_paths(said);
   Said all = merged(before_, asked);
   std::vector<ModelInfo> models = read_models(parse_models(all));
