@@ -669,6 +669,8 @@ class Ends(unittest.TestCase):
         self.expect_refused(2, "--memory is \"12\"", "--memory", "12")
         self.expect_refused(3, "cannot be read", "--api-key-file", "/nowhere")
         self.expect_refused(3, "nowhere.safetensors", "-m", "nowhere.safetensors")
+        self.expect_refused(2, "steps 'foo'", "--steps", "foo")
+        self.expect_refused(2, "--models-dir cannot be read", "--models-dir", "/nowhere")
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self.expect_refused(4, "cannot listen on 127.0.0.1 port %d" % taken.getsockname()[1], "--port", str(taken.getsockname()[1]))
 
