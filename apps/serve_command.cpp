@@ -142,7 +142,7 @@ Command add_serve_command(CLI::App& program) {
   auto shared = std::make_shared<Arguments>();
   add_run_options(*command, *shared,
                   {"lora_dir", "class", "prompt", "batch_count", "num_fid_samples", "init_image", "mask",
-                   "control_net", "init_latent", "noise", "assignment", "no_memory_check"});
+                   "control_net", "init_latent", "noise", "assignment", "no_memory_check", "twin"});
   command->remove_option(command->get_option("--output"));
   command->remove_option(command->get_option("--json"));
   command->add_option("--host", a->host, "The address to listen on. Default: 127.0.0.1, this machine alone")

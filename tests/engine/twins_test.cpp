@@ -176,6 +176,9 @@ TEST_F(Twins, WhatDoesNotFitIsRefused) {
   refused("--twin is a cheaper form of one model, and there are 2", {{"twin", {"int8"}}});
   refused("--twin is \"cfg=3\", expected int8, merge=RATIO or cache=N",
           {{"model", {path("large")}}, {"twin", {"cfg=3"}}});
+  refused("--twin: cache= is 1, expected", {{"model", {path("large")}}, {"twin", {"cache=1"}}});
+  refused("--twin is int8, which the whole run is",
+          {{"model", {path("large")}}, {"twin", {"int8"}}, {"dtype", {"int8"}}});
   refused("--twin and --stage exclude each other",
           {{"model", {path("large")}}, {"twin", {"int8"}}, {"stage", {"share=0.4", ""}}});
   refused("--stage 1: merge=0.5 does not go with fashion-l",

@@ -125,6 +125,11 @@ TEST_F(Plans, MetadataMakeThePictureAgain) {
   EXPECT_EQ(again->spec.stages, made->spec.stages);
 }
 
+TEST_F(Plans, ATwinHasTheServersType) {
+  expect_refused({{"class", 1}, {"model", "fashion-l"}, {"twin", "int8,cache=3"}}, 422, "twin",
+                 "all models of a server have one type");
+}
+
 TEST_F(Plans, PicturesComeInBase64) {
   const auto made = plan(
       {{"class", 1},

@@ -118,6 +118,10 @@ TEST_F(SweepTest, PointsAreDecidedBeforeAnythingIsLoaded) {
   expect_usage("--rows is 0", [&] { make_sweep(infos_, kBase, {.rows = 0}, {}); });
   expect_usage("exclude each other", [&] { make_sweep(infos_, kBase, {.ratios = {0}, .grid = 2}, {}); });
   expect_usage("there is 1", [&] { make_sweep({infos_[0]}, kBase, {}, {}); });
+  SampleOptions cached = kBase;
+  cached.stages = {{.form = {.cache = {.every = 3}}}, {}};
+  expect_usage("--orders: a --stage with cache=", [&] { make_sweep(infos_, cached, {.orders = true}, {}); });
+  expect_usage("a --stage with cache= has steps of unequal cost", [&] { spec_of_all(infos_, cached); });
   SampleOptions named{.sampler = "ddim", .classes = {0}};
   named.spacing.timesteps = {900, 400};
   expect_usage("--step-counts and --timesteps exclude each other",

@@ -1,13 +1,15 @@
 """U-Nets at their published size, random weights: our answer and time beside diffusers'.
 
     python3 tools/compare/compare_unet.py BUILD/bench/unet_bench error [--models sd1,bk_tiny,ldm,sdxl,ssd1b,…] [--size 64]
-    python3 tools/compare/compare_unet.py BUILD/bench/unet_bench time [--models sd1] [--size 64] [--dtype bf16] [--rounds 3] [--openvino bf16]
+    python3 tools/compare/compare_unet.py BUILD/bench/unet_bench time [--models sd1] [--size 64] [--dtype bf16] [--rounds 3]
+                                          [--peers eager,channels_last,openvino_bf16,openvino_int8]
 
 error: relative error (2-norm) of one evaluation of two images against diffusers in f32, and that of diffusers in bf16. SDXL needs 11 GiB.
-time: a guided evaluation (two images), in turns (A B A B), on the same threads (give it cores with `taskset`); --openvino adds its own.
+time: a guided evaluation (two images), in turns (A B A B), on the same threads (give it cores with `taskset`).
 """
 import argparse
 import copy
+import functools
 import json
 import os
 import statistics
@@ -59,15 +61,17 @@ def relative(answer, expected):
     return f"relative {float(torch.linalg.norm(answer.float() - expected) / torch.linalg.norm(expected)):.2e}"
 
 
-def error(bench, name, size, openvino_types):
+def error(bench, name, size, wanted):
     given = inputs(name, size)
     model = unets.unet(name, unets.PUBLISHED[name])
     with torch.inference_mode():
         expected = evaluate(model, *given)
-        for dtype in openvino_types:
-            import openvino_peer
-            peer = openvino_peer.compiled(Positional(copy.deepcopy(model)), [value for value in given if value is not None], dtype, 2)
-            print(f"{name} {size}x{size} OpenVINO {dtype}: {relative(torch.from_numpy(peer()), expected)}", flush=True)
+        for peer in wanted:
+            if peer.startswith(OPENVINO):
+                import openvino_peer
+                answer = openvino_peer.compiled(Positional(copy.deepcopy(model)), [value for value in given if value is not None],
+                                                peer.removeprefix(OPENVINO), 2)()
+                print(f"{name} {size}x{size} {peer}: {relative(torch.from_numpy(answer), expected)}", flush=True)
         rounded = evaluate(model.bfloat16(), *(None if value is None else value.bfloat16() for value in given))
     del model  # two of SDXL do not fit
     print(f"{name} {size}x{size} PyTorch bf16: {relative(rounded, expected)}", flush=True)
@@ -96,8 +100,13 @@ def stopwatch(evaluate_once):
     return {"ms": (time.perf_counter() - start) * 1e3, "cpu_ms": (time.process_time() - start_cpu) * 1e3}
 
 
-def peers(name, size, dtype, threads, openvino_types):
-    """Functions that evaluate: PyTorch in both layouts, and OpenVINO in the types asked for."""
+LAYOUTS = {"eager": torch.contiguous_format, "channels_last": torch.channels_last}
+OPENVINO = "openvino_"
+
+
+def peers(name, size, dtype, threads, wanted):
+    """Functions that evaluate, by their names. What OpenVINO converts is the model itself where nothing else needs it: two of SDXL
+    do not fit."""
     from diffusers import UNet2DConditionModel
     kind = dict(f32=torch.float32, bf16=torch.bfloat16, int8=torch.bfloat16)[dtype]
     with torch.device("meta"):
@@ -108,26 +117,29 @@ def peers(name, size, dtype, threads, openvino_types):
         parameter.data.uniform_(-bound, bound)
     given = [value for value in inputs(name, size) if value is not None]
     found = {}
-    for wanted in openvino_types:
-        import openvino_peer
-        found[f"OpenVINO {wanted}"] = openvino_peer.compiled(Positional(copy.deepcopy(model)), given, wanted, threads)
+    for peer in wanted:
+        if peer.startswith(OPENVINO):
+            import openvino_peer
+            own = model if len(wanted) == 1 else copy.deepcopy(model)
+            found[peer] = openvino_peer.compiled(Positional(own), given, peer.removeprefix(OPENVINO), threads)
 
     def eager(memory_format):
         model.to(memory_format=memory_format)
         x, context, *added = (value.to(kind) for value in given)
         evaluate(model, x.contiguous(memory_format=memory_format), context, *(added or [None]))
 
-    found["PyTorch eager"] = lambda: eager(torch.contiguous_format)
-    found["PyTorch channels_last"] = lambda: eager(torch.channels_last)
+    for layout in LAYOUTS:
+        if layout in wanted:
+            found[layout] = functools.partial(eager, LAYOUTS[layout])
     return found
 
 
 @torch.inference_mode()
-def timing(bench, name, size, dtype, rounds, openvino_types):
+def timing(bench, name, size, dtype, rounds, wanted):
     """By the clock, and by the processor time of all threads, which other programs on the machine disturb less."""
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
-    others = peers(name, size, dtype, threads, openvino_types)
+    others = peers(name, size, dtype, threads, wanted)
     times = {what: [] for what in ("ours", *others)}
     for i in range(rounds):
         for what, evaluate_once in others.items():
@@ -151,14 +163,15 @@ def main():
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--openvino", default="", help="f32,bf16,int8: what it runs in; needs openvino and nncf")
+    parser.add_argument("--peers", default="eager,channels_last",
+                        help="of PyTorch eager, channels_last; openvino_f32, _bf16, _int8 (pip install openvino nncf); of errors, these alone")
     options = parser.parse_args()
-    openvino_types = list(filter(None, options.openvino.split(",")))
+    wanted = options.peers.split(",")
     for name in options.models.split(","):
         if options.what == "error":
-            error(options.bench, name, options.size, openvino_types)
+            error(options.bench, name, options.size, wanted)
         else:
-            timing(options.bench, name, options.size, options.dtype, options.rounds, openvino_types)
+            timing(options.bench, name, options.size, options.dtype, options.rounds, wanted)
 
 
 main()

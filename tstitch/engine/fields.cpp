@@ -28,7 +28,10 @@ void settle_twin(SampleOptions& options) {
   if (options.twin.empty()) return;
   check(options.models.size() == 1, ErrorKind::usage, "--twin is a cheaper form of one model, and there are ",
         options.models.empty() ? builtin_names().size() : options.models.size(), ": expected one --model");
-  options.stages = {parse_twin(options.twin), StageOptions()};
+  const StageOptions twin = parse_twin(options.twin);
+  check(twin.form != CheaperForm() || twin.dtype != decided_dtype(options.backend), ErrorKind::usage,
+        "--twin is ", printable(options.twin), ", which the whole run is: expected another form");
+  options.stages = {twin, StageOptions()};
   options.models.push_back(options.models[0]);
   options.twin.clear();
 }
@@ -62,17 +65,17 @@ bool says_shares(const Texts& stages) {
   });
 }
 
-// Whether a stage does.
-bool names_loras(const Said& said) {
+// Whether a stage has the LoRA.
+bool stages_name_lora(const Said& said, const std::string& path) {
   const auto stages = said.find("stage");
-  return stages != said.end() && std::ranges::any_of(stages->second, [](const std::string& text) {
-           return !parse_stage(text).loras.empty();
+  return stages != said.end() && std::ranges::any_of(stages->second, [&](const std::string& text) {
+           return std::ranges::count(parse_stage(text).loras, path, &LoraOption::path) > 0;
          });
 }
 
 // How many models are said; nothing where none is.
 std::optional<size_t> models_said(const Said& said) {
-  if (said.contains("small") || said.contains("large")) return 2;
+  if (said.contains("small") || said.contains("large") || said.contains("twin")) return 2;
   const auto models = said.find("model");
   return models == said.end() ? std::nullopt : std::optional(models->second.size());
 }
@@ -236,6 +239,11 @@ Said said_of(const json& object, const std::string& where) {
 
 Said merged(const Said& before, const Said& said) {
   Said all = before;
+  if (said.contains("twin")) {  // of the one model that was both, where one was stitched with its twin
+    const auto model = all.find("model");
+    if (model != all.end() && model->second.size() == 2 && model->second[0] == model->second[1])
+      model->second.pop_back();
+  }
   const auto models = models_said(said), models_before = models_said(before);
   if (models && models_before && *models != *models_before) {  // shares and stages of others
     for (const std::string_view name : kShareFields) all.erase(std::string(name));
@@ -251,8 +259,9 @@ Said merged(const Said& before, const Said& said) {
   // What files held is of those that were said then.
   if (const auto contents = all.find("contents"); contents != all.end())
     std::erase_if(contents->second, [&](const std::string& text) {
-      const std::string field = text.substr(0, text.find(':'));
-      return said.contains(field) || (field == "lora" && names_loras(said));
+      const FileContent file = parse_file_content("contents", text);
+      return said.contains(file.field) ? file.field != "lora" || !stages_name_lora(before, file.path)
+                                       : file.field == "lora" && stages_name_lora(said, file.path);
     });
   // A threshold stays with --switch auto only.
   if (const auto found = all.find("switch"); found == all.end() || found->second != Texts{"auto"})

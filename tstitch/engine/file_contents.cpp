@@ -51,8 +51,8 @@ FileContent held_by(const ControlNetInfo& net) {
 void check_unchanged(std::span<const FileContent> known, const FileContent& file) {
   const auto before = find_in(known, file.field, file.path);
   if (before == known.end() || before->content == file.content) return;
-  fail(ErrorKind::input, field_named(file.field).option(), " \"", printable(file.path),
-       "\" is not what it was for that picture: it holds ", file.content, ", expected ",
+  fail(ErrorKind::input, field_named(file.field).option(), file.field == "lora" ? " or --stage" : "", " \"",
+       printable(file.path), "\" is not what it was for that picture: it holds ", file.content, ", expected ",
        printable(before->content), "; name it again to take it as it is now");
 }
 

@@ -217,7 +217,9 @@ std::optional<int64_t> bytes_free(const std::string& root) {
 void check_memory(const SampleOptions& options, int64_t needed, int64_t free) {
   if (needed <= free) return;
   std::vector<std::string> ways = {"smaller models or pictures"};
-  if (decided_dtype(options.backend) == "f32") ways.emplace_back("--dtype bf16 or int8");
+  const std::string dtype = decided_dtype(options.backend);
+  if (dtype != "int8" && !options.backend.device.starts_with("cuda"))
+    ways.emplace_back(dtype == "f32" ? "--dtype bf16 or int8" : "--dtype int8");
   if (options.batch_size > 1) ways.emplace_back("a smaller --batch-size");
   fail(ErrorKind::device, "the run needs ", gibibytes(needed), " of memory, ", gibibytes(free),
        " are free: expected ", join(ways), "; --no-memory-check tries it all the same");

@@ -9,10 +9,8 @@
 namespace tstitch {
 namespace {
 
-std::string named(std::string_view key) { return concat("--stage: ", key, '='); }
-
-GuidanceInterval interval_of(std::string_view key, const std::string& text) {
-  const auto [low, high] = read_interval(named(key), text);
+GuidanceInterval interval_of(const std::string& what, const std::string& text) {
+  const auto [low, high] = read_interval(what, text);
   return {low, high};
 }
 
@@ -21,23 +19,23 @@ using Texts = std::vector<std::string>;
 constexpr double kMostMerged = 0.75;  // all that are no targets
 constexpr int64_t kLeastOften = 1000;
 
-double merge_of(std::string_view key, const std::string& text) {
-  const double merge = read_share(named(key), text);
-  check(0 < merge && merge <= kMostMerged, ErrorKind::usage, named(key), " is ", printable(text),
+double merge_of(const std::string& what, const std::string& text) {
+  const double merge = read_share(what, text);
+  check(0 < merge && merge <= kMostMerged, ErrorKind::usage, what, " is ", printable(text),
         ", expected more than 0 ... ", kMostMerged, " of the tokens");
   return merge;
 }
 
 // "N", "N:paper" or "N:helper"
-BlockCache cache_of(std::string_view key, const std::string& text) {
+BlockCache cache_of(const std::string& what, const std::string& text) {
   const size_t colon = text.find(':');
   BlockCache cache;
-  cache.every = read_number<int64_t>(named(key), text.substr(0, colon));
-  check(2 <= cache.every && cache.every <= kLeastOften, ErrorKind::usage, named(key), " is ", printable(text),
+  cache.every = read_number<int64_t>(what, text.substr(0, colon));
+  check(2 <= cache.every && cache.every <= kLeastOften, ErrorKind::usage, what, " is ", printable(text),
         ", expected that one of 2 ... ", kLeastOften, " evaluations is whole");
   if (colon == text.npos) return cache;
   const std::string form = text.substr(colon + 1);
-  check(form == "paper" || form == "helper", ErrorKind::usage, named(key), " is \"", printable(text),
+  check(form == "paper" || form == "helper", ErrorKind::usage, what, " is \"", printable(text),
         "\", expected N, N:paper or N:helper");
   cache.form = form == "paper" ? BlockCache::Form::paper : BlockCache::Form::helper;
   return cache;
@@ -50,32 +48,32 @@ std::string to_string(const BlockCache& cache) {
 struct Key {
   std::string_view name;
   bool setting;  // how the stage is asked, not who it is and how long
-  void (*parse)(std::string_view key, const std::string& text, StageOptions& stage);
+  void (*parse)(const std::string& what, const std::string& text, StageOptions& stage);
   Texts (*print)(const StageOptions& stage);  // its values, none where it is not said
   bool repeats = false;                       // may be said several times
 };
 
 constexpr Key kKeys[] = {
-    {"model", false, [](std::string_view, const std::string& text, StageOptions& s) { s.model = text; },
+    {"model", false, [](const std::string&, const std::string& text, StageOptions& s) { s.model = text; },
      [](const StageOptions& s) { return s.model.empty() ? Texts() : Texts{s.model}; }},
     {"share", false,
-     [](std::string_view key, const std::string& text, StageOptions& s) {
-       s.share = read_share(named(key), text);
+     [](const std::string& what, const std::string& text, StageOptions& s) {
+       s.share = read_share(what, text);
      },
      [](const StageOptions& s) { return s.share ? Texts{number_text(*s.share)} : Texts(); }},
     {"until", false,
-     [](std::string_view key, const std::string& text, StageOptions& s) {
-       s.until = read_number<int>(named(key), text);
+     [](const std::string& what, const std::string& text, StageOptions& s) {
+       s.until = read_number<int>(what, text);
      },
      [](const StageOptions& s) { return s.until ? Texts{std::to_string(*s.until)} : Texts(); }},
     {"cfg", true,
-     [](std::string_view key, const std::string& text, StageOptions& s) {
-       s.cfg_scale = read_number<double>(named(key), text);
+     [](const std::string& what, const std::string& text, StageOptions& s) {
+       s.cfg_scale = read_number<double>(what, text);
      },
      [](const StageOptions& s) { return s.cfg_scale ? Texts{number_text(*s.cfg_scale)} : Texts(); }},
     {"cfg-interval", true,
-     [](std::string_view key, const std::string& text, StageOptions& s) {
-       s.cfg_interval = interval_of(key, text);
+     [](const std::string& what, const std::string& text, StageOptions& s) {
+       s.cfg_interval = interval_of(what, text);
      },
      [](const StageOptions& s) {
        return s.cfg_interval
@@ -83,11 +81,11 @@ constexpr Key kKeys[] = {
                   : Texts();
      }},
     {"negative", true,
-     [](std::string_view, const std::string& text, StageOptions& s) { s.negative_prompt = text; },
+     [](const std::string&, const std::string& text, StageOptions& s) { s.negative_prompt = text; },
      [](const StageOptions& s) { return s.negative_prompt ? Texts{*s.negative_prompt} : Texts(); }},
     {"lora", true,
-     [](std::string_view key, const std::string& text, StageOptions& s) {
-       s.loras.push_back(parse_lora(named(key), text));
+     [](const std::string& what, const std::string& text, StageOptions& s) {
+       s.loras.push_back(parse_lora(what, text));
      },
      [](const StageOptions& s) {
        Texts texts;
@@ -96,23 +94,23 @@ constexpr Key kKeys[] = {
      },
      true},
     {"control", true,
-     [](std::string_view, const std::string& text, StageOptions& s) { s.controls.push_back(text); },
+     [](const std::string&, const std::string& text, StageOptions& s) { s.controls.push_back(text); },
      [](const StageOptions& s) { return s.controls; }, true},
     {"dtype", true,
-     [](std::string_view key, const std::string& text, StageOptions& s) {
-       check(text == "f32" || text == "bf16" || text == "int8", ErrorKind::usage, named(key), " is \"",
+     [](const std::string& what, const std::string& text, StageOptions& s) {
+       check(text == "f32" || text == "bf16" || text == "int8", ErrorKind::usage, what, " is \"",
              printable(text), "\", expected f32, bf16 or int8");
        s.dtype = text;
      },
      [](const StageOptions& s) { return s.dtype ? Texts{*s.dtype} : Texts(); }},
     {"merge", true,
-     [](std::string_view key, const std::string& text, StageOptions& s) {
-       s.form.merge = merge_of(key, text);
+     [](const std::string& what, const std::string& text, StageOptions& s) {
+       s.form.merge = merge_of(what, text);
      },
      [](const StageOptions& s) { return s.form.merge > 0 ? Texts{number_text(s.form.merge)} : Texts(); }},
     {"cache", true,
-     [](std::string_view key, const std::string& text, StageOptions& s) {
-       s.form.cache = cache_of(key, text);
+     [](const std::string& what, const std::string& text, StageOptions& s) {
+       s.form.cache = cache_of(what, text);
      },
      [](const StageOptions& s) { return s.form.cache.holds() ? Texts{to_string(s.form.cache)} : Texts(); }}};
 
@@ -125,15 +123,18 @@ std::string printed(const StageOptions& stage, bool settings_only) {
   return text;
 }
 
-}  // namespace
-
-StageOptions parse_stage(const std::string& text) {
+StageOptions parsed(const std::string& option, const std::string& text) {
   StageOptions stage;
-  take_key_values("--stage", text, 0, kKeys,
-                  [&](const Key& key, const std::string& value) { key.parse(key.name, value, stage); });
-  check(!(stage.share && stage.until), ErrorKind::usage, "--stage: share= and until= exclude each other");
+  take_key_values(option, text, 0, kKeys, [&](const Key& key, const std::string& value) {
+    key.parse(concat(option, ": ", key.name, '='), value, stage);
+  });
+  check(!(stage.share && stage.until), ErrorKind::usage, option, ": share= and until= exclude each other");
   return stage;
 }
+
+}  // namespace
+
+StageOptions parse_stage(const std::string& text) { return parsed("--stage", text); }
 
 std::string to_string(const StageOptions& stage) { return printed(stage, false); }
 
@@ -147,7 +148,7 @@ StageOptions parse_twin(const std::string& text) {
           "--twin is \"", printable(text), "\", expected int8, merge=RATIO or cache=N, commas between");
     stage += concat(stage.empty() ? "" : ",", part == "int8" ? "dtype=" : "", part);
   }
-  return parse_stage(stage);
+  return parsed("--twin", stage);
 }
 
 std::string to_string(const CheaperForm& form) {

@@ -15,6 +15,7 @@ namespace {
 constexpr uint32_t kDraw = 1;      // last word of the counter: noise and all else that is drawn have 0 there
 constexpr int64_t kAlone = -1;     // of a source that joins no target
 constexpr int64_t kOfABlock = 64;  // cells, of two bits each
+constexpr size_t kStrip = 1024;    // sources whose scores are in memory at once
 
 // 1 / |x| of every token, 0 for one of zeros. x: (T, C).
 std::vector<float> inverse_lengths(const Tensor& x) {
@@ -109,14 +110,17 @@ TokenGroups::TokenGroups(Backend& backend, const Tensor& x, Extent2d extent, con
                        [&](float value) { return value * inverse[static_cast<size_t>(targets[j])]; });
       }
       const auto packed = backend.pack_linear(directions, {});
-      const Tensor scores =
-          backend.download(linear(backend, gather(backend, x.slice(n, n + 1).reshape({T, C}), sources),
-                                  *packed, Activation::none, DType::f32));  // (sources, targets)
       std::vector<Likeness> likeness;
-      for (size_t i = 0; i < sources.size(); ++i)
-        likeness.push_back(likeness_of({scores.data<float>() + static_cast<int64_t>(i) * counts.targets,
-                                        static_cast<size_t>(counts.targets)},
-                                       inverse[static_cast<size_t>(sources[i])]));
+      for (size_t first = 0; first < sources.size(); first += kStrip) {
+        const auto strip = std::span(sources).subspan(first, std::min(kStrip, sources.size() - first));
+        const Tensor scores =
+            backend.download(linear(backend, gather(backend, x.slice(n, n + 1).reshape({T, C}), strip),
+                                    *packed, Activation::none, DType::f32));  // (strip, targets)
+        for (size_t i = 0; i < strip.size(); ++i)
+          likeness.push_back(likeness_of({scores.data<float>() + static_cast<int64_t>(i) * counts.targets,
+                                          static_cast<size_t>(counts.targets)},
+                                         inverse[static_cast<size_t>(strip[i])]));
+      }
       joined = join_targets(likeness, counts.merged);
     }
 

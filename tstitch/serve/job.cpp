@@ -95,6 +95,7 @@ std::function<void()> Job::end(JobStatus status, std::optional<Refusal> error) {
   state_.error = std::move(error);
   state_.preview = nullptr;
   ended_ = Clock::now();
+  if (status != JobStatus::done) pictures_.clear();
   return [state = state_, watchers = std::exchange(watchers_, {})] {
     for (const auto& [number, watcher] : watchers) watcher(state);
   };

@@ -43,7 +43,7 @@ class JobBoard::Observer final : public RunObserver, public PictureSink {
 
   void progress(const Progress& at) override {
     active_.job->begin_step(at.batch * at.steps + at.step + 1, at.batches * at.steps,
-                            active_.job->plan().names[static_cast<size_t>(at.model)]);
+                            stage_name(active_.job->plan(), static_cast<size_t>(at.model)));
   }
   bool cancelled() override { return active_.cancelled; }
   void predicted(IndexRange, const Step&, const Tensor&, const Prediction& prediction) override {
@@ -128,8 +128,9 @@ void JobBoard::start_what_fits() {
     job->start();
     try {
       active.work = batcher_.start([this, &active](Evaluator& evaluator) { perform(active, evaluator); });
-    } catch (const Error& error) {  // no more threads
-      to_tell_.push_back(job->end(JobStatus::failed, refusal_of(error)));
+    } catch (const std::exception&) {  // no more threads, or memory for one
+      to_tell_.push_back(
+          job->end(JobStatus::failed, Refusal(503, "out_of_resources", "no thread for the job", "", 10)));
       keep(job);
       running_.erase(job.get());
     }
@@ -146,7 +147,7 @@ void JobBoard::run(Active& active, Evaluator& evaluator) {
   const std::lock_guard lock(mutex_);
   statistics_.pictures += result.images;
   for (size_t i = 0; i < result.models.size(); ++i) {
-    ModelTime& sum = statistics_.stages[plan.names[i]];
+    ModelTime& sum = statistics_.stages[stage_name(plan, i)];
     sum.evaluations += result.models[i].evaluations;
     sum.seconds += result.models[i].seconds;
   }

@@ -32,6 +32,7 @@ const std::map<std::string_view, Saying> kSayings = {
     {"large", Saying::model},
     {"lora", Saying::lora},
     {"stage", Saying::stages},
+    {"twin", Saying::value},
     {"ratio", Saying::value},
     {"fractions", Saying::value},
     {"switch_step", Saying::value},
@@ -269,8 +270,8 @@ Request read_request(const json& object, const Catalog& catalog) {
     if (saying == Saying::refused)
       throw Refusal(
           422, "not_allowed",
-          concat("\"", name, "\" is not a request's to say: it names a file of the server, or is decided ",
-                 "where that is started"),
+          concat("\"", name, "\" is not a request's to say: it names files of the server or of yours, or ",
+                 "is decided where that is started"),
           name);
     if (request.said.contains(name)) refuse_field(key, "\"stage\" and \"stages\" exclude each other");
     if (value.is_null()) continue;
@@ -287,6 +288,11 @@ Request read_request(const json& object, const Catalog& catalog) {
       texts = {picture_name(name, text)};
       request.pictures.emplace(texts[0], read_base64_picture(name, text));
     }
+    if (name == "twin" && parse_twin(texts[0]).dtype)
+      throw Refusal(422, "not_allowed",
+                    concat("\"twin\" is \"", printable(texts[0]),
+                           "\": all models of a server have one type, expected merge= and cache= alone"),
+                    name);
     if (saying == Saying::model && name == "model") {
       Texts names;
       for (const std::string& one : texts)
@@ -296,6 +302,11 @@ Request read_request(const json& object, const Catalog& catalog) {
     request.said[name] = texts;
   }
   return request;
+}
+
+std::string stage_name(const Plan& plan, size_t stage) {
+  const std::string form = to_string(plan.models[stage].form);
+  return form.empty() ? plan.names[stage] : concat(plan.names[stage], " [", form, ']');
 }
 
 Planner::Planner(const Catalog& catalog, Said before, const Limits& limits, const BackendOptions& device)

@@ -40,6 +40,9 @@ struct Plan {
   std::vector<std::string> notes;  // what was done otherwise than asked, a sentence each
 };
 
+// Which model serves a stage, and in which cheaper form: "sd [merge=0.5]".
+std::string stage_name(const Plan& plan, size_t stage);
+
 class Planner {
  public:
   // before: what the command line of the server says where a request is silent.

@@ -193,9 +193,12 @@ std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& in
 }  // namespace
 
 RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) {
-  for (const StageOptions& stage : options.stages)
+  for (const StageOptions& stage : options.stages) {
     check(!stage.cfg_interval, ErrorKind::usage,
           "a --stage with cfg-interval= has steps of unequal cost, among which nothing is chosen yet");
+    check(!stage.form.cache.holds(), ErrorKind::usage,
+          "a --stage with cache= has steps of unequal cost, among which nothing is chosen yet");
+  }
   for (const ControlOption& control : options.controls)
     check(control.interval == ControlInterval(), ErrorKind::usage,
           "a --control-net with interval= has steps of unequal cost, among which nothing is chosen yet");

@@ -152,9 +152,12 @@ Sweep make_sweep(const std::vector<ModelInfo>& infos, const SampleOptions& base,
               .rows = 0};
   check(options.step_counts.empty() || base.spacing.timesteps.empty(), ErrorKind::usage,
         "--step-counts and --timesteps exclude each other: other numbers of steps have other timesteps");
-  for (const StageOptions& stage : base.stages)
+  for (const StageOptions& stage : base.stages) {
     check(!stage.cfg_interval, ErrorKind::usage,
           "a --stage with cfg-interval= has steps of unequal cost, which a curve does not know yet");
+    check(!options.orders || !stage.form.cache.holds(), ErrorKind::usage,
+          "--orders: a --stage with cache= begins anew whenever it comes back, and then saves nothing");
+  }
   for (const ControlOption& control : base.controls)
     check(control.interval == ControlInterval(), ErrorKind::usage,
           "a --control-net with interval= has steps of unequal cost, which a curve does not know yet");
