@@ -164,7 +164,7 @@ def main():
     parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", default="eager,channels_last",
-                        help="of PyTorch eager, channels_last; openvino_f32, _bf16, _int8 (pip install openvino nncf); of errors, these alone")
+                        help="eager, channels_last (PyTorch), openvino_f32, _bf16, _int8 (needs openvino, nncf); errors: of the latter")
     options = parser.parse_args()
     wanted = options.peers.split(",")
     for name in options.models.split(","):
