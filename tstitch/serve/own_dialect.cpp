@@ -165,7 +165,7 @@ void add_own_routes(Routes& routes, const Parts& parts) {
   stream["200"] = {{"description",
                     "Events: step {step, steps, stage}, with ?previews=true also preview, a PNG file in "
                     "base64; then done, failed or cancelled"}};
-  stream["200"]["content"]["text/event-stream"]["schema"] = {{"type", "string"}};
+  stream["200"]["content"]["text/event-stream"] = ordered_json::object();
   routes.push_back({.method = "GET",
                     .path = "/v1/jobs/{id}/events",
                     .answer =
