@@ -26,6 +26,13 @@ class Browser:
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory()
         self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            self.begin()
+        except BaseException:  # or the driver would outlive the test
+            self.driver.kill()
+            raise
+
+    def begin(self):
         for line in self.driver.stdout:
             if "successfully on port" in line:
                 self.url = "http://127.0.0.1:%d" % int(line.rstrip().rstrip(".").split()[-1])
