@@ -72,8 +72,10 @@ TEST(MemoryCheck, SaysWhatIsNeededAndWhatCanBeDone) {
       "int8, a"
       " smaller --batch-size; --no-memory-check");
   options.backend.dtype = "bf16";
-  refused("smaller models or pictures, a smaller --batch-size;");
+  refused("smaller models or pictures, --dtype int8, a smaller --batch-size;");
   options.batch_size = 1;
+  refused("smaller models or pictures, --dtype int8; --no-memory-check");
+  options.backend.dtype = "int8";
   refused("smaller models or pictures; --no-memory-check");
 }
 

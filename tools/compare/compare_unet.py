@@ -1,8 +1,8 @@
 """U-Nets at their published size, random weights: our answer and time beside diffusers'.
 
     python3 tools/compare/compare_unet.py BUILD/bench/unet_bench error [--models sd1,bk_tiny,ldm,sdxl,ssd1b,…] [--size 64]
-    python3 tools/compare/compare_unet.py BUILD/bench/unet_bench time [--models sd1] [--size 64] [--dtype bf16] [--rounds 3]
-                                          [--peers eager,channels_last,openvino_bf16,openvino_int8]
+    python3 tools/compare/compare_unet.py BUILD/bench/unet_bench time [--models sd1] [--size 64] [--dtype bf16,int8]
+                                          [--rounds 3] [--peers eager,channels_last,openvino_bf16,openvino_int8]
 
 error: relative error (2-norm) of one evaluation of two images against diffusers in f32, and that of diffusers in bf16. SDXL needs 11 GiB.
 time: a guided evaluation (two images), in turns (A B A B), on the same threads (give it cores with `taskset`).
@@ -135,24 +135,26 @@ def peers(name, size, dtype, threads, wanted):
 
 
 @torch.inference_mode()
-def timing(bench, name, size, dtype, rounds, wanted):
+def timing(bench, name, size, dtypes, rounds, wanted):
     """By the clock, and by the processor time of all threads, which other programs on the machine disturb less."""
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
-    others = peers(name, size, dtype, threads, wanted)
-    times = {what: [] for what in ("ours", *others)}
+    others = peers(name, size, dtypes[0], threads, wanted)
+    ours = [f"ours {dtype}" for dtype in dtypes]
+    times = {what: [] for what in (*ours, *others)}
     for i in range(rounds):
         for what, evaluate_once in others.items():
             evaluate_once()  # its layout and its caches are its own again
             times[what].append(stopwatch(evaluate_once))
-        times["ours"].append(run(bench, "--model", name, "--size", size, "--tokens", tokens_of(name), "--dtype", dtype,
-                                 "--threads", threads, "--repeats", 1))
-    print(f"{name} {size}x{size} {dtype}, two images, {threads} threads")
+        for what, dtype in zip(ours, dtypes):
+            times[what].append(run(bench, "--model", name, "--size", size, "--tokens", tokens_of(name), "--dtype", dtype,
+                                   "--threads", threads, "--repeats", 1))
+    print(f"{name} {size}x{size}, two images, {threads} threads")
     for what in ("ms", "cpu_ms"):
-        ours, *theirs = (statistics.median(run[what] for run in runs) for runs in times.values())
-        rate = times["ours"][0]["gflop_per_s"] * times["ours"][0]["ms"] / ours
-        print(f"  {what}: ours {ours:.0f} ({rate:.0f} GFLOP/s)" +
-              "".join(f", {peer} {t:.0f} ({t / ours:.2f} times ours)" for peer, t in zip(others, theirs)), flush=True)
+        found = {who: statistics.median(run[what] for run in runs) for who, runs in times.items()}
+        flop = times[ours[0]][0]["gflop_per_s"] * times[ours[0]][0]["ms"]
+        print(f"  {what}: " + ", ".join(f"{who} {t:.0f} ({flop / t:.0f} G/s, {t / found[ours[0]]:.2f} times {ours[0]})"
+                                        for who, t in found.items()), flush=True)
 
 
 def main():
@@ -171,7 +173,7 @@ def main():
         if options.what == "error":
             error(options.bench, name, options.size, wanted)
         else:
-            timing(options.bench, name, options.size, options.dtype, options.rounds, wanted)
+            timing(options.bench, name, options.size, options.dtype.split(","), options.rounds, wanted)
 
 
 main()
