@@ -2,6 +2,9 @@
 
 Needs `pip install openvino==2026.4.0 nncf==3.4.0`; no other tool does.
 """
+import os
+import tempfile
+
 import numpy as np
 import openvino
 import torch
@@ -11,8 +14,9 @@ from openvino.frontend.pytorch.patch_model import __make_16bit_traceable as make
 def compiled(model, inputs, dtype, threads):
     """A function that evaluates `model` on `inputs` (f32 tensors by position) and returns a NumPy array.
 
-    model: in f32, or bf16 where f32 does not fit; its weights are not needed afterwards. int8: weights, activations, convolutions and
-    attention as NNCF's transformer preset chooses, its ranges found on `inputs` themselves; what is left runs in bf16."""
+    model: in f32, or bf16 where f32 does not fit; it has no weights afterwards, which go by way of a file, so that no more than two
+    copies are in memory. int8: weights, activations, convolutions and attention as NNCF's transformer preset chooses, its ranges found
+    on `inputs` themselves; what is left runs in bf16."""
     if next(model.parameters()).dtype != torch.float32:
         make_16bit_traceable(model)
     with torch.no_grad():
@@ -22,7 +26,13 @@ def compiled(model, inputs, dtype, threads):
         import nncf
         graph = nncf.quantize(graph, nncf.Dataset([arrays]), model_type=nncf.ModelType.TRANSFORMER, subset_size=1,
                               preset=nncf.QuantizationPreset.MIXED)
-    request = openvino.Core().compile_model(graph, "CPU", {
-        "INFERENCE_PRECISION_HINT": "f32" if dtype == "f32" else "bf16", "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}).create_infer_request()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "graph.xml")
+        openvino.save_model(graph, path, compress_to_fp16=False)
+        del graph
+        for parameter in model.parameters():
+            parameter.data = torch.empty(0)
+        request = openvino.Core().compile_model(path, "CPU", {
+            "INFERENCE_PRECISION_HINT": "f32" if dtype == "f32" else "bf16", "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}).create_infer_request()
     return lambda: np.array(request.infer(arrays)[0])
