@@ -20,7 +20,8 @@ struct Extents {
 }  // namespace
 
 Int8Weight quantize(const Tensor& w, const Tensor& factors) {
-  const auto [M, C, taps] = Extents(w);
+  const auto [M, inputs, kernel] = Extents(w);
+  const int64_t C = inputs, taps = kernel;  // clang 14 lets no lambda have a binding
   check_internal(w.is_contiguous() && (!factors || factors.elements() == C), "[quantize] ", w.shape());
   Int8Weight q{.values = Tensor(w.shape(), DType::i8), .scales = Tensor({M}, DType::f32), .factors = factors};
   for (int64_t m = 0; m < M; ++m) {

@@ -54,7 +54,8 @@ const Tensor& DiTNetwork::positions_of(int64_t height, int64_t width) const {
     return positions_.back().table;
   }
   if (positions_.size() == kMostExtents) positions_.erase(positions_.begin());
-  return positions_.emplace_back(height, width, dit_.positions(height, width)).table;
+  positions_.push_back({height, width, dit_.positions(height, width)});
+  return positions_.back().table;
 }
 
 }  // namespace tstitch

@@ -19,7 +19,9 @@ std::string content_of(const ModelFiles& files, WeightChoice choice, const std::
     between();
     add(concat(name, ' ', tensor.dtype_name));
     for (const int64_t extent : tensor.shape) add(concat(' ', extent));
-    const auto checksum = [&](std::span<const std::byte>) { return crc32(tensor.bytes, crc); };
+    const auto checksum = [&, content = tensor.bytes](std::span<const std::byte>) {
+      return crc32(content, crc);
+    };
     crc = tensor.file->parsed(checksum);
     bytes += std::ssize(tensor.bytes);
     tensor.file->release(tensor.bytes);

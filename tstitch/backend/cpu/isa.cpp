@@ -1,5 +1,7 @@
 #include "tstitch/backend/cpu/isa.h"
 
+#include <cpuid.h>
+
 #include <cstdlib>
 
 #include "tstitch/backend/cpu/amx.h"
@@ -15,10 +17,16 @@ bool can_use_amx() {
   return works;
 }
 
+// Not by __builtin_cpu_supports, whose clang 14 does not know it.
+bool has_avx_vnni_leaf() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+}
+
 Processor probe() {
   Processor p{};
   p.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  p.avx_vnni = p.avx2 && __builtin_cpu_supports("avxvnni");
+  p.avx_vnni = p.avx2 && has_avx_vnni_leaf();
   p.avx512 = p.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   p.avx512_vnni = p.avx512 && __builtin_cpu_supports("avx512vnni");
