@@ -14,10 +14,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <ctime>
 #include <fstream>
 #include <string>
 
+#include "bench/processor_time.h"
 #include "bench/run_bench.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
@@ -39,13 +39,6 @@ int64_t peak_mib() {
   for (std::string line; std::getline(status, line);)
     if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) >> 10;
   return 0;
-}
-
-// Of all threads.
-double processor_seconds() {
-  timespec time;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 std::unique_ptr<Autoencoder> load(Backend& backend, const std::string& weights, const std::string& encoder,

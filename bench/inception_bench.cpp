@@ -12,11 +12,11 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "bench/processor_time.h"
 #include "bench/run_bench.h"
 #include "tstitch/backend/cpu/int8.h"
 #include "tstitch/backend/cpu/isa.h"
@@ -33,13 +33,6 @@ namespace tstitch {
 namespace {
 
 constexpr uint64_t kSeed = 7;
-
-// Of all threads.
-double processor_seconds() {
-  timespec time;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
 
 // FLOP per second of one thread.
 double peak(DType dtype) {

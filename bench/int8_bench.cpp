@@ -7,29 +7,18 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "bench/processor_time.h"
 #include "tstitch/backend/cpu/cpu_backend.h"
 #include "tstitch/backend/cpu/int8.h"
 #include "tstitch/ops/ops.h"
 
 namespace tstitch {
 namespace {
-
-double seconds_of(const std::function<void()>& f) {
-  const auto now = [] {
-    timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-  };
-  const double begin = now();
-  f();
-  return now() - begin;
-}
 
 Tensor noise(const Shape& shape, double deviation) {
   Tensor x(shape, DType::f32);

@@ -14,11 +14,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "bench/processor_time.h"
 #include "bench/replays.h"
 #include "bench/run_bench.h"
 #include "tstitch/base/clock.h"
@@ -33,13 +33,6 @@ namespace {
 
 constexpr uint64_t kSeed = 7;
 constexpr double kTimestep = 741;
-
-// Of all threads.
-double processor_seconds() {
-  timespec time;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
 
 int measure(int argc, char** argv) {
   std::string name = "sd1", cache, output;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "backends.h"
+#include "conv_cases.h"
 #include "tests/support/golden.h"
 #include "tstitch/nn/random_weights.h"
 
@@ -185,31 +186,6 @@ TEST_P(Int8, ZerosAndTheSmallestNumbersGiveTheBias) {
       for (int64_t m = 0; m < 5; ++m) EXPECT_EQ(element(y, row, m), b.data<float>()[m]);
   }
 }
-
-struct ConvCase {
-  int64_t N, H, W, C, M;
-  Extent2d k;
-  Conv2dPath path;
-};
-
-const ConvCase kConvCases[] = {
-    {1, 1, 1, 1, 1, 1, {}},
-    {2, 3, 5, 3, 7, 1, {}},
-    {1, 4, 4, 4, 4, 3, {.pad_before = 1, .pad_after = 1}},
-    {2, 9, 7, 3, 33, 3, {.pad_before = 1, .pad_after = 1}},
-    {1, 6, 17, 32, 3, 3, {.pad_before = 1, .pad_after = 1}},
-    {1, 5, 6, 17, 40, 3, {}},
-    {2, 8, 9, 20, 31, 3, {.stride = 2, .pad_after = 1}},
-    {1, 5, 3, 10, 34, 3, {.pad_before = 1, .pad_after = 1, .upsample = true}},
-    {2, 5, 3, 10, 34, 3, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = {1, 1}}},
-    {2, 5, 3, 10, 34, 1, {.upsample = true}},
-    {1, 3, 4, 9, 12, 1, {.stride = 2}},
-    {1, 2, 3, 1280, 33, 3, {.pad_before = 1, .pad_after = 1}},
-    {2, 16, 16, 64, 70, 3, {.pad_before = 1, .pad_after = 1}},
-    {1, 16, 16, 128, 130, 1, {}},
-    {2, 6, 9, 20, 33, {1, 7}, {.pad_before = {0, 3}, .pad_after = {0, 3}}},
-    {1, 7, 10, 5, 9, {2, 5}, {.stride = 2, .pad_before = {1, 0}, .pad_after = {0, 3}}},
-};
 
 TEST_P(Int8, Conv2d) {
   uint32_t seed = 1;

@@ -9,6 +9,7 @@
 #include "tstitch/engine/fields.h"
 #include "tstitch/output/run_manifest.h"
 #include "tstitch/tune/choose.h"
+#include "tstitch/tune/equal_steps.h"
 
 namespace tstitch {
 namespace {
@@ -193,15 +194,11 @@ std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& in
 }  // namespace
 
 RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) {
-  for (const StageOptions& stage : options.stages) {
-    check(!stage.cfg_interval, ErrorKind::usage,
-          "a --stage with cfg-interval= has steps of unequal cost, among which nothing is chosen yet");
-    check(!stage.form.cache.holds(), ErrorKind::usage,
-          "a --stage with cache= has steps of unequal cost, among which nothing is chosen yet");
-  }
-  for (const ControlOption& control : options.controls)
-    check(control.interval == ControlInterval(), ErrorKind::usage,
-          "a --control-net with interval= has steps of unequal cost, among which nothing is chosen yet");
+  constexpr const char* kConsequence = "among which nothing is chosen yet";
+  check_equal_steps(options, kConsequence);
+  for (const StageOptions& stage : options.stages)
+    check(!stage.form.cache.holds(), ErrorKind::usage, "a --stage with cache= has steps of unequal cost, ",
+          kConsequence);
   options.fractions.assign(infos.size(), 0);
   options.fractions.back() = 1;
   options.switch_steps.clear();

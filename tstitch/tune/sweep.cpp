@@ -11,6 +11,7 @@
 #include "tstitch/condition/class_names.h"
 #include "tstitch/engine/pixels.h"
 #include "tstitch/output/run_manifest.h"
+#include "tstitch/tune/equal_steps.h"
 #include "tstitch/tune/similarity.h"
 
 namespace tstitch {
@@ -152,15 +153,10 @@ Sweep make_sweep(const std::vector<ModelInfo>& infos, const SampleOptions& base,
               .rows = 0};
   check(options.step_counts.empty() || base.spacing.timesteps.empty(), ErrorKind::usage,
         "--step-counts and --timesteps exclude each other: other numbers of steps have other timesteps");
-  for (const StageOptions& stage : base.stages) {
-    check(!stage.cfg_interval, ErrorKind::usage,
-          "a --stage with cfg-interval= has steps of unequal cost, which a curve does not know yet");
+  check_equal_steps(base, "which a curve does not know yet");
+  for (const StageOptions& stage : base.stages)
     check(!options.orders || !stage.form.cache.holds(), ErrorKind::usage,
           "--orders: a --stage with cache= begins anew whenever it comes back, and then saves nothing");
-  }
-  for (const ControlOption& control : base.controls)
-    check(control.interval == ControlInterval(), ErrorKind::usage,
-          "a --control-net with interval= has steps of unequal cost, which a curve does not know yet");
   const int64_t images = make_run_spec(infos, sweep.points[0].options).images();
   for (const SweepPoint& point : sweep.points)
     for (int repeat = 0; repeat < options.repeats; ++repeat) {
