@@ -13,8 +13,9 @@ from diffusers import AutoencoderKL
 import checkpoint
 import data
 import pictures
+import training
 
-SHARD, SHARDS = 2048, 64  # views of one, how many
+SHARD, SHARDS = 2048, 32  # views of one, how many
 TRAINING_SEED, HELD_OUT_SEED = 2, 3
 HELD_OUT = 128  # views of each split
 
@@ -30,7 +31,8 @@ class Latents:
         self.folder = os.path.join(work, "latents")
         os.makedirs(self.folder, exist_ok=True)
         path = os.path.join(work, "autoencoder")
-        self.autoencoder = AutoencoderKL.from_pretrained(path, low_cpu_mem_usage=False).eval().to(device)
+        self.autoencoder = AutoencoderKL.from_pretrained(path, low_cpu_mem_usage=False).eval()
+        self.autoencoder.to(device, memory_format=torch.channels_last)
 
     def training(self, number):
         return self.shard(f"{number:03}", SHARD, "known", [TRAINING_SEED, number])
@@ -55,7 +57,9 @@ class Latents:
     def encode(self, views):
         scale, device = self.autoencoder.config.scaling_factor, self.autoencoder.device
         parts = [pictures.to_tensor(views[i:i + 32]).to(device) for i in range(0, len(views), 32)]
-        return torch.cat([(scale * self.autoencoder.encode(part).latent_dist.mean).half().cpu() for part in parts])
+        with training.autocast(device.type):
+            means = [self.autoencoder.encode(part).latent_dist.mean for part in parts]
+        return torch.cat([(scale * mean.float()).half().cpu() for mean in means])
 
     @torch.no_grad()
     def decode(self, latents):

@@ -23,7 +23,8 @@ import training
 from latents import SHARD, SHARDS, Latents
 
 BATCH, DROPPED, GAMMA = 32, 0.1, 5.0
-PEAK_RATE, WARM_UP, DECAY = 1e-3, 500, 0.9995  # WARM_UP in steps
+PEAK_RATE, WARM_UP = 1e-3, 300  # WARM_UP in steps
+DECAY = 0.9995  # of the average weights; a short run's average spans its last sixth
 SPLITS = ("known", "captions", "emoji")
 JUDGED = ("known", "captions")  # what "best" means: an unseen emoji is a guess
 
@@ -120,8 +121,9 @@ def main():
     torch.manual_seed(args.seed)
 
     unet, text_encoder, learning = networks(args.model, work, args.device)
-    run = training.Training(os.path.join(folder, "checkpoint.pt"), learning, steps=args.pictures // BATCH,
-                            peak_rate=PEAK_RATE, warm_up=WARM_UP, decay=DECAY, seed=args.seed)
+    steps = args.pictures // BATCH
+    run = training.Training(os.path.join(folder, "checkpoint.pt"), learning, steps=steps, peak_rate=PEAK_RATE,
+                            warm_up=WARM_UP, decay=min(DECAY, 1 - 6 / steps), seed=args.seed)
     averages = [*run.average.modules, text_encoder][:2]  # the small one's text encoder is its own average
     store, noise = Latents(work, args.device), Noise(args.device)
     batches = Batches(store, args.seed)
@@ -148,7 +150,7 @@ def main():
         _, generator = run.draws()
         t = torch.randint(1000, (BATCH,), generator=generator).to(args.device)
         eps = torch.randn(x0.shape, generator=generator).to(args.device)
-        with autocast:
+        with autocast, training.attention(args.device):
             x_t = noise.add(x0, eps, t).contiguous(memory_format=torch.channels_last)
             predicted = unet(x_t, t, text_encoder(ids).last_hidden_state).sample
         run.update((noise.weight(t) * (predicted.float() - eps).square().mean(dim=(1, 2, 3))).mean())
