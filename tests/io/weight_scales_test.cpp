@@ -4,6 +4,7 @@
 #include "tests/support/golden.h"
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/io/convert_checkpoint.h"
+#include "tstitch/io/sharded_checkpoint.h"
 
 namespace tstitch {
 namespace {
@@ -63,6 +64,23 @@ TEST_F(EightBits, ScalesAreGoneWhereTheyAreMultipliedIn) {
   const TensorFile kept = read_safetensors(path("kept"));
   EXPECT_EQ(kept.tensors().size(), 4u);
   EXPECT_EQ(kept.load("m.weight", {2, 2}, DType::f32).data<float>()[2], -0.5f);
+}
+
+TEST_F(EightBits, ScalesMayLieInAnotherShard) {
+  const std::string said =
+      "{\"__metadata__\":{\"_quantization_metadata\":\"{\\\"layers\\\":{\\\"m\\\":{\\\"format\\\":\\\"float8_"
+      "e4m3fn\\\"}}}\"},";
+  write("a.safetensors",
+        container("{" + entry("m.weight_scale", "F32", "[2]", 0, 8) + "}", raw(2.0f) + raw(-1.0f)));
+  write("b.safetensors",
+        container(said + entry("m.weight", "F8_E4M3", "[2,2]", 0, 4) + "}", "\x38\x40\x30\x3c"));
+  const auto index = [&](const char* scale) {
+    write("x.index.json", concat("{\"weight_map\":{\"m.weight\":\"b.safetensors\"", scale, "}}"));
+    return read_sharded_checkpoint(path("x.index.json"));
+  };
+  const Tensor x = index(",\"m.weight_scale\":\"a.safetensors\"").load("m.weight", {2, 2}, DType::f32);
+  EXPECT_EQ(std::vector(x.data<float>(), x.data<float>() + 4), (std::vector<float>{2, 4, -0.5f, -1.5f}));
+  expect_refused([&] { index(""); }, "QUANT_SCALE", "\"m\" is said to be float8_e4m3fn, but no scale");
 }
 
 TEST_F(EightBits, SaysWhatIsWrongWithScales) {

@@ -36,6 +36,26 @@ bool is_legacy_tar(std::string_view start) {
          std::ranges::any_of(kTarEntries, [&](std::string_view entry) { return start.starts_with(entry); });
 }
 
+using ReadSafetensors = TensorFile (*)(std::shared_ptr<const MappedFile>);
+
+TensorFile open(const std::string& path, WeightChoice which, ReadSafetensors read_other) {
+  const auto file = std::make_shared<const MappedFile>(path);
+  const std::string_view start(reinterpret_cast<const char*>(file->bytes().data()),
+                               std::min<size_t>(file->bytes().size(), 512));
+  constexpr const char* kSaveAgain = "load and save it with PyTorch 1.6 or later";
+  if (is_legacy(start)) refuse(path, "PT_LEGACY", "the format of PyTorch before 1.6: ", kSaveAgain);
+  if (is_legacy_tar(start))
+    refuse(path, "PT_LEGACY_TAR", "the format of PyTorch before 0.1.10: ", kSaveAgain);
+  if (is_zip(start)) return read_torch_file(file, which);
+
+  TensorFile tensors = is_gguf(start) ? read_gguf(file) : read_other(file);
+  if (which == WeightChoice::ema && std::ranges::none_of(tensors.tensors(), [](const auto& entry) {
+        return entry.first.starts_with("model_ema.");
+      }))
+    refuse(path, "PT_NO_WEIGHTS", "a file with one set of weights, not known to be an average");
+  return tensors;
+}
+
 }  // namespace
 
 WeightChoice parse_weight_choice(const std::string& name) {
@@ -46,21 +66,11 @@ WeightChoice parse_weight_choice(const std::string& name) {
 }
 
 TensorFile open_checkpoint(const std::string& path, WeightChoice which) {
-  const auto file = std::make_shared<const MappedFile>(path);
-  const std::string_view start(reinterpret_cast<const char*>(file->bytes().data()),
-                               std::min<size_t>(file->bytes().size(), 512));
-  constexpr const char* kSaveAgain = "load and save it with PyTorch 1.6 or later";
-  if (is_legacy(start)) refuse(path, "PT_LEGACY", "the format of PyTorch before 1.6: ", kSaveAgain);
-  if (is_legacy_tar(start))
-    refuse(path, "PT_LEGACY_TAR", "the format of PyTorch before 0.1.10: ", kSaveAgain);
-  if (is_zip(start)) return read_torch_file(file, which);
+  return open(path, which, read_safetensors);
+}
 
-  TensorFile tensors = is_gguf(start) ? read_gguf(file) : read_safetensors(file);
-  if (which == WeightChoice::ema && std::ranges::none_of(tensors.tensors(), [](const auto& entry) {
-        return entry.first.starts_with("model_ema.");
-      }))
-    refuse(path, "PT_NO_WEIGHTS", "a file with one set of weights, not known to be an average");
-  return tensors;
+TensorFile open_shard(const std::string& path) {
+  return open(path, WeightChoice::automatic, read_safetensors_shard);
 }
 
 }  // namespace tstitch

@@ -16,4 +16,7 @@ WeightChoice parse_weight_choice(const std::string& name);
 // and no name in it begins with "model_ema." (LDM).
 TensorFile open_checkpoint(const std::string& path, WeightChoice which = WeightChoice::automatic);
 
+// One of the files of a checkpoint, see read_safetensors_shard.
+TensorFile open_shard(const std::string& path);
+
 }  // namespace tstitch

@@ -22,6 +22,10 @@ namespace tstitch {
 TensorFile read_safetensors(std::shared_ptr<const MappedFile> file);
 TensorFile read_safetensors(const std::string& path);
 
+// One of several files of a checkpoint: scales (weight_scales.h) and what they belong to may lie in different
+// ones, and are as yet tensors like others.
+TensorFile read_safetensors_shard(std::shared_ptr<const MappedFile> file);
+
 // The same for bytes in memory, which must outlive the result; `name` stands for the path in messages.
 TensorFile parse_safetensors(std::span<const std::byte> bytes, const std::string& name);
 

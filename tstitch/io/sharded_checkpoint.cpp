@@ -4,10 +4,12 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <vector>
 
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
+#include "tstitch/io/weight_scales.h"
 
 namespace tstitch {
 namespace {
@@ -45,8 +47,10 @@ bool is_shard_index(const std::string& path) {
 TensorFile read_sharded_checkpoint(const std::string& index_path) {
   TensorFile::Tensors tensors;
   TensorFile::Metadata metadata;
+  std::vector<TensorFile> shards;
   for (const auto& [name, promised] : read_index(index_path)) {
-    const TensorFile shard = open_checkpoint((fs::path(index_path).parent_path() / name).string());
+    const TensorFile& shard =
+        shards.emplace_back(open_shard((fs::path(index_path).parent_path() / name).string()));
     for (const std::string& tensor : promised) {
       const auto found = shard.tensors().find(tensor);
       if (found == shard.tensors().end())
@@ -56,6 +60,8 @@ TensorFile read_sharded_checkpoint(const std::string& index_path) {
     }
     metadata.insert(shard.metadata().begin(), shard.metadata().end());
   }
+  attach_scales(tensors, index_path);
+  for (const TensorFile& shard : shards) check_quantization_metadata(tensors, shard.metadata(), shard.path());
   return TensorFile(index_path, std::move(tensors), std::move(metadata));
 }
 
