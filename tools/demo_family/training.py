@@ -23,6 +23,11 @@ def attention(device):
     return sdpa_kernel([SDPBackend.MATH] if device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
 
 
+def generator(*seed):
+    """NumPy's, for a seed of several numbers."""
+    return np.random.default_rng(seed)
+
+
 class Training:
     """Modules that learn for a number of steps; goes on from the file `path` if it is there.
 
