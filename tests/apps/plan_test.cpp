@@ -218,8 +218,6 @@ TEST_F(CachedPlans, AreMadeWithAndWithoutAMeasuredDivergence) {
         "a.png"});
   done({"sample", "--budget", "1h", "-m", large, "--twin", "cache=2", "-p", "a fox", "-W", "64", "-H", "64",
         "--steps", "4", "-o", "b.png"});
-  expect_refused(2, {"a --stage with cache=", "a curve does not know"},
-                 of_large("plan", {"--curve", "d.json", "--speedup", "2"}));
 }
 
 }  // namespace
