@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/base/numbers.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/output/run_manifest.h"
 #include "tstitch/tune/timing.h"
+#include "tstitch/zoo/control_net.h"
+#include "tstitch/zoo/model_content.h"
 
 namespace tstitch {
 namespace {
@@ -120,11 +124,17 @@ MeasuredDivergence measured_of(const json& all, const std::string& where) {
 
 std::vector<std::string> contents_of_models(const std::vector<ModelInfo>& models,
                                             const std::function<void()>& between) {
-  const RunContents contents(models, "", between);
+  std::map<std::pair<std::string, WeightChoice>, std::string> known;  // stages of one model
   std::vector<std::string> all;
-  for (size_t i = 0; i < models.size(); ++i)
-    all.push_back(contents.loras[i].empty() ? contents.models[i]
-                                            : concat(contents.models[i], " with ", contents.loras[i]));
+  for (const ModelInfo& model : models) {
+    std::string& content = known[{model.files.path, model.weights}];
+    if (content.empty()) content = content_of(model.files, model.weights, between);
+    std::string& text = all.emplace_back(content);
+    for (const Lora& lora : model.loras)
+      text += concat(", LoRA of crc32 ", lora.content, " x ", number_text(lora.weight));
+    for (const ModelControl& control : model.controls)
+      text += concat(", ControlNet: ", control.net->content);
+  }
   return all;
 }
 
@@ -206,7 +216,7 @@ void check_measured(const MeasuredDivergence& measured, const MeasuredDivergence
         printable(join(measured.models)), ", but this run has ", printable(join(expected.models)));
   for (size_t i = 0; i < expected.models.size(); ++i)
     check(measured.contents[i] == expected.contents[i], ErrorKind::usage, where,
-          ": measured of another file than that of ", expected.models[i], ", or with other LoRAs");
+          ": measured of another file than that of ", expected.models[i], ", or with other LoRAs or ControlNets");
   same(measured.sampler, expected.sampler, "--sampler ", printable(measured.sampler));
   check(measured.levels == expected.levels, ErrorKind::usage, where,
         ": measured along other steps: expected the --steps, --spacing, --scheduler and --strength of this "
