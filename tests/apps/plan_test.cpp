@@ -147,7 +147,7 @@ TEST_F(Divergences, OfOtherRunsAreRefused) {
   std::ofstream(path("file.json")) << other_file;
   refused(2, {"file.json", "another file than that of fashion-s"},
           {"--divergence", "file.json", "--speedup", "2"});
-  refused(4, {"nowhere.json"}, {"--divergence", "nowhere.json", "--speedup", "2"});
+  refused(3, {"nowhere.json"}, {"--divergence", "nowhere.json", "--speedup", "2"});
 }
 
 TEST_F(Divergences, OptionsThatWouldDoNothingAreRefused) {

@@ -46,7 +46,7 @@ def all_assignments(forms, steps, grid, most_stages):
 class Runs:
     def __init__(self, args, folder):
         self.args, self.folder, self.forms = args, pathlib.Path(folder), args.form or DEMO_FAMILY
-        self.values = {}
+        self.values, self.seconds = {}, {}
 
     def options(self, seed):
         a = self.args
@@ -59,17 +59,25 @@ class Runs:
     def stages(self):
         return [word for form in self.forms for word in ("--stage", form)]
 
-    def measure_divergence(self):
-        self.tstitch("analyze", "divergence", "-q", "-o", str(self.folder / "d.png"), *self.stages(), *self.options(self.args.seed + 1))
+    def measure_divergence(self, sigma_data):
+        self.tstitch("analyze", "divergence", "-q", "-o", str(self.folder / "d.png"), *self.stages(), *self.options(self.args.seed + 1),
+                     *(["--sigma-data", sigma_data] if sigma_data else []))
         measured = json.loads((self.folder / "d.json").read_text())["divergence"]
         if any(count != 1 for count in measured["evaluations"]):
             raise SystemExit(f"--sampler {self.args.sampler} evaluates some steps twice: expected one that does not")
-        # Where some steps are guided and some not, the slower count: they are the same for all.
-        self.seconds, self.ages = {}, [form["ages"] for form in measured["forms"]]
-        for time in measured["times"]:
-            key = (time["form"], time["whole"])
-            self.seconds[key] = max(self.seconds.get(key, 0), time["seconds"])
-        self.steps = len(measured["evaluations"])
+        self.sigma_data = measured["sigma_data"]
+        if not self.seconds:  # else the times of the first count: they are the same for all
+            self.ages = [form["ages"] for form in measured["forms"]]
+            for time in measured["times"]:
+                # Where some steps are guided and some not, the slower.
+                key = (time["form"], time["whole"])
+                self.seconds[key] = max(self.seconds.get(key, 0), time["seconds"])
+            self.steps = len(measured["evaluations"])
+            self.times = {key: measured[key] for key in ("timed", "times", "decoding_seconds")}
+        else:
+            file = json.loads((self.folder / "d.json").read_text())
+            file["divergence"].update(self.times)
+            (self.folder / "d.json").write_text(json.dumps(file))
 
     def plan(self, speedup):
         text = self.tstitch("plan", "--divergence", str(self.folder / "d.json"), "--speedup", str(speedup), "--json",
@@ -119,6 +127,7 @@ def main():
     parser.add_argument("--sampler", default="ddim")
     parser.add_argument("--grid", type=int, default=2)
     parser.add_argument("--most-stages", type=int, default=3)
+    parser.add_argument("--sigma-data", default="", help="of the weights of steps; several, with commas between")
     parser.add_argument("--speedups", default="1.2,1.5,2,2.5,3")
     parser.add_argument("--switch-price", default="1%")
     parser.add_argument("--metric", choices=("latents", "fid"), default="latents")
@@ -130,24 +139,27 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(args, folder)
-        runs.measure_divergence()
+        values = args.sigma_data.split(",")
+        runs.measure_divergence(values[0])
         alone = [len(runs.forms) - 1] * runs.steps
         runs.value(alone)
         everything = list(all_assignments(len(runs.forms), runs.steps, args.grid, args.most_stages))
         print(f"{len(everything)} trajectories, {args.metric}", flush=True)
         measured = [(runs.time(one), runs.value(one), one) for one in everything]
-        print("| speed-up | plan | estimated | measured | best measured | it is | plan / best |\n|---|---|---|---|---|---|---|")
-        for speedup in map(float, args.speedups.split(",")):
+        print("| sigma_data | speed-up | plan | estimated | measured | best measured | it is | plan / best |\n" + "|---" * 8 + "|")
+        for sigma_data, speedup in itertools.product(values, map(float, args.speedups.split(","))):
+            if len(values) > 1:
+                runs.measure_divergence(sigma_data)
             limit = runs.time(alone) / speedup
             planned, estimated = runs.plan(speedup)
             value = runs.value(planned)
             fitting = [one for one in measured if one[0] <= limit]
             if not fitting:
-                print(f"| {speedup:g} | {runs.describe(planned)} | {estimated:.4f} | {value:.4f} | none so fast | | |", flush=True)
+                print(f"| {runs.sigma_data:g} | {speedup:g} | {runs.describe(planned)} | {estimated:.4f} | {value:.4f} | none so fast | | |", flush=True)
                 continue
             _, best, of = min(fitting, key=lambda one: one[1])
             ratio = value / best if best > 0 else float("inf") if value > 0 else 1
-            print(f"| {speedup:g} | {runs.describe(planned)} | {estimated:.4f} | {value:.4f} | {best:.4f} | {runs.describe(of)} | {ratio:.3f} |",
+            print(f"| {runs.sigma_data:g} | {speedup:g} | {runs.describe(planned)} | {estimated:.4f} | {value:.4f} | {best:.4f} | {runs.describe(of)} | {ratio:.3f} |",
                   flush=True)
 
 

@@ -33,7 +33,7 @@ struct ChosenTrajectory {
   std::optional<double> deviation;
   bool measured = false;
   // Without: its divergence, the sum of w d (step_weight); half of what two halves of the probes differ in;
-  // that of the first model alone. sigma_data times it, the final latents move by at most.
+  // that of the first model alone. sigma_data times it is the estimated change of the final latents.
   double divergence = 0, divergence_spread = 0, largest_divergence = 0, sigma_data = 1;
   std::vector<Alternative> alternatives;  // from the fastest on; not read back from a plan, nor is
   std::string command;                    // that makes the run, or ""

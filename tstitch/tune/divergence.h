@@ -58,7 +58,8 @@ Divergence measure_divergence(Backend& backend, std::span<const Model> models, c
 // coordinates x / alpha a step adds |d sigma| d, and what is added at sigma shrinks by s / sqrt(s^2 +
 // sigma^2) until sigma = 0, exactly so for Gaussian data: the integral of the two over the step. From noise
 // alone on, where d is of x0, it is 1 / sqrt(s^2 + sigma'^2). Errors of different steps are taken to point
-// the same way, so that the final latent moves by at most s times the sum of w d.
+// the same way, so that the final latent moves by s times the sum of w d. Data that fall into kinds do not
+// forget as Gaussian ones do: what tips a picture from one kind into another early grows instead.
 double step_weight(const Step& step, double sigma_data);
 
 // sigma_data where nobody says it: 1 of scaled latents, 0.5 of pixels in [-1, 1].
