@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -9,17 +9,20 @@
 
 #include "apps/arguments.h"
 #include "apps/commands.h"
+#include "apps/divergence_findings.h"
+#include "apps/findings.h"
+#include "apps/help.h"
 #include "apps/interrupt.h"
 #include "apps/printing.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
-#include "tstitch/draw/chart.h"
 #include "tstitch/engine/command_files.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/csv.h"
 #include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
+#include "tstitch/tune/measured_divergence.h"
 #include "tstitch/tune/similarity.h"
 #include "tstitch/tune/spectrum.h"
 
@@ -28,38 +31,10 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr int kShown = 11;  // steps in a table or as curves of a chart
-
 // The first lines of the .csv.
 constexpr std::string_view kSpectrumColumns = "step,t,alpha,sigma,frequency,log_amplitude\n",
                            kSimilarityColumns =
                                "of,first,second,step,t,alpha,sigma,cosine_mean,cosine_std,mse,relative_mse\n";
-
-struct Findings {
-  ordered_json json;  // what goes into the report
-  std::string csv, table;
-  Chart chart;
-};
-
-template <class... Values>
-std::string format(const char* form, const Values&... values) {
-  char text[256];
-  std::snprintf(text, sizeof text, form, values...);
-  return text;
-}
-
-// At most `most` of 0 ... count - 1, evenly apart, with both ends.
-std::vector<size_t> spread(size_t count, size_t most) {
-  std::vector<size_t> chosen;
-  for (size_t i = 0; i < std::min(count, most); ++i)
-    chosen.push_back(count <= most ? i : (i * (count - 1) + (most - 1) / 2) / (most - 1));
-  return chosen;
-}
-
-std::string settings(const RunSpec& spec) {
-  return concat(spec.options.sampler, ", ", spec.trajectory.size(), " steps, cfg ", *spec.options.cfg_scale,
-                ", seed ", spec.options.seed);
-}
 
 template <class At>  // StepSpectrum, StepSimilarity
 ordered_json json_of(const At& at) {
@@ -161,7 +136,8 @@ void check_is_analysis(const std::string& stem) {
   const auto is_csv_with = [&](std::string_view columns) {
     return read_part(stem + ".csv", 0, columns.size()) == columns;
   };
-  if (is_csv_with(kSpectrumColumns) || is_csv_with(kSimilarityColumns)) return;
+  for (const std::string_view columns : {kSpectrumColumns, kSimilarityColumns, kDivergenceColumns})
+    if (is_csv_with(columns)) return;
   for (const char* ending : {".json", ".csv", ".svg"}) {
     std::error_code ignored;
     check(!std::filesystem::exists(stem + ending, ignored), ErrorKind::usage, "\"", printable(stem + ending),
@@ -183,10 +159,11 @@ std::string write(const std::string& stem, const Findings& findings, ordered_jso
   return text;
 }
 
-// analysis(engine, spec, observer): the findings, or nothing when the observer has ended it.
+// analysis(engine, observer): the findings, or nothing when the observer has ended it. pictures: whether it
+// decodes.
 template <class Analysis>
 int analyze(const Arguments& a, const std::string& name, const Asked& asked, const RunSpec& spec,
-            std::span<const RunSpec> loaded, const Analysis& analysis) {
+            std::span<const RunSpec> loaded, bool pictures, const Analysis& analysis) {
   check_only_process("analyze");
   const std::vector<ModelInfo>& infos = asked.models;
   constexpr std::string_view kEnding = ".png";
@@ -206,7 +183,7 @@ int analyze(const Arguments& a, const std::string& name, const Asked& asked, con
   if (talk)
     std::printf("%s, %lld images\n%s; %s\n", device.c_str(), static_cast<long long>(spec.images()),
                 describe(spec, infos).c_str(), settings(spec).c_str());
-  if (!engine.load(loaded, false, interrupted)) return report_interrupted();
+  if (!engine.load(loaded, pictures, interrupted)) return report_interrupted();
   const std::optional<Findings> findings = analysis(engine, *progress_of(a, infos, Show::bar));
   if (!findings) return report_interrupted();
   const std::string report =
@@ -222,7 +199,7 @@ int spectrum_command(const Arguments& a) {
   const Asked asked = read_asked(a.said);
   const std::vector<ModelInfo>& infos = asked.models;
   const RunSpec spec = make_run_spec(infos, asked.options);
-  return analyze(a, "spectrum", asked, spec, {&spec, 1},
+  return analyze(a, "spectrum", asked, spec, {&spec, 1}, false,
                  [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
                    const auto steps =
                        latent_spectrum(engine.backend(), engine.models(), spec, observer, engine.inputs());
@@ -231,17 +208,27 @@ int spectrum_command(const Arguments& a) {
                  });
 }
 
+// The spec served by each of the models alone.
+std::vector<RunSpec> each_alone(const RunSpec& spec, size_t models) {
+  std::vector<RunSpec> alone;
+  for (size_t i = 0; i < models; ++i) alone.push_back(served_by(spec, static_cast<int>(i)));
+  return alone;
+}
+
+void check_no_shares_of(const Asked& asked, const std::string& analysis, const char* who) {
+  check(asked.options.fractions.empty() && asked.options.switch_steps.empty(), ErrorKind::usage, analysis,
+        " lets ", who, " take all steps: a --stage with share= or until= has no effect");
+}
+
 int similarity_command(const Arguments& a) {
   const Asked asked = read_asked(a.said);
   const std::vector<ModelInfo>& infos = asked.models;
-  check(asked.options.fractions.empty() && asked.options.switch_steps.empty(), ErrorKind::usage,
-        "similarity lets each model take all steps: a --stage with share= or until= has no effect");
+  check_no_shares_of(asked, "similarity", "each model");
   check(infos.size() >= 2, ErrorKind::usage, "similarity is between two models or more, but there is 1");
   const RunSpec spec = make_run_spec(infos, asked.options);
-  std::vector<RunSpec> alone;  // each model drives once
-  for (int i = 0; i < std::ssize(infos); ++i) alone.push_back(served_by(spec, i));
+  const std::vector<RunSpec> alone = each_alone(spec, infos.size());  // each model drives once
   return analyze(
-      a, "similarity", asked, alone.back(), alone,
+      a, "similarity", asked, alone.back(), alone, false,
       [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
         const auto compare = [&](const auto& similarity) {
           return similarity(engine.backend(), engine.models(), alone.back(), observer, engine.inputs());
@@ -251,6 +238,40 @@ int similarity_command(const Arguments& a) {
         Comparison latents{"latents", "when each samples alone", compare(latent_similarity)};
         if (latents.pairs.empty()) return std::nullopt;
         return describe_similarity(spec, infos, {std::move(predictions), std::move(latents)});
+      });
+}
+
+struct DivergenceArguments : Arguments {
+  std::vector<std::string> forms;
+  std::optional<double> sigma_data;
+};
+
+int divergence_command(const DivergenceArguments& a) {
+  const Asked asked = read_asked(with_forms(a.said, a.forms));
+  const std::vector<ModelInfo>& infos = asked.models;
+  check_no_shares_of(asked, "divergence", "the last model");
+  check(infos.size() >= 2, ErrorKind::usage,
+        "divergence is of other models or forms from the last model, but there is 1: expected another --model,"
+        " or a --form of it");
+  check_compares(infos.back());
+  const double sigma_data = a.sigma_data.value_or(default_sigma_data(infos.back()));
+  check(std::isfinite(sigma_data) && sigma_data > 0, ErrorKind::usage, "--sigma-data is ", sigma_data,
+        ", expected a number above 0");
+  const RunSpec spec = make_run_spec(infos, asked.options);
+  const std::vector<RunSpec> alone = each_alone(spec, infos.size());
+  return analyze(
+      a, "divergence", asked, alone.back(), alone, is_decodable(infos.back(), asked.options.vae),
+      [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
+        MeasuredDivergence measured = nothing_measured(
+            alone.back(), infos, contents_of_models(infos, end_if_interrupted), engine.backend(), sigma_data);
+        measured.divergence = measure_divergence(engine.backend(), engine.models(), alone.back(), observer,
+                                                 engine.inputs());
+        if (measured.divergence.forms.empty()) return std::nullopt;
+        measured.times = engine.time_evaluations(
+            alone.back(), askings_of(alone.back(), measured.divergence), interrupted);
+        if (measured.times.empty()) return std::nullopt;
+        measured.decoding = engine.time_decoding(alone.back());
+        return describe_divergence(alone.back(), measured);
       });
 }
 
@@ -266,8 +287,12 @@ Command add_analyze_command(CLI::App& program) {
                               "How alike the models are, step by step: their predictions at the same "
                               "latents, those of the last model's"
                               " trajectory, and the latents of trajectories that each model takes alone");
-  auto arguments = std::make_shared<Arguments>();
-  for (auto* analysis : {spectrum, similarity}) {
+  auto* divergence = command->add_subcommand(
+      "divergence",
+      "How far other models and cheaper forms are from the last model, step by step along its trajectory, and"
+      " what an evaluation of each takes: for plan --divergence");
+  auto arguments = std::make_shared<DivergenceArguments>();
+  for (auto* analysis : {spectrum, similarity, divergence}) {
     if (analysis == spectrum)
       add_run_options(*analysis, *arguments, {"switch", "switch_threshold", "num_fid_samples"});
     else
@@ -278,7 +303,17 @@ Command add_analyze_command(CLI::App& program) {
         ->description("A .png file; .svg, .csv and .json of the same name go beside it. Default: " +
                       analysis->get_name() + ".png");
   }
-  return [=] { return spectrum->parsed() ? spectrum_command(*arguments) : similarity_command(*arguments); };
+  add_form_option(*divergence, arguments->forms);
+  divergence
+      ->add_option("--sigma-data", arguments->sigma_data,
+                   "The deviation of the data, by which steps are weighed (docs/analyses.md). Default: 1 of"
+                   " latents, 0.5 of pixels")
+      ->group(more(kTrajectory));
+  return [=] {
+    return spectrum->parsed()     ? spectrum_command(*arguments)
+           : similarity->parsed() ? similarity_command(*arguments)
+                                  : divergence_command(*arguments);
+  };
 }
 
 }  // namespace tstitch

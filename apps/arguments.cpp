@@ -80,6 +80,46 @@ Asked read_asked(const Said& said, const Said& before) {
   return asked;
 }
 
+Said with_forms(const Said& said, const std::vector<std::string>& forms) {
+  if (forms.empty()) return said;
+  SampleOptions options = parse_models(said);
+  for (const StageOptions& stage : options.stages)
+    check(!stage.share && !stage.until, ErrorKind::usage,
+          "--form adds stages to choose from: it excludes a --stage with share= or until=");
+  options.stages.resize(options.models.size());
+  const StageOptions last = options.stages.back();
+  const std::string model = options.models.back();
+  for (const std::string& text : forms) {
+    const StageOptions form = parse_twin(text, "--form");
+    StageOptions stage = last;
+    if (form.dtype) stage.dtype = form.dtype;
+    stage.form = form.form;
+    const std::string of_run = decided_dtype(options.backend);
+    check(stage.form != last.form || stage.dtype.value_or(of_run) != last.dtype.value_or(of_run),
+          ErrorKind::usage, "--form is ", printable(text),
+          ", which the last model itself is: expected another form");
+    options.models.insert(options.models.end() - 1, model);
+    options.stages.insert(options.stages.end() - 1, stage);
+  }
+  Said all = said;
+  for (const char* replaced : {"small", "large", "twin"}) all.erase(replaced);
+  all["model"] = options.models;
+  all["stage"].clear();
+  for (const StageOptions& stage : options.stages) all["stage"].push_back(to_string(stage));
+  return all;
+}
+
+void add_form_option(CLI::App& command, std::vector<std::string>& forms) {
+  command
+      .add_option("--form", forms,
+                  "A cheaper form of the last model, one more to choose from, as --twin has it: int8,"
+                  " merge=RATIO, cache=N, commas between; repeat it for more")
+      ->type_name("")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(std::string(kModels));
+}
+
 CommandFiles inputs_of(const Asked& asked) {
   CommandFiles files;
   const SampleOptions& options = asked.options;

@@ -53,6 +53,7 @@ void check_files(const SampleArguments& a, const Asked& asked, const std::string
   CommandFiles files = inputs_of(asked);
   files.reads("--plan", a.plan);
   files.reads("--curve", a.curve);
+  files.reads("--divergence", a.divergence);
   files.reads("--like", a.like);
   if (!path.empty() && !a.dry_run) files.writes_pictures("--output", path);
   if (a.save_latent.empty()) return;
@@ -147,7 +148,8 @@ int sample_command(const SampleArguments& a) {
   }
   if (choice) check_models(infos, *choice);
   // With a budget it is only known who serves which step once the models have been timed.
-  RunSpec spec = goal ? spec_of_all(infos, asked.options) : make_run_spec(infos, asked.options);
+  RunSpec spec = goal ? spec_of_all(infos, asked.options, goal->curve.has_value())
+                      : make_run_spec(infos, asked.options);
   if (choice) check_chosen(spec, *choice);
   check_effective(a.said, spec, infos);
   // What a plan or a picture says may serve other trajectories.
@@ -160,6 +162,7 @@ int sample_command(const SampleArguments& a) {
 
   Engine engine(infos, spec.options.backend, spec.options.vae);
   if (goal) {
+    check_divergence(engine, spec, *goal, end_if_interrupted);
     if (!engine.load({&spec, 1}, !path.empty(), interrupted)) return report_interrupted();
     choice = choose_trajectory(engine, asked.options, *goal, interrupted);
     if (!choice) return report_interrupted();
@@ -257,7 +260,7 @@ Command add_sample_command(CLI::App& program) {
       "  tstitch sample --class Sandal --ratio 0.4\n"
       "  tstitch sample -m bk-sdm-tiny/ -m sd-v1-5.safetensors -p \"a red fox in the snow\" --steps 30\n");
   return [a, command] {
-    check_choose_options(*command, !a->budget.empty(), !a->curve.empty());
+    check_choose_options(*command, !a->budget.empty(), *a);
     return sample_command(*a);
   };
 }

@@ -11,124 +11,142 @@
 namespace tstitch {
 namespace {
 
-StepCosts random_costs(size_t steps, size_t models, uint64_t seed) {
-  const auto extents = Shape({static_cast<int64_t>(steps), static_cast<int64_t>(models)});
-  const Tensor seconds = random_uniform("seconds", extents, 1, seed),
-               loss = random_uniform("loss", extents, 1, seed);
+double uniform(const std::string& name, size_t index, uint64_t seed) {
+  return 2 + random_uniform(concat(name, index), {1}, 1, seed).data<float>()[0];
+}
+
+// Forms of 1, 1 and 3 ages or, with_ages, of 2, 1 and 3; steps of one evaluation, or some of two.
+StepCosts random_costs(size_t steps, size_t forms, uint64_t seed, bool with_ages = false) {
   StepCosts costs;
-  for (size_t s = 0; s < steps; ++s) {
-    costs.seconds.emplace_back();
-    costs.loss.emplace_back();
-    for (size_t m = 0; m < models; ++m) {
-      costs.seconds[s].push_back(2 + seconds.data<float>()[s * models + m]);
-      costs.loss[s].push_back(2 + loss.data<float>()[s * models + m]);
+  for (size_t s = 0; s < steps; ++s) costs.evaluations.push_back(with_ages && s % 3 == 1 ? 2 : 1);
+  for (size_t f = 0; f < forms; ++f) {
+    const int64_t ages[] = {2, 1, 3};
+    FormCosts& form = costs.forms.emplace_back();
+    form.ages = with_ages ? ages[f] : 1;
+    for (size_t s = 0; s < steps; ++s) {
+      form.seconds.emplace_back();
+      form.loss.emplace_back();
+      for (size_t age = 0; age < static_cast<size_t>(form.ages); ++age) {
+        const size_t index = (f * steps + s) * 3 + age;
+        form.seconds.back().push_back(uniform("seconds", index, seed));
+        form.loss.back().push_back(uniform("loss", index, seed));
+      }
     }
   }
   return costs;
 }
 
-// All assignments, one after the other.
+// All assignments, one after the other, each counted by hand.
 std::vector<Assigned> brute_force(const StepCosts& costs, bool ordered) {
-  const size_t steps = costs.seconds.size(), models = costs.seconds[0].size();
+  const size_t steps = costs.evaluations.size(), forms = costs.forms.size();
   std::vector<Assigned> all;
-  for (size_t code = 0; code < static_cast<size_t>(std::pow(models, steps)); ++code) {
+  for (size_t code = 0; code < static_cast<size_t>(std::pow(forms, steps)); ++code) {
     Assigned one;
-    size_t rest = code;
-    for (size_t s = 0; s < steps; ++s, rest /= models) {
-      one.assignment.push_back(static_cast<int>(rest % models));
-      one.seconds += costs.seconds[s][rest % models];
-      one.loss += costs.loss[s][rest % models];
+    size_t rest = code, since = 0;  // evaluations of the stage
+    for (size_t s = 0; s < steps; ++s, rest /= forms) {
+      const size_t f = rest % forms;
+      if (s > 0 && one.assignment.back() != static_cast<int>(f)) {
+        since = 0;
+        one.price += costs.switch_price;
+      }
+      const FormCosts& form = costs.forms[f];
+      one.assignment.push_back(static_cast<int>(f));
+      one.seconds += form.seconds[s][since % static_cast<size_t>(form.ages)];
+      one.loss += form.loss[s][since % static_cast<size_t>(form.ages)];
+      since += static_cast<size_t>(costs.evaluations[s]);
     }
     if (!ordered || std::ranges::is_sorted(one.assignment)) all.push_back(one);
   }
   std::vector<Assigned> best;
   std::ranges::sort(all, {}, &Assigned::seconds);
   for (const Assigned& one : all)
-    if (best.empty() || one.loss < best.back().loss) best.push_back(one);
+    if (best.empty() || one.loss + one.price < best.back().loss + best.back().price) best.push_back(one);
   return best;
 }
 
+void expect_best(const StepCosts& costs, bool ordered) {
+  const auto found = best_assignments(costs, ordered), expected = brute_force(costs, ordered);
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    EXPECT_EQ(found[i].assignment, expected[i].assignment);
+    EXPECT_NEAR(found[i].seconds, expected[i].seconds, 1e-9);
+    EXPECT_NEAR(found[i].loss, expected[i].loss, 1e-9);
+    EXPECT_NEAR(found[i].price, expected[i].price, 1e-9);
+    const Assigned again = with_costs(costs, found[i].assignment);
+    EXPECT_NEAR(again.seconds, found[i].seconds, 1e-9);
+    EXPECT_NEAR(again.loss, found[i].loss, 1e-9);
+    EXPECT_NEAR(again.price, found[i].price, 1e-9);
+  }
+}
+
 TEST(BestAssignments, AreThoseOfTryingAll) {
-  for (const size_t models : {1u, 2u, 3u})
+  for (const size_t forms : {1u, 2u, 3u})
     for (const bool ordered : {true, false})
-      for (uint64_t seed = 0; seed < 10; ++seed) {
-        const StepCosts costs = random_costs(7, models, seed);
-        const auto found = best_assignments(costs, ordered), expected = brute_force(costs, ordered);
-        ASSERT_EQ(found.size(), expected.size()) << models << ordered << seed;
-        for (size_t i = 0; i < found.size(); ++i) {
-          EXPECT_EQ(found[i].assignment, expected[i].assignment);
-          EXPECT_NEAR(found[i].seconds, expected[i].seconds, 1e-9);
-          EXPECT_NEAR(found[i].loss, expected[i].loss, 1e-9);
-        }
-      }
+      for (const bool with_ages : {false, true})
+        for (const double price : {0.0, 0.3})
+          for (uint64_t seed = 0; seed < 6; ++seed) {
+            SCOPED_TRACE(concat(forms, " ", ordered, " ", with_ages, " ", price, " ", seed));
+            StepCosts costs = random_costs(7, forms, seed, with_ages);
+            costs.switch_price = price;
+            expect_best(costs, ordered);
+          }
+}
+
+// Where there are too many to keep all, what is found is as good as what there is for a little less time.
+TEST(BestAssignments, ThinnedOutAreHardlyWorse) {
+  StepCosts costs = random_costs(10, 3, 4, true);
+  costs.switch_price = 0.1;
+  const auto all = brute_force(costs, false);
+  const auto some = best_assignments(costs, false, 32);
+  ASSERT_GT(all.size(), 32u);
+  const double span = (all.back().seconds - all.front().seconds) / 32;
+  for (const Assigned& one : all) {
+    const auto total = [](const Assigned& a) { return a.loss + a.price; };
+    const auto found =
+        std::ranges::find_if(some, [&](const Assigned& a) { return total(a) <= total(one) + 1e-9; });
+    ASSERT_NE(found, some.end());
+    EXPECT_LE(found->seconds, one.seconds + 10 * span);
+  }
+}
+
+// A price makes stages of what would take turns.
+TEST(BestAssignments, APriceKeepsStagesWhole) {
+  StepCosts costs{.evaluations = std::vector<int>(20, 1), .forms = std::vector<FormCosts>(2)};
+  for (int s = 0; s < 20; ++s) {
+    costs.forms[0].seconds.push_back({1});
+    costs.forms[0].loss.push_back({1 + 0.01 * (s % 2)});
+    costs.forms[1].seconds.push_back({3});
+    costs.forms[1].loss.push_back({0});
+  }
+  const auto most_switches = [&] {
+    double most = 0;
+    for (const Assigned& one : best_assignments(costs, false)) {
+      double switches = 0;
+      for (size_t s = 1; s < 20; ++s) switches += one.assignment[s] != one.assignment[s - 1];
+      most = std::max(most, switches);
+      EXPECT_NEAR(one.price, switches * costs.switch_price, 1e-12);
+    }
+    return most;
+  };
+  EXPECT_GT(most_switches(), 10);
+  costs.switch_price = 0.2;
+  EXPECT_LE(most_switches(), 2);
 }
 
 // With two costs and a loss that grows, stitching is what is best: a small prefix, of every length once.
 TEST(BestAssignments, OfModelsThatDriftApartIsStitching) {
-  StepCosts costs;
+  StepCosts costs{.evaluations = std::vector<int>(50, 1), .forms = std::vector<FormCosts>(2)};
   for (int s = 0; s < 50; ++s) {
-    costs.seconds.push_back({1, 10});
-    costs.loss.push_back({0.1 + s, 0});
+    costs.forms[0].seconds.push_back({1});
+    costs.forms[0].loss.push_back({0.1 + s});
+    costs.forms[1].seconds.push_back({10});
+    costs.forms[1].loss.push_back({0});
   }
   for (const bool ordered : {true, false}) {
     const auto best = best_assignments(costs, ordered);
     ASSERT_EQ(best.size(), 51u);
     for (const Assigned& one : best) EXPECT_TRUE(std::ranges::is_sorted(one.assignment));
   }
-}
-
-// Standard normal latents: the ideal x0 is alpha x / (alpha^2 + sigma^2). A model off by a constant c in it
-// moves the end by exactly the sum of its steps' losses, when the steps push the same way.
-void expect_exact_losses(const std::vector<NoiseLevel>& levels) {
-  const std::vector<int> assignment(levels.size() - 1, 0);
-  const Trajectory trajectory(levels, assignment);
-  const double c = 0.01;
-  PairSimilarity pair{.first = 0, .second = 1, .steps = {}};
-  double x = 1.3, y = x;  // by the ideal model, and by the one that is off
-  for (const Step& step : trajectory) {
-    pair.steps.push_back({.step = step.index,
-                          .level = step.level,
-                          .cosine = {1, 0},
-                          .mse = 0,
-                          .relative_mse = 0,
-                          .x0_mse = c * c});
-    const auto [t, alpha, sigma] = step.level;
-    const auto ddim = [&, a = alpha, s = sigma](double from, double x0) {
-      return step.next.alpha * x0 + step.next.sigma * (from - a * x0) / s;
-    };
-    const auto ideal = [a = alpha, s = sigma](double from) { return a * from / (a * a + s * s); };
-    x = ddim(x, ideal(x));
-    y = ddim(y, ideal(y) + c);
-  }
-  const auto losses = estimated_losses(trajectory, 2, {pair});
-  double sum = 0;
-  for (const auto& of_step : losses) {
-    sum += of_step[0];
-    EXPECT_EQ(of_step[1], 0);
-  }
-  EXPECT_NEAR(sum, std::abs(x - y), 0.02 * sum);  // the steps are finite, the shrinking is of the limit
-}
-
-TEST(EstimatedLosses, AreExactForStandardNormalLatents) {
-  std::vector<NoiseLevel> levels;
-  constexpr int kSteps = 400;
-  for (int i = 0; i <= kSteps; ++i) {
-    const double angle = 1.5 * (1 - static_cast<double>(i) / kSteps);
-    levels.push_back(
-        {.t = static_cast<double>(kSteps - i), .alpha = std::cos(angle), .sigma = std::sin(angle)});
-  }
-  expect_exact_losses(levels);
-}
-
-// Of a rectified flow the first level is noise alone: alpha 0.
-TEST(EstimatedLosses, AreThereForRectifiedFlows) {
-  std::vector<NoiseLevel> levels;
-  constexpr int kSteps = 400;
-  for (int i = 0; i <= kSteps; ++i) {
-    const double sigma = 1 - static_cast<double>(i) / kSteps;
-    levels.push_back({.t = 1000 * sigma, .alpha = 1 - sigma, .sigma = sigma});
-  }
-  expect_exact_losses(levels);
 }
 
 TEST(Candidates, LieBetweenTheMeasuredShares) {

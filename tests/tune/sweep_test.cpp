@@ -121,7 +121,7 @@ TEST_F(SweepTest, PointsAreDecidedBeforeAnythingIsLoaded) {
   SampleOptions cached = kBase;
   cached.stages = {{.form = {.cache = {.every = 3}}}, {}};
   expect_usage("--orders: a --stage with cache=", [&] { make_sweep(infos_, cached, {.orders = true}, {}); });
-  expect_usage("a --stage with cache= has steps of unequal cost", [&] { spec_of_all(infos_, cached); });
+  expect_usage("a --stage with cache= has steps of unequal cost", [&] { spec_of_all(infos_, cached, true); });
   SampleOptions named{.sampler = "ddim", .classes = {0}};
   named.spacing.timesteps = {900, 400};
   expect_usage("--step-counts and --timesteps exclude each other",
@@ -192,7 +192,8 @@ TEST_F(SweepTest, ATrajectoryIsChosenForAGoal) {
   ASSERT_TRUE(fast);
   EXPECT_EQ(fast->models, names_of(infos_));
   EXPECT_GE(fast->speedup.value_or(0), 1.4);
-  EXPECT_GT(fast->change, 0);
+  EXPECT_GT(fast->divergence, 0);
+  EXPECT_NEAR(fast->change(), 0.5 * fast->divergence, 1e-12);  // of pixels
   EXPECT_GT(chosen_run(infos_, kBase, *fast).trajectory.steps_of(0), 0);
   const auto slow = choose_trajectory(engine, kBase, {.budget = 3600}, never);
   ASSERT_TRUE(slow);
@@ -204,7 +205,7 @@ TEST_F(SweepTest, ATrajectoryIsChosenForAGoal) {
   SampleOptions steered = kBase;
   steered.controls = {{.path = "edges", .image = "hint.png", .interval = {0, 0.5}}};
   expect_usage("--control-net with interval= has steps of unequal cost",
-               [&] { spec_of_all(infos_, steered); });
+               [&] { spec_of_all(infos_, steered, true); });
   ChosenTrajectory named = *fast;  // of a sweep with --timesteps
   named.steps_option = "";
   expect_usage("named timesteps: expected the --timesteps", [&] { chosen_run(infos_, kBase, named); });

@@ -77,6 +77,7 @@ Prediction BatchRouter::predict(const Step& step, const Tensor& x, const NoiseLe
     if (rule_) rule_->observe(backend_.download(combine(backend_, {{1, &all.x0}})), step.level);
     observer_.predicted(images_, step, x, all);
   }
+  observer_.evaluated(images_, step, level, x, all);
   return all;
 }
 

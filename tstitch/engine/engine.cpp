@@ -15,6 +15,26 @@
 #include "tstitch/zoo/latents.h"
 
 namespace tstitch {
+namespace {
+
+// Of some, one or more, which it sorts.
+EvaluationTime summary_of(std::vector<double>& seconds) {
+  std::ranges::sort(seconds);
+  const auto at = [&](size_t quarter) { return seconds[quarter * (seconds.size() - 1) / 4]; };
+  const double sum = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+  return {sum / static_cast<double>(seconds.size()), (at(3) - at(1)) / 2};
+}
+
+}  // namespace
+
+Asking asking_in(const RunSpec& spec, const Step& step, size_t model, bool whole) {
+  Step own = step;
+  own.denoiser = static_cast<int>(model);
+  return {.model = model,
+          .cfg_scale = spec.cfg_scale_at(own),
+          .controls = spec.controls_at(own.denoiser, own.index),
+          .whole = whole};
+}
 
 Engine::Engine(std::vector<ModelInfo> models, const BackendOptions& device, std::string vae)
     : infos_(std::move(models)),
@@ -197,14 +217,26 @@ std::vector<EvaluationTime> Engine::time_evaluations(const RunSpec& spec,
       if (models_[i].network) seconds[i].push_back(timed(spec, i));
     }
   std::vector<EvaluationTime> times;
-  for (std::vector<double>& of_model : seconds) {
-    times.emplace_back();
-    if (of_model.empty()) continue;
-    std::ranges::sort(of_model);
-    const auto at = [&](size_t quarter) { return of_model[quarter * (of_model.size() - 1) / 4]; };
-    const double sum = std::accumulate(of_model.begin(), of_model.end(), 0.0);
-    times.back() = {sum / static_cast<double>(of_model.size()), (at(3) - at(1)) / 2};
-  }
+  for (std::vector<double>& of_model : seconds)
+    times.push_back(of_model.empty() ? EvaluationTime() : summary_of(of_model));
+  return times;
+}
+
+std::map<Asking, EvaluationTime> Engine::time_evaluations(const RunSpec& spec,
+                                                          const std::set<Asking>& askings,
+                                                          const std::function<bool()>& cancelled,
+                                                          double at_least, int fewest) {
+  std::map<Asking, std::vector<double>> seconds;
+  const Stopwatch stopwatch;
+  for (int round = 0; round < fewest || stopwatch.seconds() < at_least; ++round)
+    for (const Asking& asking : askings) {
+      if (cancelled()) return {};
+      const size_t i = asking.model;
+      seconds[asking].push_back(time_evaluation(*backend_, models_[i], spec, asking.cfg_scale,
+                                                asking.controls, 1, *inputs_.conditions[i], asking.whole));
+    }
+  std::map<Asking, EvaluationTime> times;
+  for (auto& [asking, some] : seconds) times[asking] = summary_of(some);
   return times;
 }
 

@@ -1,9 +1,11 @@
 // The models of a run on one device: loaded, asked, timed, and their latents decoded.
 #pragma once
 
+#include <compare>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +32,19 @@ struct EvaluationTime {
   double mean = 0, spread = 0;
 };
 
+// How a model is asked in an evaluation, as far as its time depends on it.
+struct Asking {
+  size_t model;
+  double cfg_scale;    // 1: without guidance
+  uint64_t controls;   // that steer it, see Row
+  bool whole = true;   // it takes nothing from the evaluation before (BlockCache)
+
+  auto operator<=>(const Asking&) const = default;
+};
+
+// In that step, were it the model's. whole: see above.
+Asking asking_in(const RunSpec& spec, const Step& step, size_t model, bool whole);
+
 // Has the networks and autoencoders that engines ask for: whoever keeps them for several engines. Threads may
 // ask at once.
 class ModelKeeper {
@@ -51,7 +66,9 @@ class Engine {
   Engine(std::vector<ModelInfo> models, std::shared_ptr<Backend> device, std::string vae,
          ModelKeeper& keeper);
 
-  Backend& backend() { return *backend_; }  // of the run's type, of which stages may have others
+  // Of the run's type, of which stages may have others.
+  Backend& backend() { return *backend_; }
+  const Backend& backend() const { return *backend_; }
   const std::vector<ModelInfo>& infos() const { return infos_; }
   const std::vector<Model>& models() const { return models_; }  // without networks until load()
   const EncodedInputs& inputs() const { return inputs_; }       // once loaded
@@ -81,6 +98,10 @@ class Engine {
   // each.
   std::vector<EvaluationTime> time_evaluations(const RunSpec& spec, const std::function<bool()>& cancelled,
                                                double at_least = 2, int fewest = 3);
+  // The same of every way of asking that is named, of models that are loaded.
+  std::map<Asking, EvaluationTime> time_evaluations(const RunSpec& spec, const std::set<Asking>& askings,
+                                                    const std::function<bool()>& cancelled,
+                                                    double at_least = 2, int fewest = 3);
   // Seconds of making pictures of one image's latent, 0 where it is one.
   double time_decoding(const RunSpec& spec);
   // Seconds of a run, about, from an evaluation of each model or a few; 0 when it was cancelled.

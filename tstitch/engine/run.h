@@ -33,6 +33,9 @@ class RunObserver {
   // the first evaluation. images: of the batch.
   virtual void predicted(IndexRange /*images*/, const Step& /*step*/, const Tensor& /*x*/,
                          const Prediction& /*prediction*/) {}
+  // The same of every evaluation of the step, in order, x at that level.
+  virtual void evaluated(IndexRange /*images*/, const Step& /*step*/, const NoiseLevel& /*level*/,
+                         const Tensor& /*x*/, const Prediction& /*prediction*/) {}
   // Asked after every step; true ends the run there.
   virtual bool cancelled() { return false; }
 };

@@ -140,15 +140,15 @@ std::string to_string(const StageOptions& stage) { return printed(stage, false);
 
 std::string settings_of(const StageOptions& stage) { return printed(stage, true); }
 
-StageOptions parse_twin(const std::string& text) {
+StageOptions parse_twin(const std::string& text, const std::string& option) {
   std::string stage;
   for (size_t at = 0; at < text.size();) {
-    const std::string part = take_value("--twin", text, at);
+    const std::string part = take_value(option, text, at);
     check(part == "int8" || part.starts_with("merge=") || part.starts_with("cache="), ErrorKind::usage,
-          "--twin is \"", printable(text), "\", expected int8, merge=RATIO or cache=N, commas between");
+          option, " is \"", printable(text), "\", expected int8, merge=RATIO or cache=N, commas between");
     stage += concat(stage.empty() ? "" : ",", part == "int8" ? "dtype=" : "", part);
   }
-  return parsed("--twin", stage);
+  return parsed(option, stage);
 }
 
 std::string to_string(const CheaperForm& form) {

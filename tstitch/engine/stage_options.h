@@ -54,8 +54,8 @@ const std::vector<One>* own_of(const std::vector<StageOptions>& stages, size_t m
 }
 
 // Cheaper forms, joined by commas, as the stage that is asked in them: "int8,cache=3". Throws Error{usage}
-// naming --twin.
-StageOptions parse_twin(const std::string& text);
+// naming the option.
+StageOptions parse_twin(const std::string& text, const std::string& option = "--twin");
 // "merge=0.5,cache=3"
 std::string to_string(const CheaperForm& form);
 

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <map>
+#include <utility>
 
 #include "tstitch/base/error.h"
 
@@ -11,49 +12,98 @@ namespace {
 
 // An assignment of the steps so far.
 struct Partial {
-  double seconds, loss;
-  int model;       // of the latest step
-  int64_t before;  // the partial one without it: its place in the list of the step before
+  double seconds, loss, price;
+  int form;        // of the latest step
+  int64_t age;     // of that form as the next step begins
+  int64_t before;  // the partial one without the latest step: its place in the list of the step before
+
+  double total() const { return loss + price; }
 };
 
-constexpr size_t kMostPartial = 1'000'000;
+// Of all steps, forms and ages together: what a search may keep.
+constexpr size_t kMostPartial = 3'000'000;
 
 // Keeps what no other beats, fastest first. Of equals the first stays.
 void prune(std::vector<Partial>& all) {
   std::ranges::stable_sort(all, [](const Partial& a, const Partial& b) {
-    return a.seconds != b.seconds ? a.seconds < b.seconds : a.loss < b.loss;
+    return a.seconds != b.seconds ? a.seconds < b.seconds : a.total() < b.total();
   });
   std::vector<Partial> kept;
   for (const Partial& one : all)
-    if (kept.empty() || one.loss < kept.back().loss) kept.push_back(one);
+    if (kept.empty() || one.total() < kept.back().total()) kept.push_back(one);
+  all = std::move(kept);
+}
+
+// Of more than `most` such the best of each of so many equal spans of time, and the fastest.
+void thin(std::vector<Partial>& all, size_t most) {
+  if (all.size() <= most) return;
+  const double first = all.front().seconds,
+               span = (all.back().seconds - first) / static_cast<double>(most);
+  const auto number = [&](const Partial& one) { return std::floor((one.seconds - first) / span); };
+  std::vector<Partial> kept = {all.front()};
+  for (size_t i = 1; i < all.size(); ++i)
+    if (i + 1 == all.size() || number(all[i]) != number(all[i + 1])) kept.push_back(all[i]);
   all = std::move(kept);
 }
 
 }  // namespace
 
-std::vector<Assigned> best_assignments(const StepCosts& costs, bool ordered) {
-  const size_t steps = costs.seconds.size(), models = steps ? costs.seconds[0].size() : 0;
-  check_internal(steps > 0 && models > 0 && costs.loss.size() == steps, "a plan of no steps");
-  // history[s]: the partial assignments behind step s, by their latest model where the order counts.
+Assigned with_costs(const StepCosts& costs, std::vector<int> assignment) {
+  Assigned all;
+  int64_t age = 0;
+  for (size_t s = 0; s < assignment.size(); ++s) {
+    const FormCosts& form = costs.forms[static_cast<size_t>(assignment[s])];
+    if (s > 0 && assignment[s] != assignment[s - 1]) {
+      age = 0;
+      all.price += costs.switch_price;
+    }
+    all.seconds += form.seconds[s][static_cast<size_t>(age)];
+    all.loss += form.loss[s][static_cast<size_t>(age)];
+    age = (age + costs.evaluations[s]) % form.ages;
+  }
+  all.assignment = std::move(assignment);
+  return all;
+}
+
+std::vector<Assigned> best_assignments(const StepCosts& costs, bool ordered, size_t most) {
+  const size_t steps = costs.evaluations.size(), forms = costs.forms.size();
+  check_internal(steps > 0 && forms > 0, "a plan of no steps");
+  size_t states = 0;  // pairs of a form and its age
+  for (const FormCosts& form : costs.forms)
+    states += static_cast<size_t>(std::min<int64_t>(form.ages, static_cast<int64_t>(steps)));
+  most = std::min(most, std::max<size_t>(64, kMostPartial / (steps * states)));
+
+  // history[s]: the partial assignments behind step s.
   std::vector<std::vector<Partial>> history;
   for (size_t s = 0; s < steps; ++s) {
-    std::vector<std::vector<Partial>> by_model(models);
-    for (size_t m = 0; m < models; ++m) {
-      const auto add = [&](double seconds, double loss, int64_t before) {
-        by_model[m].push_back(
-            {seconds + costs.seconds[s][m], loss + costs.loss[s][m], static_cast<int>(m), before});
-      };
-      if (s == 0) add(0, 0, -1);
-      for (size_t i = 0; s > 0 && i < history.back().size(); ++i)
-        if (const Partial& p = history.back()[i]; !ordered || p.model <= static_cast<int>(m))
-          add(p.seconds, p.loss, static_cast<int64_t>(i));
-      if (ordered) prune(by_model[m]);
+    std::map<std::pair<int, int64_t>, std::vector<Partial>> by_state;
+    const auto add = [&](int m, int64_t age, const Partial& before, int64_t place, double price) {
+      const FormCosts& form = costs.forms[static_cast<size_t>(m)];
+      const int64_t next = (age + costs.evaluations[s]) % form.ages;
+      by_state[{m, next}].push_back({.seconds = before.seconds + form.seconds[s][static_cast<size_t>(age)],
+                                     .loss = before.loss + form.loss[s][static_cast<size_t>(age)],
+                                     .price = before.price + price,
+                                     .form = m,
+                                     .age = next,
+                                     .before = place});
+    };
+    for (int m = 0; m < static_cast<int>(forms); ++m) {
+      if (s == 0) add(m, 0, {}, -1, 0);
+      for (size_t i = 0; s > 0 && i < history.back().size(); ++i) {
+        const Partial& p = history.back()[i];
+        const auto place = static_cast<int64_t>(i);
+        if (p.form == m)
+          add(m, p.age, p, place, 0);
+        else if (!ordered || p.form < m)
+          add(m, 0, p, place, costs.switch_price);
+      }
     }
     std::vector<Partial> all;
-    for (const auto& some : by_model) all.insert(all.end(), some.begin(), some.end());
-    if (!ordered) prune(all);
-    check(all.size() <= kMostPartial, ErrorKind::usage, "too many trajectories to choose from: more than ",
-          kMostPartial, " after ", s + 1, " steps of ", models, " models");
+    for (auto& [state, some] : by_state) {
+      prune(some);
+      thin(some, most);
+      all.insert(all.end(), some.begin(), some.end());
+    }
     history.push_back(std::move(all));
   }
 
@@ -61,35 +111,17 @@ std::vector<Assigned> best_assignments(const StepCosts& costs, bool ordered) {
   prune(last);
   std::vector<Assigned> best;
   for (Partial at : last) {
-    Assigned assigned{.assignment = std::vector<int>(steps), .seconds = at.seconds, .loss = at.loss};
+    Assigned assigned{.assignment = std::vector<int>(steps),
+                      .seconds = at.seconds,
+                      .loss = at.loss,
+                      .price = at.price};
     for (size_t s = steps; s-- > 0;) {
-      assigned.assignment[s] = at.model;
+      assigned.assignment[s] = at.form;
       if (s > 0) at = history[s - 1][static_cast<size_t>(at.before)];
     }
     best.push_back(std::move(assigned));
   }
   return best;
-}
-
-std::vector<std::vector<double>> estimated_losses(const Trajectory& trajectory, size_t models,
-                                                  const std::vector<PairSimilarity>& differences) {
-  std::vector<std::vector<double>> losses(static_cast<size_t>(trajectory.size()),
-                                          std::vector<double>(models, 0));
-  const auto size = [](const NoiseLevel& level) { return std::hypot(level.alpha, level.sigma); };
-  const double end = size(trajectory[trajectory.size() - 1].next);
-  for (const PairSimilarity& pair : differences) {
-    if (pair.second != static_cast<int>(models) - 1) continue;
-    for (const StepSimilarity& at : pair.steps) {
-      const Step& step = trajectory[at.step];
-      const auto [t, alpha, sigma] = step.level;
-      const double moved = step.next.alpha - alpha * step.next.sigma / sigma;
-      const double loss = std::abs(moved) * end / size(step.next) * std::sqrt(at.x0_mse);
-      check(std::isfinite(loss), ErrorKind::input, "the models differ by ", loss, " at step ", at.step + 1,
-            ": no estimate of what a trajectory costs in quality; a curve of `tstitch sweep` is one");
-      losses[static_cast<size_t>(at.step)][static_cast<size_t>(pair.first)] = loss;
-    }
-  }
-  return losses;
 }
 
 std::vector<Candidate> candidates(const Curve& curve, Metric metric) {

@@ -1,5 +1,5 @@
-// The best trajectory for a budget: a number of steps, each served by one of several models, each with a cost
-// and a loss.
+// The best trajectory for a budget: a number of steps, each served by one of several models or forms of them,
+// each with a cost and a loss.
 #pragma once
 
 #include <cstdint>
@@ -9,37 +9,39 @@
 
 #include "tstitch/engine/run_spec.h"
 #include "tstitch/tune/curve.h"
-#include "tstitch/tune/similarity.h"
 
 namespace tstitch {
 
-// What serving step s by model m takes and spoils: losses of different steps add up.
+// What serving the steps in one form takes and spoils. Where an evaluation depends on the last whole one
+// (BlockCache) it does so by age: how many evaluations that is ago as the step begins, 0 where its first one
+// is whole.
+struct FormCosts {
+  int64_t ages = 1;                               // after so many evaluations one is whole again
+  std::vector<std::vector<double>> seconds, loss;  // [step][age], none negative
+};
+
+// Losses of different steps add up.
 struct StepCosts {
-  std::vector<std::vector<double>> seconds, loss;  // [s][m], none negative
+  std::vector<int> evaluations;  // of every step, whoever serves it
+  std::vector<FormCosts> forms;  // steps of fewer ages where no trajectory is as old
+  double switch_price = 0;       // what every change of forms spoils beside
 };
 
 struct Assigned {
-  std::vector<int> assignment;  // the model of every step
-  double seconds = 0, loss = 0;
+  std::vector<int> assignment;      // the form of every step
+  double seconds = 0, loss = 0;     // without the price of its changes
+  double price = 0;                 // of them
 };
 
-// Every assignment that no other beats in both seconds and loss, the fastest first. Exact: dynamic
-// programming over steps and models on the set of (seconds, loss) that can still become one of them. ordered:
-// models only ever hand over to later ones. Throws Error{usage} when that set grows beyond a million.
-std::vector<Assigned> best_assignments(const StepCosts& costs, bool ordered = true);
+// What an assignment takes and spoils: a form begins whole wherever it comes (back).
+Assigned with_costs(const StepCosts& costs, std::vector<int> assignment);
 
-// The losses of the models when nothing but their predictions is known: how far, as a root mean square, each
-// model's step moves the final latent from where the last model's would have led. One DDIM step from level s
-// to t takes x0 times
-//
-//   alpha_t - alpha_s sigma_t / sigma_s,
-//
-// and what it adds to x_t shrinks on the way to the end as all x do, by sqrt(alpha^2 + sigma^2) of the end
-// over that of t: exact for latents that are standard normal. Errors of different steps are taken to point
-// the same way, so that they add up: with independent ones the sum would be less. The last column is 0.
-// differences: of every model with the last, by step (see prediction_similarity).
-std::vector<std::vector<double>> estimated_losses(const Trajectory& trajectory, size_t models,
-                                                  const std::vector<PairSimilarity>& differences);
+// Every assignment that no other beats in both seconds and loss with price, the fastest first: dynamic
+// programming over step, form and age on the set of (seconds, loss) that can still become one of them.
+// ordered: forms only ever hand over to later ones. Exact while no form and age has more than `most` of them
+// after a step, or what memory allows; else the best of each of so many equal spans of time stays, and what
+// is found for a time is as good as what there is for a time shorter by such a span for every step.
+std::vector<Assigned> best_assignments(const StepCosts& costs, bool ordered = true, size_t most = 4096);
 
 // What a curve says about a trajectory, measured or between two measured ones.
 struct Candidate {

@@ -1,15 +1,17 @@
 #include "tstitch/tune/choose_trajectory.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
 #include "tstitch/engine/fields.h"
+#include "tstitch/io/refuse.h"
 #include "tstitch/output/run_manifest.h"
 #include "tstitch/tune/choose.h"
 #include "tstitch/tune/equal_steps.h"
+#include "tstitch/tune/timing.h"
 
 namespace tstitch {
 namespace {
@@ -55,11 +57,10 @@ class Cancellable final : public RunObserver {
   const std::function<bool()>& cancelled_;
 };
 
-// The step losses that two halves of a few images give.
-std::optional<std::array<std::vector<std::vector<double>>, 2>> probe(Engine& engine, const RunSpec& spec,
-                                                                     int64_t probes,
-                                                                     const std::function<bool()>& cancelled) {
-  std::array<std::vector<std::vector<double>>, 2> losses;
+// What two halves of a few images say.
+std::vector<Divergence> probe(Engine& engine, const RunSpec& spec, int64_t probes,
+                              const std::function<bool()>& cancelled) {
+  std::vector<Divergence> halves;
   const int64_t half = std::max<int64_t>(1, std::min(probes, spec.images()) / 2);
   for (int64_t side = 0; side < 2; ++side) {
     RunSpec few = spec;
@@ -69,67 +70,124 @@ std::optional<std::array<std::vector<std::vector<double>>, 2>> probe(Engine& eng
     const int64_t first = std::min(side * half, spec.images() - half);
     few.subjects = {spec.subjects.begin() + first, spec.subjects.begin() + first + half};
     Cancellable observer(cancelled);
-    const auto differences =
-        prediction_similarity(engine.backend(), engine.models(), few, observer, engine.inputs());
-    if (differences.empty()) return {};
-    losses[static_cast<size_t>(side)] =
-        estimated_losses(spec.trajectory, engine.models().size(), differences);
+    halves.push_back(
+        measure_divergence(engine.backend(), engine.models(), few, observer, engine.inputs()));
+    if (halves.back().forms.empty()) return {};
   }
-  return losses;
+  return halves;
 }
 
-double loss_of(const std::vector<std::vector<double>>& losses, const std::vector<int>& assignment) {
-  double sum = 0;
-  for (size_t s = 0; s < assignment.size(); ++s) sum += losses[s][static_cast<size_t>(assignment[s])];
-  return sum;
+// The mean of the losses of both.
+StepCosts mean_of(StepCosts a, const StepCosts& b) {
+  for (size_t f = 0; f < a.forms.size(); ++f)
+    for (size_t s = 0; s < a.evaluations.size(); ++s)
+      for (size_t age = 0; age < a.forms[f].loss[s].size(); ++age)
+        a.forms[f].loss[s][age] = (a.forms[f].loss[s][age] + b.forms[f].loss[s][age]) / 2;
+  return a;
 }
 
-std::optional<ChosenTrajectory> choose_by_estimate(Engine& engine, const SampleOptions& options,
-                                                   const RunSpec& spec, const Costs& costs, const Goal& goal,
-                                                   const std::function<bool()>& cancelled) {
-  const size_t models = engine.infos().size();
-  const auto losses = probe(engine, spec, goal.probes, cancelled);
-  if (!losses) return {};
-  StepCosts steps;
-  for (int s = 0; s < spec.trajectory.size(); ++s) {
-    steps.seconds.emplace_back();
-    steps.loss.emplace_back();
-    for (size_t m = 0; m < models; ++m) {
-      // The evaluations of a step do not depend on who serves it.
-      const RunSpec alone = served_by(spec, static_cast<int>(m));
-      const auto levels = make_solver(engine.backend(), spec.options.sampler, spec.solver)
-                              ->evaluation_levels(alone.trajectory[s]);
-      steps.seconds.back().push_back(static_cast<double>(levels.size()) * costs.evaluation[m].mean *
-                                     costs.batches);
-      const auto step = static_cast<size_t>(s);
-      steps.loss.back().push_back(((*losses)[0][step][m] + (*losses)[1][step][m]) / 2);
+// How far the time of an assignment may be off: the times of a way of asking go up and down together, those
+// of two by themselves.
+double spread_of(const RunSpec& spec, const StepCosts& costs, const Times& times,
+                 const std::vector<int>& assignment) {
+  std::map<Asking, double> sums;
+  int64_t age = 0;
+  for (const Step& step : spec.trajectory) {
+    const auto s = static_cast<size_t>(step.index);
+    const auto form = static_cast<size_t>(assignment[s]);
+    const int64_t ages = costs.forms[form].ages;
+    if (s > 0 && assignment[s] != assignment[s - 1]) age = 0;
+    for (int e = 0; e < costs.evaluations[s]; ++e, age = (age + 1) % ages) {
+      const Asking asking = asking_in(spec, step, form, age == 0);
+      sums[asking] += times.at(asking).spread * batches_in(spec);
     }
   }
-  const std::vector<Assigned> best = best_assignments(steps, !goal.any_order);
-  const double alone =
-      costs.seconds(evaluations_of(engine, served_by(spec, static_cast<int>(models) - 1), models));
-  const double limit = time_limit(goal, alone);
-  const auto beyond =
-      std::ranges::find_if(best, [&](const Assigned& one) { return one.seconds + costs.decoding > limit; });
-  check(beyond != best.begin(), ErrorKind::usage, "no trajectory is that fast: the fastest, ",
-        describe(best[0].assignment, names_of(engine.infos())), ", takes ", best[0].seconds + costs.decoding,
-        " s, and ", limit, " s were asked for");
-  const Assigned& chosen = *(beyond - 1);
+  double squares = 0;
+  for (const auto& [asking, sum] : sums) squares += sum * sum;
+  return std::sqrt(squares);
+}
+
+// Evenly apart in time, the first and the last among them.
+std::vector<Assigned> some_of(const std::vector<Assigned>& best) {
+  constexpr int kSome = 11;
+  std::vector<Assigned> some;
+  const double first = best.front().seconds, span = best.back().seconds - first;
+  for (const Assigned& one : best) {
+    const double due = first + span * static_cast<double>(some.size()) / (kSome - 1);
+    if (some.empty() || one.seconds >= due || &one == &best.back()) some.push_back(one);
+  }
+  return some;
+}
+
+std::optional<ChosenTrajectory> choose_by_divergence(Engine& engine, const SampleOptions& options,
+                                                     const RunSpec& spec, const Goal& goal,
+                                                     const std::function<bool()>& cancelled) {
+  const std::vector<std::string> names = names_of(engine.infos());
+  const MeasuredDivergence* const measured = goal.divergence ? &*goal.divergence : nullptr;
+  const double sigma_data = measured ? measured->sigma_data : default_sigma_data(engine.infos().back());
+  const std::vector<Divergence> halves =
+      measured ? std::vector{measured->divergence} : probe(engine, spec, goal.probes, cancelled);
+  if (halves.empty()) return {};
+  const bool known = times_are_known(engine, spec, goal);
+  const Times times = known
+                          ? measured->times
+                          : engine.time_evaluations(spec, askings_of(spec, halves.front()), cancelled);
+  if (times.empty()) return {};
+  const double decoding = static_cast<double>(spec.images()) *
+                          (known ? measured->decoding : engine.time_decoding(spec));
+  if (cancelled()) return {};
+
+  std::vector<StepCosts> of_halves;
+  for (const Divergence& half : halves) of_halves.push_back(step_costs(spec, half, sigma_data, times));
+  StepCosts costs = mean_of(of_halves.front(), of_halves.back());
+  const auto steps = static_cast<size_t>(spec.trajectory.size());
+  const auto alone = [&](size_t form) {
+    return with_costs(costs, std::vector<int>(steps, static_cast<int>(form)));
+  };
+  double most = 0;  // of all forms
+  for (size_t form = 0; form < names.size(); ++form) most = std::max(most, alone(form).loss);
+  const bool any_order = goal.any_order || measured;
+  if (any_order) costs.switch_price = goal.switch_price * most;
+  const double of_last = alone(names.size() - 1).seconds + decoding;
+
+  const std::vector<Assigned> best = best_assignments(costs, !any_order);
+  auto chosen = best.begin();
+  if (goal.max_divergence) {
+    const double bound = goal.max_divergence->value * (goal.max_divergence->is_share ? most : 1);
+    // The last model alone diverges from nothing.
+    chosen = std::ranges::find_if(best, [&](const Assigned& one) { return one.loss <= bound; });
+  } else {
+    const double limit = time_limit(goal, of_last);
+    const auto beyond =
+        std::ranges::find_if(best, [&](const Assigned& one) { return one.seconds + decoding > limit; });
+    check(beyond != best.begin(), ErrorKind::usage, "no trajectory is that fast: the fastest, ",
+          describe(best[0].assignment, names), ", takes ", best[0].seconds + decoding, " s, and ", limit,
+          " s were asked for");
+    chosen = beyond - 1;
+  }
 
   ChosenTrajectory choice;
   choice.steps_option = options.steps;
   choice.sampler = spec.options.sampler;
   choice.steps = spec.trajectory.size();
-  choice.assignment = format_assignment(chosen.assignment);
+  choice.assignment = format_assignment(chosen->assignment);
   choice.levels = hash_of_levels(spec.trajectory);
   choice.eta = spec.solver.eta;
   choice.cfg_scale = *spec.options.cfg_scale;
-  choice.seconds = chosen.seconds + costs.decoding;
-  choice.speedup = alone / choice.seconds;
-  choice.change = chosen.loss;
-  choice.change_spread =
-      std::abs(loss_of((*losses)[0], chosen.assignment) - loss_of((*losses)[1], chosen.assignment)) / 2;
-  choice.largest_change = loss_of(steps.loss, std::vector<int>(chosen.assignment.size(), 0));
+  choice.seconds = chosen->seconds + decoding;
+  choice.seconds_spread = spread_of(spec, costs, times, chosen->assignment);
+  choice.speedup = of_last / choice.seconds;
+  choice.divergence = chosen->loss;
+  choice.largest_divergence = alone(0).loss;
+  choice.sigma_data = sigma_data;
+  choice.divergence_spread = std::abs(with_costs(of_halves.front(), chosen->assignment).loss -
+                                      with_costs(of_halves.back(), chosen->assignment).loss) /
+                             2;
+  for (const Assigned& one : some_of(best))
+    choice.alternatives.push_back({.assignment = format_assignment(one.assignment),
+                                   .seconds = one.seconds + decoding,
+                                   .speedup = of_last / (one.seconds + decoding),
+                                   .divergence = one.loss});
   return choice;
 }
 
@@ -193,12 +251,16 @@ std::optional<ChosenTrajectory> choose_by_curve(const std::vector<ModelInfo>& in
 
 }  // namespace
 
-RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) {
-  constexpr const char* kConsequence = "among which nothing is chosen yet";
-  check_equal_steps(options, kConsequence);
-  for (const StageOptions& stage : options.stages)
-    check(!stage.form.cache.holds(), ErrorKind::usage, "a --stage with cache= has steps of unequal cost, ",
-          kConsequence);
+RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options, bool by_curve) {
+  if (by_curve) {
+    constexpr const char* kConsequence = "which a curve does not know yet";
+    check_equal_steps(options, kConsequence);
+    for (const StageOptions& stage : options.stages)
+      check(!stage.form.cache.holds(), ErrorKind::usage, "a --stage with cache= has steps of unequal cost, ",
+            kConsequence);
+  } else {
+    check_compares(infos.back());
+  }
   options.fractions.assign(infos.size(), 0);
   options.fractions.back() = 1;
   options.switch_steps.clear();
@@ -213,25 +275,54 @@ RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options) 
   return make_run_spec(infos, options);
 }
 
+bool times_are_known(const Engine& engine, const RunSpec& spec, const Goal& goal) {
+  return goal.divergence &&
+         goal.divergence->timed ==
+             describe_timing(engine.backend(), std::min(spec.options.batch_size, spec.images()));
+}
+
+void check_divergence(Engine& engine, const RunSpec& spec, const Goal& goal,
+                      const std::function<void()>& between) {
+  if (!goal.divergence) return;
+  const std::vector<ModelInfo>& infos = engine.infos();
+  check_measured(*goal.divergence,
+                 nothing_measured(spec, infos, contents_of_models(infos, between), engine.backend(),
+                                  goal.divergence->sigma_data),
+                 goal.divergence_file);
+  // Names say it, too, but may be cut.
+  const std::vector<FormDivergence>& forms = goal.divergence->divergence.forms;
+  const bool same_ages = std::ranges::equal(forms, infos, {}, &FormDivergence::ages, [](const ModelInfo& info) {
+    return info.form.cache.every;
+  });
+  check(same_ages && goal.divergence->divergence.evaluations == evaluations_of_steps(engine.backend(), spec),
+        ErrorKind::usage, shown_path(goal.divergence_file),
+        ": measured of other numbers of evaluations: expected the --sampler and the cache= of this run");
+}
+
 std::optional<ChosenTrajectory> choose_trajectory(Engine& engine, const SampleOptions& options,
                                                   const Goal& goal, const std::function<bool()>& cancelled) {
   const std::vector<ModelInfo>& infos = engine.infos();
-  const RunSpec spec = spec_of_all(infos, options);
-  const std::vector<EvaluationTime> times = engine.time_evaluations(spec, cancelled);
-  if (times.empty()) return {};
-  const Costs costs{.evaluation = times,
-                    .batches = batches_in(spec),
-                    .decoding = static_cast<double>(spec.images()) * engine.time_decoding(spec)};
-  if (cancelled()) return {};
-  auto choice = !goal.curve ? choose_by_estimate(engine, options, spec, costs, goal, cancelled)
-                            : choose_by_curve(infos, spec, costs, goal);
+  const RunSpec spec = spec_of_all(infos, options, goal.curve.has_value());
+  std::optional<ChosenTrajectory> choice;
+  std::optional<Costs> costs;
+  if (goal.curve) {
+    const std::vector<EvaluationTime> times = engine.time_evaluations(spec, cancelled);
+    if (times.empty()) return {};
+    costs = Costs{.evaluation = times,
+                  .batches = batches_in(spec),
+                  .decoding = static_cast<double>(spec.images()) * engine.time_decoding(spec)};
+    if (cancelled()) return {};
+    choice = choose_by_curve(infos, spec, *costs, goal);
+  } else {
+    choice = choose_by_divergence(engine, options, spec, goal, cancelled);
+  }
   if (!choice) return {};
   choice->models = names_of(infos);
   const RunSpec chosen = chosen_run(infos, options, *choice);
   const nlohmann::ordered_json all = to_json(chosen.options);
   for (const auto& [name, value] : all.items())
     if (is_planned(field_named(name))) choice->options[name] = texts_of(value);
-  choice->seconds_spread = costs.spread(evaluations_of(engine, chosen, infos.size()));
+  if (costs) choice->seconds_spread = costs->spread(evaluations_of(engine, chosen, infos.size()));
   return choice;
 }
 

@@ -40,6 +40,17 @@ std::string describe(const std::vector<int>& assignment, const std::vector<std::
   return Trajectory(std::vector<NoiseLevel>(assignment.size() + 1), assignment).describe(models);
 }
 
+std::string describe_served(const std::vector<int>& assignment, const std::vector<std::string>& models) {
+  std::vector<std::string> spans;
+  for (const Segment& span :
+       Trajectory(std::vector<NoiseLevel>(assignment.size() + 1), assignment).segments()) {
+    const int first = span.first + 1, last = span.first + span.count;
+    spans.push_back(concat(models[static_cast<size_t>(span.denoiser)], ": ",
+                           first == last ? concat(first) : concat(first, "-", last)));
+  }
+  return join(spans);
+}
+
 void check_no_shares(const SampleOptions& options, const std::string& what) {
   check(options.fractions.empty() && options.switch_steps.empty() && options.assignment.empty() &&
             !options.adaptive,
@@ -67,12 +78,22 @@ std::string to_json(const ChosenTrajectory& p) {
       {"seconds", p.seconds},     {"seconds_spread", p.seconds_spread},
   };
   if (p.speedup) json["speedup"] = *p.speedup;
+  if (!p.command.empty()) json["command"] = p.command;
   if (p.metric) {
     json["metric"] = {{"name", *p.metric}, {"value", p.value}, {"measured", p.measured}};
     if (p.deviation) json["metric"]["deviation"] = *p.deviation;
   } else {
-    json["estimated_change"] = {
-        {"rms", p.change}, {"spread", p.change_spread}, {"first_model_alone", p.largest_change}};
+    json["estimated_change"] = {{"rms", p.change()},
+                                {"spread", p.change_spread()},
+                                {"first_model_alone", p.largest_change()}};
+    json["divergence"] = {{"sum", p.divergence},
+                          {"first_model_alone", p.largest_divergence},
+                          {"sigma_data", p.sigma_data}};
+    for (const Alternative& one : p.alternatives)
+      json["alternatives"].push_back({{"assignment", one.assignment},
+                                      {"seconds", one.seconds},
+                                      {"speedup", one.speedup},
+                                      {"divergence", one.divergence}});
   }
   return json_text(json) + "\n";
 }

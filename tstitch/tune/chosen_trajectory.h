@@ -10,6 +10,12 @@
 
 namespace tstitch {
 
+// Another one that nothing beats in both.
+struct Alternative {
+  std::string assignment;
+  double seconds, speedup, divergence;
+};
+
 // A trajectory, and what to expect of it.
 struct ChosenTrajectory {
   std::vector<std::string> models;  // their names
@@ -26,9 +32,15 @@ struct ChosenTrajectory {
   double value = 0;
   std::optional<double> deviation;
   bool measured = false;
-  // Without: the estimated change of the final latents (estimated_losses), half of what two halves of the
-  // probes differ in, and the change when the first model serves all.
-  double change = 0, change_spread = 0, largest_change = 0;
+  // Without: its divergence, the sum of w d (step_weight); half of what two halves of the probes differ in;
+  // that of the first model alone. sigma_data times it is the estimated change of the final latents.
+  double divergence = 0, divergence_spread = 0, largest_divergence = 0, sigma_data = 1;
+  std::vector<Alternative> alternatives;  // from the fastest on; not read back from a plan, nor is
+  std::string command;                    // that makes the run, or ""
+
+  double change() const { return sigma_data * divergence; }
+  double change_spread() const { return sigma_data * divergence_spread; }
+  double largest_change() const { return sigma_data * largest_divergence; }
 };
 
 // Whether a plan says it.
@@ -36,6 +48,8 @@ bool is_planned(const Field& field);
 
 // "fashion-s: steps 1-20, fashion-l: 21-50".
 std::string describe(const std::vector<int>& assignment, const std::vector<std::string>& models);
+// The same without the models that serve no step.
+std::string describe_served(const std::vector<int>& assignment, const std::vector<std::string>& models);
 
 std::string to_json(const ChosenTrajectory& choice);
 // The inverse, from a file. Throws Error{input} naming it.

@@ -1,7 +1,5 @@
 #include "tstitch/tune/sweep.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -13,6 +11,7 @@
 #include "tstitch/output/run_manifest.h"
 #include "tstitch/tune/equal_steps.h"
 #include "tstitch/tune/similarity.h"
+#include "tstitch/tune/timing.h"
 
 namespace tstitch {
 namespace {
@@ -180,9 +179,7 @@ std::vector<std::string> fingerprints_of(const Sweep& sweep, const std::string& 
 }
 
 std::string describe_timing(const Sweep& sweep, const Backend& backend) {
-  char host[256] = "";
-  gethostname(host, sizeof host - 1);
-  return concat(host, ", ", backend.description(), ", batches of ", sweep.specs[0].options.batch_size);
+  return describe_timing(backend, sweep.specs[0].options.batch_size);
 }
 
 std::optional<SweepResult> run_sweep(Engine& engine, const Sweep& sweep, const Measure& measure,

@@ -1,0 +1,23 @@
+// Commands that a person can give: words as a shell reads them.
+#pragma once
+
+#include <string>
+
+#include "apps/arguments.h"
+#include "tstitch/tune/chosen_trajectory.h"
+
+namespace tstitch {
+
+// As a shell reads it as one word.
+std::string in_shell(const std::string& word);
+
+// " -m small/ -m large/": the models, and what was said of them, beside what a plan says itself.
+std::string words_of_models(const Said& said, const SampleOptions& options);
+
+// "tstitch sample ... --stage model=small/,until=9 --stage model=large/": the run that was chosen, with all
+// else that was said. The last stage is always the last model's, whose defaults are the run's, with the steps
+// that are left to it, or none. "" where stages cannot say it: several steps have one number (--dry-run).
+// said: see with_forms.
+std::string command_of(const Said& said, const Asked& asked, const ChosenTrajectory& choice);
+
+}  // namespace tstitch

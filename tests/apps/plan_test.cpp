@@ -1,0 +1,224 @@
+// Plans of stages from a measured divergence: what `analyze divergence` writes, what `plan` makes of it, and
+// what is refused.
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/apps/tiny_pair.h"
+
+namespace tstitch {
+namespace {
+
+using nlohmann::json;
+
+Arguments with(Arguments arguments, const Arguments& more) {
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+const Arguments kFamily = {"-m", "fashion-s", "-m", "fashion-b", "-m", "fashion-l"};
+const Arguments kFew = {"--steps", "6", "--class", "1,2", "--cfg-scale", "1", "-b", "1"};
+
+class Divergences : public Cli {
+ protected:
+  Outcome measure(const Arguments& more) const {
+    return run(with(with(with({"analyze", "divergence"}, kFamily), kFew), more));
+  }
+  Outcome plan(const Arguments& more) const {
+    return run(with(with(with({"plan", "--divergence", "d.json"}, kFamily), kFew), more));
+  }
+  void refused(int code, const std::vector<std::string>& parts, const Arguments& more) const {
+    expect_refused(code, parts, with(with(with({"plan"}, kFamily), kFew), more));
+  }
+  // As a shell does, with these words behind it.
+  json report_of(const std::string& command, const std::string& more) const {
+    const std::string program = "tstitch ";
+    EXPECT_TRUE(command.starts_with(program)) << command;
+    const Outcome outcome = wait(
+        start_any({"sh", "-c", TSTITCH_PROGRAM " " + command.substr(program.size()) + " " + more + " --json"}));
+    EXPECT_EQ(outcome.code, 0) << command << outcome.err;
+    return json::parse(outcome.out);
+  }
+};
+
+TEST_F(Divergences, AreMeasuredAndPlannedWith) {
+  const Outcome outcome = measure({"--form", "int8", "-o", "d.png"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* part : {"fashion-l: ", "fashion-l [dtype=int8]: ", "s an evaluation; alone ", "d / |eps|",
+                           "wrote d.png, .svg, .csv and .json"})
+    EXPECT_NE(outcome.out.find(part), std::string::npos) << outcome.out;
+  EXPECT_TRUE(read(path("d.csv")).starts_with("form,evaluation,step,t,alpha,sigma,weight,age,distance,"));
+  EXPECT_TRUE(fs::exists(path("d.svg")));
+  const json measured = json::parse(read(path("d.json")));
+  const json& divergence = measured["divergence"];
+  EXPECT_EQ(divergence["models"], json({"fashion-s", "fashion-b", "fashion-l [dtype=int8]", "fashion-l"}));
+  EXPECT_EQ(divergence["forms"].size(), 4u);
+  EXPECT_EQ(divergence["forms"][0]["distance"].size(), 6u);
+  EXPECT_EQ(divergence["times"].size(), 4u);
+  EXPECT_EQ(measured["outputs"].size(), 4u);
+
+  const Outcome shown = plan({"--form", "int8", "--speedup", "1.2"});
+  ASSERT_EQ(shown.code, 0) << shown.err;
+  for (const char* part : {"quality: divergence ", "what else there is:", "speed-up", "run it with `tstitch "})
+    EXPECT_NE(shown.out.find(part), std::string::npos) << shown.out;
+
+  // The command that it says and the plan that it writes are one run.
+  const Outcome made = plan({"--form", "int8", "--max-divergence", "50%", "-o", "p.json", "--json"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const json chosen = json::parse(made.out);
+  EXPECT_EQ(read(path("p.json")), made.out);
+  EXPECT_LE(chosen["divergence"]["sum"], chosen["divergence"]["first_model_alone"]);
+  ASSERT_GE(chosen["alternatives"].size(), 2u);
+  EXPECT_EQ(chosen["alternatives"].back()["divergence"], 0);
+  double before = 0;
+  for (const json& one : chosen["alternatives"]) {
+    EXPECT_GT(one["seconds"], before);
+    before = one["seconds"];
+  }
+  const json by_command = report_of(chosen["command"], "-o c.png");
+  const json by_plan = report_of(
+      "tstitch sample --plan p.json -m fashion-s -m fashion-b -m fashion-l -m fashion-l --class 1,2 "
+      "--cfg-scale 1",
+      "-o b.png");
+  EXPECT_EQ(by_command["latents_hash"], by_plan["latents_hash"]) << chosen["command"];
+}
+
+// Whoever comes last, the run is the last model's.
+TEST_F(Divergences, AnyOrderIsPlanned) {
+  ASSERT_EQ(measure({"-o", "d.png", "-q"}).code, 0);
+  // As if the small model were as good as the large one but at the start.
+  json file = json::parse(read(path("d.json")));
+  for (size_t n = 0; n < 6; ++n) {
+    file["divergence"]["forms"][0]["distance"][n][0] = n < 2 ? 1 : 1e-6;
+    file["divergence"]["forms"][1]["distance"][n][0] = 1;
+  }
+  std::ofstream(path("d.json")) << file;
+  const Outcome made = plan({"--max-divergence", "1%", "-o", "p.json", "--json"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const json chosen = json::parse(made.out);
+  EXPECT_EQ(chosen["assignment"], "2*2 0*4");
+  EXPECT_NE(chosen["command"].get<std::string>().find("--stage model=fashion-l,until=2 --stage "
+                                                      "model=fashion-s,until=6 --stage model=fashion-l"),
+            std::string::npos)
+      << chosen["command"];
+  EXPECT_EQ(report_of(chosen["command"], "-o c.png")["latents_hash"],
+            report_of("tstitch sample --plan p.json -m fashion-s -m fashion-b -m fashion-l --class 1,2 "
+                      "--cfg-scale 1",
+                      "-o b.png")["latents_hash"]);
+  const Outcome sampled = run(with(with({"sample", "--budget", "1h", "--divergence", "d.json", "--json", "-o",
+                                         "s.png"},
+                                        kFamily),
+                                   kFew));
+  ASSERT_EQ(sampled.code, 0) << sampled.err;
+  EXPECT_EQ(json::parse(sampled.out)["models"][2]["evaluations"], 6);  // nothing else to spend it on
+}
+
+TEST_F(Divergences, OfOtherRunsAreRefused) {
+  ASSERT_EQ(measure({"-o", "d.png", "-q"}).code, 0);
+  const Arguments goal = {"--divergence", "d.json", "--speedup", "1.2"};
+  const auto refuses = [&](const std::string& part, const Arguments& run) {
+    expect_refused(2, {"d.json", part}, with(with({"plan"}, goal), run));
+  };
+  refuses("other steps", with(kFamily, {"--steps", "7", "--class", "1", "--cfg-scale", "1"}));
+  refuses("other steps",
+          with(kFamily, {"--steps", "6", "--class", "1", "--cfg-scale", "1", "--spacing", "trailing"}));
+  refuses("measured of other models",
+          {"-m", "fashion-s", "-m", "fashion-l", "--steps", "6", "--class", "1", "--cfg-scale", "1"});
+  refuses("--cfg-scale 1, but this run has 2",
+          with(kFamily, {"--steps", "6", "--class", "1", "--cfg-scale", "2"}));
+  refuses("--sampler ddim, but this run has ddpm",
+          with(kFamily, {"--steps", "6", "--class", "1", "--cfg-scale", "1", "--sampler", "ddpm"}));
+
+  const json good = json::parse(read(path("d.json")));
+  const std::string text = good.dump();
+  std::ofstream(path("cut.json")) << text.substr(0, text.size() / 2);
+  refused(3, {"cut.json", "JSON"}, {"--divergence", "cut.json", "--speedup", "2"});
+  json curve = good;
+  curve.erase("divergence");
+  std::ofstream(path("other.json")) << curve;
+  refused(3, {"other.json", "not a divergence"}, {"--divergence", "other.json", "--speedup", "2"});
+  json negative = good;
+  negative["divergence"]["forms"][1]["distance"][3][0] = -1;
+  std::ofstream(path("negative.json")) << negative;
+  refused(3, {"negative.json", "form 2", "evaluation 4"},
+          {"--divergence", "negative.json", "--speedup", "2"});
+  json other_file = good;
+  other_file["divergence"]["contents"][0] = "crc32 0";
+  std::ofstream(path("file.json")) << other_file;
+  refused(2, {"file.json", "another file than that of fashion-s"},
+          {"--divergence", "file.json", "--speedup", "2"});
+  refused(3, {"nowhere.json"}, {"--divergence", "nowhere.json", "--speedup", "2"});
+}
+
+TEST_F(Divergences, OptionsThatWouldDoNothingAreRefused) {
+  ASSERT_EQ(measure({"-o", "d.png", "-q"}).code, 0);
+  const auto refuses = [&](const std::vector<std::string>& parts, const Arguments& more) {
+    refused(2, parts, with({"--divergence", "d.json"}, more));
+  };
+  refuses({"--probes", "has been measured"}, {"--speedup", "2", "--probes", "3"});
+  refuses({"--any-order", "any order"}, {"--speedup", "2", "--any-order"});
+  refuses({"--curve and --divergence"}, {"--speedup", "2", "--curve", "c.json"});
+  refuses({"--switch-price is -1"}, {"--speedup", "2", "--switch-price=-1"});
+  refuses({"--max-divergence is -1"}, {"--max-divergence=-1"});
+  refuses({"one goal"}, {"--max-divergence", "1", "--speedup", "2"});
+  refuses({"d.json", "an input"}, {"--speedup", "2", "-o", "d.json"});
+  refuses({"plan says who serves which step"}, {"--speedup", "2", "--stage", "share=0.2", "--stage",
+                                                "share=0.2", "--stage", ""});
+  refused(2, {"--switch-price is for"}, {"--speedup", "2", "--switch-price", "2%"});
+  expect_refused(2, {"--divergence is for --budget"}, {"sample", "--divergence", "d.json"});
+
+  const auto analysis = [&](const std::vector<std::string>& parts, const Arguments& more) {
+    expect_refused(2, parts, with({"analyze", "divergence", "--class", "1"}, more));
+  };
+  analysis({"there is 1"}, {"-m", "fashion-l"});
+  analysis({"cache=3 does not go with"}, {"-m", "fashion-l", "--form", "cache=3"});
+  analysis({"--form is int8", "which the last model itself is"},
+           {"-m", "fashion-l", "--form", "int8", "--dtype", "int8"});
+  analysis({"--form is \"cfg=3\"", "expected int8"}, {"-m", "fashion-l", "--form", "cfg=3"});
+  analysis({"--form adds stages", "share="}, {"--stage", "share=0.3", "--stage", "", "--form", "int8"});
+  analysis({"--sigma-data is 0"}, {"--sigma-data", "0"});
+  analysis({"lets the last model take all steps"}, {"--stage", "share=0.3", "--stage", ""});
+  analysis({"ends in .png"}, {"-o", "d.json"});
+}
+
+// Steps of a stage with cached blocks cost what their age says.
+class CachedPlans : public OnTinyPair {
+ protected:
+  static Arguments of_large(const std::string& command, const Arguments& more) {
+    return with({command, "-m", (TinyFolders::folder() / "large").string(), "-p", "a fox", "-W", "64", "-H",
+                 "64", "--steps", "4", "--form", "cache=4"},
+                more);
+  }
+};
+
+TEST_F(CachedPlans, AreMadeWithAndWithoutAMeasuredDivergence) {
+  Arguments analysis = of_large("analyze", {"-o", "d.png", "-q"});
+  analysis.insert(analysis.begin() + 1, "divergence");
+  done(analysis);
+  const json divergence = json::parse(read(path("d.json")))["divergence"];
+  EXPECT_EQ(divergence["forms"][0]["ages"], 4);
+  const size_t evaluations = divergence["forms"][0]["distance"].size();
+  for (size_t n = 0; n < evaluations; ++n) {
+    const auto distances = divergence["forms"][0]["distance"][n].get<std::vector<double>>();
+    EXPECT_EQ(distances.size(), std::min<size_t>(n + 1, 4));
+    EXPECT_EQ(distances[0], 0);
+  }
+  EXPECT_EQ(divergence["times"].size(), 3u);  // whole and not, and the model itself
+
+  for (const Arguments& how : {Arguments{"--divergence", "d.json"}, Arguments{}}) {
+    const json chosen = json::parse(
+        done(of_large("plan", with(how, {"--max-divergence", "100%", "-o", "p.json", "--json"}))).out);
+    EXPECT_EQ(chosen["options"]["stage"], json({"cache=4", ""}));
+    EXPECT_EQ(chosen["assignment"], concat("0*", chosen["steps"].get<int>()));
+    EXPECT_GT(chosen["speedup"], 1);
+    EXPECT_NE(chosen["command"].get<std::string>().find("cache=4"), std::string::npos) << chosen["command"];
+  }
+  const std::string large = (TinyFolders::folder() / "large").string();
+  done({"sample", "--plan", "p.json", "-m", large, "-m", large, "-p", "a fox", "-W", "64", "-H", "64", "-o",
+        "a.png"});
+  done({"sample", "--budget", "1h", "-m", large, "--twin", "cache=2", "-p", "a fox", "-W", "64", "-H", "64",
+        "--steps", "4", "-o", "b.png"});
+}
+
+}  // namespace
+}  // namespace tstitch

@@ -1,0 +1,189 @@
+#include "tstitch/tune/divergence.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <utility>
+
+#include "tstitch/base/error.h"
+#include "tstitch/diffusion/sample.h"
+#include "tstitch/diffusion/solver.h"
+#include "tstitch/engine/stage_denoiser.h"
+#include "tstitch/ops/ops.h"
+#include "tstitch/tune/forwarding_observer.h"
+#include "tstitch/tune/similarity.h"
+
+namespace tstitch {
+namespace {
+
+// The number of a step's first evaluation.
+int first_evaluation(const Divergence& divergence, int step) {
+  const auto begin = divergence.evaluations.begin();
+  return std::accumulate(begin, begin + step, 0);
+}
+
+// Asks every form what the last model is asked.
+class Distances final : public ForwardingObserver {
+ public:
+  Distances(RunObserver& outer, Backend& backend, std::span<const Model> models, const RunSpec& spec,
+            const EncodedInputs& inputs, std::vector<int> evaluations)
+      : ForwardingObserver(outer),
+        backend_(backend),
+        models_(models),
+        spec_(spec),
+        inputs_(inputs),
+        binder_(spec.height, spec.width),
+        forms_(models.size() - 1) {
+    result_.evaluations = std::move(evaluations);
+    const size_t all = result_.all_evaluations();
+    for (size_t i = 0; i < forms_.size(); ++i) {
+      forms_[i].ages = models[i].info.form.cache.every;
+      for (size_t n = 0; n < all; ++n)
+        forms_[i].at.emplace_back(std::min(n + 1, static_cast<size_t>(forms_[i].ages)));
+    }
+  }
+
+  void evaluated(IndexRange images, const Step& step, const NoiseLevel& level, const Tensor& x,
+                 const Prediction& prediction) override {
+    if (evaluation_ == 0) bind(images);
+    const auto answer = [&](const Prediction& of) {
+      return backend_.download(to_channels_first(backend_, step.level.alpha > 0 ? of.eps : of.x0));
+    };
+    const Tensor expected = answer(prediction);
+    for (Form& form : forms_)
+      for (size_t begun = 0; begun < std::min(evaluation_ + 1, form.asked.size()); ++begun) {
+        StageDenoiser& asked = *form.asked[begun];
+        asked.enter(step);
+        const size_t age = (evaluation_ - begun) % static_cast<size_t>(form.ages);
+        form.at[evaluation_][age].add(answer(asked.predict(x, level)), expected);
+      }
+    evaluation_ = (evaluation_ + 1) % result_.all_evaluations();
+  }
+
+  Divergence result() {
+    for (const Form& form : forms_) {
+      FormDivergence& of_form = result_.forms.emplace_back();
+      of_form.ages = form.ages;
+      for (const auto& ages : form.at) {
+        of_form.at.emplace_back();
+        for (const Similarity& s : ages) {
+          const double relative = std::sqrt(s.relative_mse());
+          check(std::isfinite(relative), ErrorKind::input, models_.back().info.name,
+                " predicts nothing but 0 somewhere: no distance from that is of any meaning");
+          of_form.at.back().push_back(
+              {.rms = std::sqrt(s.mse()), .relative = relative, .cosine = s.cosine().mean});
+        }
+      }
+    }
+    result_.forms.emplace_back();
+    return std::move(result_);
+  }
+
+ private:
+  struct Form {
+    int64_t ages = 1;
+    // For the images of a batch, by the evaluation it begins with.
+    std::vector<std::unique_ptr<StageDenoiser>> asked = {};
+    std::vector<std::vector<Similarity>> at = {};  // [evaluation][age]
+  };
+
+  void bind(IndexRange images) {
+    const auto solver = make_solver(backend_, spec_.options.sampler, spec_.solver);
+    const std::vector<NoiseLevel> levels =
+        levels_asked(spec_.trajectory, *solver, spec_.trajectory[0].denoiser);
+    for (size_t i = 0; i < forms_.size(); ++i) {
+      const int stage = static_cast<int>(i);
+      forms_[i].asked.clear();
+      for (size_t begun = 0; begun < forms_[i].at.back().size(); ++begun) {
+        const StageRows rows =
+            bind_rows(binder_, models_[i], spec_, cfg_scale_of(spec_, stage), *inputs_.conditions[i], images);
+        forms_[i].asked.push_back(
+            std::make_unique<StageDenoiser>(backend_, evaluator_, models_[i], spec_, stage, rows));
+        forms_[i].asked.back()->prepare(levels);
+      }
+    }
+    binder_.end_batch();
+  }
+
+  Backend& backend_;
+  std::span<const Model> models_;
+  const RunSpec& spec_;
+  const EncodedInputs& inputs_;
+  DirectEvaluator evaluator_;
+  ConditionBinder binder_;
+  std::vector<Form> forms_;
+  size_t evaluation_ = 0;  // of the batch, that comes next
+  Divergence result_;
+};
+
+}  // namespace
+
+size_t Divergence::all_evaluations() const {
+  return static_cast<size_t>(std::accumulate(evaluations.begin(), evaluations.end(), 0));
+}
+
+std::vector<int> evaluations_of_steps(Backend& backend, const RunSpec& spec) {
+  const auto solver = make_solver(backend, spec.options.sampler, spec.solver);
+  std::vector<int> counts;
+  for (const Step& step : spec.trajectory)
+    counts.push_back(static_cast<int>(solver->evaluation_levels(step).size()));
+  return counts;
+}
+
+void check_compares(const ModelInfo& last) {
+  check(!last.form.cache.holds(), ErrorKind::usage, last.name,
+        " is what the others are compared with, and with cache= its own answers depend on when it was last "
+        "whole: expected a last --stage without");
+}
+
+Divergence measure_divergence(Backend& backend, std::span<const Model> models, const RunSpec& spec,
+                              RunObserver& observer, const EncodedInputs& inputs) {
+  check_internal(models.size() >= 2, "the divergence of ", models.size(), " models");
+  for (const Model& model : models)
+    check_internal(model.network != nullptr, model.info.name, " is not loaded");
+  check_compares(models.back().info);
+  const RunSpec alone = served_by(spec, static_cast<int>(models.size()) - 1);
+  Distances distances(observer, backend, models, alone, inputs, evaluations_of_steps(backend, alone));
+  struct Nowhere final : BatchSink {
+    void take(IndexRange, const Tensor&) override {}
+  } nowhere;
+  const IndexRange all = {0, alone.images()};
+  if (run(backend, models, alone, {&all, 1}, distances, nowhere, inputs).cancelled) return {};
+  return distances.result();
+}
+
+double step_weight(const Step& step, double s) {
+  const auto [t, alpha, sigma] = step.level;
+  const auto& next = step.next;
+  if (next.alpha <= 0) return 0;  // noise alone behind it, too: nothing has been added yet
+  const double behind = next.sigma / next.alpha;
+  if (alpha <= 0) return 1 / std::hypot(s, behind);
+  return std::max(0.0, std::asinh(sigma / alpha / s) - std::asinh(behind / s));
+}
+
+double default_sigma_data(const ModelInfo& model) { return model.pixels ? 0.5 : 1; }
+
+double step_divergence(const Divergence& divergence, const Trajectory& trajectory, double sigma_data,
+                       size_t form, int step, int64_t age) {
+  const FormDivergence& of_form = divergence.forms[form];
+  if (of_form.at.empty()) return 0;
+  const int first = first_evaluation(divergence, step),
+            count = divergence.evaluations[static_cast<size_t>(step)];
+  double sum = 0;
+  for (int e = 0; e < count; ++e)
+    sum +=
+        of_form.at[static_cast<size_t>(first + e)][static_cast<size_t>((age + e) % of_form.ages)].rms / count;
+  return step_weight(trajectory[step], sigma_data) * sum;
+}
+
+double whole_divergence(const Divergence& divergence, const Trajectory& trajectory, double sigma_data,
+                        size_t form) {
+  double sum = 0;
+  for (int step = 0; step < trajectory.size(); ++step)
+    sum += step_divergence(divergence, trajectory, sigma_data, form, step,
+                           first_evaluation(divergence, step) % divergence.forms[form].ages);
+  return sum;
+}
+
+}  // namespace tstitch

@@ -1,0 +1,76 @@
+// How far cheaper forms of a denoiser are from it, evaluation by evaluation along its own trajectory: other
+// models, other types, merged tokens, cached blocks. What a plan of stages is made from.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tstitch/backend/backend.h"
+#include "tstitch/engine/run.h"
+#include "tstitch/engine/run_spec.h"
+#include "tstitch/zoo/model.h"
+
+namespace tstitch {
+
+// A form's answer beside the last model's at the same x, over all images.
+struct Distance {
+  double rms = 0;       // d: the root mean square of the difference, per element
+  double relative = 0;  // d over the root mean square of the last model's answer
+  double cosine = 1;    // between the two, the mean over images
+};
+
+struct FormDivergence {
+  // Of evaluations that depend on the last whole one: after so many one is whole again (BlockCache::every).
+  int64_t ages = 1;
+  // [evaluation][age], 0 of a whole one: as many ages as there can be so far, min(evaluation + 1, ages).
+  std::vector<std::vector<Distance>> at;
+};
+
+struct Divergence {
+  std::vector<int> evaluations;       // of every step
+  std::vector<FormDivergence> forms;  // of every model; of the last, which the others are compared with, empty
+
+  size_t all_evaluations() const;
+};
+
+// The evaluations of every step of the trajectory, by the run's sampler.
+std::vector<int> evaluations_of_steps(Backend& backend, const RunSpec& spec);
+
+// Throws Error{usage} where nothing can be compared with the model's answers: it has cached blocks, and they
+// depend on when it was last whole.
+void check_compares(const ModelInfo& last);
+
+// Lets the last model serve all steps of the spec and asks every other form what it was asked, guided as that
+// would be in its place. The answers that are compared are eps or, in steps that begin in noise alone (alpha
+// = 0), from which no eps can be told, x0. Of a form with cached blocks there are as many beginnings as it
+// has ages, an evaluation apart, so that every evaluation is asked at every age. No forms when the observer
+// cancelled. Throws Error{input} where answers are not finite, and what check_compares throws.
+Divergence measure_divergence(Backend& backend, std::span<const Model> models, const RunSpec& spec,
+                              RunObserver& observer, const EncodedInputs& inputs);
+
+// How far one step carries a distance d at its beginning into the final latent, per s, the deviation of the
+// data (sigma_data; Karras et al. 2022, arXiv 2206.00364, call it so):
+//
+//   w = asinh(sigma / s) - asinh(sigma' / s),
+//
+// sigma and sigma' the noise before and behind the step in units of the signal (sigma / alpha). In
+// coordinates x / alpha a step adds |d sigma| d, and what is added at sigma shrinks by s / sqrt(s^2 +
+// sigma^2) until sigma = 0, exactly so for Gaussian data: the integral of the two over the step. From noise
+// alone on, where d is of x0, it is 1 / sqrt(s^2 + sigma'^2). Errors of different steps are taken to point
+// the same way, so that the final latent moves by s times the sum of w d. Data that fall into kinds do not
+// forget as Gaussian ones do: what tips a picture from one kind into another early grows instead.
+double step_weight(const Step& step, double sigma_data);
+
+// sigma_data where nobody says it: 1 of scaled latents, 0.5 of pixels in [-1, 1].
+double default_sigma_data(const ModelInfo& model);
+
+// w times the mean d of the evaluations of a step that the form begins at that age.
+double step_divergence(const Divergence& divergence, const Trajectory& trajectory, double sigma_data,
+                       size_t form, int step, int64_t age);
+
+// The same of a form alone, from its first step to its last.
+double whole_divergence(const Divergence& divergence, const Trajectory& trajectory, double sigma_data,
+                        size_t form);
+
+}  // namespace tstitch
