@@ -124,7 +124,7 @@ StageOptions checked_stage(const std::string& text) {
     throw Refusal(422, "not_allowed",
                   concat("the stage \"", printable(text),
                          "\" has a key that is not a request's to say, expected model, "
-                         "share, until, cfg, cfg-interval, negative, lora, merge and cache"),
+                         "share, until, cfg, cfg-interval, negative, lora, merge, cache and skip"),
                   "stages");
   return stage;
 }
@@ -291,7 +291,7 @@ Request read_request(const json& object, const Catalog& catalog) {
     if (name == "twin" && parse_twin(texts[0]).dtype)
       throw Refusal(422, "not_allowed",
                     concat("\"twin\" is \"", printable(texts[0]),
-                           "\": all models of a server have one type, expected merge= and cache= alone"),
+                           "\": all models of a server have one type, expected merge=, cache= and skip= alone"),
                     name);
     if (saying == Saying::model && name == "model") {
       Texts names;
