@@ -79,7 +79,7 @@ std::string csv_of(const At& at) {
 // Which blocks to leave out, and in which steps they are to matter little.
 struct BlockChoice {
   std::optional<int64_t> count;
-  std::string over = "0:1";      // as shares of all steps
+  std::string over = "0:1";  // as shares of all steps
 };
 
 using StepRange = std::pair<size_t, size_t>;  // first and count
@@ -111,24 +111,24 @@ Findings describe_blocks(const RunSpec& spec, const ModelInfo& info, const Block
   }
   parts.push_back(over);
   std::vector<std::vector<double>> means;
-  for (const auto& [first, count] : parts) means.push_back(mean_changes(std::span(steps).subspan(first, count)));
+  for (const auto& [first, count] : parts)
+    means.push_back(mean_changes(std::span(steps).subspan(first, count)));
 
   const CheaperForm form{.skip = blocks_to_skip(*info.architecture, means.back(), *choice.count)};
   const double share = info.architecture->flops_in(form, 1, spec.height, spec.width) /
                        info.architecture->flops(spec.height, spec.width);
-  Findings findings{
-      .json = {{"blocks", ordered_json::array()},
-               {"skip",
-                {{"steps", {over.first + 1, over.first + over.second}},
-                 {"blocks", form.skip},
-                 {"form", to_string(form)},
-                 {"share_of_operations", share}}}},
-      .csv = std::string(kBlocksColumns),
-      .table = "",
-      .chart = {.title = concat("Blocks of ", info.name, "; ", settings(spec)),
-                .x_label = "block",
-                .y_label = "change, |f(x) - x| / |x|",
-                .series = {}}};
+  Findings findings{.json = {{"blocks", ordered_json::array()},
+                             {"skip",
+                              {{"steps", {over.first + 1, over.first + over.second}},
+                               {"blocks", form.skip},
+                               {"form", to_string(form)},
+                               {"share_of_operations", share}}}},
+                    .csv = std::string(kBlocksColumns),
+                    .table = "",
+                    .chart = {.title = concat("Blocks of ", info.name, "; ", settings(spec)),
+                              .x_label = "block",
+                              .y_label = "change, |f(x) - x| / |x|",
+                              .series = {}}};
   for (const StepBlockChanges& at : steps) {
     findings.json["blocks"].push_back(json_of(at));
     findings.json["blocks"].back()["changes"] = at.changes;
@@ -153,14 +153,14 @@ Findings describe_blocks(const RunSpec& spec, const ModelInfo& info, const Block
     for (const std::vector<double>& mean : means) findings.table += format(" %13.5f", mean[block]);
     findings.table += std::ranges::count(form.skip, static_cast<int64_t>(block)) ? "  least\n" : "\n";
   }
-  findings.table += concat("least in ", name_of(over), ": ", to_string(form), ", which leaves ",
-                           std::lround(100 * share), " % of the operations",
-                           over.first == 0 && over.second < steps.size()
-                               ? concat("; --twin ", to_string(form), " --ratio ",
-                                        number_text(static_cast<double>(over.second) /
-                                                    static_cast<double>(steps.size())))
-                               : concat("; --stage or --twin ", to_string(form)),
-                           "\n");
+  findings.table +=
+      concat("least in ", name_of(over), ": ", to_string(form), ", which leaves ", std::lround(100 * share),
+             " % of the operations",
+             over.first == 0 && over.second < steps.size()
+                 ? concat("; --twin ", to_string(form), " --ratio ",
+                          number_text(static_cast<double>(over.second) / static_cast<double>(steps.size())))
+                 : concat("; --stage or --twin ", to_string(form)),
+             "\n");
   return findings;
 }
 
@@ -379,7 +379,8 @@ Command add_analyze_command(CLI::App& program) {
   auto* command = program.add_subcommand("analyze", "Measure what stitching rests on, as curves and numbers");
   command->require_subcommand(1);
   auto* blocks = command->add_subcommand(
-      "blocks", "How much each block of a model changes what it is given, step by step, and which to leave out");
+      "blocks",
+      "How much each block of a model changes what it is given, step by step, and which to leave out");
   auto* spectrum = command->add_subcommand(
       "spectrum", "How much of each spatial frequency is in the latents, step by step");
   auto* similarity =

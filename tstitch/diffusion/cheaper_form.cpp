@@ -22,9 +22,8 @@ std::vector<int64_t> around(int64_t center, double power, int64_t T, int64_t n) 
     const double place = std::pow(first + static_cast<double>(i) * step, power).real();
     // What is whole but for rounding is whole: the code leaves that to the last bit of a power.
     const double nearest = std::round(place);
-    places.push_back(static_cast<int64_t>(std::abs(place - nearest) < 1e-9 * static_cast<double>(T + center)
-                                              ? nearest
-                                              : place));
+    places.push_back(static_cast<int64_t>(
+        std::abs(place - nearest) < 1e-9 * static_cast<double>(T + center) ? nearest : place));
   }
   std::ranges::sort(places);
   places.erase(std::ranges::unique(places).begin(), places.end());
@@ -38,7 +37,7 @@ std::vector<int64_t> around(int64_t center, double power, int64_t T, int64_t n) 
 std::vector<int64_t> whole_evaluations(const BlockCache& cache, int64_t evaluations) {
   const int64_t n = (evaluations + cache.every - 1) / cache.every;
   std::vector<int64_t> whole;
-  if (!cache.focus) {
+  if (!cache.focus || n == 0) {
     for (int64_t i = 0; i < n; ++i) whole.push_back(i * cache.every);
     return whole;
   }
@@ -47,8 +46,9 @@ std::vector<int64_t> whole_evaluations(const BlockCache& cache, int64_t evaluati
     whole = around(cache.focus->center, power, evaluations, n);
     if (std::ssize(whole) == n) return whole;
   }
-  fail(ErrorKind::usage, "of ", evaluations, " evaluations no ", n, " lie closest together around that of center=",
-       cache.focus->center, ": expected another center, a larger power, or another N");
+  fail(ErrorKind::usage, "of ", evaluations, " evaluations no ", n,
+       " lie closest together around that of center=", cache.focus->center,
+       ": expected another center, a larger power, or another N");
 }
 
 }  // namespace tstitch

@@ -15,8 +15,8 @@ struct BlockCache {
   // (DeepCacheSDHelper at branch 0), the last pair alone.
   enum class Form { paper, helper };
   // Its code's non-uniform steps (DeepCache/sd, "uniform=False"): those that are whole lie closest together
-  // around an evaluation of the stage, counted from 0, the farther apart the farther from it and the larger the
-  // power.
+  // around an evaluation of the stage, counted from 0, the farther apart the farther from it and the larger
+  // the power.
   struct Focus {
     int64_t center = 0;
     double power = 1.4;
@@ -33,15 +33,15 @@ struct BlockCache {
   bool operator==(const BlockCache&) const = default;
 };
 
-// Of that many evaluations of a stage those that are whole, in order, the first among them: evaluations / every,
-// rounded up. Throws Error{usage} where not so many lie around the focus.
+// Of that many evaluations of a stage those that are whole, in order, the first among them: evaluations /
+// every, rounded up. Throws Error{usage} where not so many lie around the focus.
 std::vector<int64_t> whole_evaluations(const BlockCache& cache, int64_t evaluations);
 
 struct CheaperForm {
   double merge = 0;  // of the tokens a picture attends to itself with, how many become one with others
   BlockCache cache = {};
-  // Blocks that are left out: each adds to its input, which then stays as it is. Their numbers in order of use,
-  // from 0, ascending.
+  // Blocks that are left out: each adds to its input, which then stays as it is. Their numbers in order of
+  // use, from 0, ascending.
   std::vector<int64_t> skip = {};
 
   bool operator==(const CheaperForm&) const = default;

@@ -63,9 +63,9 @@ class Network {
   // take turns.
   virtual Tensor evaluate(const Tensor& x, std::span<const Row> rows) const = 0;
 
-  // The same of rows that are asked in one form, and `observer` sees what each block that adds to its input makes
-  // of it, both (N, T, D) f32 where the network is: its number is that of CheaperForm::skip. Of networks with
-  // such blocks.
+  // The same of rows that are asked in one form, and `observer` sees what each block that adds to its input
+  // makes of it, both (N, T, D) f32 where the network is: its number is that of CheaperForm::skip. Of
+  // networks with such blocks.
   using BlockObserver = FunctionRef<void(int64_t block, const Tensor& before, const Tensor& after)>;
   virtual Tensor evaluate_observed(const Tensor& /*x*/, std::span<const Row> /*rows*/,
                                    BlockObserver /*observer*/) const {

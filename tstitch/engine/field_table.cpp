@@ -214,7 +214,8 @@ json guidance_of(const RunSpec& spec) {
 // The type of all stages, where these have one; else what the run is said to have.
 json dtype_of_all(const RunSpec& spec) {
   const std::string& first = spec.stages[0].dtype;
-  const bool alike = std::ranges::all_of(spec.stages, [&](const Stage& stage) { return stage.dtype == first; });
+  const bool alike =
+      std::ranges::all_of(spec.stages, [&](const Stage& stage) { return stage.dtype == first; });
   return alike && !first.empty() ? first : spec.options.backend.dtype;
 }
 

@@ -42,7 +42,7 @@ struct Field {
   bool may_be_empty = false;
   bool of_models = false;  // in another group than that of the models, which depend on it: read with those
   bool passing = false;    // says how fast, not what: a picture does not keep it
-  std::string replaces;  // names, with commas between: what answers the same question
+  std::string replaces;    // names, with commas between: what answers the same question
 
   // The option's value from its texts, one unless the form says otherwise. Throws Error{usage} that names the
   // option. models: in order of use; none for fields that say which.

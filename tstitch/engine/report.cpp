@@ -143,13 +143,12 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
   for (size_t i = 0; i < models.size(); ++i) {
     const ModelInfo& info = models[i].info;
     names.push_back(info.name);
-    entries.push_back(
-        {{"name", info.name},
-         {"path", info.path},
-         {"parameters", info.architecture->parameters()},
-         {"dtype", dtype_of(spec, i)},
-         {"gflop_per_evaluation", gflop_per_evaluation(spec, info, static_cast<int>(i))},
-         {"load_ms", milliseconds(models[i].load_seconds)}});
+    entries.push_back({{"name", info.name},
+                       {"path", info.path},
+                       {"parameters", info.architecture->parameters()},
+                       {"dtype", dtype_of(spec, i)},
+                       {"gflop_per_evaluation", gflop_per_evaluation(spec, info, static_cast<int>(i))},
+                       {"load_ms", milliseconds(models[i].load_seconds)}});
     if (!info.loras.empty()) entries.back()["loras"] = loras_json(info);
     if (!info.controls.empty())
       entries.back()["control_nets"] = controls_json(spec, info, static_cast<int>(i));
@@ -323,8 +322,9 @@ std::vector<std::string> describe_what_saves_nothing(const RunSpec& spec, std::s
     const CheaperForm cached{.cache = spec.stages[i].form.cache};
     if (cached.cache.holds() && counts.all > 0 && counts.whole == counts.all)
       lines.push_back(concat(to_string(cached), " of ", models[i].name, " saves nothing: ",
-                             counts.all == 1 ? "its one evaluation is whole"
-                                             : "it is asked once at a time, and the first evaluation is whole"));
+                             counts.all == 1
+                                 ? "its one evaluation is whole"
+                                 : "it is asked once at a time, and the first evaluation is whole"));
   }
   return lines;
 }

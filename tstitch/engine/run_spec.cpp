@@ -113,8 +113,8 @@ std::string dtype_of_stage(const SampleOptions& options, size_t i) {
         ": dtype=", dtype, " is what --dtype makes of the whole run: expected another type, or none");
   if (dtype == of_run) return "";
   check(!options.backend.device.starts_with("cuda"), ErrorKind::usage, stage_option(options, i),
-        ": dtype=", dtype, " is another than the run's ", of_run, ", and on the device ", printable(options.backend.device),
-        " all stages have the same");
+        ": dtype=", dtype, " is another than the run's ", of_run, ", and on the device ",
+        printable(options.backend.device), " all stages have the same");
   return dtype;
 }
 
@@ -480,8 +480,9 @@ void check_forms(const RunSpec& spec) {
   for (size_t i = 0; i < spec.stages.size(); ++i) {
     const CheaperForm& form = spec.stages[i].form;
     if (!form.cache.focus) continue;
-    check(!spec.switch_threshold, ErrorKind::usage, stage_option(spec.options, i), ": ", to_string(form),
-          " lays evaluations around one of the stage's, and with --switch auto every image has its own number");
+    check(
+        !spec.switch_threshold, ErrorKind::usage, stage_option(spec.options, i), ": ", to_string(form),
+        " lays evaluations around one of the stage's, and with --switch auto every image has its own number");
     try {
       evaluation_counts(spec, static_cast<int>(i));
     } catch (const Error& error) {

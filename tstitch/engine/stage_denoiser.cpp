@@ -94,7 +94,8 @@ StageDenoiser::StageDenoiser(Backend& backend, Evaluator& evaluator, const Model
 void StageDenoiser::enter(const Step& step) {
   serving_ = cfg_scale_at(spec_, stage_, step) == 1 ? plain_.get() : guided_.get();
   rows_.steer(spec_.controls_at(stage_, step.index));
-  if (cache_.focus && whole_.empty()) whole_ = whole_evaluations(cache_, evaluations_around(spec_, stage_, step));
+  if (cache_.focus && whole_.empty())
+    whole_ = whole_evaluations(cache_, evaluations_around(spec_, stage_, step));
 }
 
 Prediction StageDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {

@@ -56,8 +56,8 @@ class StageDenoiser final : public Denoiser {
   std::unique_ptr<Denoiser> guided_, plain_;  // those of the two that a step may need
   Denoiser* serving_ = nullptr;
   BlockCache cache_;
-  // Where these do not lie evenly apart: of the evaluations of the steps that follow each other in this stage,
-  // those that are whole.
+  // Where these do not lie evenly apart: of the evaluations of the steps that follow each other in this
+  // stage, those that are whole.
   std::vector<int64_t> whole_;
 };
 

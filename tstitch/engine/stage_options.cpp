@@ -41,8 +41,8 @@ double merge_of(const std::string& what, const std::string& text) {
   return merge;
 }
 
-// "N", and behind it in any order, each behind a colon, "paper" or "helper", "center=EVALUATION" and, with that,
-// "power=POWER".
+// "N", and behind it in any order, each behind a colon, "paper" or "helper", "center=EVALUATION" and, with
+// that, "power=POWER".
 BlockCache cache_of(const std::string& what, const std::string& text) {
   const std::vector<std::string> parts = parts_of(text, ':');
   BlockCache cache;
@@ -91,8 +91,8 @@ void add_blocks(const std::string& what, const std::string& text, std::vector<in
     const size_t dash = part.find('-');
     const auto first = read_number<int64_t>(what, part.substr(0, dash)),
                last = dash == part.npos ? first : read_number<int64_t>(what, part.substr(dash + 1));
-    check(0 <= first && first <= last && last < kMostBlocks, ErrorKind::usage, what, " is \"", printable(text),
-          "\", expected the numbers of blocks, from 0, as 3+7+12 or 3-5+12");
+    check(0 <= first && first <= last && last < kMostBlocks, ErrorKind::usage, what, " is \"",
+          printable(text), "\", expected the numbers of blocks, from 0, as 3+7+12 or 3-5+12");
     for (int64_t block = first; block <= last; ++block) blocks.push_back(block);
   }
   std::ranges::sort(blocks);

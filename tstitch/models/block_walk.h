@@ -1,5 +1,5 @@
-// The way through the blocks of a transformer, each of which adds to its input: any of them may be left out, and
-// what each adds may be looked at.
+// The way through the blocks of a transformer, each of which adds to its input: any of them may be left out,
+// and what each adds may be looked at.
 #pragma once
 
 #include <algorithm>

@@ -90,7 +90,8 @@ int64_t dit_parameters(const DiTConfig& config) {
 
 double dit_block_flops(const DiTConfig& config, int64_t height, int64_t width) {
   const auto D = static_cast<double>(config.hidden_size), M = static_cast<double>(config.mlp_size());
-  const double T = static_cast<double>(height * width) / static_cast<double>(config.patch_size * config.patch_size);
+  const double T =
+      static_cast<double>(height * width) / static_cast<double>(config.patch_size * config.patch_size);
   return 2 * T * (4 * D * D + 2 * D * M + 2 * T * D);  // qkv and proj, MLP, scores and values
 }
 
@@ -98,10 +99,11 @@ double dit_flops(const DiTConfig& config, int64_t height, int64_t width) {
   const auto D = static_cast<double>(config.hidden_size);
   const auto p2 = static_cast<double>(config.patch_size * config.patch_size);
   const double T = static_cast<double>(height * width) / p2;
-  const double per_image = 6 * D * D;                          // adaLN
+  const double per_image = 6 * D * D;  // adaLN
   const double ends = T * p2 * D * static_cast<double>(config.in_channels + config.out_channels()) +
                       kTimestepWidth * D + D * D + 2 * D * D;
-  return static_cast<double>(config.depth) * (dit_block_flops(config, height, width) + 2 * per_image) + 2 * ends;
+  return static_cast<double>(config.depth) * (dit_block_flops(config, height, width) + 2 * per_image) +
+         2 * ends;
 }
 
 int64_t dit_body_parameters(const DiTConfig& config) {

@@ -55,8 +55,8 @@ DiTConfig infer_dit_config(const WeightSource& weights);
 int64_t dit_parameters(const DiTConfig& config);
 int64_t dit_body_parameters(const DiTConfig& config);
 double dit_flops(const DiTConfig& config, int64_t height, int64_t width);
-// Of them those of one block's tokens, which are saved where it is left out: the modulations of all blocks are
-// computed together.
+// Of them those of one block's tokens, which are saved where it is left out: the modulations of all blocks
+// are computed together.
 double dit_block_flops(const DiTConfig& config, int64_t height, int64_t width);
 
 // Bytes of the tensors that are alive at once at the most in such an evaluation.

@@ -148,8 +148,7 @@ void UNetTransformer::operator()(Tensor& x, std::span<const Tensor* const> conte
     const int64_t number = first + static_cast<int64_t>(i);
     walk.pass(*backend_, number, tokens, [&] {
       std::optional<TokenGroups> groups;
-      if (merging)
-        groups.emplace(*backend_, tokens, Extent2d(x.extent(1), x.extent(2)), *merging, number);
+      if (merging) groups.emplace(*backend_, tokens, Extent2d(x.extent(1), x.extent(2)), *merging, number);
       blocks_[i](tokens, contexts.subspan(i * N, N), groups ? &*groups : nullptr);
     });
   }

@@ -122,8 +122,8 @@ class UNetBody {
   const Conv2d& conv_in() const { return conv_in_; }
   const std::vector<Layer>& layers() const { return layers_; }
   // Of a layer that is no upsample, which the way down has not. x: (N, H, W, inputs) of the compute type,
-  // which a transformer changes in place; time, contexts: as of the whole network; merging: or null; walk: through
-  // the transformer's blocks. Returns (N, H', W', outputs).
+  // which a transformer changes in place; time, contexts: as of the whole network; merging: or null; walk:
+  // through the transformer's blocks. Returns (N, H', W', outputs).
   Tensor apply(const Layer& layer, Tensor x, const Tensor& time, std::span<const Tensor* const> contexts,
                const TokenMerging* merging = nullptr, const BlockWalk& walk = {}) const;
 

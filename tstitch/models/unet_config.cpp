@@ -571,8 +571,8 @@ std::string unet_skip_obstacle(const UNetConfig& config, std::span<const int64_t
     const int64_t depth = layer.depth;
     if (depth > 0 && count_within(blocks, first, depth) == depth)
       return depth == 1 ? concat("block ", first, " is the only one of its transformer (", layer.name, ")")
-                        : concat("blocks ", first, " ... ", first + depth - 1, " are all of their transformer (",
-                                 layer.name, "), which keeps one");
+                        : concat("blocks ", first, " ... ", first + depth - 1,
+                                 " are all of their transformer (", layer.name, "), which keeps one");
     first += depth;
   }
   return "";

@@ -20,7 +20,8 @@ double relative_change(const Tensor& a, const Tensor& b) {
   }
   const double change = std::sqrt(changed / before);
   check(std::isfinite(change), ErrorKind::input,
-        "a block's tokens are zero or not finite: the model or the guidance scale does not suit this trajectory");
+        "a block's tokens are zero or not finite: the model or the guidance scale does not suit this "
+        "trajectory");
   return change;
 }
 
@@ -69,8 +70,9 @@ class Probe final : public ForwardingObserver, public Evaluator {
 
 }  // namespace
 
-std::vector<StepBlockChanges> block_changes(Backend& backend, std::span<const Model> models, const RunSpec& spec,
-                                            RunObserver& observer, const EncodedInputs& inputs) {
+std::vector<StepBlockChanges> block_changes(Backend& backend, std::span<const Model> models,
+                                            const RunSpec& spec, RunObserver& observer,
+                                            const EncodedInputs& inputs) {
   Probe probe(observer, backend, spec.trajectory.size(),
               static_cast<size_t>(models[0].info.architecture->blocks()));
   struct Nowhere final : BatchSink {
@@ -89,7 +91,8 @@ std::vector<double> mean_changes(std::span<const StepBlockChanges> steps) {
   return mean;
 }
 
-std::vector<int64_t> blocks_to_skip(const Architecture& network, std::span<const double> changes, int64_t count) {
+std::vector<int64_t> blocks_to_skip(const Architecture& network, std::span<const double> changes,
+                                    int64_t count) {
   std::vector<int64_t> order(changes.size());
   std::iota(order.begin(), order.end(), int64_t{0});
   std::ranges::stable_sort(order, {}, [&](int64_t block) { return changes[static_cast<size_t>(block)]; });

@@ -10,14 +10,15 @@
 
 namespace tstitch {
 
-// evaluate(x, rows) answers rows that are alike(a, b). x: (N, H, W, C) f32; returns the N answers in their order.
+// evaluate(x, rows) answers rows that are alike(a, b). x: (N, H, W, C) f32; returns the N answers in their
+// order.
 template <class Alike, class Evaluate>
-Tensor evaluate_alike_together(Backend& backend, const Tensor& x, std::span<const Row> rows, const Alike& alike,
-                               const Evaluate& evaluate) {
+Tensor evaluate_alike_together(Backend& backend, const Tensor& x, std::span<const Row> rows,
+                               const Alike& alike, const Evaluate& evaluate) {
   std::vector<std::vector<size_t>> groups;
   for (size_t n = 0; n < rows.size(); ++n) {
-    const auto group = std::ranges::find_if(
-        groups, [&](const auto& members) { return alike(rows[members[0]], rows[n]); });
+    const auto group =
+        std::ranges::find_if(groups, [&](const auto& members) { return alike(rows[members[0]], rows[n]); });
     (group == groups.end() ? groups.emplace_back() : *group).push_back(n);
   }
   if (groups.size() == 1) return evaluate(x, rows);

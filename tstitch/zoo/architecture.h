@@ -35,7 +35,8 @@ class Architecture {
   }
   // The same operations in a form that it has, on average over evaluations of which that share is whole
   // (BlockCache).
-  virtual double flops_in(const CheaperForm& /*form*/, double /*whole*/, int64_t height, int64_t width) const {
+  virtual double flops_in(const CheaperForm& /*form*/, double /*whole*/, int64_t height,
+                          int64_t width) const {
     return flops(height, width);
   }
   // Those of its blocks that may be left out, of which CheaperForm::skip names some.
@@ -67,7 +68,8 @@ class Architecture {
 // Why a network of so many blocks has not these, ascending; "" where it has them.
 inline std::string number_obstacle(std::span<const int64_t> numbers, int64_t blocks) {
   if (numbers.empty() || (0 <= numbers.front() && numbers.back() < blocks)) return "";
-  return concat("it has ", blocks, blocks == 1 ? " block" : " blocks", ", expected numbers of 0 ... ", blocks - 1);
+  return concat("it has ", blocks, blocks == 1 ? " block" : " blocks", ", expected numbers of 0 ... ",
+                blocks - 1);
 }
 
 }  // namespace tstitch

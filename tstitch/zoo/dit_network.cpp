@@ -31,18 +31,19 @@ std::unique_ptr<const BoundCondition> DiTNetwork::bind(const Condition& conditio
 Tensor DiTNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
   const std::lock_guard lock(turn_);
   const auto alike = [](const Row& a, const Row& b) { return a.form == b.form; };
-  return evaluate_alike_together(
-      dit_.backend(), x, rows, alike, [&](const Tensor& own_x, std::span<const Row> own_rows) {
-        const std::span<const int64_t> found = conditioning_of(own_rows);
-        const Tensor& positions = positions_of(x.extent(1), x.extent(2));
-        const BlockWalk walk{.skipped = own_rows[0].form.skip};
-        return dit_.backend().repeated(own_x, [&](const Tensor& input) {
-          return dit_(input, positions, modulations_.tables(), found, walk);
-        });
-      });
+  return evaluate_alike_together(dit_.backend(), x, rows, alike,
+                                 [&](const Tensor& own_x, std::span<const Row> own_rows) {
+                                   const std::span<const int64_t> found = conditioning_of(own_rows);
+                                   const Tensor& positions = positions_of(x.extent(1), x.extent(2));
+                                   const BlockWalk walk{.skipped = own_rows[0].form.skip};
+                                   return dit_.backend().repeated(own_x, [&](const Tensor& input) {
+                                     return dit_(input, positions, modulations_.tables(), found, walk);
+                                   });
+                                 });
 }
 
-Tensor DiTNetwork::evaluate_observed(const Tensor& x, std::span<const Row> rows, BlockObserver observer) const {
+Tensor DiTNetwork::evaluate_observed(const Tensor& x, std::span<const Row> rows,
+                                     BlockObserver observer) const {
   const std::lock_guard lock(turn_);
   const std::span<const int64_t> found = conditioning_of(rows);
   return dit_(x, positions_of(x.extent(1), x.extent(2)), modulations_.tables(), found,

@@ -165,8 +165,8 @@ Tensor UNetNetwork::evaluate_alike(const Tensor& x, std::span<const Row> rows,
 
 // Which tokens are merged depends on what they hold, and what is kept comes from outside: not work that is
 // repeated (Backend::repeated).
-Tensor UNetNetwork::evaluate_cheaper(const Tensor& input, const Tensor& times,
-                                     std::span<const Row> rows, const BlockObserver* observer) const {
+Tensor UNetNetwork::evaluate_cheaper(const Tensor& input, const Tensor& times, std::span<const Row> rows,
+                                     const BlockObserver* observer) const {
   const auto& [merge, cache, skip] = rows[0].form;
   std::vector<TokenMerging::Draw> draws;
   for (const Row& row : rows) draws.push_back({row.context.seed, row.context.evaluation});

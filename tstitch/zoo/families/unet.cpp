@@ -165,7 +165,8 @@ std::string UNetArchitecture::form_obstacle(const CheaperForm& form) const {
   return unet_skip_obstacle(config_, form.skip);
 }
 
-double UNetArchitecture::flops_in(const CheaperForm& form, double whole, int64_t height, int64_t width) const {
+double UNetArchitecture::flops_in(const CheaperForm& form, double whole, int64_t height,
+                                  int64_t width) const {
   const auto& [merge, cache, skip] = form;
   return whole * unet_flops(config_, height, width, tokens_, merge, skip) +
          (1 - whole) *
