@@ -174,15 +174,16 @@ TEST_F(Twins, ImagesThatSwitchByThemselvesAreWhatTheyAreAlone) {
 }
 
 TEST_F(Twins, AreShortForStages) {
-  const Said said = {{"model", {path("large")}}, {"twin", {"int8,merge=0.5,cache=3:helper"}}};
+  const Said said = {{"model", {path("large")}}, {"twin", {"int8,merge=0.5,cache=3:helper:center=1"}}};
   const SampleOptions options = parse_models(said);
   EXPECT_EQ(options.models, (std::vector{path("large"), path("large")}));
   ASSERT_EQ(options.stages.size(), 2u);
-  EXPECT_EQ(to_string(options.stages[0]), "dtype=int8,merge=0.5,cache=3:helper");
+  EXPECT_EQ(to_string(options.stages[0]), "dtype=int8,merge=0.5,cache=3:helper:center=1");
   EXPECT_EQ(to_string(options.stages[1]), "");
   const std::vector<ModelInfo> models = read_models(options);
-  EXPECT_EQ(models[0].name, models[1].name + " [dtype=int8,merge=0.5,cache=3:helper]");
-  EXPECT_EQ(models[0].form, (CheaperForm{.merge = 0.5, .cache = {3, BlockCache::Form::helper}}));
+  EXPECT_EQ(models[0].name, models[1].name + " [dtype=int8,merge=0.5,cache=3:helper:center=1]");
+  EXPECT_EQ(models[0].form,
+            (CheaperForm{.merge = 0.5, .cache = {3, BlockCache::Form::helper, BlockCache::Focus{1}}}));
   EXPECT_EQ(models[1].form, CheaperForm());
 
   // Said again it is the same run, another form another.
@@ -198,7 +199,7 @@ TEST_F(Twins, AreShortForStages) {
   const nlohmann::json identity = field.identity(field, spec);
   SampleOptions other = all;
   other.models = options.models;
-  other.stages[0].form.cache.every = 2;
+  other.stages[0].form.cache.focus->power = 1.5;
   EXPECT_NE(field.identity(field, make_run_spec(read_models(other), other)), identity);
   const std::string parameters = png_text(spec, models, 0).at(0).second;
   EXPECT_NE(parameters.find("merge=0.5"), std::string::npos) << parameters;
