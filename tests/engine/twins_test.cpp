@@ -94,8 +94,8 @@ TEST_F(Twins, AStageBeginsWithAWholeEvaluation) {
 // What is whole is counted as it falls: by evaluation, and anew whenever a stage comes back.
 TEST_F(Twins, WhatIsWholeIsCountedAsItFalls) {
   const auto counts = [&](const SampleOptions& options, int stage) {
-    const EvaluationCounts counts = evaluation_counts(make_run_spec(read_models(options), options), stage);
-    return std::pair{counts.all, counts.whole};
+    const EvaluationCounts of_stage = evaluation_counts(make_run_spec(read_models(options), options), stage);
+    return std::pair{of_stage.all, of_stage.whole};
   };
   using Pair = std::pair<int64_t, int64_t>;
   const SampleOptions twin = asked("ddim", 0.4, {"large", "large"}, {"cache=3", ""});
