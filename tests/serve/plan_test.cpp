@@ -141,7 +141,7 @@ TEST_F(Plans, StagesLeaveOutBlocks) {
     EXPECT_EQ(stage_name(*made, 1), "fashion-l");
   }
   twin["twin"] = "skip=99";
-  expect_refused(twin, 422, "", "--twin: skip=99 does not go with");
+  expect_refused(twin, 422, "twin", "twin: skip=99 does not go with");
 }
 
 TEST_F(Plans, ATwinHasTheServersType) {
