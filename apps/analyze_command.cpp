@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -16,12 +18,16 @@
 #include "apps/printing.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/base/numbers.h"
+#include "tstitch/draw/chart.h"
 #include "tstitch/engine/command_files.h"
+#include "tstitch/engine/key_values.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/io/atomic_file.h"
 #include "tstitch/io/csv.h"
 #include "tstitch/io/file.h"
 #include "tstitch/io/json.h"
+#include "tstitch/tune/block_changes.h"
 #include "tstitch/tune/measured_divergence.h"
 #include "tstitch/tune/similarity.h"
 #include "tstitch/tune/spectrum.h"
@@ -32,7 +38,8 @@ namespace {
 using nlohmann::ordered_json;
 
 // The first lines of the .csv.
-constexpr std::string_view kSpectrumColumns = "step,t,alpha,sigma,frequency,log_amplitude\n",
+constexpr std::string_view kBlocksColumns = "step,t,alpha,sigma,block,change\n",
+                           kSpectrumColumns = "step,t,alpha,sigma,frequency,log_amplitude\n",
                            kSimilarityColumns =
                                "of,first,second,step,t,alpha,sigma,cosine_mean,cosine_std,mse,relative_mse\n";
 
@@ -43,6 +50,94 @@ ordered_json json_of(const At& at) {
 template <class At>
 std::string csv_of(const At& at) {
   return format("%d,%.9g,%.9g,%.9g", at.step, at.level.t, at.level.alpha, at.level.sigma);
+}
+
+// Which blocks to leave out, and in which steps they are to matter little.
+struct BlockChoice {
+  std::optional<int64_t> count;
+  std::string over = "0:1";  // as shares of all steps
+};
+
+using StepRange = std::pair<size_t, size_t>;  // first and count
+
+std::string name_of(StepRange steps) {
+  return steps.second == 1 ? concat("step ", steps.first + 1)
+                           : concat("steps ", steps.first + 1, "-", steps.first + steps.second);
+}
+
+StepRange steps_over(const std::string& over, int steps) {
+  const auto [low, high] = read_interval("--over", over);
+  const GuidanceInterval interval{low, high};
+  StepRange range{0, 0};
+  for (int step = 0; step < steps; ++step)
+    if (interval.holds(step, steps) && range.second++ == 0) range.first = static_cast<size_t>(step);
+  check(range.second > 0, ErrorKind::usage, "--over ", printable(over), " holds none of ", steps, " steps");
+  return range;
+}
+
+Findings describe_blocks(const RunSpec& spec, const ModelInfo& info, const BlockChoice& choice,
+                         const std::vector<StepBlockChanges>& steps) {
+  constexpr size_t kParts = 4;  // of the trajectory, in the table
+  const auto blocks = static_cast<size_t>(info.architecture->blocks());
+  const StepRange over = steps_over(choice.over, spec.trajectory.size());
+  std::vector<StepRange> parts;
+  for (size_t i = 0; i < kParts; ++i) {
+    const size_t first = i * steps.size() / kParts, end = (i + 1) * steps.size() / kParts;
+    if (end > first) parts.push_back({first, end - first});
+  }
+  parts.push_back(over);
+  std::vector<std::vector<double>> means;
+  for (const auto& [first, count] : parts)
+    means.push_back(mean_changes(std::span(steps).subspan(first, count)));
+
+  const CheaperForm form{.skip = blocks_to_skip(*info.architecture, means.back(), *choice.count)};
+  const double share = info.architecture->flops_in(form, 1, spec.height, spec.width) /
+                       info.architecture->flops(spec.height, spec.width);
+  Findings findings{.json = {{"blocks", ordered_json::array()},
+                             {"skip",
+                              {{"steps", {over.first + 1, over.first + over.second}},
+                               {"blocks", form.skip},
+                               {"form", to_string(form)},
+                               {"share_of_operations", share}}}},
+                    .csv = std::string(kBlocksColumns),
+                    .table = "",
+                    .chart = {.title = concat("Blocks of ", info.name, "; ", settings(spec)),
+                              .x_label = "block",
+                              .y_label = "change, |f(x) - x| / |x|",
+                              .series = {}}};
+  for (const StepBlockChanges& at : steps) {
+    findings.json["blocks"].push_back(json_of(at));
+    findings.json["blocks"].back()["changes"] = at.changes;
+    for (size_t block = 0; block < blocks; ++block)
+      findings.csv += csv_of(at) + format(",%zu,%.9g\n", block, at.changes[block]);
+  }
+  std::vector<double> numbers(blocks);
+  std::iota(numbers.begin(), numbers.end(), 0.0);
+  findings.table += format("%6s", "block");
+  for (size_t i = 0; i < parts.size(); ++i) {
+    findings.table += format(" %13s", name_of(parts[i]).c_str());
+    if (i + 1 < parts.size())
+      findings.chart.series.push_back({.name = name_of(parts[i]),
+                                       .x = numbers,
+                                       .y = means[i],
+                                       .dots = blocks == 1,
+                                       .shade = static_cast<double>(i) / static_cast<double>(kParts)});
+  }
+  findings.table += "\n";
+  for (size_t block = 0; block < blocks; ++block) {
+    findings.table += format("%6zu", block);
+    for (const std::vector<double>& mean : means) findings.table += format(" %13.5f", mean[block]);
+    findings.table += std::ranges::count(form.skip, static_cast<int64_t>(block)) ? "  least\n" : "\n";
+  }
+  findings.table +=
+      concat("least in ", name_of(over), ": ", to_string(form), ", which leaves ", std::lround(100 * share),
+             " % of the operations",
+             over.first == 0 && over.second < steps.size()
+                 ? concat("; --twin ", to_string(form), " --ratio ",
+                          number_text(static_cast<double>(over.second) / static_cast<double>(steps.size())))
+                 : concat("; --stage or --twin ", to_string(form)),
+             "\n");
+  return findings;
 }
 
 Findings describe_spectrum(const RunSpec& spec, const std::vector<ModelInfo>& infos,
@@ -136,7 +231,8 @@ void check_is_analysis(const std::string& stem) {
   const auto is_csv_with = [&](std::string_view columns) {
     return read_part(stem + ".csv", 0, columns.size()) == columns;
   };
-  for (const std::string_view columns : {kSpectrumColumns, kSimilarityColumns, kDivergenceColumns})
+  for (const std::string_view columns :
+       {kBlocksColumns, kSpectrumColumns, kSimilarityColumns, kDivergenceColumns})
     if (is_csv_with(columns)) return;
   for (const char* ending : {".json", ".csv", ".svg"}) {
     std::error_code ignored;
@@ -195,6 +291,30 @@ int analyze(const Arguments& a, const std::string& name, const Asked& asked, con
   return kDone;
 }
 
+int blocks_command(const Arguments& a, BlockChoice choice) {
+  const Asked asked = read_asked(a.said);
+  check(asked.models.size() == 1, ErrorKind::usage, "analyze blocks is about one model, and there are ",
+        asked.models.size(), ": expected one --model");
+  const ModelInfo& info = asked.models[0];
+  const int64_t blocks = info.architecture->blocks();
+  check(blocks > 1, ErrorKind::usage, info.name, " is a ", info.architecture->name(), " with ", blocks,
+        blocks == 1 ? " block" : " blocks", ": nothing may be left out");
+  if (!choice.count) choice.count = std::max<int64_t>(1, blocks / 4);
+  check(1 <= *choice.count && *choice.count < blocks, ErrorKind::usage, "--count is ", *choice.count,
+        ", expected 1 ... ", blocks - 1, " of the blocks");
+  const RunSpec spec = make_run_spec(asked.models, asked.options);
+  steps_over(choice.over, spec.trajectory.size());
+  // Whether so many may be left out does not depend on which change least.
+  blocks_to_skip(*info.architecture, std::vector<double>(static_cast<size_t>(blocks)), *choice.count);
+  return analyze(a, "blocks", asked, spec, {&spec, 1},
+                 [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
+                   const auto steps =
+                       block_changes(engine.backend(), engine.models(), spec, observer, engine.inputs());
+                   if (steps.empty()) return std::nullopt;
+                   return describe_blocks(spec, info, choice, steps);
+                 });
+}
+
 int spectrum_command(const Arguments& a) {
   const Asked asked = read_asked(a.said);
   const std::vector<ModelInfo>& infos = asked.models;
@@ -250,9 +370,10 @@ int divergence_command(const DivergenceArguments& a) {
   const Asked asked = read_asked(with_forms(a.said, a.forms));
   const std::vector<ModelInfo>& infos = asked.models;
   check_no_shares_of(asked, "divergence", "the last model");
-  check(infos.size() >= 2, ErrorKind::usage,
-        "divergence is of other models or forms from the last model, but there is 1: expected another --model,"
-        " or a --form of it");
+  check(
+      infos.size() >= 2, ErrorKind::usage,
+      "divergence is of other models or forms from the last model, but there is 1: expected another --model,"
+      " or a --form of it");
   check_compares(infos.back());
   const double sigma_data = a.sigma_data.value_or(default_sigma_data(infos.back()));
   check(std::isfinite(sigma_data) && sigma_data > 0, ErrorKind::usage, "--sigma-data is ", sigma_data,
@@ -264,11 +385,11 @@ int divergence_command(const DivergenceArguments& a) {
       [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
         MeasuredDivergence measured = nothing_measured(
             alone.back(), infos, contents_of_models(infos, end_if_interrupted), engine.backend(), sigma_data);
-        measured.divergence = measure_divergence(engine.backend(), engine.models(), alone.back(), observer,
-                                                 engine.inputs());
+        measured.divergence =
+            measure_divergence(engine.backend(), engine.models(), alone.back(), observer, engine.inputs());
         if (measured.divergence.forms.empty()) return std::nullopt;
-        measured.times = engine.time_evaluations(
-            alone.back(), askings_of(alone.back(), measured.divergence), interrupted);
+        measured.times =
+            engine.time_evaluations(alone.back(), askings_of(alone.back(), measured.divergence), interrupted);
         if (measured.times.empty()) return std::nullopt;
         measured.decoding = engine.time_decoding(alone.back());
         return describe_divergence(alone.back(), measured);
@@ -280,6 +401,9 @@ int divergence_command(const DivergenceArguments& a) {
 Command add_analyze_command(CLI::App& program) {
   auto* command = program.add_subcommand("analyze", "Measure what stitching rests on, as curves and numbers");
   command->require_subcommand(1);
+  auto* blocks = command->add_subcommand(
+      "blocks",
+      "How much each block of a model changes what it is given, step by step, and which to leave out");
   auto* spectrum = command->add_subcommand(
       "spectrum", "How much of each spatial frequency is in the latents, step by step");
   auto* similarity =
@@ -292,8 +416,16 @@ Command add_analyze_command(CLI::App& program) {
       "How far other models and cheaper forms are from the last model, step by step along its trajectory, and"
       " what an evaluation of each takes: for plan --divergence");
   auto arguments = std::make_shared<DivergenceArguments>();
-  for (auto* analysis : {spectrum, similarity, divergence}) {
-    if (analysis == spectrum)
+  auto choice = std::make_shared<BlockChoice>();
+  blocks->add_option("--count", choice->count, "How many blocks to leave out. Default: a quarter of them");
+  blocks->add_option("--over", choice->over,
+                     "The steps in which they are to change least, LOW:HIGH as shares of all. Default: 0:1");
+  for (auto* analysis : {blocks, spectrum, similarity, divergence}) {
+    if (analysis == blocks)
+      add_run_options(*analysis, *arguments,
+                      {"small", "large", "stage", "twin", "control_net", "ratio", "fractions", "switch_step",
+                       "switch", "switch_threshold", "switch_rule", "solver_reset", "num_fid_samples"});
+    else if (analysis == spectrum)
       add_run_options(*analysis, *arguments, {"switch", "switch_threshold", "num_fid_samples"});
     else
       add_run_options(*analysis, *arguments,
@@ -310,7 +442,8 @@ Command add_analyze_command(CLI::App& program) {
                    " latents, 0.5 of pixels")
       ->group(more(kTrajectory));
   return [=] {
-    return spectrum->parsed()     ? spectrum_command(*arguments)
+    return blocks->parsed()       ? blocks_command(*arguments, *choice)
+           : spectrum->parsed()   ? spectrum_command(*arguments)
            : similarity->parsed() ? similarity_command(*arguments)
                                   : divergence_command(*arguments);
   };

@@ -19,6 +19,12 @@ void print_what_is_left_out(const Arguments& a, const std::vector<ModelInfo>& mo
     std::fprintf(stderr, "tstitch: LoRA %s\n", line.c_str());
 }
 
+void print_what_saves_nothing(const Arguments& a, const RunSpec& spec, const std::vector<ModelInfo>& models) {
+  if (a.quiet) return;
+  for (const std::string& line : describe_what_saves_nothing(spec, models))
+    std::fprintf(stderr, "tstitch: %s\n", line.c_str());
+}
+
 void print_times(const Engine& engine, const RunResult& result) {
   double load_seconds = 0;
   for (size_t i = 0; i < engine.models().size(); ++i) {

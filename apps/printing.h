@@ -18,6 +18,10 @@ std::unique_ptr<ProgressBar> progress_of(const Arguments& arguments, const std::
 // Says on stderr of what LoRAs a model takes a part only or nothing, unless --quiet.
 void print_what_is_left_out(const Arguments& arguments, const std::vector<ModelInfo>& models);
 
+// Says on stderr which stages have nothing of their cheaper form, unless --quiet.
+void print_what_saves_nothing(const Arguments& arguments, const RunSpec& spec,
+                              const std::vector<ModelInfo>& models);
+
 // Evaluations and seconds of each model, and of the whole.
 void print_times(const Engine& engine, const RunResult& result);
 

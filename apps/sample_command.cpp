@@ -93,9 +93,9 @@ void print_steps(const RunSpec& spec, const std::vector<ModelInfo>& infos) {
 
 void print_heading(const SampleArguments& a, const RunSpec& spec, Engine& engine, const Rank& rank,
                    const PictureOutput* output) {
-  std::printf("%s, %s, %lld image%s, seed %llu\n", engine.backend().description().c_str(),
-              spec.options.sampler.c_str(), static_cast<long long>(spec.images()),
-              spec.images() == 1 ? "" : "s", static_cast<unsigned long long>(spec.options.seed));
+  std::printf("%s, %s, %lld image%s, seed %llu\n", engine.description().c_str(), spec.options.sampler.c_str(),
+              static_cast<long long>(spec.images()), spec.images() == 1 ? "" : "s",
+              static_cast<unsigned long long>(spec.options.seed));
   const IndexRange block = block_of(rank, spec.images());
   if (rank.count > 1)
     std::printf("rank %lld of %lld (%s): images %s\n", static_cast<long long>(rank.index),
@@ -126,8 +126,7 @@ int print_estimate(const SampleArguments& a, const RunSpec& spec, Engine& engine
   const double seconds = engine.estimate(spec, interrupted);
   if (interrupted()) return report_interrupted();
   if (a.json)
-    std::printf("%s\n",
-                json_estimate(spec, engine.models(), engine.backend().description(), seconds).c_str());
+    std::printf("%s\n", json_estimate(spec, engine.models(), engine.description(), seconds).c_str());
   else if (!a.quiet)
     std::printf("estimated time: %.*f s\n", seconds < 1 ? 3 : seconds < 10 ? 1 : 0, seconds);
   return kDone;
@@ -179,6 +178,7 @@ int sample_command(const SampleArguments& a) {
                          spec, infos, spec.options.vae, engine.backend());
   const auto kept = [&] { return output ? output->kept() : ""; };
   print_what_is_left_out(a, infos);
+  print_what_saves_nothing(a, spec, infos);
   if (a.talks()) print_heading(a, spec, engine, rank, output.get());
   if (!goal && !engine.load({&spec, 1}, !path.empty(), interrupted)) return report_interrupted(kept());
   if (a.dry_run) return print_estimate(a, spec, engine);
@@ -205,8 +205,7 @@ int sample_command(const SampleArguments& a) {
   }
 
   if (a.json) {
-    std::printf("%s\n",
-                json_report(spec, engine.models(), result, engine.backend().description(), outputs).c_str());
+    std::printf("%s\n", json_report(spec, engine.models(), result, engine.description(), outputs).c_str());
   } else if (!a.quiet) {
     print_times(engine, result);
     if (spec.switch_threshold)

@@ -110,8 +110,8 @@ int sweep_command(const SweepArguments& a) {
   Engine engine(infos, asked.options.backend, asked.options.vae);
   const bool talk = !a.json && !a.quiet;
   if (talk)
-    std::printf("%s, %lld images\n%s\n", engine.backend().description().c_str(),
-                static_cast<long long>(first.images()), sweep.title().c_str());
+    std::printf("%s, %lld images\n%s\n", engine.description().c_str(), static_cast<long long>(first.images()),
+                sweep.title().c_str());
   const std::vector<std::string> fingerprints =
       fingerprints_of(sweep, asked.options.vae, engine.backend(), end_if_interrupted);
   SweepState state(output, a.resume, describe_measure(a, sweep.metrics, end_if_interrupted),

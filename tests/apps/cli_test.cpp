@@ -552,7 +552,43 @@ TEST_F(Cli, AnalyzeSimilaritySeesTheLatentsOfSample) {
   EXPECT_NEAR(report["similarity"][1]["steps"][4]["relative_mse"], error * error, 1e-9);
 }
 
+// What it names for leaving out is a twin.
+TEST_F(Cli, AnalyzeBlocksNamesThoseThatChangeLeast) {
+  const Outcome outcome = run({"analyze", "blocks", "-m", "fashion-l", "--steps", "5", "--class", "1,2",
+                               "--count", "2", "--over", "0:0.4", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto report = nlohmann::json::parse(read(path("blocks.json")));
+  ASSERT_EQ(report["blocks"].size(), 5u);
+  const size_t blocks = report["blocks"][0]["changes"].size();
+  EXPECT_EQ(lines(read(path("blocks.csv"))), 1 + 5 * blocks);
+  const auto skip = report["skip"];
+  EXPECT_EQ(skip["steps"], (std::vector<int>{1, 2}));
+  const auto mean = [&](size_t block) {
+    return report["blocks"][0]["changes"][block].get<double>() +
+           report["blocks"][1]["changes"][block].get<double>();
+  };
+  const auto chosen = skip["blocks"].get<std::vector<size_t>>();
+  ASSERT_EQ(chosen.size(), 2u);
+  for (size_t block = 0; block < blocks; ++block) {
+    if (std::ranges::count(chosen, block)) continue;
+    for (const size_t one : chosen) EXPECT_LE(mean(one), mean(block));
+  }
+  EXPECT_LT(skip["share_of_operations"].get<double>(), 1);
+  const Outcome twin = run({"sample", "-m", "fashion-l", "--twin", skip["form"], "--steps", "5", "--class",
+                            "1", "--dry-run", "--json"});
+  ASSERT_EQ(twin.code, 0) << twin.err;
+  const auto models = nlohmann::json::parse(twin.out)["models"];
+  EXPECT_NEAR(
+      models[0]["gflop_per_evaluation"].get<double>() / models[1]["gflop_per_evaluation"].get<double>(),
+      skip["share_of_operations"].get<double>(), 1e-9);
+}
+
 TEST_F(Cli, AnalyzeRefusesBeforeItLoads) {
+  expect_refused(2, {"about one model, and there are 2"}, {"analyze", "blocks"});
+  expect_refused(2, {"--count is 99"}, {"analyze", "blocks", "-m", "fashion-l", "--count", "99"});
+  expect_refused(2, {"--over 0.01:0.02 holds none"},
+                 {"analyze", "blocks", "-m", "fashion-l", "--steps", "5", "--over", "0.01:0.02"});
+  expect_refused(2, {"--twin"}, {"analyze", "blocks", "-m", "fashion-l", "--twin", "skip=1"});
   expect_refused(2, {"subcommand"}, {"analyze"});
   expect_refused(2, {"two models"}, {"analyze", "similarity", "-m", "fashion-s"});
   expect_refused(2, {".png"}, {"analyze", "spectrum", "-o", "a.svg"});
@@ -562,8 +598,11 @@ TEST_F(Cli, AnalyzeRefusesBeforeItLoads) {
 }
 
 TEST_F(Cli, AnInterruptedAnalysisWritesNothing) {
-  for (const char* analysis : {"spectrum", "similarity"}) {
-    const pid_t child = start({"analyze", analysis, "--steps", "1000", "-b", "100"});
+  for (const std::vector<std::string>& analysis :
+       {std::vector<std::string>{"spectrum"}, {"similarity"}, {"blocks", "-m", "fashion-l"}}) {
+    std::vector<std::string> command = {"analyze", "--steps", "1000", "-b", "100"};
+    command.insert(command.begin() + 1, analysis.begin(), analysis.end());
+    const pid_t child = start(command);
     std::this_thread::sleep_for(std::chrono::milliseconds(1000));
     kill(child, SIGINT);
     const Outcome outcome = wait(child);

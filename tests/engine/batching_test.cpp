@@ -169,14 +169,16 @@ SampleOptions random_request(Dice& dice, const Pair& pair) {
 }
 
 // The models with the forms in which each is asked, where it has any.
-std::vector<ModelInfo> in_random_forms(Dice& dice, std::vector<ModelInfo> infos) {
+std::vector<ModelInfo> in_random_forms(Dice& dice, std::vector<ModelInfo> infos, bool adaptive) {
   for (ModelInfo& info : infos) {
     const auto form =
         dice.one_of<CheaperForm>({{},
                                   {.merge = 0.5},
                                   {.cache = {.every = 2}},
-                                  {.merge = 0.75, .cache = {.every = 3, .form = BlockCache::Form::helper}}});
-    if (info.architecture->form_obstacle(form).empty()) info.form = form;
+                                  {.merge = 0.75, .cache = {.every = 3, .form = BlockCache::Form::helper}},
+                                  {.cache = {.every = 3, .focus = BlockCache::Focus{.center = 2}}},
+                                  {.skip = {1}}});
+    if (info.architecture->form_obstacle(form).empty() && !(adaptive && form.cache.focus)) info.form = form;
   }
   return infos;
 }
@@ -214,7 +216,7 @@ class Batching : public testing::TestWithParam<Models> {
     std::vector<std::chrono::microseconds> delays;
     for (int i = 0, count = 2 + dice.below(4); i < count; ++i) {
       const SampleOptions request = random_request(dice, pair);
-      specs.push_back(make_run_spec(in_random_forms(dice, pair.infos), request));
+      specs.push_back(make_run_spec(in_random_forms(dice, pair.infos, request.adaptive), request));
       delays.emplace_back(dice.below(2000));
     }
     std::vector<Tensor> together(specs.size());
@@ -267,7 +269,7 @@ TEST_P(Batching, APictureNeedsNothingButItsRequestAndSeed) {
   for (uint32_t seed = 0; seed < 10; ++seed) {
     Dice dice(seed);
     SampleOptions request = random_request(dice, pair);
-    const RunSpec spec = make_run_spec(in_random_forms(dice, pair.infos), request);
+    const RunSpec spec = make_run_spec(in_random_forms(dice, pair.infos, request.adaptive), request);
     const Tensor all = latents_of(evaluator, spec);
     for (int64_t image = 0; image < spec.images(); ++image) {
       RunSpec alone = spec;

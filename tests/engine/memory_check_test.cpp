@@ -8,6 +8,7 @@
 
 #include "tests/engine/tiny_dits.h"
 #include "tests/support/expect_error.h"
+#include "tstitch/zoo/families/unet.h"
 
 namespace tstitch {
 namespace {
@@ -100,6 +101,30 @@ TEST(MemoryCheck, CountsEachFileOnce) {
   EXPECT_EQ(needed(), 2 * parameters + kLatents + kBf16);
   options.batch_size = 2;
   EXPECT_EQ(needed(), 2 * parameters + 2 * (kLatents + kBf16));
+}
+
+// What an evaluation leaves to the next, of each row.
+TEST(MemoryCheck, CountsWhatIsKept) {
+  ModelInfo model{.path = "sd", .name = "sd"};
+  model.files.path = "sd";
+  model.architecture =
+      std::make_shared<UNetArchitecture>(unet_preset("sd1"), "", 77, WeightChoice::automatic);
+  model.side = 64;
+  model.any_size = true;
+  model.condition = {.kind = ConditionKind::text, .width = 768};
+  SampleOptions options{.sampler = "ddim", .cfg_scale = 7.5, .prompts = {"a", "b", "c"}, .batch_size = 2};
+  options.backend.dtype = "bf16";
+  const auto work = [&] {
+    return memory_needed({&model, 1}, {true}, make_run_spec({model}, options), "").work;
+  };
+  const int64_t whole = work();
+  model.form.cache.every = 2;
+  EXPECT_EQ(work() - whole, 4 * 64 * 64 * 320 * 2);  // two pictures, guided
+  options.cfg_scale = 1;
+  options.backend.dtype = "f32";
+  const int64_t plain = work();
+  model.form.cache = {};
+  EXPECT_EQ(plain - work(), 2 * 64 * 64 * 320 * 4);
 }
 
 TEST(MemoryCheck, SomethingIsFreeHere) { EXPECT_GT(bytes_free().value_or(kGiB), 1 << 20); }

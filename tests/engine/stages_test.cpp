@@ -125,6 +125,59 @@ TEST(Stages, MayDifferInType) {
               pictures("share=0.4", "", run));
 }
 
+// A DiT behind itself without some of its blocks, and in 8 bits: the weights are the same ones.
+TEST(Stages, MayLeaveOutBlocks) {
+  const Said twin = {{"model", {"fashion-l"}}, {"ratio", {"0.4"}}};
+  const auto pictures = [&](const char* forms) { return pictures_of(merged(twin, {{"twin", {forms}}})); };
+  const auto whole = pictures_of({{"model", {"fashion-l"}}}), skipped = pictures("skip=2");
+  EXPECT_NE(skipped, whole);
+  EXPECT_LE(distance(skipped, whole), 0.5);
+  EXPECT_NE(pictures("int8,skip=2"), skipped);
+  EXPECT_EQ(pictures("skip=2-3"),
+            pictures_of({{"model", {"fashion-l", "fashion-l"}}, {"stage", {"share=0.4,skip=3+2", ""}}}));
+  const auto models = read_models(
+      parse_models({{"model", {"fashion-l", "fashion-l"}}, {"stage", {"skip=2,dtype=int8", "dtype=int8"}}}));
+  EXPECT_TRUE(same_network(models[0], models[1]));
+}
+
+// What --dtype says is not said again; what "auto" becomes is.
+TEST(Stages, OfTheRunsOwnTypeSayNothing) {
+  const Said said = {
+      {"model", {"fashion-l", "fashion-l"}}, {"class", {"1"}}, {"stage", {"dtype=f32", "dtype=bf16"}}};
+  const auto models = read_models(parse_models(said));
+  const RunSpec spec = make_run_spec(models, parse_options(said, models));
+  const std::string run = spec.options.backend.dtype;
+  for (size_t i = 0; i < 2; ++i) {
+    const std::string own = i == 0 ? "f32" : "bf16";
+    EXPECT_EQ(spec.options.stages[i].dtype.value_or(run), own);
+    EXPECT_EQ(spec.options.stages[i].dtype.has_value(), own != run);
+  }
+  // So a picture is made again of what it says.
+  const Said again = said_of(to_json(spec.options, false), "here");
+  const auto models_again = read_models(parse_models(again));
+  EXPECT_EQ(make_run_spec(models_again, parse_options(again, models_again)).stages, spec.stages);
+}
+
+// Where all stages have one type, that is the run's as reports have it, and the device says it.
+TEST(Stages, TellTheirTypes) {
+  const auto told = [](const char* first, const char* second) {
+    const Said said = {{"model", {"fashion-s", "fashion-l"}},
+                       {"class", {"1"}},
+                       {"dtype", {"f32"}},
+                       {"threads", {"1"}},
+                       {"stage", {first, second}}};
+    const auto models = read_models(parse_models(said));
+    const RunSpec spec = make_run_spec(models, parse_options(said, models));
+    const std::string device = Engine(models, spec.options.backend).description();
+    return concat(decided(spec).at("dtype").get<std::string>(), " on ", device.substr(device.find("thread")));
+  };
+  const std::string int8 = concat("int8 in ", decided_dtype({.dtype = "auto"}));
+  EXPECT_EQ(told("", ""), "f32 on thread, f32");
+  EXPECT_EQ(told("dtype=int8", "dtype=int8"), concat("int8 on thread, ", int8));
+  EXPECT_EQ(told("dtype=int8", ""), concat("f32 on thread, ", int8, "; f32"));
+  EXPECT_EQ(told("", "dtype=bf16"), "f32 on thread, f32; bf16");
+}
+
 TEST(Stages, WhatDoesNotFitIsRefused) {
   expect_refused(
       "--stage 1: dtype=int8 is another than the run's bf16, and on the device cuda:1 all stages"

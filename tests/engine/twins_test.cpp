@@ -11,6 +11,7 @@
 #include "tests/support/fake_device.h"
 #include "tests/support/tiny_control_nets.h"
 #include "tstitch/diffusion/step_batcher.h"
+#include "tstitch/engine/evaluation_counts.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/report.h"
 
@@ -62,6 +63,8 @@ const Case kCases[] = {
     {"cache_twin", "ddim", 0.4, {"large", "large"}, {"cache=3", ""}},
     {"cache_heun", "heun", 0.4, {"small", "large"}, {"", "cache=3"}},
     {"cache_interval", "ddim", 0, {"large", "large"}, {"", "cache=3,cfg-interval=0.4:0.8"}},
+    {"cache_around", "ddim", 0, {"large", "large"}, {"", "cache=3:center=4"}},
+    {"cache_around_heun", "heun", 0.4, {"small", "large"}, {"", "cache=3:helper:center=6:power=1.2"}},
     {"both", "ddim", 0.4, {"large", "large"}, {"merge=0.5,cache=3", "merge=0.25"}},
 };
 
@@ -88,9 +91,47 @@ TEST_F(Twins, AStageBeginsWithAWholeEvaluation) {
   EXPECT_NE(latents, bytes_of(sampled(*backend_, apart)));
 }
 
+// What is whole is counted as it falls: by evaluation, and anew whenever a stage comes back.
+TEST_F(Twins, WhatIsWholeIsCountedAsItFalls) {
+  const auto counts = [&](const SampleOptions& options, int stage) {
+    const EvaluationCounts of_stage = evaluation_counts(make_run_spec(read_models(options), options), stage);
+    return std::pair{of_stage.all, of_stage.whole};
+  };
+  using Pair = std::pair<int64_t, int64_t>;
+  const SampleOptions twin = asked("ddim", 0.4, {"large", "large"}, {"cache=3", ""});
+  EXPECT_EQ(counts(twin, 0), Pair(4, 2));
+  EXPECT_EQ(counts(twin, 1), Pair(6, 6));
+  EXPECT_EQ(counts(asked("heun", 0.4, {"small", "large"}, {"", "cache=3:center=6"}), 1), Pair(11, 4));
+  SampleOptions twice = asked("ddim", 0, {"large", "small"}, {"cache=9", ""});
+  twice.fractions.clear();
+  twice.assignment = {0, 0, 1, 0, 0, 0, 1, 0, 1, 1};
+  EXPECT_EQ(counts(twice, 0), Pair(6, 3));
+
+  const auto gflop = [&](const SampleOptions& options, size_t model) {
+    const std::vector<ModelInfo> infos = read_models(options);
+    std::vector<Model> models;
+    for (const ModelInfo& info : infos) models.push_back({.info = info, .network = nullptr});
+    const RunSpec spec = make_run_spec(infos, options);
+    const auto report = nlohmann::json::parse(json_spec(spec, models, ""));
+    EXPECT_EQ(describe_what_saves_nothing(spec, infos).size(), report["steps"] == "1" ? 1u : 0u);
+    return report["models"][model]["gflop_per_evaluation"].get<double>();
+  };
+  const double whole = gflop(twin, 1), half = gflop(twin, 0),
+               third = gflop(asked("ddim", 0.3, {"large", "large"}, {"cache=3", ""}), 0);
+  EXPECT_LT(half, whole);
+  EXPECT_NEAR((whole - third) / (whole - half), 4.0 / 3, 1e-9);  // two of three are not, two of four
+  SampleOptions once = asked("ddim", 0, {"large", "large"}, {"", "cache=3:center=4"});
+  once.steps = "1";
+  EXPECT_EQ(gflop(once, 1), whole);
+  const std::vector<ModelInfo> infos = read_models(once);
+  EXPECT_EQ(describe_what_saves_nothing(make_run_spec(infos, once), infos)[0],
+            concat("cache=3:center=4 of ", infos[1].name, " saves nothing: its one evaluation is whole"));
+}
+
 TEST_F(Twins, AnImageDoesNotDependOnItsCompany) {
   for (const char* dtype : {"f32", "bf16", "int8"}) {
-    SampleOptions many = asked("ddpm", 0.5, {"large", "large"}, {"merge=0.5,cache=2:helper", "cache=3"});
+    SampleOptions many =
+        asked("ddpm", 0.5, {"large", "large"}, {"merge=0.5,cache=2:helper:center=3", "cache=3"});
     many.given = {};
     many.prompts = {"a", kPrompt, "a red bicycle"};
     many.batch_size = 2;
@@ -133,15 +174,16 @@ TEST_F(Twins, ImagesThatSwitchByThemselvesAreWhatTheyAreAlone) {
 }
 
 TEST_F(Twins, AreShortForStages) {
-  const Said said = {{"model", {path("large")}}, {"twin", {"int8,merge=0.5,cache=3:helper"}}};
+  const Said said = {{"model", {path("large")}}, {"twin", {"int8,merge=0.5,cache=3:helper:center=1"}}};
   const SampleOptions options = parse_models(said);
   EXPECT_EQ(options.models, (std::vector{path("large"), path("large")}));
   ASSERT_EQ(options.stages.size(), 2u);
-  EXPECT_EQ(to_string(options.stages[0]), "dtype=int8,merge=0.5,cache=3:helper");
+  EXPECT_EQ(to_string(options.stages[0]), "dtype=int8,merge=0.5,cache=3:helper:center=1");
   EXPECT_EQ(to_string(options.stages[1]), "");
   const std::vector<ModelInfo> models = read_models(options);
-  EXPECT_EQ(models[0].name, models[1].name + " [dtype=int8,merge=0.5,cache=3:helper]");
-  EXPECT_EQ(models[0].form, (CheaperForm{.merge = 0.5, .cache = {3, BlockCache::Form::helper}}));
+  EXPECT_EQ(models[0].name, models[1].name + " [dtype=int8,merge=0.5,cache=3:helper:center=1]");
+  EXPECT_EQ(models[0].form,
+            (CheaperForm{.merge = 0.5, .cache = {3, BlockCache::Form::helper, BlockCache::Focus{1}}}));
   EXPECT_EQ(models[1].form, CheaperForm());
 
   // Said again it is the same run, another form another.
@@ -157,7 +199,7 @@ TEST_F(Twins, AreShortForStages) {
   const nlohmann::json identity = field.identity(field, spec);
   SampleOptions other = all;
   other.models = options.models;
-  other.stages[0].form.cache.every = 2;
+  other.stages[0].form.cache.focus->power = 1.5;
   EXPECT_NE(field.identity(field, make_run_spec(read_models(other), other)), identity);
   const std::string parameters = png_text(spec, models, 0).at(0).second;
   EXPECT_NE(parameters.find("merge=0.5"), std::string::npos) << parameters;
@@ -174,17 +216,28 @@ TEST_F(Twins, WhatDoesNotFitIsRefused) {
   refused("--twin is a cheaper form of one model, and there are 2: expected one --model",
           {{"model", {path("small"), path("large")}}, {"twin", {"int8"}}});
   refused("--twin is a cheaper form of one model, and there are 2", {{"twin", {"int8"}}});
-  refused("--twin is \"cfg=3\", expected int8, merge=RATIO or cache=N",
+  refused("--twin is \"cfg=3\", expected int8, merge=RATIO, cache=N or skip=BLOCKS",
           {{"model", {path("large")}}, {"twin", {"cfg=3"}}});
   refused("--twin: cache= is 1, expected", {{"model", {path("large")}}, {"twin", {"cache=1"}}});
-  refused("--twin is int8, which the whole run is",
-          {{"model", {path("large")}}, {"twin", {"int8"}}, {"dtype", {"int8"}}});
+  for (const char* twin : {"int8", "int8,cache=3"})
+    refused("--twin: dtype=int8 is what --dtype makes of the whole run",
+            {{"model", {path("large")}}, {"twin", {twin}}, {"dtype", {"int8"}}});
+  refused("--stage 2: dtype=bf16 is what --dtype makes of the whole run",
+          {{"model", {path("large"), path("large")}}, {"stage", {"", "dtype=bf16"}}, {"dtype", {"bf16"}}});
+  refused("--twin: dtype=int8 is another than the run's bf16, and on the device cuda",
+          {{"model", {path("large")}}, {"twin", {"int8"}}, {"device", {"cuda"}}});
   refused("--twin and --stage exclude each other",
           {{"model", {path("large")}}, {"twin", {"int8"}}, {"stage", {"share=0.4", ""}}});
-  refused("--stage 1: merge=0.5 does not go with fashion-l",
+  refused("--twin: merge=0.5 does not go with fashion-l",
           {{"model", {"fashion-l"}}, {"twin", {"merge=0.5"}}, {"class", {"1"}}});
   refused("--stage 2: cache=3 does not go with fashion-l",
           {{"model", {"fashion-l", "fashion-l"}}, {"stage", {"", "cache=3"}}, {"class", {"1"}}});
+  refused("block 0 is the only one of its transformer", {{"model", {path("large")}}, {"twin", {"skip=0+3"}}});
+  refused(
+      "--twin: cache=3:center=2 lays evaluations around one of the stage's, and with --switch auto",
+      {{"model", {path("large")}}, {"twin", {"cache=3:center=2"}}, {"switch", {"auto"}}, {"prompt", {"a"}}});
+  refused("--stage 1: skip=8 does not go with fashion-l",
+          {{"model", {"fashion-l", "fashion-l"}}, {"stage", {"skip=8", ""}}, {"class", {"1"}}});
   write_tiny_control_net(folder() / "sd", "sd");
   SampleOptions steered = asked("ddim", 0.4, {"large", "large"}, {"cache=2", "control=none"});
   steered.controls = {{.path = (folder() / "sd").string()}};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 
 #include "tests/support/fake_device.h"
@@ -120,6 +121,61 @@ TEST(DiT, InInt8IsPyTorchsInInt8) {
       EXPECT_LE(from_f32, bf16 ? 2e-2 : 1.2 * distance);
       EXPECT_GE(from_f32, 0.8 * distance);
     }
+}
+
+// Names tensors of blocks that are left out as those of the next ones.
+class WithoutBlocks final : public WeightSource {
+ public:
+  WithoutBlocks(const WeightSource& all, std::vector<int64_t> skipped)
+      : all_(all), skipped_(std::move(skipped)) {}
+  std::optional<Shape> shape(const std::string& name) const override { return all_.shape(original(name)); }
+  Tensor load(const std::string& name, const Shape& expected, DType dtype) const override {
+    return all_.load(original(name), expected, dtype);
+  }
+
+ private:
+  std::string original(const std::string& name) const {
+    const std::string prefix = "blocks.";
+    if (!name.starts_with(prefix)) return name;
+    const size_t dot = name.find('.', prefix.size());
+    int64_t block = std::stoll(name.substr(prefix.size(), dot - prefix.size()));
+    for (const int64_t skipped : skipped_) block += block >= skipped;
+    return concat(prefix, block, name.substr(dot));
+  }
+
+  const WeightSource& all_;
+  std::vector<int64_t> skipped_;  // ascending
+};
+
+// A DiT without some of its blocks: PyTorch's (tools/goldens/make_twin_goldens.py), and bit for bit the DiT
+// that has none of them.
+TEST(DiT, LeavesOutBlocks) {
+  const std::vector<int64_t> skipped = {2, 5, 6}, rows = {0, 1};
+  const RandomWeights weights(kSmall.tag, kSeed);
+  const WithoutBlocks fewer(weights, skipped);
+  DiTConfig shallow = kSmall.config;
+  shallow.depth -= std::ssize(skipped);
+  for (const char* dtype : {"f32", "bf16", "int8"}) {
+    SCOPED_TRACE(dtype);
+    const auto backend = make_backend({.dtype = dtype, .threads = 2});
+    const Tensor x = to_channels_last(*backend, random_uniform("x_T", {2, 4, 32, 32}, std::sqrt(3.0), kSeed));
+    const auto answer = [&](const DiT& dit, const BlockWalk& walk) {
+      return to_channels_first(
+          *backend,
+          dit(x, dit.positions(32, 32), dit.condition(std::array{501.0, 501.0}, kSmall.classes), rows, walk));
+    };
+    const DiT dit(kSmall.config, Weights(*backend, weights));
+    const Tensor y = answer(dit, {.skipped = skipped}),
+                 small = answer(DiT(shallow, Weights(*backend, fewer)), {});
+    EXPECT_EQ(std::memcmp(y.bytes(), small.bytes(), static_cast<size_t>(4 * y.elements())), 0);
+    if (dtype == std::string("f32")) {
+      EXPECT_LE(relative_error(y, golden("twins/dit_skip.npy")), 1e-5);
+      EXPECT_GE(relative_error(y, golden("dit/s8_forward.npy")), 1e-2);
+    }
+  }
+  const double block = dit_block_flops(kSmall.config, 32, 32);
+  EXPECT_NEAR(dit_flops(kSmall.config, 32, 32) - 3 * block,
+              dit_flops(shallow, 32, 32) + 3 * 2 * 6 * 384 * 384, 1);
 }
 
 TEST(DiTFamily, ParametersAreThePublishedOnes) {

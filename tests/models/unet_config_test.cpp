@@ -52,6 +52,18 @@ TEST(UNetConfig, FlopsOfCheaperForms) {
                 0.003);
   for (const auto& [side, saved] : {std::pair{64, 0.1}, {32, 0.04}})
     EXPECT_NEAR(1 - unet_flops(sd1, side, side, 77, 0.5) / unet_flops(sd1, side, side, 77), saved, 0.01);
+  // SDXL's blocks of the coarsest level, ten in each transformer.
+  const UNetConfig sdxl = unet_preset("sdxl");
+  UNetConfig shallower = sdxl;
+  shallower.middle_depth = 7;
+  const std::vector<int64_t> of_the_middle = {25, 27, 31};
+  EXPECT_EQ(unet_blocks(sdxl), 70);
+  EXPECT_DOUBLE_EQ(unet_flops(sdxl, 128, 128, 77, 0, of_the_middle), unet_flops(shallower, 128, 128, 77));
+  EXPECT_DOUBLE_EQ(unet_shallow_flops(sdxl, 128, 128, 77, 0, 1, of_the_middle),
+                   unet_shallow_flops(sdxl, 128, 128, 77, 0, 1));
+  // What a row keeps: 64 x 64 pixels of 320 channels, in either form.
+  for (const int64_t skip : {0, 1})
+    EXPECT_EQ(unet_kept_bytes(sd1, 64, 64, skip, DType::bf16), 64 * 64 * 320 * 2);
   EXPECT_TRUE(unet_merges_tokens(sd1));
   EXPECT_TRUE(unet_merges_tokens(unet_preset("ldm")));
   EXPECT_FALSE(unet_merges_tokens(unet_preset("sdxl")));

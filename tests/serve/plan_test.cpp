@@ -125,6 +125,25 @@ TEST_F(Plans, MetadataMakeThePictureAgain) {
   EXPECT_EQ(again->spec.stages, made->spec.stages);
 }
 
+// A cheaper form is a client's to say, by its own keys.
+TEST_F(Plans, StagesLeaveOutBlocks) {
+  const json request = {{"class", 1}, {"model", "fashion-l"}, {"steps", 8}};
+  json stages = request, twin = request;
+  stages["model"] = "fashion-l+fashion-l";
+  stages["ratio"] = 0.5;
+  stages["stages"] = {{{"skip", {2, 3}}}, json::object()};
+  twin["ratio"] = 0.5;
+  twin["twin"] = "skip=2+3";
+  for (const json& one : {stages, twin}) {
+    const auto made = plan(one);
+    EXPECT_EQ(made->models[0].form.skip, (std::vector<int64_t>{2, 3}));
+    EXPECT_EQ(stage_name(*made, 0), "fashion-l [skip=2+3]");
+    EXPECT_EQ(stage_name(*made, 1), "fashion-l");
+  }
+  twin["twin"] = "skip=99";
+  expect_refused(twin, 422, "twin", "twin: skip=99 does not go with");
+}
+
 TEST_F(Plans, ATwinHasTheServersType) {
   expect_refused({{"class", 1}, {"model", "fashion-l"}, {"twin", "int8,cache=3"}}, 422, "twin",
                  "all models of a server have one type");

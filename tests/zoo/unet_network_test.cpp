@@ -144,7 +144,7 @@ TEST(UNet, WhatIsKeptIsWhatIsLeftOut) {
                           .condition = &network.condition(n),
                           .guidance = kGuidance[n],
                           .form = {.cache = {.every = 3, .form = form}},
-                          .context = {.evaluation = evaluation, .kept = &kept[n]}});
+                          .context = {.kept = &kept[n], .whole = evaluation % 3 == 0}});
         const Tensor y = backend->download(network.network().evaluate(x, rows));
         return std::string(reinterpret_cast<const char*>(y.bytes()), static_cast<size_t>(4 * y.elements()));
       };
@@ -158,6 +158,38 @@ TEST(UNet, WhatIsKeptIsWhatIsLeftOut) {
       EXPECT_NE(evaluate(x, 5), whole);
       EXPECT_EQ(evaluate(x, 6), whole);
     }
+}
+
+// SDXL's transformers of two blocks without one of them: diffusers' (tools/goldens/make_twin_goldens.py), in
+// any company.
+TEST(UNet, LeavesOutBlocks) {
+  const auto backend = make_backend({.dtype = "f32", .threads = 2});
+  const Bound network = bound(*backend, "sdxl");
+  const Tensor x = input(*backend);
+  const auto evaluate = [&](const std::vector<int64_t>& first, const std::vector<int64_t>& second) {
+    std::vector<Row> rows;
+    for (const size_t n : {0, 1})
+      rows.push_back({.t = kTimestep,
+                      .condition = &network.condition(n),
+                      .form = {.skip = n == 0 ? first : second},
+                      .context = {}});
+    return to_channels_first(*backend, network.network().evaluate(x, rows));
+  };
+  const std::vector<int64_t> skipped = {3, 4, 6, 13};
+  const Tensor y = evaluate(skipped, skipped), whole = evaluate({}, {}), mixed = evaluate(skipped, {});
+  EXPECT_LE(relative_error(y, golden("twins/sdxl_skip.npy")), 1e-5);
+  EXPECT_LE(relative_error(whole, golden("unet/sdxl.npy")), 1e-5);
+  EXPECT_GE(relative_error(y, whole), 1e-3);
+  EXPECT_EQ(relative_error(mixed.slice(0, 1), y.slice(0, 1)), 0);
+  EXPECT_EQ(relative_error(mixed.slice(1, 2), whole.slice(1, 2)), 0);
+
+  const UNetConfig config = tiny_config("sdxl");
+  EXPECT_EQ(unet_blocks(config), 17);
+  EXPECT_EQ(unet_skip_obstacle(config, skipped), "");
+  EXPECT_EQ(unet_skip_obstacle(config, std::vector<int64_t>{1, 3}),
+            "block 1 is the only one of its transformer (down_blocks.1.attentions.1)");
+  EXPECT_EQ(unet_skip_obstacle(config, std::vector<int64_t>{6, 7}),
+            "blocks 6 ... 7 are all of their transformer (mid_block.attentions.0), which keeps one");
 }
 
 // PyTorch multiplies the same 8-bit numbers (tools/goldens/make_int8_goldens.py); where f32 rounds otherwise,

@@ -1,4 +1,5 @@
-"""Writes tests/golden/twins: final latents of sd/'s networks in cheaper forms, alone, stitched with themselves and with another.
+"""Writes tests/golden/twins: final latents of sd/'s networks in cheaper forms, alone, stitched with themselves and with another;
+answers of a DiT and of an SDXL without some of their blocks, what each block changes, and which evaluations DeepCache's code makes whole.
 
     python3 tools/goldens/make_twin_goldens.py
 
@@ -6,6 +7,7 @@ Token merging (Bolya & Hoffman 2023, arXiv 2303.17604) and DeepCache (Ma et al. 
 modules: merging as a matrix of means, a cached evaluation as the few modules it consists of. The targets of merging are drawn by
 Philox at the addresses that tstitch/models/token_merging.h names, with the seed 0.
 """
+import json
 import os
 import pathlib
 import sys
@@ -16,8 +18,11 @@ from diffusers import DDIMScheduler, EulerDiscreteScheduler, HeunDiscreteSchedul
 from transformers import CLIPTextConfig, CLIPTextModel
 
 sys.path.append(os.path.dirname(__file__))
+import make_goldens as dits
 import make_sd_goldens as sd
+import make_unet_goldens as small_unets
 import random_weights
+import unets
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/twins"
 SEED, SIDE, STEPS, SCALE = 0, sd.SIDE, sd.STEPS, sd.SCALE
@@ -59,11 +64,42 @@ def groups_of(x, ratio, evaluation, block):
     return groups
 
 
+def whole_evaluations(every, total, center, power):
+    """DeepCache's `sample_from_quad_center` (DeepCache/sd), with the samples of its `uniform=False`; None where it finds none."""
+    samples = -(-total // every)
+    while power > 1:
+        x = np.linspace((-center) ** (1 / power), (total - center) ** (1 / power), samples + 1)  # complex before the center
+        inner = np.unique(np.trunc((x**power).real).astype(int))[1:-1]
+        whole = [0] + [int(place) + center for place in inner]
+        if len(whole) == samples:
+            return whole
+        power -= 0.02
+    return None
+
+
+def hangs_on_rounding(every, total, center, power):
+    """Whether a place that is whole in exact arithmetic decides: then the code's answer is that of the last bit."""
+    samples = -(-total // every)
+    while power > 1:
+        x = np.linspace((-center) ** (1 / power), (total - center) ** (1 / power), samples + 1)
+        places = (x**power).real
+        cut = np.trunc(places)
+        exact = np.where(np.abs(places - np.round(places)) < 1e-9 * (total + center), np.round(places), cut)
+        if len(np.unique(exact)) != len(np.unique(cut)) or (exact != cut)[1:-1].any():
+            return True
+        if len(np.unique(cut)[1:-1]) == samples - 1:
+            return False
+        power -= 0.02
+    return False
+
+
 class Form:
     """A network in a cheaper form, for one stage."""
 
-    def __init__(self, unet, tag, merge=0, every=1, helper=False):
+    def __init__(self, unet, tag, merge=0, every=1, helper=False, around=None):
+        """around: of non-uniform steps how many evaluations the stage has, the center and the power."""
         self.unet, self.every, self.evaluation, self.kept = unet, every, 0, {}
+        self.whole = around and whole_evaluations(every, *around)
         self.first = len(unet.up_blocks[-1].resnets) - (1 if helper else 2)  # of the pairs that are always evaluated
         self.helper = helper
         self.merge, self.blocks = merge, BLOCKS[tag]
@@ -76,7 +112,7 @@ class Form:
                 block = self.unet.get_submodule(name).transformer_blocks[0]
                 originals[block] = block.forward
                 block.forward = self.merging(block, number)
-        whole = self.evaluation % self.every == 0
+        whole = self.evaluation in self.whole if self.whole else self.evaluation % self.every == 0
         answers = [self.of_row(x[n:n + 1], t, contexts[n:n + 1], row, whole) for n, row in enumerate(rows)]
         for block, forward in originals.items():
             block.forward = forward
@@ -133,13 +169,56 @@ CASES = {
     "cache_twin": ("ddim", 0.4, ("large", dict(every=3)), ("large", WHOLE), (0, 1)),
     "cache_heun": ("heun", 0.4, ("small", WHOLE), ("large", dict(every=3)), (0, 1)),
     "cache_interval": ("ddim", 0, ("large", WHOLE), ("large", dict(every=3)), (0.4, 0.8)),
+    "cache_around": ("ddim", 0, ("large", WHOLE), ("large", dict(every=3, around=(10, 4, 1.4))), (0, 1)),
+    "cache_around_heun": ("heun", 0.4, ("small", WHOLE), ("large", dict(every=3, helper=True, around=(11, 6, 1.2))), (0, 1)),
     "both": ("ddim", 0.4, ("large", dict(merge=0.5, every=3)), ("large", dict(merge=0.25)), (0, 1)),
 }
+
+
+def write_whole_evaluations():
+    """[evaluations, N, center, power, those that are whole or null]"""
+    cases = [[50, 5, 15, 1.4], [50, 3, 15, 1.4], [25, 3, 7, 1.4]]
+    cases += [[total, every, center, power] for total in (1, 2, 3, 7, 12, 20, 30, 50, 100) for every in (2, 3, 5)
+              for center in (0, 2, 7, 15, 40) for power in (1.1, 1.4, 1.8, 2.5)]
+    rows = [[*case, whole_evaluations(case[1], case[0], *case[2:])] for case in cases if not hangs_on_rounding(case[1], case[0], *case[2:])]
+    (FOLDER / "whole_evaluations.json").write_text("[" + ",\n".join(json.dumps(row) for row in rows) + "]\n")
+    print(len(rows), "of", len(cases), "ways of laying whole evaluations")
+
+
+@torch.no_grad()
+def write_skipped_blocks():
+    """Two images, as make_goldens.py and make_unet_goldens.py have them."""
+    x, t, y = dits.inputs("x_T", "S/8", 2), torch.tensor([501, 501]), torch.tensor([207, 1000])
+    model = dits.model_of("S/8")
+    changes = []
+    for block in model.blocks:
+        block.register_forward_hook(lambda _, given, out: changes.append(
+            ((out - given[0]).double().flatten(1).norm(dim=1) / given[0].double().flatten(1).norm(dim=1)).tolist()))
+    model(x, t, y)
+    (FOLDER / "dit_block_changes.json").write_text(json.dumps(changes) + "\n")
+    model = dits.model_of("S/8")
+    for block in (6, 5, 2):
+        del model.blocks[block]
+    np.save(FOLDER / "dit_skip.npy", model(x, t, y).numpy())
+
+    unet = unets.unet("sdxl", unets.TINY["sdxl"])
+    transformers = [*unet.down_blocks[1].attentions, *unet.down_blocks[2].attentions, *unet.mid_block.attentions,
+                    *unet.up_blocks[0].attentions, *unet.up_blocks[1].attentions]  # in order of use
+    numbered = [(transformer, i) for transformer in transformers for i in range(len(transformer.transformer_blocks))]
+    for number in (13, 6, 4, 3):
+        transformer, i = numbered[number]
+        del transformer.transformer_blocks[i]
+    context, added = small_unets.condition(unets.TINY["sdxl"], 2, 7)
+    answer = unet(small_unets.uniform("x", (2, 4, small_unets.HEIGHT, small_unets.WIDTH)), small_unets.TIMESTEP,
+                  encoder_hidden_states=context, added_cond_kwargs=added).sample
+    np.save(FOLDER / "sdxl_skip.npy", answer.numpy())
 
 
 @torch.no_grad()
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
+    write_whole_evaluations()
+    write_skipped_blocks()
     unets = {tag: sd.fill(UNet2DConditionModel(**sd.UNETS[tag]), f"sd-{tag}") for tag in ("large", "small")}
     text = sd.fill(CLIPTextModel(CLIPTextConfig(**sd.TEXT, bos_token_id=49406, eos_token_id=49407, pad_token_id=49407)), "sd-text")
     ids = sd.tokenizer()([sd.NEGATIVE, sd.PROMPT], padding="max_length", max_length=77, return_tensors="pt").input_ids

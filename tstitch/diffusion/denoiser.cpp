@@ -40,7 +40,7 @@ Prediction NetworkDenoiser::predict(const Tensor& x, const NoiseLevel& level) co
                  .controls = row.controls,
                  .ahead = ahead,
                  .form = form_,
-                 .context = {row.seed, row.image, row.evaluations, &row.kept}};
+                 .context = {row.seed, row.image, row.evaluations, &row.kept, row.whole}};
   }
   const Tensor raw = evaluator_.evaluate(network_, x, asked_);  // (N, H, W, C) or (N, H, W, 2C)
   const int64_t channels = x.columns();

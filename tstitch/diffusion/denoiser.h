@@ -56,6 +56,7 @@ struct BoundRow {
   int64_t evaluations = 0;           // so far, which whoever asks counts
   uint64_t controls = ~uint64_t{0};  // see Row
   Tensor kept = {};                  // see EvaluationContext
+  bool whole = true;                 // see there
 };
 using BoundRows = std::vector<std::shared_ptr<BoundRow>>;
 

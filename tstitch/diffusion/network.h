@@ -6,6 +6,8 @@
 #include <memory>
 #include <span>
 
+#include "tstitch/base/error.h"
+#include "tstitch/base/function_ref.h"
 #include "tstitch/diffusion/cheaper_form.h"
 #include "tstitch/diffusion/condition.h"
 #include "tstitch/tensor/tensor.h"
@@ -27,6 +29,7 @@ struct EvaluationContext {
   // What the network keeps of this row for its next evaluations, empty before the first; null: it may keep
   // nothing.
   Tensor* kept = nullptr;
+  bool whole = true;  // takes nothing from what is kept
 };
 
 // One row of an evaluation; its picture is the row of that number of the evaluation's x.
@@ -59,6 +62,15 @@ class Network {
   // (N, H, W, C) or (.., 2C). A row's answer does not depend on the others. Threads that evaluate one network
   // take turns.
   virtual Tensor evaluate(const Tensor& x, std::span<const Row> rows) const = 0;
+
+  // The same of rows that are asked in one form, and `observer` sees what each block that adds to its input
+  // makes of it, both (N, T, D) f32 where the network is: its number is that of CheaperForm::skip. Of
+  // networks with such blocks.
+  using BlockObserver = FunctionRef<void(int64_t block, const Tensor& before, const Tensor& after)>;
+  virtual Tensor evaluate_observed(const Tensor& /*x*/, std::span<const Row> /*rows*/,
+                                   BlockObserver /*observer*/) const {
+    fail(ErrorKind::internal, "internal error: a network without blocks is observed");
+  }
 };
 
 // Who answers what is asked of networks: at once, or together with what others ask (step_batcher.h).

@@ -9,6 +9,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/condition/mask_conditions.h"
 #include "tstitch/engine/controls.h"
+#include "tstitch/engine/evaluation_counts.h"
 #include "tstitch/engine/mask.h"
 #include "tstitch/engine/memory_check.h"
 #include "tstitch/engine/pixels.h"
@@ -57,6 +58,22 @@ Engine::Engine(std::vector<ModelInfo> models, std::shared_ptr<Backend> device, s
       backend_(std::move(device)),
       keeper_(&keeper) {
   for (const ModelInfo& info : infos_) models_.push_back({.info = info, .network = nullptr});
+}
+
+std::string Engine::description() const {
+  std::vector<std::string> types;  // in order of use, "" for the run's
+  for (const ModelInfo& info : infos_)
+    if (!std::ranges::count(types, info.dtype)) types.push_back(info.dtype);
+  const auto backend_of = [&](const std::string& type) -> const Backend& {
+    const auto other = others_.find(type);
+    return other == others_.end() ? *backend_ : *other->second;
+  };
+  std::string text = backend_of(types[0]).description();
+  for (const std::string& type : std::span(types).subspan(1)) {
+    const std::string other = backend_of(type).description();  // which ends in its type
+    text += concat("; ", other.substr(other.rfind(", ") + 2));
+  }
+  return text;
 }
 
 bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled) {
@@ -181,16 +198,13 @@ double Engine::timed(const RunSpec& spec, size_t i) {
   for (const Step& step : spec.trajectory)
     if (step.denoiser == stage) ++ways[{spec.cfg_scale_at(step), spec.controls_at(stage, step.index)}];
   if (ways.empty()) ways[{spec.stages[i].cfg_scale, ~uint64_t{0}}] = 1;
-  // Of its evaluations, or of many where it has none, those that are whole.
-  const BlockCache& cache = infos_[i].form.cache;
-  const int64_t own = evaluations(*backend_, spec, stage), all = own > 0 ? own : cache.every,
-                whole = (all + cache.every - 1) / cache.every;
+  const double whole = evaluation_counts(spec, stage).whole_share(infos_[i].form.cache);
   double seconds = 0, steps = 0;
   for (const auto& [way, count] : ways) {
     const auto [cfg_scale, controls] = way;
     for (const bool is_whole : {true, false})
-      if (const int64_t share = is_whole ? whole : all - whole; share > 0)
-        seconds += count * static_cast<double>(share) / static_cast<double>(all) *
+      if (const double share = is_whole ? whole : 1 - whole; share > 0)
+        seconds += count * share *
                    time_evaluation(*backend_, models_[i], spec, cfg_scale, controls, 1,
                                    *inputs_.conditions[i], is_whole);
     steps += count;

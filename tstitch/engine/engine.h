@@ -69,6 +69,8 @@ class Engine {
   // Of the run's type, of which stages may have others.
   Backend& backend() { return *backend_; }
   const Backend& backend() const { return *backend_; }
+  // The device in words, with the types of its models: "cpu: avx512_bf16, 2 threads, int8 in bf16; bf16".
+  std::string description() const;
   const std::vector<ModelInfo>& infos() const { return infos_; }
   const std::vector<Model>& models() const { return models_; }  // without networks until load()
   const EncodedInputs& inputs() const { return inputs_; }       // once loaded

@@ -211,6 +211,14 @@ json guidance_of(const RunSpec& spec) {
   return stages;
 }
 
+// The type of all stages, where these have one; else what the run is said to have.
+json dtype_of_all(const RunSpec& spec) {
+  const std::string& first = spec.stages[0].dtype;
+  const bool alike =
+      std::ranges::all_of(spec.stages, [&](const Stage& stage) { return stage.dtype == first; });
+  return alike && !first.empty() ? first : spec.options.backend.dtype;
+}
+
 }  // namespace
 
 std::vector<Field> make_fields() {
@@ -270,7 +278,8 @@ std::vector<Field> make_fields() {
           " repeated), control=PATH (which --control-net steers it, or none; may be repeated), dtype=f32, "
           "bf16"
           " or int8, merge=RATIO (of the tokens, of U-Nets; see docs/twins.md), cache=N or N:helper (one of N"
-          " evaluations is whole); commas between, a value with a comma in double quotes",
+          " evaluations is whole; :center=EVALUATION lays these closer around one), skip=BLOCKS (left out:"
+          " 3+7+12); commas between, a value with a comma in double quotes",
           {.form = Field::Form::values,
            .may_be_empty = true,
            .replaces = kShares,
@@ -283,11 +292,12 @@ std::vector<Field> make_fields() {
            .identity = [](const Field&, const RunSpec& spec) { return guidance_of(spec); },
            .label = "Stages"}),
 
-      member<&SampleOptions::twin>(
-          "twin", "--twin", kModels,
+      row("twin", "--twin", kModels,
           "With one model: a cheaper form of it is the first of two stages, of the length of --ratio: int8,"
-          " merge=RATIO, cache=N, commas between, see docs/twins.md",
-          {.replaces = "stage,small,large"}),
+          " merge=RATIO, cache=N, skip=BLOCKS, commas between, see docs/twins.md",
+          {.replaces = "stage,small,large",
+           .parse = [](const Field&, const Texts& texts, SampleOptions& o, Models) { o.twin = texts.at(0); },
+           .print = nothing}),  // the stages say it
 
       row("ratio", "--ratio", kTrajectory,
           "Share of the trajectory given to the first of two models, 0 ... 1 or in percent. Default: 0.4",
@@ -566,11 +576,13 @@ std::vector<Field> make_fields() {
            .label = "Noise"}),
 
       member<&SampleOptions::backend, &BackendOptions::device>(
-          "device", "--device", kRun, "cpu, cuda, cuda:1 ..., or reference. Default: cpu"),
+          "device", "--device", kRun, "cpu, cuda, cuda:1 ..., or reference. Default: cpu",
+          {.of_models = true}),
       member<&SampleOptions::backend, &BackendOptions::dtype>(
           "dtype", "--dtype", kRun,
           "f32, bf16, int8, or auto: bf16 where the device computes it. int8: the products of the networks'"
-          " bodies, all else as auto has it. Default: auto"),
+          " bodies, all else as auto has it. Default: auto",
+          {.of_models = true, .decided = dtype_of_all}),
       member<&SampleOptions::backend, &BackendOptions::threads>(
           "threads", "-t,--threads", kRun,
           concat("Threads, 1 ... ", kMostThreads, ", 0 = all processors. Default: 0"),

@@ -18,22 +18,15 @@ using Models = std::span<const ModelInfo>;
 
 namespace {
 
-// A stage's model is another one in another type than the run's, which device and dtype decide.
-bool is_model_field(const Field& field) {
-  return field.group == kModels || field.name == "device" || field.name == "dtype";
-}
+bool is_model_field(const Field& field) { return field.group == kModels || field.of_models; }
 
 // The two stages of which one model and its twin are short.
 void settle_twin(SampleOptions& options) {
   if (options.twin.empty()) return;
   check(options.models.size() == 1, ErrorKind::usage, "--twin is a cheaper form of one model, and there are ",
         options.models.empty() ? builtin_names().size() : options.models.size(), ": expected one --model");
-  const StageOptions twin = parse_twin(options.twin);
-  check(twin.form != CheaperForm() || twin.dtype != decided_dtype(options.backend), ErrorKind::usage,
-        "--twin is ", printable(options.twin), ", which the whole run is: expected another form");
-  options.stages = {twin, StageOptions()};
+  options.stages = {parse_twin(options.twin), StageOptions()};
   options.models.push_back(options.models[0]);
-  options.twin.clear();
 }
 
 // Every stage's model, where there are stages; the demo family where nobody names one.

@@ -40,8 +40,9 @@ struct Field {
   bool common = false;  // whether the short help shows it
   Form form = Form::value;
   bool may_be_empty = false;
-  bool passing = false;  // says how fast, not what: a picture does not keep it
-  std::string replaces;  // names, with commas between: what answers the same question
+  bool of_models = false;  // in another group than that of the models, which depend on it: read with those
+  bool passing = false;    // says how fast, not what: a picture does not keep it
+  std::string replaces;    // names, with commas between: what answers the same question
 
   // The option's value from its texts, one unless the form says otherwise. Throws Error{usage} that names the
   // option. models: in order of use; none for fields that say which.

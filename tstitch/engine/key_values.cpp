@@ -25,6 +25,11 @@ std::string take_value(const std::string& option, const std::string& text, size_
   return value;
 }
 
+bool skip_spaces(const std::string& text, size_t& at) {
+  at = std::min(text.find_first_not_of(' ', at), text.size());
+  return at < text.size();
+}
+
 std::string quoted_value(const std::string& value) {
   if (value.find_first_of(",\"") == value.npos) return value;
   std::string text = "\"";

@@ -17,7 +17,9 @@ namespace tstitch {
 // From `at` on up to a comma or, in double quotes, in which a quote is written twice, their end; `at` then
 // stands behind the comma. Throws Error{usage} naming `option` for quotes that are not closed.
 std::string take_value(const std::string& option, const std::string& text, size_t& at);
-// The inverse: with quotes where the value needs them.
+// Moves `at` behind spaces; whether anything is left there.
+bool skip_spaces(const std::string& text, size_t& at);
+// The inverse of take_value: with quotes where the value needs them.
 std::string quoted_value(const std::string& value);
 
 // Calls take(key, text) for every KEY=VALUE from `at` on. keys: a table whose rows have a name and say
@@ -27,7 +29,7 @@ template <class Keys, class Take>
 void take_key_values(const std::string& option, const std::string& text, size_t at, const Keys& keys,
                      Take&& take) {
   std::vector<std::string_view> seen;
-  while (at < text.size()) {
+  while (skip_spaces(text, at)) {
     const size_t equals = text.find('=', at), comma = text.find(',', at);
     const std::string name = text.substr(at, std::min(equals, comma) - at);
     const auto key = std::ranges::find_if(keys, [&](const auto& one) { return one.name == name; });

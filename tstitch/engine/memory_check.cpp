@@ -161,7 +161,9 @@ MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bo
     BackendOptions device = spec.options.backend;
     if (!model.dtype.empty()) device.dtype = model.dtype;
     if (first == i) networks += network_bytes(model, device);
-    int64_t of_row = model.architecture->activation_bytes(spec.height, spec.width, compute_dtype(device));
+    int64_t of_row =
+        model.architecture->activation_bytes(spec.height, spec.width, compute_dtype(device)) +
+        model.architecture->kept_bytes(model.form, spec.height, spec.width, compute_dtype(device));
     for (const ModelControl& control : model.controls) {
       const ControlNetConfig& config = control.net->config;
       nets[control.net.get()] = weight_bytes(control_net_parameters(config),

@@ -15,6 +15,7 @@
 #include "tstitch/base/numbers.h"
 #include "tstitch/base/version.h"
 #include "tstitch/condition/class_names.h"
+#include "tstitch/engine/evaluation_counts.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/png.h"
 #include "tstitch/zoo/control_net.h"
@@ -124,6 +125,17 @@ ordered_json embeddings_json(const RunSpec& spec) {
   return embeddings;
 }
 
+std::string dtype_of(const RunSpec& spec, size_t stage) {
+  const std::string& own = spec.stages[stage].dtype;
+  return own.empty() ? spec.options.backend.dtype : own;
+}
+
+// On average over its evaluations, as they fall.
+double gflop_per_evaluation(const RunSpec& spec, const ModelInfo& info, int stage) {
+  const double whole = evaluation_counts(spec, stage).whole_share(info.form.cache);
+  return info.architecture->flops_in(info.form, whole, spec.height, spec.width) / 1e9;
+}
+
 // What is known before the run.
 ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const std::string& device) {
   std::vector<std::string> names;
@@ -131,12 +143,12 @@ ordered_json spec_json(const RunSpec& spec, std::span<const Model> models, const
   for (size_t i = 0; i < models.size(); ++i) {
     const ModelInfo& info = models[i].info;
     names.push_back(info.name);
-    entries.push_back(
-        {{"name", info.name},
-         {"path", info.path},
-         {"parameters", info.architecture->parameters()},
-         {"gflop_per_evaluation", info.architecture->flops_in(info.form, spec.height, spec.width) / 1e9},
-         {"load_ms", milliseconds(models[i].load_seconds)}});
+    entries.push_back({{"name", info.name},
+                       {"path", info.path},
+                       {"parameters", info.architecture->parameters()},
+                       {"dtype", dtype_of(spec, i)},
+                       {"gflop_per_evaluation", gflop_per_evaluation(spec, info, static_cast<int>(i))},
+                       {"load_ms", milliseconds(models[i].load_seconds)}});
     if (!info.loras.empty()) entries.back()["loras"] = loras_json(info);
     if (!info.controls.empty())
       entries.back()["control_nets"] = controls_json(spec, info, static_cast<int>(i));
@@ -301,6 +313,20 @@ std::vector<std::string> describe_embeddings(const RunSpec& spec) {
 
 std::string describe(const RunSpec& spec, std::span<const ModelInfo> models) {
   return describe(spec, names_of(models));
+}
+
+std::vector<std::string> describe_what_saves_nothing(const RunSpec& spec, std::span<const ModelInfo> models) {
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < models.size() && !spec.switch_threshold; ++i) {
+    const EvaluationCounts counts = evaluation_counts(spec, static_cast<int>(i));
+    const CheaperForm cached{.cache = spec.stages[i].form.cache};
+    if (cached.cache.holds() && counts.all > 0 && counts.whole == counts.all)
+      lines.push_back(concat(to_string(cached), " of ", models[i].name, " saves nothing: ",
+                             counts.all == 1
+                                 ? "its one evaluation is whole"
+                                 : "it is asked once at a time, and the first evaluation is whole"));
+  }
+  return lines;
 }
 
 std::string json_spec(const RunSpec& spec, std::span<const Model> models, const std::string& device) {

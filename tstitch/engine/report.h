@@ -31,6 +31,9 @@ std::vector<std::string> describe_embeddings(const RunSpec& spec);
 // Which ControlNet steers which model in which of its steps, a line each: "canny x 0.8 on SDXL: 12 of 20
 // steps".
 std::vector<std::string> describe_controls(const RunSpec& spec, std::span<const ModelInfo> models);
+// Stages that are asked in a form from which they have nothing, a line each: "cache=3 of sd saves nothing:
+// its one evaluation is whole".
+std::vector<std::string> describe_what_saves_nothing(const RunSpec& spec, std::span<const ModelInfo> models);
 // Of those of which a model has only a part, and those that it refuses, with the reason.
 std::vector<std::string> describe_what_is_left_out(std::span<const ModelInfo> models);
 

@@ -215,7 +215,10 @@ double time_evaluation(Backend& backend, const Model& model, const RunSpec& spec
   const NoiseLevel level = spec.trajectory[0].level;
   denoiser->prepare({&level, 1});
   const auto predict = [&] { backend.download(denoiser->predict(x, level).x0); };  // waits for a device
-  if (!whole) predict(), rows.count();
+  if (!whole) {
+    predict();
+    rows.set_whole([](int64_t) { return false; });
+  }
   // A device prepares at the first time, and at the second it records what it then replays
   // (Backend::repeated).
   for (int i = 0; i < (x.place().on_host() ? 1 : 3); ++i) predict();

@@ -11,6 +11,7 @@
 #include "tstitch/base/philox.h"
 #include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/engine/controls.h"
+#include "tstitch/engine/evaluation_counts.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/engine/mask.h"
 #include "tstitch/engine/take_embeddings.h"
@@ -61,6 +62,11 @@ double checked_scale(const std::string& option, double scale) {
   return scale == 0 ? 1 : scale;
 }
 
+// What of the command line says how that stage is asked.
+std::string stage_option(const SampleOptions& options, size_t i) {
+  return i == 0 && !options.twin.empty() ? "--twin" : concat("--stage ", i + 1);
+}
+
 std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<ModelInfo>& models) {
   std::vector<Stage> stages(
       models.size(),
@@ -87,8 +93,8 @@ std::vector<Stage> stages_of(const SampleOptions& options, const std::vector<Mod
     for (const ModelControl& control : models[i].controls) stages[i].controls.push_back(control.number);
     stages[i].dtype = models[i].dtype;
     stages[i].form = models[i].form;
-    check(stages[i].form == CheaperForm() || stages[i].controls.empty(), ErrorKind::usage, "--stage ", i + 1,
-          ": ", to_string(stages[i].form),
+    check(stages[i].form == CheaperForm() || stages[i].controls.empty(), ErrorKind::usage,
+          stage_option(options, i), ": ", to_string(stages[i].form),
           " does not go with a ControlNet, which steers every block of every "
           "evaluation: expected control=none, or a stage without it");
     stages[i].negative_is_zeros = condition.pooled_width > 0 && stages[i].negative_prompt.empty() &&
@@ -102,10 +108,13 @@ std::string dtype_of_stage(const SampleOptions& options, size_t i) {
   const std::string of_run = decided_dtype(options.backend);
   if (i >= options.stages.size()) return "";
   const std::string dtype = options.stages[i].dtype.value_or(of_run);
+  // What "auto" becomes is another thing on another machine.
+  check(options.stages[i].dtype != options.backend.dtype, ErrorKind::usage, stage_option(options, i),
+        ": dtype=", dtype, " is what --dtype makes of the whole run: expected another type, or none");
   if (dtype == of_run) return "";
-  check(!options.backend.device.starts_with("cuda"), ErrorKind::usage, "--stage ", i + 1, ": dtype=", dtype,
-        " is another than the run's ", of_run, ", and on the device ", printable(options.backend.device),
-        " all stages have the same");
+  check(!options.backend.device.starts_with("cuda"), ErrorKind::usage, stage_option(options, i),
+        ": dtype=", dtype, " is another than the run's ", of_run, ", and on the device ",
+        printable(options.backend.device), " all stages have the same");
   return dtype;
 }
 
@@ -114,8 +123,8 @@ CheaperForm form_of_stage(const SampleOptions& options, size_t i, const ModelInf
   if (i >= options.stages.size() || options.stages[i].form == CheaperForm()) return {};
   const CheaperForm& form = options.stages[i].form;
   const std::string obstacle = model.architecture->form_obstacle(form);
-  check(obstacle.empty(), ErrorKind::usage, "--stage ", i + 1, ": ", to_string(form), " does not go with ",
-        model.name, ": ", obstacle);
+  check(obstacle.empty(), ErrorKind::usage, stage_option(options, i), ": ", to_string(form),
+        " does not go with ", model.name, ": ", obstacle);
   return form;
 }
 
@@ -466,6 +475,22 @@ void check_scales_are_said(const SampleOptions& asked, const RunSpec& spec,
   }
 }
 
+// Evaluations that are whole around another one are decided by how many a stage has.
+void check_forms(const RunSpec& spec) {
+  for (size_t i = 0; i < spec.stages.size(); ++i) {
+    const CheaperForm& form = spec.stages[i].form;
+    if (!form.cache.focus) continue;
+    check(
+        !spec.switch_threshold, ErrorKind::usage, stage_option(spec.options, i), ": ", to_string(form),
+        " lays evaluations around one of the stage's, and with --switch auto every image has its own number");
+    try {
+      evaluation_counts(spec, static_cast<int>(i));
+    } catch (const Error& error) {
+      fail(error.kind(), stage_option(spec.options, i), ": ", to_string(form), ": ", error.what());
+    }
+  }
+}
+
 // Those that were distilled are asked at the timesteps of their training.
 void check_distilled(const RunSpec& spec, const std::vector<ModelInfo>& models) {
   const auto consistent = [](const std::string& sampler) { return sampler == "lcm" || sampler == "tcd"; };
@@ -693,6 +718,8 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
   check(0 <= options.backend.threads && options.backend.threads <= kMostThreads, ErrorKind::usage,
         "--threads is ", options.backend.threads, ", expected 0 (all processors) to ", kMostThreads);
   options.backend.dtype = decided_dtype(options.backend);
+  for (StageOptions& stage : options.stages)
+    if (stage.dtype == options.backend.dtype) stage.dtype.reset();  // what "auto" is here
   if (!options.strength) options.strength = options.mask ? 1 : 0.75;
   settle_stages(options, models.size());
   settle_shares(options, models.size());
@@ -739,6 +766,7 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .idle_embedding_dir = {},
                   .mask = mask_of(options),
                   .blended = blended_of(models, options.adaptive)};
+  check_forms(spec);
   check_scales_are_said(asked, spec, models);
   check_distilled(spec, models);
   check_null_context(options.null_context, models);

@@ -97,7 +97,7 @@ struct SampleOptions {
   // demo family.
   std::vector<std::string> models;
   std::string small, large;
-  std::string twin;  // a cheaper form of the one model, or none
+  std::string twin;  // a cheaper form of the one model, of which the first of `stages` then is; or none
   std::string weights = "auto", prediction;
   std::vector<LoraOption> loras;  // of every model that they fit; stages may have their own
   std::string vae;                // the autoencoder, "" for what comes with the last model

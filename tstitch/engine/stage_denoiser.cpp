@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "tstitch/diffusion/guidance.h"
+#include "tstitch/engine/evaluation_counts.h"
 
 namespace tstitch {
 namespace {
@@ -39,6 +40,11 @@ void StageRows::begin() const {
 void StageRows::count() const {
   for (const BoundRows* rows : {&conditions, &nulls})
     for (const auto& row : *rows) ++row->evaluations;
+}
+
+void StageRows::set_whole(FunctionRef<bool(int64_t)> whole) const {
+  for (const BoundRows* rows : {&conditions, &nulls})
+    for (const auto& row : *rows) row->whole = whole(row->evaluations);
 }
 
 double cfg_scale_of(const RunSpec& spec, int stage) {
@@ -77,7 +83,7 @@ std::unique_ptr<Denoiser> make_denoiser(Backend& backend, Evaluator& evaluator, 
 
 StageDenoiser::StageDenoiser(Backend& backend, Evaluator& evaluator, const Model& model, const RunSpec& spec,
                              int stage, const StageRows& rows)
-    : spec_(spec), stage_(stage), rows_(rows) {
+    : spec_(spec), stage_(stage), rows_(rows), cache_(model.info.form.cache) {
   for (const Step& step : spec.trajectory) {
     const double scale = cfg_scale_at(spec, stage, step);
     auto& bound = scale == 1 ? plain_ : guided_;
@@ -88,9 +94,14 @@ StageDenoiser::StageDenoiser(Backend& backend, Evaluator& evaluator, const Model
 void StageDenoiser::enter(const Step& step) {
   serving_ = cfg_scale_at(spec_, stage_, step) == 1 ? plain_.get() : guided_.get();
   rows_.steer(spec_.controls_at(stage_, step.index));
+  if (cache_.focus && whole_.empty())
+    whole_ = whole_evaluations(cache_, evaluations_around(spec_, stage_, step));
 }
 
 Prediction StageDenoiser::predict(const Tensor& x, const NoiseLevel& level) const {
+  rows_.set_whole([&](int64_t evaluation) {
+    return cache_.focus ? std::ranges::binary_search(whole_, evaluation) : evaluation % cache_.every == 0;
+  });
   const Prediction prediction = serving_->predict(x, level);
   rows_.count();
   return prediction;

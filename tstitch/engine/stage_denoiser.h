@@ -3,6 +3,7 @@
 #include <memory>
 #include <span>
 
+#include "tstitch/base/function_ref.h"
 #include "tstitch/base/index_range.h"
 #include "tstitch/condition/condition_maker.h"
 #include "tstitch/diffusion/denoiser.h"
@@ -21,6 +22,8 @@ struct StageRows {
   void steer(uint64_t controls) const;                  // from now on by these of their controls, see Row
   void begin() const;                                   // as if nothing had been asked about them
   void count() const;                                   // one more evaluation, of whichever of them
+  // Of the next evaluation, by the number of each row's: whole(number).
+  void set_whole(FunctionRef<bool(int64_t evaluation)> whole) const;
 };
 
 // The scale of the stage's guidance if it guides in any step, whoever the trajectory says serves it; else 1.
@@ -52,6 +55,10 @@ class StageDenoiser final : public Denoiser {
   StageRows rows_;
   std::unique_ptr<Denoiser> guided_, plain_;  // those of the two that a step may need
   Denoiser* serving_ = nullptr;
+  BlockCache cache_;
+  // Where these do not lie evenly apart: of the evaluations of the steps that follow each other in this
+  // stage, those that are whole.
+  std::vector<int64_t> whole_;
 };
 
 }  // namespace tstitch

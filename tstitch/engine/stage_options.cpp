@@ -3,7 +3,9 @@
 #include <vector>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/base/numbers.h"
+#include "tstitch/engine/form_options.h"
 #include "tstitch/engine/key_values.h"
 
 namespace tstitch {
@@ -15,35 +17,6 @@ GuidanceInterval interval_of(const std::string& what, const std::string& text) {
 }
 
 using Texts = std::vector<std::string>;
-
-constexpr double kMostMerged = 0.75;  // all that are no targets
-constexpr int64_t kLeastOften = 1000;
-
-double merge_of(const std::string& what, const std::string& text) {
-  const double merge = read_share(what, text);
-  check(0 < merge && merge <= kMostMerged, ErrorKind::usage, what, " is ", printable(text),
-        ", expected more than 0 ... ", kMostMerged, " of the tokens");
-  return merge;
-}
-
-// "N", "N:paper" or "N:helper"
-BlockCache cache_of(const std::string& what, const std::string& text) {
-  const size_t colon = text.find(':');
-  BlockCache cache;
-  cache.every = read_number<int64_t>(what, text.substr(0, colon));
-  check(2 <= cache.every && cache.every <= kLeastOften, ErrorKind::usage, what, " is ", printable(text),
-        ", expected that one of 2 ... ", kLeastOften, " evaluations is whole");
-  if (colon == text.npos) return cache;
-  const std::string form = text.substr(colon + 1);
-  check(form == "paper" || form == "helper", ErrorKind::usage, what, " is \"", printable(text),
-        "\", expected N, N:paper or N:helper");
-  cache.form = form == "paper" ? BlockCache::Form::paper : BlockCache::Form::helper;
-  return cache;
-}
-
-std::string to_string(const BlockCache& cache) {
-  return concat(cache.every, cache.form == BlockCache::Form::helper ? ":helper" : "");
-}
 
 struct Key {
   std::string_view name;
@@ -105,14 +78,20 @@ constexpr Key kKeys[] = {
      [](const StageOptions& s) { return s.dtype ? Texts{*s.dtype} : Texts(); }},
     {"merge", true,
      [](const std::string& what, const std::string& text, StageOptions& s) {
-       s.form.merge = merge_of(what, text);
+       s.form.merge = parse_merge(what, text);
      },
      [](const StageOptions& s) { return s.form.merge > 0 ? Texts{number_text(s.form.merge)} : Texts(); }},
     {"cache", true,
      [](const std::string& what, const std::string& text, StageOptions& s) {
-       s.form.cache = cache_of(what, text);
+       s.form.cache = parse_cache(what, text);
      },
-     [](const StageOptions& s) { return s.form.cache.holds() ? Texts{to_string(s.form.cache)} : Texts(); }}};
+     [](const StageOptions& s) { return s.form.cache.holds() ? Texts{to_string(s.form.cache)} : Texts(); }},
+    {"skip", true,
+     [](const std::string& what, const std::string& text, StageOptions& s) {
+       add_blocks(what, text, s.form.skip);
+     },
+     [](const StageOptions& s) { return s.form.skip.empty() ? Texts() : Texts{join(s.form.skip, "+")}; },
+     true}};
 
 std::string printed(const StageOptions& stage, bool settings_only) {
   std::string text;
@@ -142,10 +121,12 @@ std::string settings_of(const StageOptions& stage) { return printed(stage, true)
 
 StageOptions parse_twin(const std::string& text, const std::string& option) {
   std::string stage;
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = 0; skip_spaces(text, at);) {
     const std::string part = take_value(option, text, at);
-    check(part == "int8" || part.starts_with("merge=") || part.starts_with("cache="), ErrorKind::usage,
-          option, " is \"", printable(text), "\", expected int8, merge=RATIO or cache=N, commas between");
+    check(part == "int8" || part.starts_with("merge=") || part.starts_with("cache=") ||
+              part.starts_with("skip="),
+          ErrorKind::usage, option, " is \"", printable(text),
+          "\", expected int8, merge=RATIO, cache=N or skip=BLOCKS, commas between");
     stage += concat(stage.empty() ? "" : ",", part == "int8" ? "dtype=" : "", part);
   }
   return parsed(option, stage);

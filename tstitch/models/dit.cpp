@@ -88,15 +88,22 @@ int64_t dit_parameters(const DiTConfig& config) {
          linear(D, p2 * config.out_channels());
 }
 
-double dit_flops(const DiTConfig& config, int64_t height, int64_t width) {
+double dit_block_flops(const DiTConfig& config, int64_t height, int64_t width) {
   const auto D = static_cast<double>(config.hidden_size), M = static_cast<double>(config.mlp_size());
+  const double T =
+      static_cast<double>(height * width) / static_cast<double>(config.patch_size * config.patch_size);
+  return 2 * T * (4 * D * D + 2 * D * M + 2 * T * D);  // qkv and proj, MLP, scores and values
+}
+
+double dit_flops(const DiTConfig& config, int64_t height, int64_t width) {
+  const auto D = static_cast<double>(config.hidden_size);
   const auto p2 = static_cast<double>(config.patch_size * config.patch_size);
   const double T = static_cast<double>(height * width) / p2;
-  const double per_token = 4 * D * D + 2 * D * M + 2 * T * D;  // qkv and proj, MLP, scores and values
-  const double per_image = 6 * D * D;                          // adaLN
+  const double per_image = 6 * D * D;  // adaLN
   const double ends = T * p2 * D * static_cast<double>(config.in_channels + config.out_channels()) +
                       kTimestepWidth * D + D * D + 2 * D * D;
-  return 2 * (static_cast<double>(config.depth) * (T * per_token + per_image) + ends);
+  return static_cast<double>(config.depth) * (dit_block_flops(config, height, width) + 2 * per_image) +
+         2 * ends;
 }
 
 int64_t dit_body_parameters(const DiTConfig& config) {
@@ -184,13 +191,15 @@ int64_t DiT::conditioning_bytes_per_row() const {
 }
 
 Tensor DiT::operator()(const Tensor& x, const Tensor& positions, const Conditioning& conditioning,
-                       std::span<const int64_t> rows) const {
+                       std::span<const int64_t> rows, const BlockWalk& walk) const {
   const int64_t N = x.extent(0), H = x.extent(1), W = x.extent(2);
   check_internal(static_cast<int64_t>(rows.size()) == N, rows.size(), " conditioning rows for ", N,
                  " images");
 
   Tensor tokens = embed_patches(x, positions);  // (N, T, D)
-  for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i](tokens, gather(*backend_, conditioning[i], rows));
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    walk.pass(*backend_, static_cast<int64_t>(i), tokens,
+              [&] { blocks_[i](tokens, gather(*backend_, conditioning[i], rows)); });
 
   const auto [shift, scale] = chunk<2>(gather(*backend_, conditioning.back(), rows));  // 2 x (N, D)
   const Tensor out =

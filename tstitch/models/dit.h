@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tstitch/models/block_walk.h"
 #include "tstitch/nn/linear.h"
 #include "tstitch/nn/weights.h"
 
@@ -54,6 +55,9 @@ DiTConfig infer_dit_config(const WeightSource& weights);
 int64_t dit_parameters(const DiTConfig& config);
 int64_t dit_body_parameters(const DiTConfig& config);
 double dit_flops(const DiTConfig& config, int64_t height, int64_t width);
+// Of them those of one block's tokens, which are saved where it is left out: the modulations of all blocks
+// are computed together.
+double dit_block_flops(const DiTConfig& config, int64_t height, int64_t width);
 
 // Bytes of the tensors that are alive at once at the most in such an evaluation.
 int64_t dit_activation_bytes(const DiTConfig& config, int64_t height, int64_t width, DType compute);
@@ -91,10 +95,10 @@ class DiT {
   // The position table (T, D) of latents of height x width. Throws as check_extent.
   Tensor positions(int64_t height, int64_t width) const;
 
-  // x: (N, H, W, C) f32; positions: those of (H, W); rows: N rows of the conditioning, one per image.
-  // Returns (N, H, W, out_channels) f32.
+  // x: (N, H, W, C) f32; positions: those of (H, W); rows: N rows of the conditioning, one per image; walk:
+  // through its blocks. Returns (N, H, W, out_channels) f32.
   Tensor operator()(const Tensor& x, const Tensor& positions, const Conditioning& conditioning,
-                    std::span<const int64_t> rows) const;
+                    std::span<const int64_t> rows, const BlockWalk& walk = {}) const;
 
   // Its parts, in order of use. c = t_emb(t) + y_emb(class): (R, D) f32; tokens: (N, T, D) f32.
   Tensor embed_condition(std::span<const double> t, std::span<const int64_t> classes) const;

@@ -138,18 +138,19 @@ UNetTransformer::UNetTransformer(const Weights& weights, const UNetConfig& confi
                          config.context_width);
 }
 
-void UNetTransformer::operator()(Tensor& x, std::span<const Tensor* const> contexts,
-                                 const TokenMerging* merging, int64_t first) const {
+void UNetTransformer::operator()(Tensor& x, std::span<const Tensor* const> contexts, int64_t first,
+                                 const TokenMerging* merging, const BlockWalk& walk) const {
   const Tensor norm = norm_(x);
   Tensor tokens = proj_in_(x, {.norm = &norm}, Activation::none, DType::f32)
                       .reshape({x.extent(0), x.extent(1) * x.extent(2), x.extent(3)});  // (N, T, C)
   const auto N = static_cast<size_t>(x.extent(0));
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    std::optional<TokenGroups> groups;
-    if (merging)
-      groups.emplace(*backend_, tokens, Extent2d(x.extent(1), x.extent(2)), *merging,
-                     first + static_cast<int64_t>(i));
-    blocks_[i](tokens, contexts.subspan(i * N, N), groups ? &*groups : nullptr);
+    const int64_t number = first + static_cast<int64_t>(i);
+    walk.pass(*backend_, number, tokens, [&] {
+      std::optional<TokenGroups> groups;
+      if (merging) groups.emplace(*backend_, tokens, Extent2d(x.extent(1), x.extent(2)), *merging, number);
+      blocks_[i](tokens, contexts.subspan(i * N, N), groups ? &*groups : nullptr);
+    });
   }
   proj_out_.add_to(x, tokens.reshape(x.shape()), {});
 }
@@ -238,14 +239,16 @@ Tensor UNetBody::time_table(std::span<const double> t, const Tensor& added,
 }
 
 Tensor UNetBody::apply(const Layer& layer, Tensor x, const Tensor& time,
-                       std::span<const Tensor* const> contexts, const TokenMerging* merging) const {
+                       std::span<const Tensor* const> contexts, const TokenMerging* merging,
+                       const BlockWalk& walk) const {
   const auto& [what, part, first] = layer;
   if (const auto* resnet = std::get_if<UNetResnet>(&part))
     return (*resnet)(x, time.slice_columns(first, first + what.outputs));
   if (const auto* transformer = std::get_if<UNetTransformer>(&part)) {
     const auto N = static_cast<size_t>(x.extent(0)), block = static_cast<size_t>(first),
                blocks = static_cast<size_t>(what.depth);
-    (*transformer)(x, contexts.subspan(block * N, blocks * N), what.level == 0 ? merging : nullptr, first);
+    (*transformer)(x, contexts.subspan(block * N, blocks * N), first, what.level == 0 ? merging : nullptr,
+                   walk);
     return x;
   }
   return std::get<Conv2d>(part)(x, {.stride = 2, .pad_before = 1, .pad_after = 1});
@@ -273,7 +276,7 @@ Tensor UNet::operator()(const Tensor& x, const Tensor& time, std::span<const Ten
 
 Tensor UNet::evaluate(const Tensor& image, const Tensor& time, std::span<const Tensor* const> contexts,
                       Steer steer, const Shortcuts& shortcuts) const {
-  const auto& [merging, beyond, beyond_skip, taken] = shortcuts;
+  const auto& [merging, beyond, beyond_skip, taken, walk] = shortcuts;
   std::array<Tensor, kMostSkips> skips;
   size_t kept = 0;
   Tensor x = skips[kept++] = conv_in()(image, same());
@@ -297,7 +300,7 @@ Tensor UNet::evaluate(const Tensor& image, const Tensor& time, std::span<const T
       const Extent2d cut = {2 * x.extent(1) - skip.extent(1), 2 * x.extent(2) - skip.extent(2)};
       x = std::get<Conv2d>(layer.part)(x, {.pad_before = 1, .pad_after = 1, .upsample = true, .cut = cut});
     } else {
-      x = apply(layer, std::move(x), time, contexts, merging);
+      x = apply(layer, std::move(x), time, contexts, merging, walk);
     }
     if (layer.what.is_kept) skips[kept++] = x;
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tstitch/base/function_ref.h"
+#include "tstitch/models/block_walk.h"
 #include "tstitch/models/token_merging.h"
 #include "tstitch/models/unet_config.h"
 #include "tstitch/nn/conv2d.h"
@@ -70,10 +71,10 @@ class UNetTransformer {
  public:
   UNetTransformer(const Weights& weights, const UNetConfig& config, const UNetLayer& layer);
 
-  // x: (N, H, W, C) of the compute type, in place; contexts: N for each block. merging: or null; then `first`
-  // is the number of the first block.
-  void operator()(Tensor& x, std::span<const Tensor* const> contexts, const TokenMerging* merging = nullptr,
-                  int64_t first = 0) const;
+  // x: (N, H, W, C) of the compute type, in place; contexts: N for each block. first: the number of the first
+  // block, for merging, or null, and walk.
+  void operator()(Tensor& x, std::span<const Tensor* const> contexts, int64_t first,
+                  const TokenMerging* merging = nullptr, const BlockWalk& walk = {}) const;
 
   const std::vector<UNetTransformerBlock>& blocks() const { return blocks_; }
 
@@ -121,10 +122,10 @@ class UNetBody {
   const Conv2d& conv_in() const { return conv_in_; }
   const std::vector<Layer>& layers() const { return layers_; }
   // Of a layer that is no upsample, which the way down has not. x: (N, H, W, inputs) of the compute type,
-  // which a transformer changes in place; time, contexts: as of the whole network; merging: or null. Returns
-  // (N, H', W', outputs).
+  // which a transformer changes in place; time, contexts: as of the whole network; merging: or null; walk:
+  // through the transformer's blocks. Returns (N, H', W', outputs).
   Tensor apply(const Layer& layer, Tensor x, const Tensor& time, std::span<const Tensor* const> contexts,
-               const TokenMerging* merging = nullptr) const;
+               const TokenMerging* merging = nullptr, const BlockWalk& walk = {}) const;
 
  private:
   UNetConfig config_;
@@ -162,6 +163,7 @@ class UNet : public UNetBody {
     Tensor* beyond = nullptr;
     int64_t skip = 0;
     bool taken = false;
+    BlockWalk walk = {};  // through all transformers' blocks, counted in order of use
   };
   Tensor operator()(const Tensor& x, const Tensor& time, std::span<const Tensor* const> contexts,
                     const Shortcuts& shortcuts) const;

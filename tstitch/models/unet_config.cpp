@@ -513,6 +513,23 @@ int64_t unet_activation_bytes(const UNetConfig& config, int64_t height, int64_t 
 
 namespace {
 
+// Of these numbers those of a transformer's blocks, of which the first has the number `first`.
+int64_t count_within(std::span<const int64_t> numbers, int64_t first, int64_t depth) {
+  return std::ranges::count_if(numbers, [&](int64_t n) { return first <= n && n < first + depth; });
+}
+
+// With transformers of as many blocks as are left.
+std::vector<UNetLayer> layers_without(const UNetConfig& config, std::span<const int64_t> skipped) {
+  std::vector<UNetLayer> layers = unet_layers(config);
+  int64_t first = 0;
+  for (UNetLayer& layer : layers) {
+    const int64_t depth = layer.depth;
+    layer.depth -= count_within(skipped, first, depth);
+    first += depth;
+  }
+  return layers;
+}
+
 double flops_of(const std::vector<UNetLayer>& layers, const UNetConfig& config, int64_t height, int64_t width,
                 int64_t tokens, double merge) {
   const double conv_out = static_cast<double>(height * width * config.out_channels * 9 * config.channels(0));
@@ -522,15 +539,43 @@ double flops_of(const std::vector<UNetLayer>& layers, const UNetConfig& config, 
 
 }  // namespace
 
-double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens, double merge) {
-  return flops_of(unet_layers(config), config, height, width, tokens, merge);
+double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens, double merge,
+                  std::span<const int64_t> skipped) {
+  return flops_of(layers_without(config, skipped), config, height, width, tokens, merge);
 }
 
 double unet_shallow_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens,
-                          double merge, int64_t skip) {
-  std::vector<UNetLayer> layers = unet_layers(config);
+                          double merge, int64_t skip, std::span<const int64_t> skipped) {
+  std::vector<UNetLayer> layers = layers_without(config, skipped);
   std::erase_if(layers, [&](const UNetLayer& layer) { return layer.open > skip; });
   return flops_of(layers, config, height, width, tokens, merge);
+}
+
+int64_t unet_kept_bytes(const UNetConfig& config, int64_t height, int64_t width, int64_t skip,
+                        DType compute) {
+  for (const UNetLayer& layer : unet_layers(config))
+    if (layer.skip > 0 && layer.open == skip)
+      return size_of(compute) * pixels_of_level(height, width, layer.level) * (layer.inputs - layer.skip);
+  return 0;
+}
+
+int64_t unet_blocks(const UNetConfig& config) {
+  int64_t blocks = 0;
+  for (const UNetLayer& layer : unet_layers(config)) blocks += layer.depth;
+  return blocks;
+}
+
+std::string unet_skip_obstacle(const UNetConfig& config, std::span<const int64_t> blocks) {
+  int64_t first = 0;
+  for (const UNetLayer& layer : unet_layers(config)) {
+    const int64_t depth = layer.depth;
+    if (depth > 0 && count_within(blocks, first, depth) == depth)
+      return depth == 1 ? concat("block ", first, " is the only one of its transformer (", layer.name, ")")
+                        : concat("blocks ", first, " ... ", first + depth - 1,
+                                 " are all of their transformer (", layer.name, "), which keeps one");
+    first += depth;
+  }
+  return "";
 }
 
 bool unet_merges_tokens(const UNetConfig& config) {

@@ -6,6 +6,7 @@
 // L levels, level 0 of full resolution, every next one of half the extent, rounded up.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -101,11 +102,21 @@ int64_t unet_encoder_body_parameters(const UNetConfig& config);
 // Floating-point operations (two for a multiply and an add; convolutions, linear maps, attention) of one
 // evaluation of one image of height x width latent pixels and `tokens` of context, whose keys and values are
 // not counted: they are made once.
-// merge: the share of the tokens that become one with others before a picture attends to itself.
-double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens, double merge = 0);
+// merge: the share of the tokens that become one with others before a picture attends to itself. skipped: the
+// transformer blocks that are left out.
+double unet_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens, double merge = 0,
+                  std::span<const int64_t> skipped = {});
 // The same of an evaluation that takes from an earlier one what lies beyond that skip (UNet::Shortcuts).
 double unet_shallow_flops(const UNetConfig& config, int64_t height, int64_t width, int64_t tokens,
-                          double merge, int64_t skip);
+                          double merge, int64_t skip, std::span<const int64_t> skipped = {});
+// Bytes of what such an evaluation takes of one image.
+int64_t unet_kept_bytes(const UNetConfig& config, int64_t height, int64_t width, int64_t skip, DType compute);
+
+// The blocks of all transformers, which are counted in order of use.
+int64_t unet_blocks(const UNetConfig& config);
+// Why these of them, ascending, cannot be left out; "" where they can: a transformer keeps one, between its
+// projections.
+std::string unet_skip_obstacle(const UNetConfig& config, std::span<const int64_t> blocks);
 
 // Whether tokens can be merged in any of its blocks: those of full resolution.
 bool unet_merges_tokens(const UNetConfig& config);

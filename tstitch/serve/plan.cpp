@@ -12,6 +12,7 @@
 #include "tstitch/engine/checkpoint_folder.h"
 #include "tstitch/engine/engine.h"
 #include "tstitch/engine/prompt_loras.h"
+#include "tstitch/engine/report.h"
 #include "tstitch/io/jpeg.h"
 #include "tstitch/io/png.h"
 #include "tstitch/serve/base64.h"
@@ -124,7 +125,7 @@ StageOptions checked_stage(const std::string& text) {
     throw Refusal(422, "not_allowed",
                   concat("the stage \"", printable(text),
                          "\" has a key that is not a request's to say, expected model, "
-                         "share, until, cfg, cfg-interval, negative, lora, merge and cache"),
+                         "share, until, cfg, cfg-interval, negative, lora, merge, cache and skip"),
                   "stages");
   return stage;
 }
@@ -289,10 +290,11 @@ Request read_request(const json& object, const Catalog& catalog) {
       request.pictures.emplace(texts[0], read_base64_picture(name, text));
     }
     if (name == "twin" && parse_twin(texts[0]).dtype)
-      throw Refusal(422, "not_allowed",
-                    concat("\"twin\" is \"", printable(texts[0]),
-                           "\": all models of a server have one type, expected merge= and cache= alone"),
-                    name);
+      throw Refusal(
+          422, "not_allowed",
+          concat("\"twin\" is \"", printable(texts[0]),
+                 "\": all models of a server have one type, expected merge=, cache= and skip= alone"),
+          name);
     if (saying == Saying::model && name == "model") {
       Texts names;
       for (const std::string& one : texts)
@@ -483,6 +485,7 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   }
   check_effective(said, spec, models);
   if (effective != all) spec = decide(effective);
+  for (const std::string& line : describe_what_saves_nothing(spec, models)) notes.push_back(line);
   check_decodable(model, spec.options.vae);
   const int64_t area = spec.height * spec.width,
                 pixels = area * model.pixels_per_latent * model.pixels_per_latent;

@@ -31,11 +31,20 @@ class Architecture {
   virtual double flops(int64_t height, int64_t width) const = 0;  // of one evaluation of one latent
   // Why such a network cannot be asked in that form, which is not the whole one; "" where it can.
   virtual std::string form_obstacle(const CheaperForm& /*form*/) const {
-    return concat("it is a ", name(), ", and only U-Nets have such a form");
+    return concat("it is a ", name(), ", which has no cheaper forms");
   }
-  // The same operations in a form that it has, on average over many evaluations.
-  virtual double flops_in(const CheaperForm& /*form*/, int64_t height, int64_t width) const {
+  // The same operations in a form that it has, on average over evaluations of which that share is whole
+  // (BlockCache).
+  virtual double flops_in(const CheaperForm& /*form*/, double /*whole*/, int64_t height,
+                          int64_t width) const {
     return flops(height, width);
+  }
+  // Those of its blocks that may be left out, of which CheaperForm::skip names some.
+  virtual int64_t blocks() const { return 0; }
+  // Bytes that an evaluation of one latent leaves to those after it.
+  virtual int64_t kept_bytes(const CheaperForm& /*form*/, int64_t /*height*/, int64_t /*width*/,
+                             DType /*compute*/) const {
+    return 0;
   }
   // What is alive at once in an evaluation of one latent, at the least: 0 where that is not known.
   virtual int64_t activation_bytes(int64_t /*height*/, int64_t /*width*/, DType /*compute*/) const {
@@ -55,5 +64,12 @@ class Architecture {
   // Throws Error{input} naming the tensor when a weight is missing, misshapen or not finite.
   virtual std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const = 0;
 };
+
+// Why a network of so many blocks has not these, ascending; "" where it has them.
+inline std::string number_obstacle(std::span<const int64_t> numbers, int64_t blocks) {
+  if (numbers.empty() || (0 <= numbers.front() && numbers.back() < blocks)) return "";
+  return concat("it has ", blocks, blocks == 1 ? " block" : " blocks", ", expected numbers of 0 ... ",
+                blocks - 1);
+}
 
 }  // namespace tstitch

@@ -19,9 +19,13 @@ class DiTNetwork final : public Network {
 
   std::unique_ptr<const BoundCondition> bind(const Condition& condition, int64_t height,
                                              int64_t width) const override;
+  // Rows that leave out other blocks are evaluated apart.
   Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override;
+  Tensor evaluate_observed(const Tensor& x, std::span<const Row> rows, BlockObserver observer) const override;
 
  private:
+  // Where the conditioning of each row is in modulations_, whatever form it is asked in.
+  std::span<const int64_t> conditioning_of(std::span<const Row> rows) const;
   const Tensor& positions_of(int64_t height, int64_t width) const;
 
   DiT dit_;

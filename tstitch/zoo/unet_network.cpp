@@ -5,6 +5,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/ops/ops.h"
+#include "tstitch/zoo/alike_rows.h"
 
 namespace tstitch {
 namespace {
@@ -32,7 +33,7 @@ std::vector<const BoundControl*> controls_of(const Row& row) {
 // Whether it takes from an earlier evaluation what its inner blocks gave.
 bool takes_kept(const Row& row) {
   const EvaluationContext& context = row.context;
-  return !row.form.cache.is_whole(context.evaluation) && context.kept && *context.kept;
+  return !context.whole && context.kept && *context.kept;
 }
 
 bool are_asked_alike(const Row& a, const Row& b) {
@@ -120,29 +121,19 @@ std::unique_ptr<const BoundCondition> UNetNetwork::bind(const Condition& conditi
 
 Tensor UNetNetwork::evaluate(const Tensor& x, std::span<const Row> rows) const {
   const std::lock_guard lock(turn_);
-  std::vector<std::vector<size_t>> groups;
-  for (size_t n = 0; n < rows.size(); ++n) {
-    const auto group = std::ranges::find_if(
-        groups, [&](const auto& members) { return are_asked_alike(rows[members[0]], rows[n]); });
-    (group == groups.end() ? groups.emplace_back() : *group).push_back(n);
-  }
-  if (groups.size() == 1) return evaluate_alike(x, rows);
-
-  std::vector<Tensor> answers(rows.size());
-  for (const std::vector<size_t>& members : groups) {
-    std::vector<Tensor> own_x;
-    std::vector<Row> own_rows;
-    for (const size_t n : members) {
-      own_x.push_back(x.slice(static_cast<int64_t>(n), static_cast<int64_t>(n) + 1));
-      own_rows.push_back(rows[n]);
-    }
-    const Tensor y = evaluate_alike(stack(unet_.backend(), own_x), own_rows);
-    for (int64_t i = 0; i < y.extent(0); ++i) answers[members[static_cast<size_t>(i)]] = y.slice(i, i + 1);
-  }
-  return stack(unet_.backend(), answers);
+  return evaluate_alike_together(
+      unet_.backend(), x, rows, are_asked_alike,
+      [&](const Tensor& own_x, std::span<const Row> own_rows) { return evaluate_alike(own_x, own_rows); });
 }
 
-Tensor UNetNetwork::evaluate_alike(const Tensor& x, std::span<const Row> rows) const {
+Tensor UNetNetwork::evaluate_observed(const Tensor& x, std::span<const Row> rows,
+                                      BlockObserver observer) const {
+  const std::lock_guard lock(turn_);
+  return evaluate_alike(x, rows, &observer);
+}
+
+Tensor UNetNetwork::evaluate_alike(const Tensor& x, std::span<const Row> rows,
+                                   const BlockObserver* observer) const {
   numbers_.clear();
   for (const Row& row : rows) numbers_.push_back(bound_context(row).number);
   const std::span<const int64_t> found = times_.find(
@@ -153,9 +144,10 @@ Tensor UNetNetwork::evaluate_alike(const Tensor& x, std::span<const Row> rows) c
     for (const Row& row : rows) contexts_.push_back(&bound_context(row).context[block]);
   std::vector<Steering> steering;
   for (size_t number = 0; number < controls_of(rows[0]).size(); ++number) steering.emplace_back(rows, number);
-  if (rows[0].form != CheaperForm()) {
-    check_internal(steering.empty(), "a U-Net in a cheaper form is steered");
-    return evaluate_cheaper(with_beside(x, rows), gather(unet_.backend(), times_.tables()[0], found), rows);
+  if (observer || rows[0].form != CheaperForm()) {
+    check_internal(steering.empty(), "a U-Net that is observed, or in a cheaper form, is steered");
+    return evaluate_cheaper(with_beside(x, rows), gather(unet_.backend(), times_.tables()[0], found), rows,
+                            observer);
   }
   return unet_.backend().repeated(with_beside(x, rows), [&](const Tensor& input) {
     const Tensor times = gather(unet_.backend(), times_.tables()[0], found);
@@ -173,16 +165,20 @@ Tensor UNetNetwork::evaluate_alike(const Tensor& x, std::span<const Row> rows) c
 
 // Which tokens are merged depends on what they hold, and what is kept comes from outside: not work that is
 // repeated (Backend::repeated).
-Tensor UNetNetwork::evaluate_cheaper(const Tensor& input, const Tensor& times,
-                                     std::span<const Row> rows) const {
-  const auto& [merge, cache] = rows[0].form;
+Tensor UNetNetwork::evaluate_cheaper(const Tensor& input, const Tensor& times, std::span<const Row> rows,
+                                     const BlockObserver* observer) const {
+  const auto& [merge, cache, skip] = rows[0].form;
   std::vector<TokenMerging::Draw> draws;
   for (const Row& row : rows) draws.push_back({row.context.seed, row.context.evaluation});
   const TokenMerging merging{merge, draws};
-  UNet::Shortcuts shortcuts{.merging = merge > 0 ? &merging : nullptr};
+  UNet::Shortcuts shortcuts{.merging = merge > 0 ? &merging : nullptr,
+                            .walk = {.skipped = skip, .observer = observer}};
   Tensor beyond;
-  if (cache.holds())
-    shortcuts = {shortcuts.merging, &beyond, innermost_skip(cache.form), takes_kept(rows[0])};
+  if (cache.holds()) {
+    shortcuts.beyond = &beyond;
+    shortcuts.skip = innermost_skip(cache.form);
+    shortcuts.taken = takes_kept(rows[0]);
+  }
   if (shortcuts.taken) {
     std::vector<Tensor> kept;
     for (const Row& row : rows) kept.push_back(*row.context.kept);

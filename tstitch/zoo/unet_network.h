@@ -36,12 +36,16 @@ class UNetNetwork final : public Network {
   // ControlNets steer are evaluated apart, and those that are asked in other forms, or are of one form but
   // whole and not.
   Tensor evaluate(const Tensor& x, std::span<const Row> rows) const override;
+  // Of rows that nothing steers.
+  Tensor evaluate_observed(const Tensor& x, std::span<const Row> rows, BlockObserver observer) const override;
 
  private:
-  // Of rows that are asked alike.
-  Tensor evaluate_alike(const Tensor& x, std::span<const Row> rows) const;
-  // The same in a form that is cheaper; none is steered.
-  Tensor evaluate_cheaper(const Tensor& input, const Tensor& times, std::span<const Row> rows) const;
+  // Of rows that are asked alike; observer: or null.
+  Tensor evaluate_alike(const Tensor& x, std::span<const Row> rows,
+                        const BlockObserver* observer = nullptr) const;
+  // The same in a form that is cheaper, or observed; none is steered.
+  Tensor evaluate_cheaper(const Tensor& input, const Tensor& times, std::span<const Row> rows,
+                          const BlockObserver* observer) const;
   // x and behind its channels those that the rows' conditions show beside it.
   Tensor with_beside(const Tensor& x, std::span<const Row> rows) const;
   Tensor time_table(std::span<const Row> rows, std::span<const TimestepTable::Pair> pairs) const;

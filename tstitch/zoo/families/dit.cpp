@@ -50,12 +50,19 @@ nlohmann::ordered_json DiTArchitecture::details() const {
 }
 
 std::string DiTArchitecture::form_obstacle(const CheaperForm& form) const {
-  const int64_t tokens =
-      (config_.input_size / config_.patch_size) * (config_.input_size / config_.patch_size);
-  return form.merge > 0 ? concat("it is a ", name(), ", whose ", tokens,
-                                 " tokens are few: their attention to each other is little of its work")
-                        : concat("it is a ", name(),
-                                 ", whose blocks have no skips that would do without the inner ones");
+  const int64_t side = config_.input_size / config_.patch_size;
+  if (form.merge > 0)
+    return concat("it is a ", name(), ", whose ", side * side,
+                  " tokens are few: their attention to each other is little of its work");
+  if (form.cache.holds())
+    return concat("it is a ", name(), ", whose blocks have no skips that would do without the inner ones");
+  if (const std::string outside = number_obstacle(form.skip, blocks()); !outside.empty()) return outside;
+  return std::ssize(form.skip) < blocks() ? "" : "that is every block";
+}
+
+double DiTArchitecture::flops_in(const CheaperForm& form, double, int64_t height, int64_t width) const {
+  return flops(height, width) -
+         static_cast<double>(form.skip.size()) * dit_block_flops(config_, height, width);
 }
 
 std::unique_ptr<WeightSource> DiTArchitecture::weights(const TensorFile& file) const {

@@ -26,6 +26,8 @@ class DiTArchitecture final : public Architecture {
   }
   int64_t unit() const override { return config_.patch_size; }
   std::string form_obstacle(const CheaperForm& form) const override;
+  double flops_in(const CheaperForm& form, double whole, int64_t height, int64_t width) const override;
+  int64_t blocks() const override { return config_.depth; }
   std::unique_ptr<WeightSource> weights(const TensorFile& file) const override;
   std::unique_ptr<Network> load(Backend& backend, const WeightSource& weights) const override;
 

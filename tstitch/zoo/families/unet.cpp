@@ -159,19 +159,24 @@ double UNetArchitecture::flops(int64_t height, int64_t width) const {
 }
 
 std::string UNetArchitecture::form_obstacle(const CheaperForm& form) const {
-  return form.merge == 0 || unet_merges_tokens(config_)
-             ? ""
-             : concat("it is a ", name(),
-                      ", which has no tokens of full resolution that attend to each other");
+  if (form.merge > 0 && !unet_merges_tokens(config_))
+    return concat("it is a ", name(), ", which has no tokens of full resolution that attend to each other");
+  if (const std::string outside = number_obstacle(form.skip, blocks()); !outside.empty()) return outside;
+  return unet_skip_obstacle(config_, form.skip);
 }
 
-double UNetArchitecture::flops_in(const CheaperForm& form, int64_t height, int64_t width) const {
-  const auto& [merge, cache] = form;
-  const double whole = unet_flops(config_, height, width, tokens_, merge),
-               shallow =
-                   unet_shallow_flops(config_, height, width, tokens_, merge, innermost_skip(cache.form)),
-               every = static_cast<double>(cache.every);
-  return (whole + (every - 1) * shallow) / every;
+double UNetArchitecture::flops_in(const CheaperForm& form, double whole, int64_t height,
+                                  int64_t width) const {
+  const auto& [merge, cache, skip] = form;
+  return whole * unet_flops(config_, height, width, tokens_, merge, skip) +
+         (1 - whole) *
+             unet_shallow_flops(config_, height, width, tokens_, merge, innermost_skip(cache.form), skip);
+}
+
+int64_t UNetArchitecture::kept_bytes(const CheaperForm& form, int64_t height, int64_t width,
+                                     DType compute) const {
+  if (!form.cache.holds()) return 0;
+  return unet_kept_bytes(config_, height, width, innermost_skip(form.cache.form), compute);
 }
 
 std::unique_ptr<WeightSource> UNetArchitecture::weights(const TensorFile& file) const {

@@ -25,7 +25,9 @@ class UNetArchitecture final : public Architecture {
   int64_t body_parameters() const override { return unet_body_parameters(config_); }
   double flops(int64_t height, int64_t width) const override;
   std::string form_obstacle(const CheaperForm& form) const override;
-  double flops_in(const CheaperForm& form, int64_t height, int64_t width) const override;
+  double flops_in(const CheaperForm& form, double whole, int64_t height, int64_t width) const override;
+  int64_t blocks() const override { return unet_blocks(config_); }
+  int64_t kept_bytes(const CheaperForm& form, int64_t height, int64_t width, DType compute) const override;
   int64_t activation_bytes(int64_t height, int64_t width, DType compute) const override {
     return unet_activation_bytes(config_, height, width, compute);
   }
