@@ -234,6 +234,8 @@ TEST_F(Plans, ControlNetsNameTheirKeys) {
   EXPECT_EQ(first.canny, (CannyThresholds{50, 100}));
   EXPECT_EQ(request.pictures.at(first.image).width, 4);
   EXPECT_EQ(request.pictures.size(), 2u);
+  expect_refused({{"control_net", json(17, json{{"name", "canny"}, {"image", image}})}}, 413, "control_net",
+                 "at most 16 ControlNets");
 }
 
 TEST_F(Plans, WhatWouldBeTimedIsRefusedWithTheReason) {

@@ -304,6 +304,14 @@ Image read_base64_picture(const std::string& field, const std::string& text) {
 }
 
 void add_control(Request& request, ControlOption control, const std::string& bytes, Image picture) {
+  constexpr size_t kMostBytes = size_t{256} << 20;  // small files may be large pictures, and there may be many
+  size_t all = picture.pixels.size();
+  for (const auto& [name, other] : request.pictures) all += other.pixels.size();
+  if (all > kMostBytes || request.said["control_net"].size() == kMostControls)
+    throw Refusal(413, "too_large",
+                  concat("the pictures of the request are too many or too large, expected at most ",
+                         kMostControls, " ControlNets and ", kMostBytes >> 20, " MiB of pixels"),
+                  "control_net");
   control.image = picture_name("control_net", bytes);
   request.pictures.insert_or_assign(control.image, std::move(picture));
   request.said["control_net"].push_back(to_string(control));
