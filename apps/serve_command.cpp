@@ -7,6 +7,7 @@
 #include <fstream>
 #include <memory>
 #include <thread>
+#include <type_traits>
 
 #include "apps/arguments.h"
 #include "apps/commands.h"
@@ -23,25 +24,32 @@ namespace {
 
 struct ServeArguments {
   Said said;  // of runs
-  std::string host = "127.0.0.1", models_dir, lora_dir, memory, key_file;
+  std::string host = "127.0.0.1", models_dir, lora_dir, control_dir, memory, key_file;
   uint16_t port = 7860;
   std::vector<std::string> keys, hosts, origins;
   serve::Limits limits;
-  double drain_seconds = 30;
+  double drain_seconds = 30, wait_seconds = 0;
   bool quiet = false;
 };
 
-// "12GiB", "800MB".
-int64_t read_bytes(const std::string& option, const std::string& text) {
+// "12GiB", "800MB": what a model takes, and not less.
+int64_t read_memory(const std::string& option, const std::string& text) {
+  constexpr double kLeast = 0x1p20;
   const size_t unit = std::min(text.find_first_not_of("0123456789."), text.size());
-  for (const auto& [name, factor] : {std::pair{"GiB", 0x1p30}, {"MiB", 0x1p20}, {"GB", 1e9}, {"MB", 1e6}})
+  for (const auto& [name, factor] :
+       {std::pair{"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}})
     if (text.substr(unit) == name) {
       const double bytes = read_number<double>(option, text.substr(0, unit)) * factor;
-      check(bytes >= 1 && bytes < 0x1p60, ErrorKind::usage, option, " is ", printable(text),
-            ", expected more than 0");
+      check(bytes >= kLeast && bytes < 0x1p60, ErrorKind::usage, option, " is ", printable(text),
+            ", expected 1MiB or more: models and the jobs that run share it");
       return static_cast<int64_t>(bytes);
     }
-  fail(ErrorKind::usage, option, " is \"", printable(text), "\", expected a number and GiB, MiB, GB or MB");
+  fail(ErrorKind::usage, option, " is \"", printable(text),
+       "\", expected a number and GiB, MiB, GB or MB: 12GiB");
+}
+
+std::chrono::milliseconds milliseconds(double seconds) {
+  return std::chrono::milliseconds(std::llround(seconds * 1000));
 }
 
 // A key on each line; empty lines are none.
@@ -60,7 +68,10 @@ std::vector<std::string> read_keys(const std::string& path) {
 
 // What is said of models by path goes to the catalog; the rest is what requests mean where they are silent.
 serve::CatalogOptions take_catalog(const ServeArguments& a, Said& said) {
-  serve::CatalogOptions catalog{.models = {}, .models_dir = a.models_dir, .lora_dir = a.lora_dir};
+  serve::CatalogOptions catalog{.models = {},
+                                .models_dir = a.models_dir,
+                                .lora_dir = a.lora_dir,
+                                .control_dir = a.control_dir};
   for (const char* field : {"small", "large", "model"}) {
     const auto found = said.find(field);
     if (found == said.end()) continue;
@@ -87,9 +98,6 @@ int serve_command(ServeArguments a) {
   const bool loopback = serve::is_loopback(a.host);
   check(loopback || !keys.empty(), ErrorKind::usage, "--host ", printable(a.host),
         " is open to other machines: name who may ask with --api-key or --api-key-file");
-  check(a.limits.running > 0, ErrorKind::usage, "--jobs is 0, expected 1 or more");
-  check(a.drain_seconds >= 0 && a.drain_seconds <= 86400, ErrorKind::usage, "--drain is ", a.drain_seconds,
-        ", expected 0 ... 86400 seconds");
 
   serve::ServiceOptions options;
   options.before = a.said;
@@ -108,12 +116,18 @@ int serve_command(ServeArguments a) {
     options.device = device.backend;
   }
   options.limits = a.limits;
-  options.limits.memory = !a.memory.empty()
-                              ? read_bytes("--memory", a.memory)
-                              : static_cast<int64_t>(0.9 * static_cast<double>(bytes_free().value_or(0)));
+  options.limits.wait = milliseconds(a.wait_seconds);
+  if (!a.memory.empty()) options.limits.memory = read_memory("--memory", a.memory);
+  options.backend = make_backend(options.device);
+  if (a.memory.empty()) {
+    const Memory& memory = options.backend->memory();
+    const auto free = memory.place().on_host() ? bytes_free() : memory.bytes_free();
+    options.limits.memory = static_cast<int64_t>(0.9 * static_cast<double>(free.value_or(0)));
+  }
   options.access = {.keys = keys, .allowed_hosts = a.hosts, .cors_origins = a.origins, .any_host = !loopback};
   options.access.allowed_hosts.push_back(a.host);
-  if (!a.quiet) options.log = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  options.warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  if (!a.quiet) options.log = options.warn;
 
   serve::Service service(options);
   {
@@ -123,13 +137,39 @@ int serve_command(ServeArguments a) {
                 unsigned{server.port()});
     std::fflush(stdout);
     while (!interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    service.close(std::chrono::milliseconds(std::llround(a.drain_seconds * 1000)));
+    service.close(milliseconds(a.drain_seconds));
     // What was just answered is still on its way.
     server.stop_accepting();
     for (int i = 0; i < 100 && server.connections() > 0; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return kDone;
+}
+
+// An option with a number from `least` to `most`, said as our messages say it.
+template <Number Value>
+CLI::Option* add_number(CLI::App& command, const std::string& name, Value& value, double least, double most,
+                        const std::string& help) {
+  const auto take = [&value, name, least, most](const CLI::results_t& texts) {
+    const auto number = read_number<double>(name, texts.at(0));
+    check(number >= least && number <= most && (std::is_floating_point_v<Value> || number == std::floor(number)),
+          ErrorKind::usage, name, " is ", printable(texts.at(0)), ", expected ",
+          std::is_floating_point_v<Value> ? "" : "a whole number, ", number_text(least), " ... ",
+          number_text(most));
+    value = static_cast<Value>(number);
+    return true;
+  };
+  return command.add_option(name, take, help)
+      ->type_name("")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+}
+
+CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values,
+                            const std::string& help) {
+  return command.add_option(name, values, help + "; repeat it for more")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 }  // namespace
@@ -147,52 +187,52 @@ Command add_serve_command(CLI::App& program) {
   command->remove_option(command->get_option("--json"));
   command->add_option("--host", a->host, "The address to listen on. Default: 127.0.0.1, this machine alone")
       ->group(group);
-  command->add_option("--port", a->port, "Its port; 0: any that is free. Default: 7860")->group(group);
+  add_number(*command, "--port", a->port, 0, 65535, "Its port; 0: any that is free. Default: 7860")
+      ->group(group);
   command->add_option("--models-dir", a->models_dir, "The folder of the models that requests may name")
       ->group(group);
   command->add_option("--lora-dir", a->lora_dir, "The folder of the LoRAs that they may name")->group(group);
-  command
-      ->add_option("--memory", a->memory,
-                   "What models and jobs may take: 12GiB. Default: 90 % of what is free at the start")
+  command->add_option("--control-dir", a->control_dir, "The folder of the ControlNets that they may name")
       ->group(group);
   command
-      ->add_option("--api-key", a->keys,
-                   "Who may ask: Authorization: Bearer KEY, or KEY as the password or as user:password of "
-                   "Basic; repeat it for more")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->add_option("--memory", a->memory,
+                   "What models and jobs may take: 12GiB. Default: 90 % of what the device has free at the "
+                   "start")
+      ->group(group);
+  add_repeatable(*command, "--api-key", a->keys,
+                 "Who may ask: Authorization: Bearer KEY, or KEY as the password or as user:password of Basic")
       ->group(group);
   command
       ->add_option("--api-key-file", a->key_file,
                    "The same, a key on each line of a file: other users cannot see it")
       ->excludes("--api-key")
       ->group(group);
-  command
-      ->add_option("--allowed-host", a->hosts,
-                   "A name by which browsers know this machine; repeat it for more")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+  add_repeatable(*command, "--allowed-host", a->hosts, "A name by which browsers know this machine")
       ->group(more(group));
-  command
-      ->add_option("--cors-origin", a->origins,
-                   "A site whose pages may ask, as https://example.org; repeat it for more. Default: none")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+  add_repeatable(*command, "--cors-origin", a->origins,
+                 "A site whose pages may ask, as https://example.org. Default: none")
       ->group(more(group));
-  command->add_option("--queue", a->limits.queued, "How many jobs may wait. Default: 64")->group(more(group));
-  command->add_option("--jobs", a->limits.running, "How many run at a time. Default: 16")->group(more(group));
-  command->add_option("--max-images", a->limits.images, "Of a job. Default: 16")->group(more(group));
-  command->add_option("--max-pixels", a->limits.pixels, "Of all images of a job. Default: 16777216")
+  constexpr double kMany = 99999, kDay = 86400;
+  add_number(*command, "--queue", a->limits.queued, 0, kMany, "How many jobs may wait. Default: 64")
       ->group(more(group));
-  command->add_option("--max-steps", a->limits.steps, "Of a job. Default: 1000")->group(more(group));
-  command
-      ->add_option("--drain", a->drain_seconds,
-                   "Seconds that running jobs have once SIGTERM or SIGINT came. Default: 30")
+  add_number(*command, "--queue-timeout", a->wait_seconds, 0, kDay,
+             "Seconds that a job may wait for its turn, after which it fails; 0: any time. Default: 0")
+      ->group(more(group));
+  add_number(*command, "--jobs", a->limits.running, 1, kMany, "How many run at a time. Default: 16")
+      ->group(more(group));
+  add_number(*command, "--max-images", a->limits.images, 1, kMany, "Of a job. Default: 16")->group(more(group));
+  add_number(*command, "--max-pixels", a->limits.pixels, 1, 0x1p40,
+             "Of all images of a job. Default: 16777216")
+      ->group(more(group));
+  add_number(*command, "--max-steps", a->limits.steps, 1, kMany, "Of a job. Default: 1000")
+      ->group(more(group));
+  add_number(*command, "--drain", a->drain_seconds, 0, kDay,
+             "Seconds that running jobs have once SIGTERM or SIGINT came. Default: 30")
       ->group(more(group));
   command->footer(
       "Examples:\n"
       "  tstitch serve                                    the demo family at http://127.0.0.1:7860/\n"
-      "  tstitch serve --models-dir models --lora-dir loras --memory 12GiB\n"
+      "  tstitch serve --models-dir models --lora-dir loras --control-dir nets --memory 12GiB\n"
       "  tstitch serve --host 0.0.0.0 --api-key-file keys.txt\n");
   return [a, shared] {
     a->said = shared->said;

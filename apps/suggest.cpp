@@ -66,10 +66,14 @@ std::string begun_alike(const CLI::App& command, const std::string& option) {
   return name == names.end() ? "" : *name;
 }
 
-std::vector<std::string> commands_with(const CLI::App& program, const std::string& option) {
+// Below `parent`, "analyze spectrum" among them.
+std::vector<std::string> commands_with(const CLI::App& parent, const std::string& option) {
   std::vector<std::string> names;
-  for (const CLI::App* command : program.get_subcommands({}))
+  for (const CLI::App* command : parent.get_subcommands({})) {
     if (has(*command, option)) names.push_back(command->get_name());
+    for (const std::string& part : commands_with(*command, option))
+      names.push_back(concat(command->get_name(), ' ', part));
+  }
   return names;
 }
 

@@ -34,6 +34,18 @@ class Folder {
   fs::path path_;
 };
 
+// Whose files hold nothing, as those of these tests do.
+CatalogOptions unread(const std::string& models_dir, const std::string& lora_dir = "",
+                      const std::string& control_dir = "") {
+  const auto anything = [](const std::string&) {};
+  return {.models = {},
+          .models_dir = models_dir,
+          .lora_dir = lora_dir,
+          .control_dir = control_dir,
+          .read_model = anything,
+          .read_control = anything};
+}
+
 template <class F>
 Refusal refusal(const F& f) {
   try {
@@ -58,7 +70,7 @@ TEST(Catalog, NamesAreThoseInTheFolder) {
        {"one.safetensors", "sub/two.ckpt", "both.ckpt", "both.safetensors", "pipe/model_index.json",
         "pipe/unet/x.safetensors", "readme.txt", "a+b.safetensors"})
     folder.add(name);
-  Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = {}});
+  Catalog catalog(unread(folder.path()));
   EXPECT_EQ(catalog.models(), (Names{"a+b", "both.ckpt", "both.safetensors", "one", "pipe", "sub/two"}));
   EXPECT_EQ(catalog.model_path("sub/two"), folder.path("sub/two.ckpt"));
   EXPECT_EQ(catalog.name_of(folder.path("sub/two.ckpt")), "sub/two");
@@ -73,7 +85,7 @@ TEST(Catalog, NamesAreThoseInTheFolder) {
 TEST(Catalog, NoPathIsAName) {
   const Folder folder;
   folder.add("one.safetensors");
-  const Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = folder.path()});
+  const Catalog catalog(unread(folder.path(), folder.path()));
   for (const std::string& name : Names{"two", "", "../one", "./one", "one.safetensors",
                                        folder.path("one.safetensors"), "/etc/passwd", "one+", "fashion-s"}) {
     EXPECT_EQ(refusal([&] { catalog.split(name); }).status, 404) << name;
@@ -88,11 +100,68 @@ TEST(Catalog, LorasAreFoundByTheirOwnNames) {
   const Folder folder;
   for (const char* name : {"fox.safetensors", "style/oil.safetensors", "style/x.pt", "other/x.pt"})
     folder.add(name);
-  const Catalog catalog({.models = {}, .models_dir = {}, .lora_dir = folder.path()});
+  const Catalog catalog(unread("", folder.path()));
   EXPECT_EQ(catalog.lora_path("oil"), folder.path("style/oil.safetensors"));
   EXPECT_EQ(catalog.lora_path("style/oil"), folder.path("style/oil.safetensors"));
   EXPECT_EQ(catalog.lora_path("other/x"), folder.path("other/x.pt"));
   EXPECT_EQ(refusal([&] { catalog.lora_path("x"); }).message, "there are several LoRAs \"x\"");
+}
+
+TEST(Catalog, ControlNetsAreFilesAndFolders) {
+  const Folder folder;
+  for (const char* name : {"canny.safetensors", "sdxl/depth/config.json",
+                           "sdxl/depth/diffusion_pytorch_model.safetensors", "readme.txt"})
+    folder.add(name);
+  const Catalog catalog(unread("", "", folder.path()));
+  EXPECT_EQ(catalog.controls(), (Names{"canny", "sdxl/depth"}));
+  EXPECT_EQ(catalog.control_path("depth"), folder.path("sdxl/depth"));
+  EXPECT_EQ(catalog.name_of(folder.path("canny.safetensors")), "canny");
+  const Refusal none = refusal([&] { catalog.control_path("../canny"); });
+  EXPECT_EQ(std::pair(none.status, none.param), std::pair(404, std::string("control_net")));
+  EXPECT_EQ(none.message, "there is no ControlNet \"../canny\", expected canny, sdxl/depth");
+}
+
+// Only their heads are read; what they lack is said once to whoever started the server, and to who asks.
+TEST(Catalog, WhatCannotBeReadIsLeftOut) {
+  const Folder folder;
+  for (const char* name : {"a/broken.safetensors", "good.safetensors", "net.safetensors"}) folder.add(name);
+  Names said;
+  CatalogOptions options = unread(folder.path(), "", folder.path("a"));
+  options.read_model = [](const std::string& path) {
+    check(path.find("broken") == path.npos, ErrorKind::input, path, ": it holds nothing");
+  };
+  options.read_control = read_as_control_net;
+  options.say = [&](const std::string& message) { said.push_back(message); };
+  Catalog catalog(options);
+  EXPECT_EQ(catalog.models(), (Names{"good", "net"}));
+  EXPECT_EQ(catalog.usual(), Names{"good"});
+  EXPECT_TRUE(catalog.controls().empty());
+  ASSERT_EQ(said.size(), 3u);
+  EXPECT_EQ(said[0], "--models-dir: \"a/broken\" is left out: " + folder.path("a/broken.safetensors") +
+                         ": it holds nothing");
+  EXPECT_TRUE(said[1].starts_with("--control-dir: \"broken\" is left out: ")) << said[1];
+  EXPECT_EQ(said[2], "--control-dir holds no ControlNet");
+  said.clear();
+  catalog.refresh();
+  EXPECT_EQ(said, Names{"--control-dir holds no ControlNet"});
+  const Refusal of_model = refusal([&] { catalog.split("a/broken"); }),
+                of_net = refusal([&] { catalog.control_path("broken"); });
+  for (const Refusal& one : {of_model, of_net}) {
+    EXPECT_EQ(one.status, 404);
+    EXPECT_NE(one.message.find("cannot be read: "), one.message.npos) << one.message;
+    EXPECT_EQ(one.message.find(folder.path()), one.message.npos) << one.message;
+  }
+}
+
+TEST(Catalog, AFolderWithoutModelsSaysSo) {
+  const Folder folder;
+  Names said;
+  CatalogOptions options = unread(folder.path());
+  options.say = [&](const std::string& message) { said.push_back(message); };
+  const Catalog catalog(options);
+  EXPECT_EQ(said, Names{"--models-dir holds no model"});
+  EXPECT_TRUE(catalog.usual().empty());
+  EXPECT_EQ(refusal([&] { catalog.split("fashion-s"); }).message, "there is no model here");
 }
 
 TEST(Catalog, WhatStandsBesideAModelIsNone) {
@@ -104,7 +173,7 @@ TEST(Catalog, WhatStandsBesideAModelIsNone) {
   std::ofstream(folder.path("unet/config.json")) << R"({"_class_name": "UNet2DConditionModel"})";
   write_safetensors(folder.path("decoder.safetensors"),
                     {{"decoder.conv_in.weight", Tensor({1, 1, 3, 3}, DType::f32)}}, {});
-  const Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = {}});
+  const Catalog catalog(unread(folder.path()));
   EXPECT_EQ(catalog.models(), (Names{"one-of-us", "unet", "whole"}));
 }
 
@@ -113,14 +182,14 @@ TEST(Catalog, LinksMayLeadRoundInCircles) {
   folder.add("sub/one.safetensors");
   fs::create_directory_symlink(folder.path(), folder.path("sub/up"));
   fs::create_symlink(folder.path("nowhere"), folder.path("broken.safetensors"));
-  const Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = {}});
+  const Catalog catalog(unread(folder.path()));
   EXPECT_EQ(catalog.models(), Names{"sub/one"});
 }
 
 TEST(Catalog, NoMessageSaysWhereTheFolderIs) {
   const std::string nowhere = "/nowhere/of/anybody";
   try {
-    Catalog({.models = {}, .models_dir = nowhere, .lora_dir = {}});
+    Catalog{unread(nowhere)};
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(std::string(error.what()), "--models-dir cannot be read: No such file or directory");
@@ -132,7 +201,7 @@ TEST(Catalog, NoMessageSaysWhereTheFolderIs) {
 TEST(Catalog, LooksAgainWhenAsked) {
   const Folder folder;
   folder.add("one.safetensors");
-  Catalog catalog({.models = {}, .models_dir = folder.path(), .lora_dir = {}});
+  Catalog catalog(unread(folder.path()));
   folder.add("two.safetensors");
   EXPECT_EQ(catalog.models(), Names{"one"});
   catalog.refresh();

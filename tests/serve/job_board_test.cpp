@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
+#include <tuple>
 
 #include "tstitch/engine/report.h"
 #include "tstitch/serve/refusal.h"
@@ -108,16 +109,20 @@ TEST_F(Board, EveryPictureIsWhatItIsAlone) {
   std::mt19937 random(7);
   const auto jobs_board = board();
   std::vector<std::shared_ptr<Job>> jobs;
+  std::vector<std::shared_ptr<const Plan>> plans;
   Watching watching;
   for (int i = 0; i < 12; ++i) {
-    jobs.push_back(jobs_board->submit(plan(random_request(random)), i % 2 ? kAnna : kBob));
+    plans.push_back(plan(random_request(random)));
+    jobs.push_back(jobs_board->submit(plans.back(), i % 2 ? kAnna : kBob));
     watching.watch(jobs.back(), "");
     if (i % 3 == 0) std::this_thread::sleep_for(5ms);
   }
   watching.wait_for_end(12);
-  for (const auto& job : jobs) {
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const auto& job = jobs[i];
     ASSERT_EQ(job->state().status, JobStatus::done) << job->state().error->message;
-    EXPECT_EQ(files_of(*job), alone(job->plan()));
+    EXPECT_EQ(files_of(*job), alone(*plans[i]));
+    EXPECT_EQ(plans[i].use_count(), 1);  // what has ended holds its pictures alone
     for (const auto& picture : job->pictures()) EXPECT_GT(picture->png.size(), 100u);
   }
   const auto counts = jobs_board->statistics();
@@ -190,9 +195,39 @@ TEST_F(Board, TheQueueHasAnEnd) {
   }
 }
 
+TEST_F(Board, WhoWaitsTooLongIsHandedBack) {
+  limits.running = 1;
+  limits.wait = 60ms;
+  const auto jobs_board = board();
+  const auto runs = jobs_board->submit(plan({{"class", 1}, {"steps", 1000}, {"ratio", 0}}), kAnna);
+  const auto waits = jobs_board->submit(plan({{"class", 1}, {"steps", 2}}), kBob);
+  wait_for(waits);
+  EXPECT_EQ(waits->state().status, JobStatus::failed);
+  EXPECT_EQ(waits->state().step, 0);
+  const Refusal why = *waits->state().error;
+  EXPECT_EQ(std::tuple(why.status, why.code), std::tuple(503, std::string("queue_timeout"))) << why.message;
+  EXPECT_GT(why.retry_after, 0);
+  // Time that a job runs is none that it waits.
+  EXPECT_FALSE(runs->state().ended());
+  jobs_board->cancel(runs);
+  wait_for(runs);
+  EXPECT_EQ(jobs_board->statistics().queued, 0u);
+}
+
+TEST_F(Board, AWatcherThatFailsHarmsNobody) {
+  const auto jobs_board = board();
+  const auto job = jobs_board->submit(plan({{"class", 1}, {"steps", 30}, {"ratio", 1}}), kAnna);
+  job->watch([](const JobState& state) {
+    if (state.step > 1 && !state.ended()) throw std::bad_alloc();
+  });
+  wait_for(job);
+  EXPECT_EQ(job->state().status, JobStatus::done);
+}
+
 TEST_F(Board, ACancelledJobEndsWithinAStepAndHarmsNoOther) {
   const auto jobs_board = board();
-  const auto other = jobs_board->submit(plan({{"class", 3}, {"steps", 12}}), kBob);
+  const auto others = plan({{"class", 3}, {"steps", 12}});
+  const auto other = jobs_board->submit(others, kBob);
   for (int i = 0; i < 5; ++i) {
     const auto job = jobs_board->submit(plan({{"class", 1}, {"steps", 1000}, {"ratio", 0}}), kAnna);
     Watching watching;
@@ -204,7 +239,7 @@ TEST_F(Board, ACancelledJobEndsWithinAStepAndHarmsNoOther) {
     EXPECT_LE(job->state().step, 900);
   }
   wait_for(other);
-  EXPECT_EQ(files_of(*other), alone(other->plan()));
+  EXPECT_EQ(files_of(*other), alone(*others));
 }
 
 TEST_F(Board, JobsAreFoundByWhoMadeThem) {
@@ -283,7 +318,7 @@ TEST_F(Board, ModelsLeaveWhenMemoryIsWanted) {
     watching.watch(jobs.back(), std::to_string(i));
   }
   watching.wait_for_end(6);
-  for (const auto& job : jobs) EXPECT_EQ(files_of(*job), alone(job->plan()));
+  for (size_t i = 0; i < jobs.size(); ++i) EXPECT_EQ(files_of(*jobs[i]), alone(i % 2 ? *large : *small));
   EXPECT_EQ(watching.started(), (std::vector<std::string>{"0", "1", "2", "3", "4", "5"}));
   const auto models = jobs_board->store().statistics();
   EXPECT_GE(models.evictions, 1);

@@ -180,12 +180,12 @@ TEST_F(Plans, WhatIsNotKnownIsRefusedByName) {
 // Every field that is not a client's to say, among them all that name a file.
 TEST_F(Plans, FilesAndTheServersOwnAreRefused) {
   for (const char* name :
-       {"vae", "lora_dir", "contents", "control_net", "embedding", "embedding_dir", "uncond", "init_latent",
+       {"vae", "lora_dir", "contents", "embedding", "embedding_dir", "uncond", "init_latent",
         "noise", "device", "dtype", "threads", "no_memory_check", "weights", "prediction", "batch_size"}) {
     ASSERT_TRUE(find_field(name)) << name;
     expect_refused({{name, "x"}}, 422, name, concat("\"", name, "\" is not a request's to say"));
   }
-  expect_refused({{"class", 1}, {"stages", {{{"control", "x"}}, json::object()}}}, 422, "stages",
+  expect_refused({{"class", 1}, {"stages", {{{"dtype", "f32"}}, json::object()}}}, 422, "stages",
                  "has a key that is not a request's to say");
   for (const Field& field : fields())
     if (saying_of(field.name) == Saying::refused) {
@@ -198,6 +198,8 @@ TEST_F(Plans, FilesAndTheServersOwnAreRefused) {
     EXPECT_EQ(refusal({{"stages", {{{"model", path}}}}}).status, 404) << path;
     EXPECT_EQ(refusal({{"stages", {{{"lora", path}}, json::object()}}}).status, 404) << path;
     EXPECT_EQ(refusal({{"prompt", concat("a <lora:", path, ":1>")}}).status, 404) << path;
+    EXPECT_EQ(refusal({{"control_net", {{"name", path}, {"image", png_of(4, 4)}}}}).status, 404) << path;
+    EXPECT_EQ(refusal({{"stages", {{{"control", path}}, json::object()}}}).status, 404) << path;
   }
 }
 
@@ -209,13 +211,56 @@ TEST_F(Plans, WrongValuesNameTheirField) {
   expect_refused({{"class", 77}}, 422, "class", "expected 0 ... 9");
   expect_refused({{"class", 1}, {"ratio", 1.5}}, 422, "ratio", "ratio is 1.5, expected 0 ... 1");
   expect_refused({{"class", 1}, {"width", 29}}, 422, "width", "expected a multiple of");
-  expect_refused({{"class", 1}, {"steps", true}}, 422, "", "\"steps\" is true, expected a text or a number");
-  expect_refused({{"class", 1}, {"solver_reset", 1}}, 422, "", "expected true or false");
-  expect_refused({{"class", 1}, {"width", json::object()}}, 422, "", "\"width\" is {}");
+  expect_refused({{"class", 1}, {"steps", true}}, 422, "steps",
+                 "\"steps\" is true, expected a text or a number");
+  expect_refused({{"class", 1}, {"solver_reset", 1}}, 422, "solver_reset", "expected true or false");
+  expect_refused({{"class", 1}, {"width", json::object()}}, 422, "width", "\"width\" is {}");
+  expect_refused({{"class", 1}, {"lora", "fox:heavy"}}, 422, "lora", "heavy");
   expect_refused({{"prompt", "a fox"}}, 422, "class", "understands no text");
   expect_refused({{"class", 1}, {"eta", 0.5}, {"sampler", "euler"}}, 422, "eta", "eta has no effect here");
   expect_refused({{"class", 1}, {"ratio", 0.5}, {"fractions", {0.5, 0.5}}}, 422, "fractions",
                  "exclude each other");
+}
+
+// The demo family has no part that a ControlNet could steer; what is wrong with one is known before.
+TEST_F(Plans, ControlNetsNameTheirKeys) {
+  const std::string image = png_of(4, 4);
+  for (const auto& [control, message] :
+       {std::pair<json, const char*>{{{"image", image}}, "has no \"name\""},
+        {{{"name", "canny"}}, "has no \"image\""},
+        {{{"name", "canny"}, {"image", "x"}}, "is not base64"},
+        {{{"name", "canny"}, {"image", image}, {"strengt", 1}}, "has no key \"strengt\""},
+        {{{"name", "canny"}, {"image", image}, {"strength", -1}}, "strength= is -1"},
+        {{{"name", "canny"}, {"image", image}, {"strength", true}}, "\"strength\" of \"control_net\" is true"},
+        {{{"name", "canny"}, {"image", image}, {"interval", {0.5, 0.2}}}, "which is no step at all"},
+        {{{"name", "canny"}, {"image", image}, {"canny", {1, 2, 3}}}, "expected LOW:HIGH or [LOW, HIGH]"},
+        {"canny", "expected PATH,image=PNG"},
+        {3, "expected an object with name and image"}})
+    expect_refused({{"class", 1}, {"control_net", control}}, 422, "control_net", message);
+  const Request request = read_request({{"control_net",
+                                         {{{"name", "a,b"},
+                                           {"image", image},
+                                           {"strength", 0.5},
+                                           {"interval", {0, 0.6}},
+                                           {"canny", "50:100"}},
+                                          {{"name", "depth"}, {"image", png_of(5, 5)}}}}},
+                                       catalog);
+  ASSERT_EQ(request.said.at("control_net").size(), 2u);
+  const ControlOption first = parse_control("control_net", request.said.at("control_net")[0]);
+  EXPECT_EQ(first.path, "a,b");
+  EXPECT_EQ(first.strength, 0.5);
+  EXPECT_EQ(first.interval, (ControlInterval{0, 0.6}));
+  EXPECT_EQ(first.canny, (CannyThresholds{50, 100}));
+  EXPECT_EQ(request.pictures.at(first.image).width, 4);
+  EXPECT_EQ(request.pictures.size(), 2u);
+  expect_refused({{"control_net", json(17, json{{"name", "canny"}, {"image", image}})}}, 413, "control_net",
+                 "at most 16 ControlNets");
+}
+
+TEST_F(Plans, WhatWouldBeTimedIsRefusedWithTheReason) {
+  for (const char* name : {"budget", "speedup", "max_metric_loss"})
+    expect_refused({{"class", 1}, {name, "3s"}}, 422, name, "share the device with other requests");
+  expect_refused({{"plan", "x.json"}}, 422, "plan", "send the assignment that it holds");
 }
 
 TEST_F(Plans, LimitsHoldBeforeAnythingIsAllocated) {
@@ -259,12 +304,18 @@ TEST_F(Plans, SayWhatTheServerSaysFirst) {
 
 TEST_F(Plans, TheServersOwnOptionsAreCheckedAtOnce) {
   const auto own = [&](const char* field, const char* value) {
-    Planner(catalog, {{field, {value}}}, limits, {.dtype = "f32"}).check_own();
+    return Planner(catalog, {{field, {value}}}, limits, {.dtype = "f32"}).check_own();
   };
-  EXPECT_NO_THROW(own("steps", "6"));
+  EXPECT_EQ(own("steps", "6")->spec.trajectory.size(), 6);
   EXPECT_NO_THROW(own("cfg_scale", "1"));
   for (const auto& [field, value] : {std::pair{"steps", "foo"}, {"steps", "2000"}, {"sampler", "best"}})
     EXPECT_THROW(own(field, value), Error) << field << value;
+  try {
+    own("lora", "/nowhere/fox.safetensors");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::input) << error.what();
+  }
 }
 
 TEST_F(Plans, NoMessageSaysWhereAFileIs) {

@@ -11,6 +11,8 @@ import json
 import os
 import random
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -194,8 +196,20 @@ class Jobs(Test):
                                    ({"class": 1, "batch_count": 1000}, 422, "out_of_range"),
                                    ({"class": 1, "width": 2000, "height": 2000}, 413, "too_large"),
                                    ({"class": 1, "init_image": "http://localhost/"}, 422, "not_allowed"),
+                                   ({"class": 1, "budget": "3s"}, 422, "not_allowed"),
+                                   ({"class": 1, "control_net": {"name": "canny", "image": "x"}}, 422, "invalid_image"),
                                    ([], 400, "invalid_json")]:
             self.expect_refused(status, code, self.ask("POST", "/v1/jobs", body))
+        # The field is named also where the value is of another type.
+        for body, param in [({"steps": True}, "steps"), ({"width": {}}, "width"), ({"lora": "x:heavy"}, "lora"), ({"stages": [{"share": True}]}, "stages"),
+                            ({"control_net": {"image": ""}}, "control_net"), ({"control_net": 1}, "control_net"), ({"twin": "x=1"}, "twin")]:
+            self.assertEqual(self.ask("POST", "/v1/jobs", {"class": 1} | body)[2]["error"]["param"], param)
+
+    def test_no_body_is_no_request(self):
+        for path in ("/v1/jobs", "/sdapi/v1/txt2img", "/sdapi/v1/img2img", "/v1/images/generations", "/sdapi/v1/options"):
+            for headers in ({}, {"Content-Type": "application/json"}):
+                status, _, answer = self.ask("POST", path, b"", headers)
+                self.assertEqual((status, "there is no body" in json.dumps(answer)), (400, True), (path, answer))
 
     def test_a_full_queue_is_said_at_once(self):
         jobs = []
@@ -468,6 +482,7 @@ class A1111(Test):
         for body, part in [({"enable_hr": True}, "enable_hr"), ({"tiling": True}, "tiling"), ({"restore_faces": True}, "restore_faces"),
                            ({"subseed_strength": 0.5}, "subseed_strength"), ({"styles": ["x"]}, "styles"), ({"script_name": "x"}, "script_name"),
                            ({"alwayson_scripts": {"ControlNet": {"args": [{"x": 1}]}}}, "ControlNet"), ({"s_churn": 1}, "s_churn"),
+                           ({"alwayson_scripts": {"ADetailer": {"args": [True, True, {"ad_model": "face_yolov8n.pt"}]}}}, "ADetailer"), ({"budget": "3s"}, "budget"),
                            ({"control_net": ["x"]}, "control_net"), ({"embedding": ["x"]}, "embedding"), ({"model": "x"}, "sd_model_checkpoint"),
                            ({"batch_count": 2}, "n_iter"), ({"timesteps": "999,1"}, "exclude each other"),
                            ({"override_settings": {"sd_vae": "x.pt"}}, "sd_vae"), ({"negative_prompt": "a dog"}, "understands no text"),
@@ -488,6 +503,22 @@ class A1111(Test):
             if "low" not in name:  # of rectified flows
                 self.txt2img(prompt="Bag", steps=2, sampler_name=name)
         self.assertEqual(self.ask("POST", "/sdapi/v1/refresh-checkpoints")[2], None)
+
+    def test_what_clients_of_the_controlnet_extension_ask(self):
+        self.assertEqual(self.ask("GET", "/controlnet/version")[2], {"version": 2})
+        for path in ("/controlnet/model_list", "/controlnet/model_list?update=true"):
+            self.assertEqual(self.ask("GET", path)[2], {"model_list": []})
+        modules = self.ask("GET", "/controlnet/module_list?alias_names=false")[2]
+        self.assertEqual((modules["module_list"], set(modules["module_detail"])), (["none", "canny"], {"none", "canny"}))
+        self.assertEqual([slider["value"] for slider in modules["module_detail"]["canny"]["sliders"]], [100, 200])
+        self.assertGreater(self.ask("GET", "/controlnet/settings")[2]["control_net_unit_count"], 1)
+        self.assertEqual(self.ask("GET", "/controlnet/control_types")[2]["control_types"]["All"]["default_option"], "none")
+        self.assertEqual(self.ask("GET", "/sdapi/v1/scripts")[2]["txt2img"], ["refiner"])
+        # One that is switched off is none; errors are in A1111's form.
+        off = {"ControlNet": {"args": [{"enabled": False, "module": "none", "model": "None", "image": ""}]}}
+        self.txt2img(prompt="Bag", steps=2, alwayson_scripts=off)
+        status, _, answer = self.ask("POST", "/controlnet/model_list")
+        self.assertEqual((status, set(answer)), (405, {"error", "detail", "body", "errors"}))
 
     def test_options(self):
         self.assertEqual(self.ask("GET", "/sdapi/v1/options")[2]["sd_model_checkpoint"], "fashion-s+fashion-l")
@@ -534,6 +565,106 @@ class A1111(Test):
         self.assertGreaterEqual(metrics['tstitch_jobs_total{status="cancelled"}'], before + 2)
 
 
+class SillyTavern(Test):
+    """The calls of src/endpoints/stable-diffusion.js, engine "SD WebUI", in their order."""
+
+    # Without a password its header is that of an empty one.
+    ASKS = {"headers": {"Authorization": "Basic "}}
+
+    def test_connecting(self):
+        get = lambda path: self.ask("GET", "/sdapi/v1/" + path, **self.ASKS)
+        options = get("options")
+        self.assertEqual((options[0], "forge_preset" in options[2]), (200, False))
+        names = lambda path: [one["name"] for one in get(path)[2]]
+        self.assertEqual(names("upscalers")[0], "None")
+        for path in ("latent-upscale-modes", "samplers", "schedulers"):
+            self.assertIsInstance(names(path), list)
+        self.assertEqual([one["model_name"] for one in get("sd-vae")[2]], [])
+        self.assertEqual(get("sd-modules")[0], 404)  # Forge's, asked for beside the others
+        self.assertIn("fashion-b", [one["title"] for one in get("sd-models")[2]])
+
+    def test_choosing_a_model(self):
+        usual = self.ask("GET", "/sdapi/v1/options", **self.ASKS)[2]["sd_model_checkpoint"]
+        for model in ("fashion-b", usual):
+            self.assertEqual(self.ask("POST", "/sdapi/v1/options", {"sd_model_checkpoint": model}, **self.ASKS)[0], 200)
+            progress = self.ask("GET", "/sdapi/v1/progress", **self.ASKS)[2]
+            self.assertEqual((progress["progress"], progress["state"]["job_count"]), (0, 0))
+
+    def test_a_picture(self):
+        body = {"url": "http://127.0.0.1:7860", "auth": "", "prompt": "Bag", "negative_prompt": "", "sampler_name": "DDIM", "scheduler": "normal",
+                "steps": 4, "cfg_scale": 7, "width": 512, "height": 512, "restore_faces": False, "enable_hr": False, "hr_upscaler": "Latent",
+                "hr_scale": 1.0, "hr_additional_modules": [], "denoising_strength": 0.7, "hr_second_pass_steps": 0, "seed": 2,
+                "override_settings": {"CLIP_stop_at_last_layers": 1}, "override_settings_restore_afterwards": True, "clip_skip": 1,
+                "save_images": True, "send_images": True, "do_not_save_grid": False, "do_not_save_samples": False}
+        status, _, answer = self.ask("POST", "/sdapi/v1/txt2img", body, **self.ASKS)
+        self.assertEqual(status, 200, answer)
+        self.assertEqual(base64.b64decode(answer["images"][0]),
+                         sample(["--class", "Bag", "--steps", "4", "--cfg-scale", "7", "--sampler", "ddim", "--seed", "2", "-W", "28", "-H", "28"]))
+        self.assertTrue(any("scheduler" in note for note in json.loads(answer["info"])["notes"]))
+        self.assertEqual(self.ask("POST", "/sdapi/v1/interrupt", **self.ASKS)[0], 200)
+
+
+class OpenWebUI(Test):
+    """The calls of backend/open_webui/routers/images.py, engines "automatic1111" and "openai"."""
+
+    def test_automatic1111(self):
+        none = {"headers": {"authorization": ""}}
+        options = self.ask("GET", "/sdapi/v1/options", **none)[2]
+        for one in self.ask("GET", "/sdapi/v1/sd-models", **none)[2]:
+            self.assertEqual(set(one) & {"title", "model_name"}, {"title", "model_name"})
+        # All of what is set comes back with another model in it.
+        usual = options["sd_model_checkpoint"]
+        for model in ("fashion-b", usual):
+            self.assertEqual(self.ask("POST", "/sdapi/v1/options", options | {"sd_model_checkpoint": model}, **none)[0], 200)
+        body = {"prompt": "Bag", "batch_size": 2, "width": 512, "height": 512, "steps": 3, "negative_prompt": "blurry"}
+        status, _, answer = self.ask("POST", "/sdapi/v1/txt2img", body | {"negative_prompt": ""}, **none)
+        self.assertEqual((status, len(answer["images"])), (200, 2), answer)
+        self.assertIn("all_seeds", json.loads(answer["info"]))
+        self.assertEqual(self.ask("POST", "/sdapi/v1/txt2img", body, **none)[0], 422)  # of models that understand no text
+
+    def test_openai(self):
+        headers = {"headers": {"Authorization": "Bearer ", "X-OpenWebUI-User-Name": "anna"}}
+        for path, body in (("/v1/images/generations", {"model": "fashion-b", "prompt": "Bag", "n": 1, "size": "512x512", "response_format": "b64_json"}),
+                           ("/v1/images/generations?api-version=2024-10-21", {"model": "fashion-b", "prompt": "Bag", "n": 2})):
+            status, _, answer = self.ask("POST", path, body, **headers)
+            self.assertEqual((status, len(answer["data"])), (200, body["n"]), answer)
+            for picture in answer["data"]:
+                self.assertIsNone(picture.get("url"))
+                self.assertTrue(base64.b64decode(picture["b64_json"]).startswith(b"\x89PNG"))
+
+    # aiohttp writes forms in chunks, with the type of every part; no model is an empty one.
+    def test_edits(self):
+        first = base64.b64decode(self.server.job({"class": "Bag", "steps": 3})["images"][0]["png"])
+        for name in (b"image", b"image[]"):
+            parts = [(b'name="model"', b"text/plain; charset=utf-8", b""), (b'name="prompt"', b"text/plain; charset=utf-8", b"Shirt"),
+                     (b'name="n"', b"text/plain; charset=utf-8", b"1"), (b'name="size"', b"text/plain; charset=utf-8", b"512x512"),
+                     (b'name="response_format"', b"text/plain; charset=utf-8", b"b64_json"), (b'name="%s"; filename="0a.png"' % name, b"image/png", first)]
+            form = b"".join(b"--limit\r\nContent-Type: %s\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (kind, head, content)
+                            for head, kind, content in parts) + b"--limit--\r\n"
+            pieces = [form[at:at + 700] for at in range(0, len(form), 700)]
+            request = (b"POST /v1/images/edits HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \r\nConnection: close\r\n"
+                       b"Content-Type: multipart/form-data; boundary=limit\r\nTransfer-Encoding: chunked\r\n\r\n"
+                       + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n")
+            answer = self.server.raw(request)
+            self.assertEqual(statuses(answer), [200], answer[:500])
+            self.assertEqual(len(json.loads(answer[answer.index(b"\r\n\r\n"):])["data"]), 1)
+
+
+@unittest.skipUnless(shutil.which("curl"), "there is no curl")
+class Docs(Test):
+    def test_what_the_manual_asks_with_curl_is_answered(self):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "server.md")) as file:
+            lines = [line.strip() for line in file if line.startswith("curl ")]
+        self.assertGreater(len(lines), 5)
+        for line in lines:
+            if "/ID" in line:  # of a job that runs long where it is to be ended
+                job = self.ask("POST", "/v1/jobs", {"class": 1, "steps": 1000 if "DELETE" in line else 2})[2]["id"]
+                line = line.replace("/ID", "/" + job)
+            words = shlex.split(line.replace("127.0.0.1:7860", "127.0.0.1:%d" % self.server.port))
+            run = subprocess.run(words + ["--fail-with-body"], capture_output=True, text=True, timeout=60)
+            self.assertEqual((run.returncode, run.stdout == ""), (0, False), (line, run.stdout, run.stderr))
+
+
 class OpenAI(Test):
     def test_generations(self):
         body = {"prompt": "Bag", "n": 2, "size": "1024x1024", "response_format": "b64_json", "model": "fashion-s+fashion-l", "user": "x", "seed": 5,
@@ -567,14 +698,17 @@ class OpenAI(Test):
         self.assertEqual(status, 200, masked)
         self.assertNotEqual(answer["data"], masked["data"])
         for parts, code in [({"prompt": "Bag"}, "invalid_value"), ({"image": b"x", "prompt": "Bag"}, "invalid_input"), ({"image": first}, "invalid_value")]:
-            self.expect_refused(400, code, self.form(**parts))
+            answer = self.form(**parts)
+            self.expect_refused(400, code, answer)
+            self.assertEqual(answer[2]["error"]["param"], "prompt" if "image" in parts and "prompt" not in parts else "image")
         self.assertEqual(self.ask("POST", "/v1/images/edits", {"prompt": "x"})[0], 415)
 
     def test_refusals(self):
         for body, param in [({}, "prompt"), ({"prompt": "Bag", "response_format": "url"}, "response_format"), ({"prompt": "Bag", "quality": "hd"}, "quality"),
                             ({"prompt": "Bag", "output_format": "webp"}, "output_format"), ({"prompt": "Bag", "size": "big"}, "size"),
                             ({"prompt": "Bag", "n": 100}, "batch_count"), ({"prompt": "Bag", "background": "transparent"}, "background"),
-                            ({"prompt": "Bag", "frames": 3}, "frames")]:
+                            ({"prompt": "Bag", "frames": 3}, "frames"), ({"prompt": "Bag", "budget": "3s"}, "budget"),
+                            ({"prompt": "Bag", "steps": [1, [2]]}, "steps")]:
             status, _, answer = self.ask("POST", "/v1/images/generations", body)
             self.assertEqual((status, answer["error"]["param"], answer["error"]["type"]), (400, param, "invalid_request_error"), answer)
         self.expect_refused(404, "model_not_found", self.ask("POST", "/v1/images/generations", {"prompt": "Bag", "model": "dall-e-2"}))
@@ -666,7 +800,14 @@ class Ends(unittest.TestCase):
     def test_beginnings_that_are_refused(self):
         self.expect_refused(2, "is open to other machines: name who may ask with --api-key or --api-key-file", "--host", "0.0.0.0")
         self.expect_refused(2, "is no address", "--host", "localhost")
-        self.expect_refused(2, "--memory is \"12\"", "--memory", "12")
+        self.expect_refused(2, "--memory is \"12\", expected a number and GiB, MiB, GB or MB: 12GiB", "--memory", "12")
+        self.expect_refused(2, "--memory is 1KiB, expected 1MiB or more", "--memory", "1KiB")
+        self.expect_refused(2, "--memory: the job needs", "--memory", "2MiB")
+        self.expect_refused(2, "--port is 99999, expected a whole number, 0 ... 65535", "--port", "99999")
+        self.expect_refused(2, "--jobs is 0, expected a whole number, 1 ... 99999", "--jobs", "0")
+        self.expect_refused(2, "--queue-timeout is \"soon\"", "--queue-timeout", "soon")
+        self.expect_refused(3, "nowhere.safetensors", "--lora", "nowhere.safetensors")
+        self.expect_refused(2, "--control-dir cannot be read", "--control-dir", "/nowhere")
         self.expect_refused(3, "cannot be read", "--api-key-file", "/nowhere")
         self.expect_refused(3, "nowhere.safetensors", "-m", "nowhere.safetensors")
         self.expect_refused(2, "steps 'foo'", "--steps", "foo")
@@ -697,6 +838,38 @@ class Ends(unittest.TestCase):
             self.assertEqual(server.process.wait(60), 0)
             server.process.stdout.close()
             server.process.stderr.close()
+
+    def test_a_folder_without_models_says_so(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "broken.safetensors"), "wb") as file:
+                file.write(b"x" * 100)
+            server = Server("--models-dir", folder, "--control-dir", folder)
+            for path, body in (("/v1/jobs", {"class": 1}), ("/v1/jobs", {"model": "broken"}), ("/v1/images/generations", {"prompt": "x"})):
+                status, _, answer = server.ask("POST", path, body)
+                self.assertEqual((status, answer["error"]["code"]), (404, "model_not_found"), answer)
+                self.assertNotIn(folder, answer["error"]["message"])
+            self.assertEqual(server.ask("GET", "/v1/models")[2]["data"], [])
+            self.assertEqual(server.end(), 0)
+            warnings = [json.loads(line) for line in server.process.stderr]
+            self.assertEqual({one["event"] for one in warnings}, {"warning"})
+            said = [one["message"] for one in warnings]
+            self.assertTrue(said[0].startswith('--models-dir: "broken" is left out: '), said)
+            self.assertIn("--models-dir holds no model", said)
+            self.assertIn("--control-dir holds no ControlNet", said)
+            server.process.stdout.close()
+            server.process.stderr.close()
+
+    def test_who_waits_too_long_is_told(self):
+        server = Server("--jobs", "1", "--queue-timeout", "0.2")
+        job = server.ask("POST", "/v1/jobs", {"class": 1, "steps": 1000, "ratio": 0})[2]["id"]
+        status, headers, answer = server.ask("POST", "/v1/images/generations", {"prompt": "Bag", "steps": 2})
+        self.assertEqual((status, answer["error"]["code"]), (503, "queue_timeout"), answer)
+        self.assertGreater(int(headers["Retry-After"]), 0)
+        server.ask("DELETE", "/v1/jobs/" + job)
+        self.assertEqual(server.wait(job)["status"], "cancelled")
+        self.assertEqual(server.end(), 0)
+        server.process.stdout.close()
+        server.process.stderr.close()
 
     def test_what_takes_too_long_is_handed_back(self):
         server = Server("--drain", "0.1")

@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/condition/control_conditions.h"
 #include "tstitch/engine/init_image.h"
-#include "tstitch/io/picture.h"
-#include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/model_content.h"
 
 namespace tstitch {
@@ -104,8 +101,8 @@ void take_controls(const SampleOptions& options, std::vector<ModelInfo>& models)
           "\" has no effect here: every --stage names others with control=");
 }
 
-Tensor read_hint(const ControlOption& control, int64_t width, int64_t height) {
-  Tensor picture = resized(read_picture(control.image), width, height);
+Tensor make_hint(const Image& given, const ControlOption& control, int64_t width, int64_t height) {
+  Tensor picture = resized(given, width, height);
   if (control.canny) picture = to_picture(canny_edges(to_image(picture), *control.canny));
   Tensor hint({3, height, width}, DType::f32);
   const int64_t plane = height * width;
@@ -116,25 +113,30 @@ Tensor read_hint(const ControlOption& control, int64_t width, int64_t height) {
   return hint;
 }
 
-std::vector<std::shared_ptr<const Control>> load_controls(Backend& backend, std::span<const ModelInfo> models,
-                                                          const RunSpec& spec,
-                                                          const std::vector<bool>& used) {
-  struct Steering {
-    const ModelInfo* base = nullptr;  // of a difference: the last model that it steers, asked or not
-    std::set<size_t> numbers = {};    // among the run's
-  };
-  std::map<const ControlNetInfo*, Steering> nets;
+Tensor read_hint(const ControlOption& control, int64_t width, int64_t height) {
+  return make_hint(read_picture(control.image), control, width, height);
+}
+
+std::vector<NeededControl> needed_controls(std::span<const ModelInfo> models, const std::vector<bool>& used) {
+  std::vector<NeededControl> needed;
   for (size_t i = 0; i < models.size(); ++i)
     for (const auto& [number, net] : models[i].controls) {
-      Steering& steering = nets[net.get()];
-      steering.base = &models[i];
-      if (used[i]) steering.numbers.insert(number);
+      auto one = std::ranges::find(needed, net, &NeededControl::net);
+      if (one == needed.end()) one = needed.insert(one, NeededControl{.net = net});
+      one->base = &models[i];
+      if (used[i]) one->numbers.insert(number);
     }
+  std::erase_if(needed, [](const NeededControl& one) { return one.numbers.empty(); });
+  return needed;
+}
+
+std::vector<std::shared_ptr<const Control>> load_controls(Backend& backend, std::span<const ModelInfo> models,
+                                                          const RunSpec& spec, const std::vector<bool>& used,
+                                                          const ControlLoader& load) {
   std::vector<std::shared_ptr<const Control>> controls(spec.options.controls.size());
-  for (const auto& [net, steering] : nets) {
-    if (steering.numbers.empty()) continue;
-    const auto network = load_control_net(*net, *steering.base, backend);
-    for (const size_t number : steering.numbers)
+  for (const auto& [net, base, numbers] : needed_controls(models, used)) {
+    const auto network = load ? load(*net, *base) : load_control_net(*net, *base, backend);
+    for (const size_t number : numbers)
       controls[number] =
           network->follow(spec.options.hints.at(number), spec.options.controls[number].strength);
   }

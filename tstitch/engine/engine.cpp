@@ -109,7 +109,12 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   inputs_.conditions = make_condition_makers(*backend_, infos_, spec, used);
   show_mask(spec);
   if (!keeper_) backend_->memory().trim();
-  steer(inputs_.conditions, infos_, load_controls(*backend_, infos_, spec, used));
+  ControlLoader of_keeper;
+  if (keeper_)
+    of_keeper = [this](const ControlNetInfo& net, const ModelInfo& base) {
+      return keeper_->control_net(net, base);
+    };
+  steer(inputs_.conditions, infos_, load_controls(*backend_, infos_, spec, used, of_keeper));
   for (size_t i = 0; i < models_.size(); ++i) {
     if (used[i]) models_[i] = loaded(i);
     if (cancelled()) return false;

@@ -15,6 +15,7 @@
 #include "tstitch/engine/run_spec.h"
 #include "tstitch/io/png.h"
 #include "tstitch/models/autoencoder.h"
+#include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/model.h"
 
 namespace tstitch {
@@ -54,6 +55,9 @@ class ModelKeeper {
   // See load_decoder.
   virtual std::shared_ptr<const Autoencoder> autoencoder(const std::string& path, const ModelInfo& model,
                                                          bool with_encoder) = 0;
+  // See load_control_net.
+  virtual std::shared_ptr<const ControlNetwork> control_net(const ControlNetInfo& net,
+                                                            const ModelInfo& base) = 0;
 };
 
 class Engine {

@@ -145,6 +145,11 @@ int64_t network_bytes(const ModelInfo& model, BackendOptions device) {
   return weight_bytes(model.architecture->parameters(), model.architecture->body_parameters(), device);
 }
 
+int64_t control_net_bytes(const ControlNetInfo& net, const BackendOptions& device) {
+  return weight_bytes(control_net_parameters(net.config), unet_encoder_body_parameters(net.config.unet),
+                      device);
+}
+
 MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load,
                          const RunSpec& spec, const std::string& vae) {
   const DType compute = compute_dtype(spec.options.backend);
@@ -166,8 +171,7 @@ MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bo
         model.architecture->kept_bytes(model.form, spec.height, spec.width, compute_dtype(device));
     for (const ModelControl& control : model.controls) {
       const ControlNetConfig& config = control.net->config;
-      nets[control.net.get()] = weight_bytes(control_net_parameters(config),
-                                             unet_encoder_body_parameters(config.unet), spec.options.backend);
+      nets[control.net.get()] = control_net_bytes(*control.net, spec.options.backend);
       of_row += control_net_feature_bytes(config, spec.height, spec.width, compute);
     }
     activations = std::max(activations, rows * of_row);

@@ -28,6 +28,8 @@ struct MemoryNeed {
 
 // Of a model's weights, in its own type or the device's.
 int64_t network_bytes(const ModelInfo& model, BackendOptions device);
+// Of a ControlNet's, in the device's.
+int64_t control_net_bytes(const ControlNetInfo& net, const BackendOptions& device);
 // Of a run with those of `models` that are still to be loaded. A little less than it really takes, so that
 // nothing that fits is refused. vae: "" where no pictures are made.
 MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bool>& to_load,

@@ -596,10 +596,8 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models, const
   };
   const int64_t height = pixels("--height", options.height, 1), width = pixels("--width", options.width, 2);
   options.hints.clear();
-  for (const ControlOption& control : options.controls) {
-    known("control_net", control.image);
-    options.hints.push_back(read_hint(control, width, height));
-  }
+  for (const ControlOption& control : options.controls)
+    options.hints.push_back(make_hint(picture_named("control_net", control.image), control, width, height));
 }
 
 bool RunSpec::needs_null(std::span<const ModelInfo> models) const {

@@ -10,6 +10,7 @@
 #include "tstitch/engine/field_values.h"
 #include "tstitch/engine/memory_check.h"
 #include "tstitch/engine/report.h"
+#include "tstitch/serve/a1111_control.h"
 #include "tstitch/serve/a1111_request.h"
 #include "tstitch/serve/base64.h"
 #include "tstitch/serve/infotext.h"
@@ -80,8 +81,7 @@ std::string prompt_of(const Plan& plan, int64_t image) {
 }
 
 // The JSON text that clients read seeds and parameters from.
-std::string info_of(const Job& job, const std::vector<std::string>& ignored) {
-  const Plan& plan = job.plan();
+std::string info_of(const Plan& plan, const std::vector<std::string>& ignored) {
   const RunSpec& spec = plan.spec;
   const SampleOptions& options = spec.options;
   ordered_json prompts = ordered_json::array(), negatives = prompts, seeds = prompts, infotexts = prompts,
@@ -133,8 +133,14 @@ std::string info_of(const Job& job, const std::vector<std::string>& ignored) {
 // What was asked, without the pictures.
 ordered_json echoed(const json& body) {
   ordered_json parameters = body;
-  for (const char* name : {"init_images", "mask"})
+  for (const char* name : {"init_images", "mask", "control_net"})
     if (parameters.contains(name)) parameters[name] = nullptr;
+  if (parameters.contains("alwayson_scripts"))
+    for (auto& [name, script] : parameters["alwayson_scripts"].items())
+      if (script.is_object() && script.contains("args"))
+        for (ordered_json& unit : script["args"])
+          for (const char* picture : {"image", "input_image", "mask"})
+            if (unit.is_object() && unit.contains(picture)) unit[picture] = nullptr;
   return parameters;
 }
 
@@ -146,11 +152,12 @@ void generate(const Parts& parts, const std::shared_ptr<Shared>& shared, Call& c
     checkpoint = shared->checkpoint;
   }
   A1111Request asked = read_a1111_request(call.body, parts.catalog, checkpoint, from_picture);
-  const auto job = parts.board.submit(parts.planner.plan(std::move(asked.request)), call.caller);
+  const auto plan = parts.planner.plan(std::move(asked.request));
+  const auto job = parts.board.submit(plan, call.caller);
   if (!asked.task.empty()) shared->remember(asked.task, job);
   call.reply->when_gone([&board = parts.board, job] { board.cancel(job); });
   const bool sends = call.body.value("send_images", json(true)) != false;
-  job->watch([reply = call.reply, job, parameters = echoed(call.body), ignored = asked.ignored,
+  job->watch([reply = call.reply, job, plan, parameters = echoed(call.body), ignored = asked.ignored,
               sends](const JobState& state) {
     if (!state.ended()) return;
     if (state.error) return reply->send(response_of(*state.error, "/sdapi/"));
@@ -159,7 +166,7 @@ void generate(const Parts& parts, const std::shared_ptr<Shared>& shared, Call& c
       for (const auto& picture : job->pictures()) images.push_back(base64(picture->png));
     reply->send({.status = 200,
                  .body = text_of(
-                     {{"images", images}, {"parameters", parameters}, {"info", info_of(*job, ignored)}})});
+                     {{"images", images}, {"parameters", parameters}, {"info", info_of(*plan, ignored)}})});
   });
 }
 
@@ -284,6 +291,16 @@ ordered_json embeddings_json(const Planner& planner) {
   return answer;
 }
 
+ordered_json control_modules_json() {
+  ordered_json details = ordered_json::object();
+  for (const std::string& name : control_modules())
+    details[name] = {{"model_free", false}, {"sliders", ordered_json::array()}};
+  const CannyThresholds usual;
+  for (const auto& [name, value] : {std::pair{"Low Threshold", usual.low}, {"High Threshold", usual.high}})
+    details["canny"]["sliders"].push_back({{"name", name}, {"value", value}, {"min", 1}, {"max", 255}});
+  return {{"module_list", control_modules()}, {"module_detail", details}};
+}
+
 ordered_json memory_json() {
   const double used = static_cast<double>(peak_memory_bytes()),
                free = static_cast<double>(bytes_free().value_or(0));
@@ -385,9 +402,28 @@ void add_a1111_routes(Routes& routes, const Parts& parts) {
                                              {"scale", 1}}});
   });
   get("/sdapi/v1/latent-upscale-modes", "None", [](const Call&) { return ordered_json::array(); });
-  get("/sdapi/v1/scripts", "What alwayson_scripts may name", [](const Call&) {
-    return ordered_json{{"txt2img", {"refiner"}}, {"img2img", {"refiner"}}};
+  get("/sdapi/v1/scripts", "What alwayson_scripts may name", [=](const Call&) {
+    ordered_json names = {"refiner"};
+    if (!parts.catalog.controls().empty()) names.push_back("controlnet");
+    return ordered_json{{"txt2img", names}, {"img2img", names}};
   });
+  get("/controlnet/version", "Of the interface of A1111's ControlNet extension",
+      [](const Call&) { return ordered_json{{"version", 2}}; });
+  get("/controlnet/model_list", "ControlNets; ?update=true looks into the folders again", [=](const Call& call) {
+    if (call.request.parameter("update") == "true") parts.catalog.refresh();
+    return ordered_json{{"model_list", parts.catalog.controls()}};
+  });
+  get("/controlnet/module_list", "How a hint is made of a picture", [](const Call&) { return control_modules_json(); });
+  get("/controlnet/control_types", "What goes with what: all of it", [=](const Call&) {
+    const std::vector<std::string> models = parts.catalog.controls();
+    ordered_json all = {{"module_list", control_modules()},
+                        {"model_list", models},
+                        {"default_option", "none"},
+                        {"default_model", models.empty() ? "None" : models[0]}};
+    return ordered_json{{"control_types", {{"All", all}}}};
+  });
+  get("/controlnet/settings", "How many there may be",
+      [](const Call&) { return ordered_json{{"control_net_unit_count", kMostControls}}; });
   get("/sdapi/v1/cmd-flags", "None", [](const Call&) { return ordered_json::object(); });
   get("/sdapi/v1/memory", "Of the machine, in bytes", [](const Call&) { return memory_json(); });
   post("/sdapi/v1/png-info", "What a PNG file says of itself", Body::json,

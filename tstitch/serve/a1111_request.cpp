@@ -8,6 +8,7 @@
 
 #include "tstitch/base/numbers.h"
 #include "tstitch/engine/sampler_names.h"
+#include "tstitch/serve/a1111_control.h"
 #include "tstitch/serve/json_values.h"
 #include "tstitch/serve/refusal.h"
 
@@ -120,11 +121,16 @@ class Reader {
       task_ = text_in(value, name);
     } else if (name == "sampler_index" || is_of_picture(name)) {
       return;
-    } else if (name == "stages" || find_field(name)) {
+    } else if (is_of_runs(name)) {
       take_own(name, value);
     } else {
       ignored_.push_back(name);
     }
+  }
+
+  void take(const Request& own) {
+    for (const auto& [field, texts] : own.said) request_.said[field] = texts;
+    for (const auto& [field, picture] : own.pictures) request_.pictures[field] = picture;
   }
 
   // Our own fields ride along, but for what has another name here, or is the server's.
@@ -139,8 +145,7 @@ class Reader {
         {"strength", "denoising_strength"}};
     if (const auto other = theirs.find(name); other != theirs.end())
       refuse_field(name, "\"", name, "\" is said as \"", other->second, "\" here");
-    const Request own = read_request({{name, value}}, catalog_);
-    for (const auto& [field, texts] : own.said) request_.said[field] = texts;
+    take(read_request({{name, value}}, catalog_));
     if (name == "class") request_.subject.reset();
   }
 
@@ -165,7 +170,11 @@ class Reader {
   void take_scheduler(std::string name) {
     std::ranges::transform(name, name.begin(),
                            [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    if (!name.empty() && name != "automatic") say("scheduler", name);
+    // Timesteps that are evenly spaced, which "normal" and "uniform" ask for there, are no schedule of sigmas.
+    if (name == "normal" || name == "uniform")
+      request_.notes.push_back(concat("scheduler \"", name, "\": the timesteps are the model's"));
+    else if (!name.empty() && name != "automatic")
+      say("scheduler", name);
   }
 
   void take_clip_skip(int64_t layers) {
@@ -203,9 +212,11 @@ class Reader {
         if (args[0] != true) continue;
         refiner_ = text_in(args[1], "alwayson_scripts");
         switch_at_ = number_in(args[2], "alwayson_scripts");
+      } else if (key == "controlnet") {
+        take_control_units(args, body_, catalog_, request_, ignored_);
       } else if (!args.empty()) {
         refuse_field("alwayson_scripts", "there is no script \"", printable(name),
-                     "\" here, expected Refiner with [on, name, switch at]");
+                     "\" here, expected Refiner with [on, name, switch at] or ControlNet");
       }
     }
   }
@@ -262,8 +273,7 @@ class Reader {
         if (body_.contains(name) && !body_[name].is_null()) blur = number_in(body_[name], name);
       own.said["mask_blur"] = {number_text(blur)};
     }
-    for (const auto& [field, texts] : own.said) request_.said[field] = texts;
-    request_.pictures = own.pictures;
+    take(own);
   }
 
   const json& body_;

@@ -8,6 +8,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/engine/run_spec.h"
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
@@ -72,8 +73,10 @@ void add(std::map<std::string, std::string>& paths, std::string name, const std:
   paths[name] = path;
 }
 
+enum class Kind { models, loras, controls };
+
 // Of a folder whatever lies in it and below it, once: links may lead round in circles.
-void look_into(const fs::path& folder, const fs::path& name, bool for_models,
+void look_into(const fs::path& folder, const fs::path& name, Kind kind,
                std::map<std::string, std::string>& paths, std::set<fs::path>& seen, std::error_code& error) {
   const fs::path real = fs::canonical(folder, error);
   if (error || !seen.insert(real).second) return;
@@ -85,23 +88,23 @@ void look_into(const fs::path& folder, const fs::path& name, bool for_models,
     std::error_code ignored;
     const fs::path here = name / path.filename();
     if (fs::is_directory(path, ignored)) {
-      if (!for_models || !is_whole_folder(path))
-        look_into(path, here, for_models, paths, seen, ignored);
-      else if (!is_companion(path))
+      if (kind == Kind::loras || !is_whole_folder(path))
+        look_into(path, here, kind, paths, seen, ignored);
+      else if (kind == Kind::controls || !is_companion(path))
         add(paths, here.string(), path.string());
     } else if (fs::is_regular_file(path, ignored) && is_weights(path)) {
-      if (!for_models || !(is_shard(path) || is_companion(path)))
+      if (kind != Kind::models || !(is_shard(path) || is_companion(path)))
         add(paths, fs::path(here).replace_extension().string(), path.string());
     }
   }
 }
 
-std::map<std::string, std::string> found_in(const char* option, const std::string& folder, bool for_models) {
+std::map<std::string, std::string> found_in(const char* option, const std::string& folder, Kind kind) {
   std::map<std::string, std::string> paths;
   if (folder.empty()) return paths;
   std::set<fs::path> seen;
   std::error_code error;
-  look_into(folder, {}, for_models, paths, seen, error);
+  look_into(folder, {}, kind, paths, seen, error);
   check(!error, ErrorKind::usage, option, " cannot be read: ", error.message());
   return paths;
 }
@@ -110,6 +113,12 @@ std::map<std::string, std::string> found_in(const char* option, const std::strin
 fs::path last_of(const std::string& path) {
   const fs::path clean = fs::path(path).lexically_normal();
   return clean.has_filename() ? clean.filename() : clean.parent_path().filename();
+}
+
+std::vector<std::string> keys_of(const std::map<std::string, std::string>& paths) {
+  std::vector<std::string> names;
+  for (const auto& [name, path] : paths) names.push_back(name);
+  return names;
 }
 
 std::string usual_name(const std::string& path) {
@@ -132,11 +141,39 @@ std::string with_names(std::string message, PathNames names) {
   return message;
 }
 
+void read_as_model(const std::string& path) { read_models({.models = {path}}); }
+void read_as_control_net(const std::string& path) { read_control_net_info(path); }
+
 Catalog::Catalog(CatalogOptions options) : options_(std::move(options)) { refresh(); }
 
+Catalog::Shelf Catalog::readable(const char* option, Paths found,
+                                 const std::function<void(const std::string&)>& read,
+                                 const Shelf& before) const {
+  Shelf shelf{.paths = std::move(found), .left_out = {}};
+  for (auto one = shelf.paths.begin(); one != shelf.paths.end();) try {
+      read(one->second);
+      ++one;
+    } catch (const std::exception& error) {
+      const auto said = before.left_out.find(one->first);
+      if (said == before.left_out.end() || said->second != error.what())
+        options_.say(concat(option, ": \"", printable(one->first), "\" is left out: ", error.what()));
+      shelf.left_out[one->first] = error.what();
+      one = shelf.paths.erase(one);
+    }
+  return shelf;
+}
+
 void Catalog::refresh() {
-  Paths models = found_in("--models-dir", options_.models_dir, true),
-        loras = found_in("--lora-dir", options_.lora_dir, false);
+  const std::lock_guard one_at_a_time(refreshing_);
+  Shelf found = readable("--models-dir", found_in("--models-dir", options_.models_dir, Kind::models),
+                         options_.read_model, models_),
+        loras{.paths = found_in("--lora-dir", options_.lora_dir, Kind::loras), .left_out = {}},
+        controls = readable("--control-dir", found_in("--control-dir", options_.control_dir, Kind::controls),
+                            options_.read_control, controls_);
+  Paths& models = found.paths;
+  if (!options_.models_dir.empty() && models.empty()) options_.say("--models-dir holds no model");
+  if (!options_.control_dir.empty() && controls.paths.empty())
+    options_.say("--control-dir holds no ControlNet");
   std::vector<std::string> usual;
   for (const std::string& path : options_.models) {
     const std::string name = usual_name(path);
@@ -152,23 +189,25 @@ void Catalog::refresh() {
   }
   if (usual.empty() && !models.empty()) usual = {models.begin()->first};
   const std::lock_guard lock(mutex_);
-  models_ = std::move(models);
+  models_ = std::move(found);
   loras_ = std::move(loras);
+  controls_ = std::move(controls);
   usual_ = std::move(usual);
 }
 
 std::vector<std::string> Catalog::models() const {
   const std::lock_guard lock(mutex_);
-  std::vector<std::string> names;
-  for (const auto& [name, path] : models_) names.push_back(name);
-  return names;
+  return keys_of(models_.paths);
 }
 
 std::vector<std::string> Catalog::loras() const {
   const std::lock_guard lock(mutex_);
-  std::vector<std::string> names;
-  for (const auto& [name, path] : loras_) names.push_back(name);
-  return names;
+  return keys_of(loras_.paths);
+}
+
+std::vector<std::string> Catalog::controls() const {
+  const std::lock_guard lock(mutex_);
+  return keys_of(controls_.paths);
 }
 
 std::vector<std::string> Catalog::usual() const {
@@ -185,7 +224,7 @@ std::vector<std::string> Catalog::choices() const {
 std::vector<std::string> Catalog::split(const std::string& name) const {
   {
     const std::lock_guard lock(mutex_);
-    if (models_.contains(name)) return {name};
+    if (models_.paths.contains(name)) return {name};
   }
   std::vector<std::string> names;
   for (size_t begin = 0; begin <= name.size();) {
@@ -199,39 +238,66 @@ std::vector<std::string> Catalog::split(const std::string& name) const {
 
 std::string Catalog::model_path(const std::string& name) const {
   const std::lock_guard lock(mutex_);
-  const auto found = models_.find(name);
-  if (found == models_.end()) {
-    std::vector<std::string> names;
-    for (const auto& [known, path] : models_) names.push_back(known);
+  if (const auto found = models_.paths.find(name); found != models_.paths.end()) return found->second;
+  if (const auto why = models_.left_out.find(name); why != models_.left_out.end())
     throw Refusal(404, "model_not_found",
-                  concat("there is no model \"", printable(name), "\", expected ",
-                         printable(join(names), 400), ", or two of them as small+large"),
+                  concat("the model \"", printable(name),
+                         "\" cannot be read: ", with_names(why->second, names_of_folders())),
                   "model");
-  }
-  return found->second;
+  throw Refusal(404, "model_not_found",
+                models_.paths.empty() ? std::string("there is no model here")
+                                : concat("there is no model \"", printable(name), "\", expected ",
+                                         printable(join(keys_of(models_.paths)), 400),
+                                         ", or two of them as small+large"),
+                "model");
+}
+
+std::string Catalog::path_of(const Shelf& shelf, const std::string& name, const char* kind,
+                             const char* field) const {
+  const Paths& paths = shelf.paths;
+  if (const auto found = paths.find(name); found != paths.end()) return found->second;
+  std::string path;  // of the only file of that name in any folder
+  for (const auto& [known, file] : paths)
+    if (fs::path(known).filename() == name) {
+      if (!path.empty()) refuse_field(field, "there are several ", kind, "s \"", printable(name), "\"");
+      path = file;
+    }
+  const std::string code = concat(field, "_not_found");
+  if (const auto why = shelf.left_out.find(name); path.empty() && why != shelf.left_out.end())
+    throw Refusal(404, code,
+                  concat("the ", kind, " \"", printable(name),
+                         "\" cannot be read: ", with_names(why->second, names_of_folders())),
+                  field);
+  if (path.empty())
+    throw Refusal(404, code,
+                  concat("there is no ", kind, " \"", printable(name), "\"",
+                         paths.empty() ? "" : ", expected " + printable(join(keys_of(paths)), 400)),
+                  field);
+  return path;
 }
 
 std::string Catalog::lora_path(const std::string& name) const {
   const std::lock_guard lock(mutex_);
-  if (const auto found = loras_.find(name); found != loras_.end()) return found->second;
-  std::string path;  // of the only file of that name in any folder
-  for (const auto& [known, file] : loras_)
-    if (fs::path(known).filename() == name) {
-      if (!path.empty()) refuse_field("lora", "there are several LoRAs \"", printable(name), "\"");
-      path = file;
-    }
-  if (path.empty())
-    throw Refusal(404, "lora_not_found", concat("there is no LoRA \"", printable(name), "\""), "lora");
-  return path;
+  return path_of(loras_, name, "LoRA", "lora");
+}
+
+std::string Catalog::control_path(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  return path_of(controls_, name, "ControlNet", "control_net");
+}
+
+PathNames Catalog::names_of_folders() const {
+  PathNames names;
+  for (const std::string& folder : {options_.models_dir, options_.lora_dir, options_.control_dir})
+    if (!folder.empty()) names.emplace_back(folder, name_without_folder(folder));
+  return names;
 }
 
 PathNames Catalog::path_names() const {
-  PathNames names;
-  for (const std::string& folder : {options_.models_dir, options_.lora_dir})
-    if (!folder.empty()) names.emplace_back(folder, name_without_folder(folder));
+  PathNames names = names_of_folders();
   const std::lock_guard lock(mutex_);
-  for (const Paths* paths : {&models_, &loras_})
-    for (const auto& [name, path] : *paths) {
+  for (const Shelf* shelf : {&models_, &loras_, &controls_})
+    for (const auto& [name, path] : shelf->paths) {
       names.emplace_back(path, name);
       if (path == name) try {  // of the demo family
           names.emplace_back(resolve_model(name), name);
@@ -243,8 +309,8 @@ PathNames Catalog::path_names() const {
 
 std::string Catalog::name_of(const std::string& path) const {
   const std::lock_guard lock(mutex_);
-  for (const Paths* paths : {&models_, &loras_})
-    for (const auto& [name, known] : *paths)
+  for (const Shelf* shelf : {&models_, &loras_, &controls_})
+    for (const auto& [name, known] : shelf->paths)
       if (known == path) return name;
   return last_of(path).string();
 }

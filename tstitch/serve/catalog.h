@@ -1,6 +1,7 @@
 // What a server has to offer, by name: requests never say where a file is.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -16,9 +17,18 @@ std::string with_names(std::string message, PathNames names);
 // "b" of "/a/b" and of "/a/b/".
 std::string name_without_folder(const std::string& path);
 
+// Throw Error for a path that is no model, or no ControlNet; they read headers and configurations only.
+void read_as_model(const std::string& path);
+void read_as_control_net(const std::string& path);
+
 struct CatalogOptions {
   std::vector<std::string> models;  // paths, or the names of demo models
   std::string models_dir, lora_dir;
+  std::string control_dir = {};
+  // Asked of everything in the folders of models and of ControlNets; what they throw says why it is left out.
+  std::function<void(const std::string& path)> read_model = read_as_model, read_control = read_as_control_net;
+  // Told what is left out, each thing once, and of a folder that holds no model.
+  std::function<void(const std::string& message)> say = [](const std::string&) {};
 };
 
 // Threads may ask at once.
@@ -31,13 +41,16 @@ class Catalog {
   void refresh();
 
   // By name, in the order of names. What is not a model by its name or its parts (a shard, a ControlNet, an
-  // autoencoder, ...) is none; what cannot be read is one, so that whoever asks for it is told why. A model's
-  // name is the file's or folder's in the folder of models or below it, without its ending: "sdxl/base"; with
-  // it where two differ in nothing else.
+  // autoencoder, ...) is none, nor is what cannot be read: who asks for that is told why. A model's name is
+  // the file's or folder's in the folder of models or below it, without its ending: "sdxl/base"; with it where
+  // two differ in nothing else.
   std::vector<std::string> models() const;
   std::vector<std::string> loras() const;
+  std::vector<std::string> controls() const;
   // What requests mean that name no model: those of the command line, the demo family, or the first.
   std::vector<std::string> usual() const;
+  // Whether nobody said so: it is the first of a folder.
+  bool usual_is_a_guess() const { return options_.models.empty() && !options_.models_dir.empty(); }
   // What people choose among: the usual ones together, "small+large", and each.
   std::vector<std::string> choices() const;
 
@@ -46,7 +59,8 @@ class Catalog {
   std::vector<std::string> split(const std::string& name) const;
   std::string model_path(const std::string& name) const;
   std::string lora_path(const std::string& name) const;
-  // Of a path that model_path or lora_path gave; of any other, what it is called without its folder.
+  std::string control_path(const std::string& name) const;
+  // Of a path that one of these gave; of any other, what it is called without its folder.
   std::string name_of(const std::string& path) const;
   // All paths that it knows.
   PathNames path_names() const;
@@ -54,9 +68,21 @@ class Catalog {
  private:
   using Paths = std::map<std::string, std::string>;  // by name
 
+  // What of a kind is there, by name, and why the rest is left out.
+  struct Shelf {
+    Paths paths, left_out;
+  };
+  // What was found, parted by whether `read` can read it. before: what was said already.
+  Shelf readable(const char* option, Paths found, const std::function<void(const std::string&)>& read,
+                 const Shelf& before) const;
+  PathNames names_of_folders() const;
+  // By name, or by the last part of it where only one has that.
+  std::string path_of(const Shelf& shelf, const std::string& name, const char* kind, const char* field) const;
+
   const CatalogOptions options_;
+  std::mutex refreshing_;
   mutable std::mutex mutex_;
-  Paths models_, loras_;
+  Shelf models_, loras_, controls_;
   std::vector<std::string> usual_;
 };
 

@@ -188,6 +188,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     ++deadlines_;
     timer_.cancel();
   }
+  // Says so after a while in which nothing else was to be said; the timer is free between events.
+  void ping_later() {
+    timer_.expires_after(server_->options.event_pause);
+    timer_.async_wait(guarded([this, number = ++deadlines_](const error_code& error) {
+      if (!error && number == deadlines_ && !writing_) add_event(": still here\n\n");
+    }));
+  }
   void gone() {
     if (std::exchange(gone_, true)) return;
     leave();
@@ -528,10 +535,7 @@ void Connection::end_events() {
 
 void Connection::write_next_event() {
   if (writing_) return;
-  if (events_.empty()) {
-    if (last_event_) close_after_answer();
-    return;
-  }
+  if (events_.empty()) return last_event_ ? close_after_answer() : ping_later();
   writing_ = true;
   set_deadline(time_for(events_.front().size()));
   asio::async_write(socket_, asio::buffer(events_.front()), guarded([this](const error_code& error) {

@@ -24,6 +24,9 @@ struct HttpServerOptions {
   std::chrono::milliseconds transfer_deadline{30'000};
   size_t slowest_bytes_per_second = 64 << 10;
   size_t most_unread_event_bytes = 1 << 20;  // of a client that watches events, before the last one
+  // Streams of events on which nothing happens for so long say a comment: whoever stands between them and the
+  // client ends what is silent.
+  std::chrono::milliseconds event_pause{15'000};
 };
 
 // Serves from its constructor on, on threads of its own, and ends with its destructor, which waits for calls

@@ -21,7 +21,7 @@ std::string_view name_of(JobStatus status) {
 }
 
 Job::Job(std::string id, Caller owner, std::shared_ptr<const Plan> plan)
-    : id_(std::move(id)), owner_(std::move(owner)), plan_(std::move(plan)) {
+    : id_(std::move(id)), owner_(std::move(owner)), plan_(std::move(plan)), notes_(plan_->notes) {
   const RunSpec& spec = plan_->spec;
   const int64_t batch = spec.options.batch_size;
   state_.steps = spec.trajectory.size() * ((spec.images() + batch - 1) / batch);
@@ -62,7 +62,10 @@ void Job::unwatch(uint64_t number) {
 }
 
 void Job::tell() {
-  for (const auto& [number, watcher] : watchers_) watcher(state_);
+  for (const auto& [number, watcher] : watchers_) try {
+      watcher(state_);
+    } catch (const std::exception&) {  // no memory for saying so: there is more to come
+    }
 }
 
 void Job::start() {
@@ -89,16 +92,30 @@ void Job::add(FinishedPicture picture) {
   pictures_.push_back(std::make_shared<const FinishedPicture>(std::move(picture)));
 }
 
-std::function<void()> Job::end(JobStatus status, std::optional<Refusal> error) {
+void Job::end(JobStatus status, std::optional<Refusal> error) noexcept {
+  std::shared_ptr<const Plan> plan;  // goes without the lock
   const std::lock_guard lock(mutex_);
   state_.status = status;
   state_.error = std::move(error);
   state_.preview = nullptr;
   ended_ = Clock::now();
   if (status != JobStatus::done) pictures_.clear();
-  return [state = state_, watchers = std::exchange(watchers_, {})] {
-    for (const auto& [number, watcher] : watchers) watcher(state);
-  };
+  plan = std::exchange(plan_, nullptr);
+}
+
+int Job::tell_of_end() noexcept {
+  std::map<uint64_t, Watcher> watchers;
+  {
+    const std::lock_guard lock(mutex_);
+    watchers.swap(watchers_);
+  }
+  int lost = 0;
+  for (const auto& [number, watcher] : watchers) try {
+      watcher(state());
+    } catch (const std::exception&) {
+      ++lost;
+    }
+  return lost;
 }
 
 }  // namespace tstitch::serve

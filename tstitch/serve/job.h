@@ -53,7 +53,9 @@ class Job {
 
   const std::string& id() const { return id_; }
   const Caller& owner() const { return owner_; }
+  // Of a job that has not ended: what it was is of no more use then, and large.
   const Plan& plan() const { return *plan_; }
+  const std::vector<std::string>& notes() const { return notes_; }  // of its plan
   JobState state() const;
   // Of a job that is done; empty before.
   std::vector<std::shared_ptr<const FinishedPicture>> pictures() const;
@@ -74,15 +76,19 @@ class Job {
   void begin_step(int64_t step, int64_t steps, const std::string& stage);
   void add(FinishedPicture picture);
   void start();
-  // Returns what tells those who watch: it may take long, and is not called under a lock.
-  [[nodiscard]] std::function<void()> end(JobStatus status, std::optional<Refusal> error = {});
+  // Needs no memory: whatever becomes of a job, it ends.
+  void end(JobStatus status, std::optional<Refusal> error = {}) noexcept;
+  // Tells those who watch, of whom there are none afterwards: it may take long, and is not called under a lock.
+  // Returns how many could not be told, which is for want of memory: what they hold is given up.
+  int tell_of_end() noexcept;
 
  private:
   void tell();
 
   const std::string id_;
   const Caller owner_;
-  const std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<const Plan> plan_;
+  const std::vector<std::string> notes_;
   const Clock::time_point accepted_ = Clock::now();
   std::atomic<Clock::rep> looks_until_ = 0;
   mutable std::mutex mutex_;

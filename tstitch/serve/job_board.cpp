@@ -1,5 +1,9 @@
 #include "tstitch/serve/job_board.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <new>
 #include <random>
@@ -22,14 +26,25 @@ std::string new_id() {
   return half() + half();
 }
 
+Refusal out_of_resources(const char* what) { return {503, "out_of_resources", what, "", 10}; }
+
+Refusal waited_too_long(std::chrono::milliseconds limit) {
+  return {503, "queue_timeout",
+          concat("the job has waited for its turn for ", static_cast<double>(limit.count()) / 1000, " seconds"),
+          "", 10};
+}
+
+// Every job has run on a thread of its own, and glibc's malloc keeps what each of them freed.
+void give_back_spare_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
 Refusal shutting_down() { return {503, "shutting_down", "the server is being ended", "", 30}; }
 
-// What it holds: its pictures, and those that it began with.
 size_t bytes_of(const Job& job) {
-  const SampleOptions& options = job.plan().spec.options;
   size_t bytes = 0;
-  for (const Tensor* given : {&options.init_image, &options.mask})
-    if (*given) bytes += static_cast<size_t>(given->elements() * size_of(given->dtype()));
   for (const auto& picture : job.pictures()) bytes += picture->png.size();
   return bytes;
 }
@@ -71,9 +86,19 @@ JobBoard::JobBoard(std::shared_ptr<Backend> backend, const Limits& limits, Log l
       wording_(std::move(wording)),
       backend_(std::move(backend)),
       store_(backend_, limits.memory),
-      batcher_(*backend_) {}
+      batcher_(*backend_) {
+  housekeeper_ = std::thread([this] { keep_house(); });
+}
 
-JobBoard::~JobBoard() { close(std::chrono::milliseconds(0)); }
+JobBoard::~JobBoard() {
+  close(std::chrono::milliseconds(0));
+  {
+    const std::lock_guard lock(mutex_);
+    leaving_ = true;
+    leave_.notify_all();
+  }
+  housekeeper_.join();
+}
 
 void JobBoard::check_room() const {
   const std::lock_guard lock(mutex_);
@@ -91,50 +116,58 @@ std::shared_ptr<Job> JobBoard::submit(std::shared_ptr<const Plan> plan, const Ca
   auto job = std::make_shared<Job>(new_id(), owner, std::move(plan));
   std::unique_lock lock(mutex_);
   check_room_now();
-  queue_.push_back(job);
-  arrivals_[job.get()] = ++turn_;
+  queue_.push_back({job, turn_ + 1});
+  ++turn_;
   start_what_fits();
   tell(lock);
   return job;
 }
 
 size_t JobBoard::next_in_queue() const {
-  const auto turn_of = [&](const std::shared_ptr<Job>& job) {
-    const auto last = turns_.find(job->owner());
-    return std::max(arrivals_.at(job.get()), last == turns_.end() ? 0 : last->second);
+  const auto turn_of = [&](const Waiting& waiting) {
+    const auto last = turns_.find(waiting.job->owner());
+    return std::max(waiting.arrival, last == turns_.end() ? 0 : last->second);
   };
   return static_cast<size_t>(std::ranges::min_element(queue_, {}, turn_of) - queue_.begin());
 }
 
-// Whose turn it is waits for memory, and all others behind it: a large job must come to its turn, too.
-void JobBoard::start_what_fits() {
-  while (!queue_.empty() && running_.size() < limits_.running) {
-    const auto place = queue_.begin() + static_cast<std::ptrdiff_t>(next_in_queue());
-    const std::shared_ptr<Job> job = *place;
-    const Plan& plan = job->plan();
-    auto claim =
-        store_.claim(plan.models, plan.used, plan.vae, static_cast<bool>(plan.spec.options.init_image),
-                     plan.spec.options.backend, plan.need);
-    if (!claim) return;
-    queue_.erase(place);
-    arrivals_.erase(job.get());
-    turns_[job->owner()] = ++turn_;
-    std::erase_if(turns_, [&](const auto& turn) {  // of who has nothing to wait for
-      return std::ranges::none_of(queue_,
-                                  [&](const auto& waiting) { return waiting->owner() == turn.first; });
-    });
-    auto& active = *(running_[job.get()] = std::unique_ptr<Active>(
-                         new Active{.job = job, .claim = std::move(claim), .work = {}}));
-    job->start();
-    try {
-      active.work = batcher_.start([this, &active](Evaluator& evaluator) { perform(active, evaluator); });
-    } catch (const std::exception&) {  // no more threads, or memory for one
-      to_tell_.push_back(
-          job->end(JobStatus::failed, Refusal(503, "out_of_resources", "no thread for the job", "", 10)));
-      keep(job);
-      running_.erase(job.get());
+void JobBoard::start_what_fits() noexcept {
+  try {
+    while (!queue_.empty() && running_.size() < limits_.running && start_next()) {
     }
+  } catch (const std::exception&) {  // no memory for it: keep_house() tries again
   }
+}
+
+// Whose turn it is waits for memory, and all others behind it: a large job must come to its turn, too.
+bool JobBoard::start_next() {
+  const auto place = queue_.begin() + static_cast<std::ptrdiff_t>(next_in_queue());
+  const std::shared_ptr<Job> job = place->job;
+  const Plan& plan = job->plan();
+  auto claim =
+      store_.claim(plan.models, plan.used, plan.vae, static_cast<bool>(plan.spec.options.init_image),
+                   plan.spec.options.backend, plan.need);
+  if (!claim) return false;
+  std::unique_ptr<Active> started(new Active{
+      .job = job, .claim = std::move(claim), .work = {}, .no_memory = out_of_resources("out of memory")});
+  Refusal no_thread = out_of_resources("no thread for the job");
+  uint64_t& turn = turns_[job->owner()];
+  Active& active = *(running_[job.get()] = std::move(started));
+  // Nothing fails from here on but the start of the thread.
+  turn = ++turn_;
+  queue_.erase(place);
+  std::erase_if(turns_, [&](const auto& one) {  // of who has nothing to wait for
+    return std::ranges::none_of(queue_,
+                                [&](const Waiting& waiting) { return waiting.job->owner() == one.first; });
+  });
+  job->start();
+  try {
+    active.work = batcher_.start([this, &active](Evaluator& evaluator) { perform(active, evaluator); });
+  } catch (const std::exception&) {  // no more threads, or memory for one
+    running_.erase(job.get());
+    finish(job, JobStatus::failed, std::move(no_thread));
+  }
+  return true;
 }
 
 void JobBoard::run(Active& active, Evaluator& evaluator) {
@@ -157,57 +190,114 @@ void JobBoard::run(Active& active, Evaluator& evaluator) {
 void JobBoard::perform(Active& active, Evaluator& evaluator) {
   std::optional<Refusal> error;
   try {
-    run(active, evaluator);
-  } catch (const Error& e) {
-    error = refusal_of(Error(e.kind(), wording_(e.what())));
-    if (error->status >= 500) log_(concat("job ", active.job->id(), ": ", e.what()));
-  } catch (const Refusal& refusal) {
-    error = refusal;
-  } catch (const std::bad_alloc&) {
-    error = Refusal(503, "out_of_resources", "out of memory", "", 10);
-  } catch (const std::exception& e) {
-    error = refusal_of(Error(ErrorKind::internal, ""));
-    log_(concat("job ", active.job->id(), ": ", e.what()));
+    try {
+      run(active, evaluator);
+    } catch (const Error& e) {
+      error = refusal_of(Error(e.kind(), wording_(e.what())));
+      if (error->status >= 500) log_(concat("job ", active.job->id(), ": ", e.what()));
+    } catch (const Refusal& refusal) {
+      error = refusal;
+    } catch (const std::bad_alloc&) {
+      error = std::move(active.no_memory);
+    } catch (const std::exception& e) {
+      error = refusal_of(Error(ErrorKind::internal, ""));
+      log_(concat("job ", active.job->id(), ": ", e.what()));
+    }
+  } catch (const std::exception&) {  // no memory for what was wrong
+    if (!error) error = std::move(active.no_memory);
   } catch (...) {  // how a cancelled job ends, which the batcher wants to see
     ended(active, JobStatus::cancelled, {});
     throw;
   }
-  ended(active, active.cancelled ? JobStatus::cancelled : error ? JobStatus::failed : JobStatus::done, error);
+  const JobStatus status = active.cancelled ? JobStatus::cancelled
+                           : error          ? JobStatus::failed
+                                            : JobStatus::done;
+  ended(active, status, std::move(error));
 }
 
 // `active` is no more when it returns.
-void JobBoard::ended(Active& active, JobStatus status, std::optional<Refusal> error) {
+void JobBoard::ended(Active& active, JobStatus status, std::optional<Refusal> error) noexcept {
   const std::shared_ptr<Job> job = active.job;
   std::unique_lock lock(mutex_);
-  if (active.handed_back) status = JobStatus::failed, error = active.handed_back;
-  to_tell_.push_back(job->end(status, std::move(error)));
-  keep(job);
+  if (active.handed_back) status = JobStatus::failed, error = std::move(active.handed_back);
   running_.erase(job.get());
+  finish(job, status, std::move(error));
   start_what_fits();
   tell(lock);
 }
 
-void JobBoard::tell(std::unique_lock<std::mutex>& lock) {
-  const auto calls = std::exchange(to_tell_, {});
-  ++telling_;
-  lock.unlock();
-  for (const auto& call : calls) try {
-      call();
-    } catch (const std::exception& e) {  // no memory for an answer: its connection ends with what holds it
-      log_(concat("an answer could not be made: ", e.what()));
+void JobBoard::finish(const std::shared_ptr<Job>& job, JobStatus status,
+                      std::optional<Refusal> error) noexcept {
+  job->end(status, std::move(error));
+  keep(job);
+  spare_ = true;
+  try {
+    to_tell_.push_back(job);
+  } catch (const std::bad_alloc&) {  // told here, though others wait meanwhile
+    job->tell_of_end();
+  }
+}
+
+void JobBoard::tell(std::unique_lock<std::mutex>& lock) noexcept {
+  while (!to_tell_.empty()) {
+    const std::shared_ptr<Job> job = std::move(to_tell_.front());
+    to_tell_.pop_front();
+    ++telling_;
+    lock.unlock();
+    const int lost = job->tell_of_end();
+    try {
+      if (lost > 0) log_(concat("no memory for ", lost, " answers of job ", job->id()));
+    } catch (const std::exception&) {  // nor for saying so
     }
-  lock.lock();
-  --telling_;
+    lock.lock();
+    --telling_;
+  }
   changed_.notify_all();
 }
 
-void JobBoard::keep(const std::shared_ptr<Job>& job) {
-  const JobStatus status = job->state().status;
-  ++statistics_.ended[static_cast<size_t>(status)];
-  const size_t bytes = bytes_of(*job);
-  kept_.push_back({job, Job::Clock::now(), bytes});
-  kept_bytes_ += bytes;
-  forget_old();
+// Where there is no memory for keeping it, it is forgotten.
+void JobBoard::keep(const std::shared_ptr<Job>& job) noexcept {
+  try {
+    const JobStatus status = job->state().status;
+    ++statistics_.ended[static_cast<size_t>(status)];
+    const size_t bytes = bytes_of(*job);
+    kept_.push_back({job, Job::Clock::now(), bytes});
+    kept_bytes_ += bytes;
+    forget_old();
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+void JobBoard::hand_back_what_waited_too_long() {
+  if (limits_.wait.count() == 0) return;
+  while (!queue_.empty() && Job::Clock::now() - queue_.front().job->accepted() >= limits_.wait) {
+    const std::shared_ptr<Job> job = queue_.front().job;
+    Refusal late = waited_too_long(limits_.wait);
+    queue_.pop_front();
+    finish(job, JobStatus::failed, std::move(late));
+  }
+}
+
+void JobBoard::keep_house() {
+  constexpr std::chrono::milliseconds kSeldom{1000};
+  std::unique_lock lock(mutex_);
+  while (!leaving_) {
+    auto pause = kSeldom;
+    if (limits_.wait.count() > 0) pause = std::clamp(limits_.wait / 10, std::chrono::milliseconds(5), kSeldom);
+    leave_.wait_for(lock, pause);
+    try {
+      hand_back_what_waited_too_long();
+      forget_old();
+    } catch (const std::bad_alloc&) {  // in a moment, perhaps
+    }
+    start_what_fits();
+    tell(lock);
+    if (!spare_ || !running_.empty() || !queue_.empty()) continue;
+    spare_ = false;
+    lock.unlock();
+    give_back_spare_memory();
+    lock.lock();
+  }
 }
 
 void JobBoard::forget_old() const {
@@ -226,8 +316,8 @@ std::shared_ptr<Job> JobBoard::find(const std::string& id, const Caller& owner) 
   const std::lock_guard lock(mutex_);
   forget_old();
   const auto is_it = [&](const Job& job) { return job.id() == id && job.owner().key == owner.key; };
-  for (const auto& job : queue_)
-    if (is_it(*job)) return job;
+  for (const Waiting& waiting : queue_)
+    if (is_it(*waiting.job)) return waiting.job;
   for (const auto& [job, active] : running_)
     if (is_it(*job)) return active->job;
   for (const Kept& kept : kept_)
@@ -243,17 +333,15 @@ std::vector<std::shared_ptr<Job>> JobBoard::active(const Caller& owner) const {
   for (const auto& [job, active] : running_)
     if (job->owner() == owner) jobs.push_back(active->job);
   std::ranges::sort(jobs, {}, &Job::accepted);
-  for (const auto& job : queue_)
-    if (job->owner() == owner) jobs.push_back(job);
+  for (const Waiting& waiting : queue_)
+    if (waiting.job->owner() == owner) jobs.push_back(waiting.job);
   return jobs;
 }
 
 bool JobBoard::cancel(const std::shared_ptr<Job>& job) {
   std::unique_lock lock(mutex_);
-  if (std::erase(queue_, job) > 0) {
-    arrivals_.erase(job.get());
-    to_tell_.push_back(job->end(JobStatus::cancelled));
-    keep(job);
+  if (std::erase_if(queue_, [&](const Waiting& waiting) { return waiting.job == job; }) > 0) {
+    finish(job, JobStatus::cancelled, {});
     start_what_fits();  // it may have been the one that waited for memory
     tell(lock);
     return true;
@@ -268,13 +356,10 @@ bool JobBoard::cancel(const std::shared_ptr<Job>& job) {
 void JobBoard::close(std::chrono::milliseconds patience) {
   std::unique_lock lock(mutex_);
   closed_ = true;
-  for (const auto& job : std::exchange(queue_, {})) {
-    to_tell_.push_back(job->end(JobStatus::failed, shutting_down()));
-    keep(job);
-  }
-  arrivals_.clear();
+  for (; !queue_.empty(); queue_.pop_front())
+    finish(queue_.front().job, JobStatus::failed, shutting_down());
   tell(lock);
-  const auto all_ended = [&] { return running_.empty() && telling_ == 0; };
+  const auto all_ended = [&] { return running_.empty() && to_tell_.empty() && telling_ == 0; };
   if (changed_.wait_for(lock, patience, all_ended)) return;
   for (const auto& [job, active] : running_) {
     active->handed_back = shutting_down();

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tstitch/diffusion/step_batcher.h"
@@ -46,7 +47,8 @@ class JobBoard {
   // Cancels what runs.
   ~JobBoard();
 
-  // Throws Refusal: {429} where the queue is full, {503} once the server ends, {422} for what never fits.
+  // Throws Refusal: {429} where the queue is full, {503} once the server ends, {422} for what never fits. A job
+  // that waits longer than Limits::wait fails with {503}.
   void check_room() const;
   std::shared_ptr<Job> submit(std::shared_ptr<const Plan> plan, const Caller& owner);
 
@@ -72,20 +74,33 @@ class JobBoard {
     std::shared_ptr<StepBatcher::Job> work;
     std::atomic<bool> cancelled = false;
     std::optional<Refusal> handed_back = {};  // why it was
+    Refusal no_memory;                        // made before there is none
   };
   class Observer;
+  struct Waiting {
+    std::shared_ptr<Job> job;
+    uint64_t arrival;  // the turn in which it came
+  };
 
   // Under the mutex.
   void check_room_now() const;
-  void start_what_fits();
+  // What cannot start for want of memory goes on waiting.
+  void start_what_fits() noexcept;
+  bool start_next();  // false where that has to wait
   size_t next_in_queue() const;
+  // The job has ended so, and those who watch it are to be told.
+  void finish(const std::shared_ptr<Job>& job, JobStatus status, std::optional<Refusal> error) noexcept;
+  void keep(const std::shared_ptr<Job>& job) noexcept;
+  // Tells those who watch of what has ended, without the mutex meanwhile.
+  void tell(std::unique_lock<std::mutex>& lock) noexcept;
+  void forget_old() const;
+  void hand_back_what_waited_too_long();
+
   void perform(Active& active, Evaluator& evaluator);
   void run(Active& active, Evaluator& evaluator);
-  void ended(Active& active, JobStatus status, std::optional<Refusal> error);
-  void keep(const std::shared_ptr<Job>& job);  // under the mutex
-  // Tells those who watch of what has ended, without the mutex meanwhile.
-  void tell(std::unique_lock<std::mutex>& lock);
-  void forget_old() const;
+  void ended(Active& active, JobStatus status, std::optional<Refusal> error) noexcept;
+  // Now and then looks after what nobody asks for: on a thread of its own.
+  void keep_house();
 
   const Limits& limits_;
   const Log log_;
@@ -96,13 +111,15 @@ class JobBoard {
   mutable std::mutex mutex_;
   std::condition_variable changed_;  // a job has ended
   bool closed_ = false;
-  std::vector<std::function<void()>> to_tell_;
+  std::deque<std::shared_ptr<Job>> to_tell_;
   int telling_ = 0;
-  std::deque<std::shared_ptr<Job>> queue_;  // the oldest first
+  std::deque<Waiting> queue_;  // the oldest first
   std::map<Job*, std::unique_ptr<Active>> running_;
   uint64_t turn_ = 0;
-  std::map<Caller, uint64_t> turns_;   // of owners: when their last job started
-  std::map<Job*, uint64_t> arrivals_;  // of jobs that wait
+  std::map<Caller, uint64_t> turns_;  // of owners: when their last job started
+  bool spare_ = false;                // memory that the allocator may have kept since the last job ended
+  bool leaving_ = false;              // the housekeeper is to end
+  std::condition_variable leave_;
   struct Kept {
     std::shared_ptr<Job> job;
     Job::Clock::time_point ended;
@@ -112,6 +129,7 @@ class JobBoard {
   mutable std::deque<std::string> forgotten_;  // ids
   mutable size_t kept_bytes_ = 0;
   mutable Statistics statistics_;
+  std::thread housekeeper_;
   StepBatcher batcher_;  // the last: its threads use all above
 };
 

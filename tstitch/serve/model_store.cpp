@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "tstitch/base/error.h"
+#include "tstitch/engine/controls.h"
 #include "tstitch/serve/refusal.h"
 #include "tstitch/zoo/latents.h"
 
@@ -24,7 +25,12 @@ ModelStore::ModelStore(std::shared_ptr<Backend> backend, int64_t budget)
 ModelStore::Claim::~Claim() { store_.release(*this); }
 
 bool ModelStore::Part::operator==(const Part& other) const {
-  if (vae != other.vae || with_encoder != other.with_encoder) return false;
+  if (vae != other.vae || with_encoder != other.with_encoder || !control != !other.control) return false;
+  // What is stored as a difference is another for every network that it is added to.
+  if (control)
+    return control->files.path == other.control->files.path && control->content == other.control->content &&
+           (!control->is_difference ||
+            (info.files.path == other.info.files.path && info.weights == other.info.weights));
   // An autoencoder was checked against the latents of the model it came for.
   return vae.empty() ? same_network(info, other.info) : info.files.path == other.info.files.path;
 }
@@ -59,10 +65,14 @@ std::unique_ptr<ModelStore::Claim> ModelStore::claim(std::span<const ModelInfo> 
     if (!is_wanted(part)) wanted.emplace_back(part, bytes);
   };
   for (size_t i = 0; i < models.size(); ++i)
-    if (used[i]) want({.info = models[i], .vae = {}}, network_bytes(models[i], device));
+    if (used[i]) want({.info = models[i]}, network_bytes(models[i], device));
   if (!vae.empty()) want({.info = models.back(), .vae = vae, .with_encoder = with_encoder}, need.autoencoder);
 
+  for (const auto& [net, base, numbers] : needed_controls(models, used))
+    want({.info = *base, .control = net}, control_net_bytes(*net, device));
+
   std::unique_ptr<Claim> claim(new Claim(*this));
+  claim->parts_.reserve(wanted.size());  // who has counted a user finds the place to remember it
   const std::lock_guard lock(mutex_);
   const int64_t work = need.text_encoder + need.work;
   int64_t more = work;
@@ -87,8 +97,8 @@ std::unique_ptr<ModelStore::Claim> ModelStore::claim(std::span<const ModelInfo> 
     if (entry == entries_.end())
       entry = entries_.insert(entries_.begin(), Entry{.part = part, .bytes = bytes, .content = {}});
     entries_.splice(entries_.begin(), entries_, entry);
-    ++entry->users;
     claim->parts_.push_back(part);
+    ++entry->users;
   }
   claim->bytes_ = work;
   claimed_ += work;
@@ -128,7 +138,7 @@ std::shared_ptr<void> ModelStore::get(const Part& part, const std::function<std:
 
 Model ModelStore::model(const ModelInfo& info) {
   const auto found =
-      get({.info = info, .vae = {}}, [&] { return std::make_shared<Model>(load_model(info, *backend_)); });
+      get({.info = info}, [&] { return std::make_shared<Model>(load_model(info, *backend_)); });
   Model model = *std::static_pointer_cast<Model>(found);
   model.info = info;
   return model;
@@ -139,6 +149,14 @@ std::shared_ptr<const Autoencoder> ModelStore::autoencoder(const std::string& pa
   return std::static_pointer_cast<Autoencoder>(
       get({.info = model, .vae = path, .with_encoder = with_encoder},
           [&] { return std::shared_ptr<Autoencoder>(load_decoder(*backend_, path, model, with_encoder)); }));
+}
+
+std::shared_ptr<const ControlNetwork> ModelStore::control_net(const ControlNetInfo& net,
+                                                             const ModelInfo& base) {
+  const Part part{.info = base, .control = std::make_shared<const ControlNetInfo>(net)};
+  return std::static_pointer_cast<ControlNetwork>(get(part, [&] {
+    return std::const_pointer_cast<ControlNetwork>(load_control_net(net, base, *backend_));
+  }));
 }
 
 ModelStore::Statistics ModelStore::statistics() const {

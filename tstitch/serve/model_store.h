@@ -1,4 +1,4 @@
-// The networks and autoencoders that are in memory, for as long as it suffices.
+// The networks, autoencoders and ControlNets that are in memory, for as long as it suffices.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,12 @@ class ModelStore final : public ModelKeeper {
   // budget: bytes of all that is in memory and of what claims hold beside it; 0: any number.
   ModelStore(std::shared_ptr<Backend> backend, int64_t budget);
 
-  // A network, or the autoencoder that comes with it.
+  // A network, the autoencoder that comes with it, or a ControlNet that steers it.
   struct Part {
     ModelInfo info;
-    std::string vae;  // "" of a network
+    std::string vae = {};  // of an autoencoder
     bool with_encoder = false;
+    std::shared_ptr<const ControlNetInfo> control = {};  // of a ControlNet
     bool operator==(const Part& other) const;
   };
 
@@ -57,6 +58,8 @@ class ModelStore final : public ModelKeeper {
   Model model(const ModelInfo& info) override;
   std::shared_ptr<const Autoencoder> autoencoder(const std::string& path, const ModelInfo& model,
                                                  bool with_encoder) override;
+  std::shared_ptr<const ControlNetwork> control_net(const ControlNetInfo& net,
+                                                    const ModelInfo& base) override;
 
   struct Statistics {
     int64_t bytes = 0, claimed_bytes = 0;  // of models, and of work beside them
@@ -71,7 +74,7 @@ class ModelStore final : public ModelKeeper {
     int64_t bytes = 0;
     int users = 0;
     bool loading = false;                               // or loaded
-    std::shared_future<std::shared_ptr<void>> content;  // a Model or an Autoencoder
+    std::shared_future<std::shared_ptr<void>> content;  // a Model, Autoencoder or ControlNetwork
   };
   using Entries = std::list<Entry>;  // used last first
 

@@ -57,7 +57,7 @@ Request request_of(const json& body, const Catalog& catalog) {
     if (is_neutral(kNeutral, name, value)) continue;
     if (name == "prompt") {
       prompt = text_in(value, name);
-    } else if (name == "stream" || name == "size") {
+    } else if (name == "stream" || name == "size" || (name == "model" && value == "")) {
       continue;
     } else if (const auto other = kOthers.find(name); other != kOthers.end()) {
       own[other->second] = value;
@@ -88,8 +88,7 @@ ordered_json usage_json() {
           {"total_tokens", 0}};
 }
 
-ordered_json answer_of(const Job& job) {
-  const Plan& plan = job.plan();
+ordered_json answer_of(const Job& job, const Plan& plan) {
   ordered_json data = ordered_json::array();
   for (const auto& picture : job.pictures())
     data.push_back({{"b64_json", base64(picture->png)}, {"seed", picture->seed}});
@@ -111,16 +110,17 @@ std::string event_text(const std::string& name, ordered_json data) {
 
 void generate(const Parts& parts, Call& call, Request request, bool stream, const std::string& kind) {
   parts.board.check_room();
-  const auto job = parts.board.submit(parts.planner.plan(std::move(request)), call.caller);
+  const auto plan = parts.planner.plan(std::move(request));
+  const auto job = parts.board.submit(plan, call.caller);
   call.reply->when_gone([&board = parts.board, job] { board.cancel(job); });
   if (stream) call.reply->begin_events();
-  job->watch([reply = call.reply, job, stream, kind, path = call.request.path](const JobState& state) {
+  job->watch([reply = call.reply, job, plan, stream, kind, path = call.request.path](const JobState& state) {
     if (!state.ended()) return;
     std::optional<Refusal> error = state.error;
     if (state.status == JobStatus::cancelled) error = Refusal(503, "cancelled", "the job was cancelled");
     if (!stream)
       return reply->send(error ? response_of(*error, path)
-                               : HttpResponse{.status = 200, .body = text_of(answer_of(*job))});
+                               : HttpResponse{.status = 200, .body = text_of(answer_of(*job, *plan))});
     if (error) {
       reply->event(concat("event: error\ndata: ", response_of(*error, path).body, "\n\n"));
     } else {
@@ -128,7 +128,7 @@ void generate(const Parts& parts, Call& call, Request request, bool stream, cons
       for (const auto& picture : job->pictures())
         events += event_text(kind + ".completed", {{"b64_json", base64(picture->png)},
                                                    {"created_at", now()},
-                                                   {"size", size_of(job->plan())},
+                                                   {"size", size_of(*plan)},
                                                    {"quality", "auto"},
                                                    {"background", "opaque"},
                                                    {"output_format", "png"},
@@ -152,16 +152,21 @@ Request request_of_form(const Call& call, const Catalog& catalog, bool& stream) 
       if (image) refuse_field("image", "there are several pictures, expected one");
       const auto bytes = std::as_bytes(std::span(part.content));
       const bool png = part.content.starts_with("\x89PNG");
-      image = png ? decode_transparent_png(bytes, part.name)
-                  : TransparentImage{decode_picture(bytes, part.name), std::nullopt};
+      image = naming_field(part.name, [&] {
+        return png ? decode_transparent_png(bytes, part.name)
+                   : TransparentImage{decode_picture(bytes, part.name), std::nullopt};
+      });
     } else {
       fields[part.name] = std::string(part.content);
     }
   }
   if (!picture) refuse_field("image", "there is no \"image\"");
   stream = is_true(fields.value("stream", json()));
-  if (fields.contains("stages"))
-    fields["stages"] = json::parse(fields["stages"].get<std::string>(), nullptr, false);
+  for (const char* name : {"stages", "control_net"})
+    if (fields.contains(name)) {
+      fields[name] = json::parse(fields[name].get<std::string>(), nullptr, false);
+      if (fields[name].is_discarded()) refuse_field(name, "\"", name, "\" is no JSON");
+    }
   Request request = request_of(fields, catalog);
   request.pictures["image of a request"] = picture->colours;
   request.said["init_image"] = {"image of a request"};
@@ -214,7 +219,8 @@ ordered_json image_schema() {
             {"stream", {{"type", "boolean"}}},
             {"seed", {{"type", "integer"}}},
             {"ratio", {{"type", "number"}, {"minimum", 0}, {"maximum", 1}}},
-            {"stages", {{"type", "array"}}}}}};
+            {"stages", {{"type", "array"}}},
+            {"control_net", {{"type", {"array", "object"}}}}}}};
 }
 
 }  // namespace

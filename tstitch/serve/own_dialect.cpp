@@ -30,7 +30,7 @@ ordered_json job_json(const Job& job) {
   ordered_json answer = state_json(job.id(), job.state());
   answer["images"] = ordered_json::array();
   for (const auto& picture : job.pictures()) answer["images"].push_back(picture_json(*picture));
-  if (!job.plan().notes.empty()) answer["notes"] = job.plan().notes;
+  if (!job.notes().empty()) answer["notes"] = job.notes();
   return answer;
 }
 
@@ -68,6 +68,7 @@ ordered_json schema_of(const Field& field, Saying saying) {
       schema["contentEncoding"] = "base64";
       break;
     case Saying::stages:
+    case Saying::control:
       schema["type"] = "array";
       schema["items"] = {{"type", {"object", "string"}}};
       break;

@@ -11,6 +11,7 @@
 #include "tstitch/base/join.h"
 #include "tstitch/engine/checkpoint_folder.h"
 #include "tstitch/engine/engine.h"
+#include "tstitch/engine/key_values.h"
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/engine/report.h"
 #include "tstitch/io/jpeg.h"
@@ -18,6 +19,7 @@
 #include "tstitch/serve/base64.h"
 #include "tstitch/serve/json_values.h"
 #include "tstitch/serve/refusal.h"
+#include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/embedding.h"
 
 namespace tstitch::serve {
@@ -32,6 +34,7 @@ const std::map<std::string_view, Saying> kSayings = {
     {"small", Saying::model},
     {"large", Saying::model},
     {"lora", Saying::lora},
+    {"control_net", Saying::control},
     {"stage", Saying::stages},
     {"twin", Saying::value},
     {"ratio", Saying::value},
@@ -73,6 +76,21 @@ const std::map<std::string_view, Saying> kSayings = {
     {"aesthetic_score", Saying::value},
     {"negative_aesthetic_score", Saying::value},
 };
+
+// What commands have beside the fields of a run and requests have not, with the reason.
+constexpr std::string_view kTimed =
+    "the models would be timed, which share the device with other requests here: let tstitch plan choose on "
+    "a "
+    "quiet machine, and send the assignment that it finds";
+constexpr std::pair<std::string_view, std::string_view> kNotOfRequests[] = {
+    {"budget", kTimed},
+    {"speedup", kTimed},
+    {"max_metric_loss", kTimed},
+    {"plan", "it names a file: send the assignment that it holds"}};
+
+auto find_refused(std::string_view name) {
+  return std::ranges::find_if(kNotOfRequests, [&](const auto& one) { return one.first == name; });
+}
 
 // Behind a job's field of pictures the name under which PNG files say it.
 std::string picture_name(const std::string& field, const std::string& bytes) {
@@ -120,14 +138,43 @@ StageOptions checked_stage(const std::string& text) {
                              .cfg_interval = stage.cfg_interval,
                              .negative_prompt = stage.negative_prompt,
                              .loras = stage.loras,
+                             .controls = stage.controls,
                              .form = stage.form};
   if (!(stage == allowed))
     throw Refusal(422, "not_allowed",
                   concat("the stage \"", printable(text),
                          "\" has a key that is not a request's to say, expected model, "
-                         "share, until, cfg, cfg-interval, negative, lora, merge, cache and skip"),
+                         "share, until, cfg, cfg-interval, negative, lora, control, merge, cache and skip"),
                   "stages");
   return stage;
+}
+
+// LOW:HIGH, also of [LOW, HIGH].
+std::string ends_text(const json& value) {
+  if (value.is_array() && value.size() == 2) return concat(texts_of(value[0])[0], ':', texts_of(value[1])[0]);
+  return texts_of(value)[0];
+}
+
+// One of "control_net" as --control-net has it; its image is still base64.
+ControlOption control_of(const json& one) {
+  constexpr const char* kField = "control_net";
+  if (one.is_string()) return parse_control(kField, one);
+  if (!one.is_object()) refuse_value(kField, one, "an object with name and image");
+  std::string text;
+  for (const auto& [key, value] : one.items()) {
+    if (value.is_null()) continue;
+    if (key == "name" || key == "image") text_in(value, kField);
+    const bool ends = key == "interval" || key == "canny";
+    if (!(value.is_string() || value.is_number() ||
+          (ends && value.is_array() && value.size() == 2 && value[0].is_number() && value[1].is_number())))
+      refuse_field(kField, "\"", printable(key), "\" of \"control_net\" is ", shown(value), ", expected ",
+                   ends ? "LOW:HIGH or [LOW, HIGH]" : "a text or a number");
+    const std::string said = quoted_value(ends ? ends_text(value) : texts_of(value)[0]);
+    text = key == "name" ? concat(said, text) : concat(text, ',', key, '=', said);
+  }
+  if (!one.contains("name")) refuse_field(kField, "\"control_net\" has no \"name\"");
+  if (!one.contains("image")) refuse_field(kField, "\"control_net\" has no \"image\", the picture to follow");
+  return parse_control(kField, text);
 }
 
 // A value of a field as requests have it: lists where the command line has commas, one where it has several.
@@ -212,6 +259,10 @@ void take_nearest_size(Said& said, const std::vector<ModelInfo>& models, std::ve
 
 }  // namespace
 
+bool is_of_runs(const std::string& name) {
+  return name == "stages" || find_field(name) || find_refused(name) != std::end(kNotOfRequests);
+}
+
 Saying saying_of(std::string_view field) {
   const auto found = kSayings.find(field);
   return found == kSayings.end() ? Saying::refused : found->second;
@@ -254,6 +305,21 @@ Image read_base64_picture(const std::string& field, const std::string& text) {
   }
 }
 
+void add_control(Request& request, ControlOption control, const std::string& bytes, Image picture) {
+  constexpr size_t kMostBytes = size_t{256}
+                                << 20;  // small files may be large pictures, and there may be many
+  size_t all = picture.pixels.size();
+  for (const auto& [name, other] : request.pictures) all += other.pixels.size();
+  if (all > kMostBytes || request.said["control_net"].size() == kMostControls)
+    throw Refusal(413, "too_large",
+                  concat("the pictures of the request are too many or too large, expected at most ",
+                         kMostControls, " ControlNets and ", kMostBytes >> 20, " MiB of pixels"),
+                  "control_net");
+  control.image = picture_name("control_net", bytes);
+  request.pictures.insert_or_assign(control.image, std::move(picture));
+  request.said["control_net"].push_back(to_string(control));
+}
+
 Request read_request(const json& object, const Catalog& catalog) {
   if (!object.is_object()) throw Refusal(400, "invalid_json", "the request is no JSON object");
   Request request;
@@ -261,6 +327,9 @@ Request read_request(const json& object, const Catalog& catalog) {
     const std::string name = key == "stages" ? "stage" : key;
     const Field* field = find_field(name);
     const Saying saying = saying_of(name);
+    if (const auto refused = find_refused(name); refused != std::end(kNotOfRequests))
+      throw Refusal(422, "not_allowed", concat("\"", name, "\" is not taken in requests: ", refused->second),
+                    name);
     if (!field) {
       const std::string nearest = nearest_name(key);
       throw Refusal(422, "unknown_field",
@@ -282,14 +351,23 @@ Request read_request(const json& object, const Catalog& catalog) {
         texts.push_back(stage_text(stage));
       continue;
     }
-    Texts texts = texts_of(*field, as_field(*field, value), "the request");
+    if (saying == Saying::control) {
+      for (const json& one : value.is_array() ? value : json::array({value}))
+        naming_field(name, [&] {
+          const ControlOption control = control_of(one);
+          add_control(request, control, control.image, read_base64_picture(name, control.image));
+        });
+      continue;
+    }
+    Texts texts =
+        naming_field(name, [&] { return texts_of(*field, as_field(*field, value), "the request"); });
     if (field->form == Field::Form::flag && texts == Texts{"false"}) continue;
     if (saying == Saying::picture) {
       const std::string text = texts[0];
       texts = {picture_name(name, text)};
       request.pictures.emplace(texts[0], read_base64_picture(name, text));
     }
-    if (name == "twin" && parse_twin(texts[0]).dtype)
+    if (name == "twin" && naming_field(name, [&] { return parse_twin(texts[0]); }).dtype)
       throw Refusal(
           422, "not_allowed",
           concat("\"twin\" is \"", printable(texts[0]),
@@ -317,9 +395,12 @@ Planner::Planner(const Catalog& catalog, Said before, const Limits& limits, cons
 Said Planner::with_paths(const Said& said) const {
   Said all = said;
   const auto path_of_lora = [&](const std::string& text) {
-    LoraOption lora = parse_lora("lora", text);
+    LoraOption lora = naming_field("lora", [&] { return parse_lora("lora", text); });
     lora.path = catalog_.lora_path(lora.path);
     return lora;
+  };
+  const auto named_control = [&](const std::string& name) {
+    return name == "none" ? name : catalog_.control_path(name);
   };
   for (auto& [name, texts] : all) switch (saying_of(name)) {
       case Saying::model:
@@ -328,19 +409,29 @@ Said Planner::with_paths(const Said& said) const {
       case Saying::lora:
         for (std::string& text : texts) text = to_string(path_of_lora(text));
         break;
+      case Saying::control:
+        for (std::string& text : texts) {
+          ControlOption control = parse_control(name, text);
+          control.path = catalog_.control_path(control.path);
+          text = to_string(control);
+        }
+        break;
       case Saying::stages:
         for (std::string& text : texts) {
           StageOptions stage = checked_stage(text);
           if (!stage.model.empty()) stage.model = catalog_.model_path(stage.model);
           for (LoraOption& lora : stage.loras) lora = path_of_lora(to_string(lora));
+          for (std::string& control : stage.controls) control = named_control(control);
           text = to_string(stage);
         }
         break;
       default:
         break;
     }
-  if (!names_model(all))
-    for (const std::string& name : catalog_.usual()) all["model"].push_back(catalog_.model_path(name));
+  if (names_model(all)) return all;
+  const std::vector<std::string> usual = catalog_.usual();
+  if (usual.empty()) throw Refusal(404, "model_not_found", "there is no model here", "model");
+  for (const std::string& name : usual) all["model"].push_back(catalog_.model_path(name));
   return all;
 }
 
@@ -367,26 +458,69 @@ std::vector<ModelInfo> Planner::models_of(const Said& said) const {
   return named([&] { return read_models(parse_models(merged(before_, with_paths(said)))); });
 }
 
-void Planner::check_own() const try {
-  if (catalog_.models().empty()) return;
-  Request nothing;
-  nothing.subject = "";
-  planned(nothing);
-} catch (const Refusal& refusal) {
-  throw Error(ErrorKind::usage, refusal.message);
-} catch (const Error& error) {  // of a model that cannot be read whoever asks for it is told
-  if (error.kind() == ErrorKind::usage) throw;
+// That says nothing but what the usual models cannot do without.
+Request Planner::silent_request() const {
+  Request request;
+  request.subject = "";
+  const std::vector<ModelInfo> models = models_of({});
+  if (std::ranges::any_of(models, [](const ModelInfo& model) { return model.condition.sees_mask; }))
+    for (const char* field : {"init_image", "mask"}) {
+      request.said[field] = {field};
+      request.pictures[field] = {.width = 1, .height = 1, .channels = 1, .pixels = {255}};
+    }
+  return request;
+}
+
+std::shared_ptr<const Plan> Planner::check_own() const {
+  if (catalog_.models().empty()) return nullptr;
+  const auto what_is_wrong = [&](const Planner& planner, std::shared_ptr<const Plan>& plan) {
+    try {
+      plan = planner.planned(planner.silent_request());
+    } catch (const Refusal& refusal) {
+      return std::optional(Error(ErrorKind::usage, refusal.message));
+    } catch (const Error& error) {
+      return std::optional(error);
+    }
+    return std::optional<Error>();
+  };
+  std::shared_ptr<const Plan> plan, without;
+  const auto wrong = what_is_wrong(*this, plan);
+  if (!wrong) return plan;
+  // What a model of a folder lacks by itself whoever asks for it is told: there are others.
+  const Planner silent(catalog_, {}, limits_, device_);
+  const auto own = what_is_wrong(silent, without);
+  if (!catalog_.usual_is_a_guess() || !own || std::string_view(own->what()) != wrong->what()) throw *wrong;
+  return nullptr;
+}
+
+Planner::KnownWords Planner::words_of(const std::string& path, const std::string& name) const {
+  std::error_code ignored;
+  KnownWords now{.written = std::filesystem::last_write_time(path, ignored),
+                 .bytes = std::filesystem::file_size(path, ignored),
+                 .names = {},
+                 .vectors = {}};
+  const std::lock_guard lock(words_mutex_);
+  KnownWords& known = words_[{path, name}];
+  if (!known.names.empty() && known.written == now.written && known.bytes == now.bytes) return known;
+  try {
+    const Embedding embedding(path, name);
+    now.names = embedding.names();
+    now.vectors = embedding.vectors();
+  } catch (const Error&) {
+    now.names = {name.empty() ? name_without_folder(path) : name};
+  }
+  return known = now;
 }
 
 std::map<std::string, std::optional<int64_t>> Planner::embeddings() const {
   std::map<std::string, std::optional<int64_t>> words;
   const auto add = [&](const std::string& path, const std::string& name) {
-    try {
-      const Embedding embedding(path, name);
-      for (const std::string& word : embedding.names()) words[word] = embedding.vectors();
-    } catch (const Error&) {
-      words.emplace(name.empty() ? name_without_folder(path) : name, std::nullopt);
-    }
+    const KnownWords found = words_of(path, name);
+    for (const std::string& word : found.names)
+      if (found.vectors)
+        words[word] = found.vectors;
+      else
+        words.emplace(word, std::nullopt);
   };
   if (const auto folder = before_.find("embedding_dir"); folder != before_.end())
     for (const auto& [name, paths] :
@@ -435,7 +569,7 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   Said all = merged(before_, asked);
   std::vector<ModelInfo> models = read_models(parse_models(all));
   const ModelInfo& model = models.back();
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = request.notes;
   if (request.subject && model.condition.kind != ConditionKind::text) {
     const std::string name = said["prompt"][0];
     for (Said* one : {&said, &all}) {
@@ -476,6 +610,7 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
     const std::string why = field.idle ? field.idle(spec, models) : "";
     if (why.empty()) continue;
     const bool is_unasked = request.unasked.contains(name);
+    if (saying_of(name) == Saying::control) continue;  // the models were read with it
     Said without = effective;
     without.erase(name);
     if (!is_unasked && field.print(decide(without).options) != field.print(spec.options)) continue;
@@ -513,12 +648,27 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
     names.push_back(path);
   }
   for (LoraOption& lora : spec.options.loras) lora.path = catalog_.name_of(lora.path);
-  for (ModelInfo& each : models)
+  for (ControlOption& control : spec.options.controls) control.path = catalog_.name_of(control.path);
+  std::map<std::shared_ptr<const ControlNetInfo>, std::shared_ptr<const ControlNetInfo>> renamed;
+  for (ModelInfo& each : models) {
     for (Lora& lora : each.loras) lora.path = catalog_.name_of(lora.path);
+    for (ModelControl& control : each.controls) {
+      auto& net = renamed[control.net];
+      if (!net) {
+        ControlNetInfo copy = *control.net;
+        copy.path = catalog_.name_of(copy.path);
+        net = std::make_shared<const ControlNetInfo>(std::move(copy));
+      }
+      control.net = net;
+    }
+  }
   for (EmbeddingOption& embedding : spec.options.embeddings)
     embedding.path = catalog_.name_of(embedding.path);
-  for (StageOptions& stage : spec.options.stages)
+  for (StageOptions& stage : spec.options.stages) {
     for (LoraOption& lora : stage.loras) lora.path = catalog_.name_of(lora.path);
+    for (std::string& control : stage.controls)
+      if (control != "none") control = catalog_.name_of(control);
+  }
   for (std::string* path : {&spec.options.vae, &spec.options.files.null_context})
     if (!path->empty()) *path = catalog_.name_of(*path);
   return std::make_shared<const Plan>(Plan{.models = std::move(models),

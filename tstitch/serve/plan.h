@@ -1,8 +1,10 @@
 // From what a request says to a run that is decided and checked, before it waits for its turn.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
@@ -19,14 +21,15 @@ namespace tstitch::serve {
 
 // What a request says, whatever its dialect.
 struct Request {
-  Said said;                              // by the names of fields; models and LoRAs by their names
-  std::map<std::string, Image> pictures;  // that `init_image` and `mask` mean
+  Said said;  // by the names of fields; models, LoRAs and ControlNets by their names
+  std::map<std::string, Image> pictures;  // that `init_image`, `mask` and the ControlNets mean
   // A text that is the prompt of a model of texts, and names the class of another: "" is then any class.
   std::optional<std::string> subject;
   // Sizes that the model has not become its nearest; `notes` says so.
   bool nearest_size = false;
   // Fields that the client's program says on its own account: without effect they are left out.
   std::set<std::string> unasked;
+  std::vector<std::string> notes;  // what its dialect has done otherwise than asked, a sentence each
 };
 
 // A run and what it needs.
@@ -50,8 +53,9 @@ class Planner {
 
   // Throws Refusal, and Error for what the engine refuses; no message says where a file of the server is.
   std::shared_ptr<const Plan> plan(Request request) const;
-  // Throws Error{usage} where what the server says of runs is wrong, whatever requests say.
-  void check_own() const;
+  // What a request that says nothing comes to, or null where there is no model. Throws Error where what the
+  // server says of runs is wrong, whatever requests say.
+  std::shared_ptr<const Plan> check_own() const;
   // A message with names in place of the server's paths.
   std::string in_names(const std::string& message) const;
   // The words of textual inversions, and how many vectors stand for each; none for one that cannot be read.
@@ -65,32 +69,52 @@ class Planner {
   auto named(F work) const;
   Said with_paths(const Said& said) const;
   void check_limits(const Said& said) const;
+  Request silent_request() const;
+
+  // The words of a file of embeddings and how many vectors stand for each, as it was when it was read.
+  struct KnownWords {
+    std::filesystem::file_time_type written = {};
+    uintmax_t bytes = 0;
+    std::vector<std::string> names;
+    std::optional<int64_t> vectors;  // nothing where it cannot be read
+  };
+  KnownWords words_of(const std::string& path, const std::string& name) const;
 
   const Catalog& catalog_;
   const Said before_;
   const Limits& limits_;
   const BackendOptions device_;
+  mutable std::mutex words_mutex_;
+  mutable std::map<std::pair<std::string, std::string>, KnownWords> words_;  // by path and given name
 };
 
 // How a request may say a field.
 enum class Saying {
   value,  // as on the command line
-  model,  // names of models, and of LoRAs: never paths
+  model,  // names of models, of LoRAs and of ControlNets: never paths
   lora,
+  control,  // with the picture to follow, as below
   stages,   // the same within stages
   picture,  // a PNG or JPEG file in base64, with or without "data:image/png;base64," before it
   refused,  // it is the server's, or names a file
 };
 Saying saying_of(std::string_view field);
+// Whether read_request knows the name, if only to refuse it with a reason.
+bool is_of_runs(const std::string& name);
 
 // An object of fields as Request::said and pictures: what is not known, or not a client's to say, is refused
 // by its name. Beside the fields of the table it may have "stages", a list of objects with the keys of
-// --stage, and names of models with "+" between.
+// --stage, and names of models with "+" between; "control_net" is an object, or a list of them, with "name",
+// "image" and the other keys of --control-net.
 Request read_request(const nlohmann::json& object, const Catalog& catalog);
 
 // What a transparent picture means: of a mask its opacity, of another what it looks like on white; what is
 // opaque throughout is itself.
 Image opaque(const TransparentImage& picture, bool is_mask);
+
+// A ControlNet by its name that follows the picture, added to what the request says. bytes: what tells the
+// picture from others.
+void add_control(Request& request, ControlOption control, const std::string& bytes, Image picture);
 
 // The picture that a field holds. Throws Refusal naming `field`.
 Image read_base64_picture(const std::string& field, const std::string& text);

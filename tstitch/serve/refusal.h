@@ -30,6 +30,16 @@ template <class... Parts>
 // ("--cfg-scale is 0.5" becomes "cfg_scale is 0.5"); of internal errors and of the device's no path.
 Refusal refusal_of(const Error& error);
 
+// What `work` returns; an error that it throws as a refusal that names the field.
+template <class F>
+auto naming_field(const std::string& field, F work) try {
+  return work();
+} catch (const Error& error) {
+  Refusal refusal = refusal_of(error);
+  if (refusal.param.empty()) refusal.param = field;
+  throw refusal;
+}
+
 // The options in a message as the names of their fields; first: the first of them, or "".
 std::string in_fields(const std::string& message, std::string& first);
 

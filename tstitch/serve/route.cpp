@@ -12,7 +12,7 @@ using nlohmann::ordered_json;
 namespace {
 
 bool is_a1111(const std::string& path) {
-  return path.starts_with("/sdapi/") || path.starts_with("/internal/");
+  return path.starts_with("/sdapi/") || path.starts_with("/internal/") || path.starts_with("/controlnet/");
 }
 bool is_openai(const std::string& path) {
   return path.starts_with("/v1/images/") || path.starts_with("/v1/models");

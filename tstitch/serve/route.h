@@ -26,7 +26,7 @@ struct Call {
   HttpRequest request;
   Caller caller;
   std::vector<std::string> parts;  // what stands in place of the {names} of the path
-  nlohmann::json body;             // an object, of routes that read JSON: an empty body is an empty one
+  nlohmann::json body;             // an object, of routes that read JSON; else an empty one
   std::shared_ptr<HttpReply> reply;
 
   void answer(int status, const nlohmann::ordered_json& json, HttpHeaders headers = {}) const;

@@ -58,7 +58,7 @@ std::string media_type(const HttpRequest& request) {
 }
 
 json parsed(const std::string& body) {
-  if (body.empty()) return json::object();
+  if (body.empty()) throw Refusal(400, "invalid_json", "there is no body, expected a JSON object");
   json request;
   try {
     request = parse_json(body, "the request");
@@ -92,6 +92,15 @@ class MetricsText {
   std::string text_, name_;
 };
 
+std::string warning(const std::string& message) {
+  return text_of({{"event", "warning"}, {"message", message}});
+}
+
+CatalogOptions said_by(CatalogOptions options, const std::function<void(const std::string&)>& warn) {
+  options.say = [warn](const std::string& message) { warn(warning(message)); };
+  return options;
+}
+
 // A label's value, as Prometheus quotes it.
 std::string label(const char* name, std::string value) {
   std::string quoted;
@@ -108,15 +117,20 @@ std::string label(const char* name, std::string value) {
 Service::Service(ServiceOptions options)
     : options_(std::move(options)),
       access_(options_.access),
-      catalog_(options_.catalog),
+      catalog_(said_by(options_.catalog, options_.warn)),
       planner_(catalog_, options_.before, options_.limits, options_.device),
       board_(
-          make_backend(options_.device), options_.limits,
+          options_.backend ? options_.backend : make_backend(options_.device), options_.limits,
           [this](const std::string& message) {
             options_.log(text_of({{"event", "error"}, {"message", message}}));
           },
           [this](const std::string& message) { return planner_.in_names(message); }) {
-  planner_.check_own();
+  if (const auto plan = planner_.check_own()) try {
+      board_.store().check_fits(plan->need);
+    } catch (const Refusal& refusal) {
+      if (!catalog_.usual_is_a_guess()) throw Error(ErrorKind::usage, "--memory: " + refusal.message);
+      options_.warn(warning("--memory: " + refusal.message));
+    }
   add_routes_of_the_house();
   const Parts parts{catalog_, planner_, board_};
   add_own_routes(routes_, parts);

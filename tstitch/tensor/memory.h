@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "tstitch/tensor/place.h"
@@ -31,6 +32,9 @@ class Memory {
   virtual Block& allocate(size_t bytes) = 0;
   virtual void deallocate(Block& block) noexcept = 0;  // once nobody refers to it
   virtual void trim() {}  // gives blocks that are cached and not in use back to the system
+  // What a device still has for this program and others. Nothing where it does not say, nor on the host,
+  // whose limits are the system's (engine/memory_check.h).
+  virtual std::optional<int64_t> bytes_free() const { return std::nullopt; }
 };
 
 // Keeps freed blocks for the next request of the same size, so that the steady state of a sampling loop,

@@ -23,6 +23,7 @@ class DeviceMemory final : public CachingMemory {
   explicit DeviceMemory(Device& device) : CachingMemory(Reuse::lowest), device_(device) {}
   ~DeviceMemory() override { trim(); }
   Place place() const override { return {.device = device_.number()}; }
+  std::optional<int64_t> bytes_free() const override { return device_.bytes_free(); }
 
  private:
   uintptr_t acquire(size_t bytes) override { return static_cast<uintptr_t>(device_.allocate(bytes)); }

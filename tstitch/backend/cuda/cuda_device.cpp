@@ -131,6 +131,12 @@ class CudaDevice final : public Device {
     else
       cudaFreeAsync(pointer(address), stream_.get());
   }
+  std::optional<int64_t> bytes_free() const override {
+    const auto call = enter();
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    return static_cast<int64_t>(free);
+  }
 
   void upload(DeviceAddress to, const void* from, size_t size) override {
     const auto call = enter();

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -91,6 +92,8 @@ class Device {
   // captures.
   virtual DeviceAddress allocate(size_t bytes) = 0;
   virtual void free(DeviceAddress address, size_t bytes) noexcept = 0;
+  // What it has left for this program and others; nothing where it does not say.
+  virtual std::optional<int64_t> bytes_free() const { return std::nullopt; }
 
   // The bytes are read before it returns.
   virtual void upload(DeviceAddress to, const void* from, size_t bytes) = 0;

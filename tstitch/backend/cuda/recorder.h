@@ -44,6 +44,7 @@ class Recorder final : public Device {
   std::string name() const override { return device_->name(); }
   DeviceAddress allocate(size_t bytes) override;
   void free(DeviceAddress address, size_t bytes) noexcept override;
+  std::optional<int64_t> bytes_free() const override { return device_->bytes_free(); }
   void upload(DeviceAddress to, const void* from, size_t bytes) override;
   void download(void* to, DeviceAddress from, size_t row, size_t pitch, size_t rows) override;
   void synchronize() override;

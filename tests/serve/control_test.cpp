@@ -1,0 +1,261 @@
+// ControlNets of requests, of our own dialect and as clients of A1111's extension send them: the pictures are
+// those of the command line, the networks are loaded once, and what is not honoured is refused by name.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <tuple>
+
+#include "tests/engine/tiny_sd.h"
+#include "tests/support/tiny_control_nets.h"
+#include "tstitch/engine/engine.h"
+#include "tstitch/engine/memory_check.h"
+#include "tstitch/io/png.h"
+#include "tstitch/serve/a1111_request.h"
+#include "tstitch/serve/base64.h"
+#include "tstitch/serve/job_board.h"
+
+namespace tstitch::serve {
+namespace {
+
+using nlohmann::json;
+
+class ControlOfRequests : public StableDiffusion {
+ protected:
+  static void SetUpTestSuite() {
+    StableDiffusion::SetUpTestSuite();
+    add_vae("large");
+    write_tiny_control_net(nets() / "canny", "sd");
+    write_tiny_control_net(nets() / "more" / "depth", "sd_2");
+    write_png((folder() / "hint.png").string(), tiny_hint(), {});
+  }
+  static fs::path nets() { return folder() / "nets"; }
+  static std::string path(const char* name) { return (folder() / name).string(); }
+  static std::string hint() { return base64(encode_png(tiny_hint(), {})); }
+
+  static json request(const json& more) {
+    json all = {{"prompt", "a fox"}, {"width", 64}, {"height", 64}, {"steps", 4}, {"seed", 3}};
+    all.update(more);
+    return all;
+  }
+  std::shared_ptr<const Plan> plan(const json& more) const {
+    return planner.plan(read_request(request(more), catalog));
+  }
+
+  // What the command line makes of it.
+  std::vector<Image> alone(const Said& more) const {
+    Said said = {{"model", {path("small"), path("large")}},
+                 {"prompt", {"a fox"}},
+                 {"width", {"64"}},
+                 {"height", {"64"}},
+                 {"steps", {"4"}},
+                 {"seed", {"3"}},
+                 {"dtype", {"f32"}},
+                 {"threads", {"2"}}};
+    said.insert(more.begin(), more.end());
+    const auto models = read_models(parse_models(said));
+    const RunSpec spec = make_run_spec(models, parse_options(said, models));
+    Engine engine(models, device);
+    engine.load(spec);
+    return engine.sample(spec);
+  }
+  Refusal refusal(const json& more) const try {
+    plan(more);
+    ADD_FAILURE() << "not refused: " << more;
+    return {0, "", ""};
+  } catch (const Refusal& r) {
+    return r;
+  } catch (const Error& error) {
+    return refusal_of(error);
+  }
+
+  // Of A1111's dialect, with that unit.
+  A1111Request unit(const json& more, const json& body = json::object()) const {
+    json one = {{"image", hint()}, {"model", "canny"}, {"resize_mode", "Crop and Resize"}};
+    one.update(more);
+    json all = {{"prompt", "a fox"}, {"alwayson_scripts", {{"ControlNet", {{"args", {one}}}}}}};
+    all.update(body);
+    return read_a1111_request(all, catalog, "", all.contains("init_images"));
+  }
+  ControlOption control_of(const json& more) const {
+    const Said said = unit(more).request.said;
+    EXPECT_EQ(said.at("control_net").size(), 1u);
+    return parse_control("control_net", said.at("control_net")[0]);
+  }
+  void expect_refused(const json& more, const std::string& message, const json& body = json::object()) const
+      try {
+    unit(more, body);
+    ADD_FAILURE() << "not refused: " << more;
+  } catch (const Refusal& r) {
+    EXPECT_EQ(std::tuple(r.status, r.param), std::tuple(422, std::string("alwayson_scripts"))) << r.message;
+    EXPECT_NE(r.message.find(message), r.message.npos) << more << "\n" << r.message;
+  }
+
+  const BackendOptions device{.dtype = "f32", .threads = 2};
+  Limits limits;
+  const Catalog catalog{CatalogOptions{.models = {path("small"), path("large")},
+                                       .models_dir = {},
+                                       .lora_dir = {},
+                                       .control_dir = nets().string()}};
+  const Planner planner{catalog, {}, limits, device};
+};
+
+std::vector<std::vector<uint8_t>> pixels_of(const Job& job) {
+  std::vector<std::vector<uint8_t>> pixels;
+  for (const auto& picture : job.pictures()) pixels.push_back(decode_png(picture->png, "picture").pixels);
+  return pixels;
+}
+std::vector<std::vector<uint8_t>> pixels_of(const std::vector<Image>& images) {
+  std::vector<std::vector<uint8_t>> pixels;
+  for (const Image& image : images) pixels.push_back(image.pixels);
+  return pixels;
+}
+
+void wait_for(const std::shared_ptr<Job>& job) {
+  while (!job->state().ended()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+}
+
+TEST_F(ControlOfRequests, PicturesAreThoseOfTheCommandLine) {
+  const std::string net = (nets() / "canny").string(), file = net + ",image=" + path("hint.png");
+  const json one = {{"name", "canny"}, {"image", hint()}, {"strength", 0.8}, {"interval", {0, 0.75}}};
+  json of_photograph = one;
+  of_photograph.update({{"canny", {30, 90}}, {"interval", nullptr}});
+  const std::vector<std::pair<json, Said>> runs = {
+      {{{"control_net", one}, {"ratio", 0.5}},
+       {{"control_net", {file + ",strength=0.8,interval=0:0.75"}}, {"ratio", {"0.5"}}}},
+      {{{"control_net", {of_photograph}}, {"stages", {{{"share", 0.5}, {"control", "none"}}, {{"control", "canny"}}}}},
+       {{"control_net", {file + ",strength=0.8,canny=30:90"}}, {"stage", {"share=0.5,control=none", "control=" + net}}}},
+      {{{"ratio", 0.5}}, {{"ratio", {"0.5"}}}}};
+  JobBoard board(make_backend(device), limits, [](const std::string& line) { ADD_FAILURE() << line; });
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (int round = 0; round < 2; ++round)
+    for (const auto& [asked, said] : runs) jobs.push_back(board.submit(plan(asked), {}));
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    wait_for(jobs[i]);
+    ASSERT_EQ(jobs[i]->state().status, JobStatus::done) << jobs[i]->state().error->message;
+    EXPECT_EQ(pixels_of(*jobs[i]), pixels_of(alone(runs[i % runs.size()].second))) << runs[i % runs.size()].first;
+  }
+  EXPECT_NE(pixels_of(*jobs[0]), pixels_of(*jobs[2]));
+  EXPECT_NE(pixels_of(*jobs[0]), pixels_of(*jobs[1]));
+  // Two networks, the autoencoder and the ControlNet, each once.
+  EXPECT_EQ(board.store().statistics().loads, 4);
+  EXPECT_EQ(board.store().statistics().claimed_bytes, 0);
+  const auto texts = png_texts(jobs[0]->pictures()[0]->png, "picture");
+  for (const auto& [keyword, text] : texts) EXPECT_EQ(text.find(folder().string()), text.npos) << text;
+  EXPECT_TRUE(std::ranges::any_of(texts, [](const auto& said) {
+    return said.second.find("canny,image=") != std::string::npos;
+  }));
+}
+
+TEST_F(ControlOfRequests, TheirMemoryIsCountedAndKeptForTheNext) {
+  const json control = {{"name", "canny"}, {"image", hint()}};
+  const auto steered = plan({{"control_net", control}}), bare = plan(json::object());
+  const ControlNetInfo& net = *steered->models[1].controls.at(0).net;
+  EXPECT_EQ(net.path, "canny");
+  EXPECT_EQ(steered->need.networks - bare->need.networks, control_net_bytes(net, device));
+  const auto deep = plan({{"control_net", {{"name", "depth"}, {"image", hint()}}}});
+  for (const auto& each : {steered, deep})
+    limits.memory = std::max(limits.memory, each->need.networks + each->need.text_encoder +
+                                                each->need.autoencoder + each->need.work + 1000);
+  JobBoard board(make_backend(device), limits, [](const std::string& line) { ADD_FAILURE() << line; });
+  // The other net comes when the first has left.
+  for (const char* name : {"canny", "more/depth", "depth"}) {
+    const auto job = board.submit(plan({{"control_net", {{"name", name}, {"image", hint()}}}}), {});
+    wait_for(job);
+    EXPECT_EQ(job->state().status, JobStatus::done) << job->state().error->message;
+  }
+  EXPECT_EQ(board.store().statistics().loads, 4);  // the U-Net that is asked, the autoencoder, and both
+  EXPECT_EQ(board.store().statistics().evictions, 1);
+  EXPECT_LE(board.store().statistics().bytes, limits.memory);
+}
+
+TEST_F(ControlOfRequests, TheyAreNamesAndNothingElse) {
+  const json control = {{"name", "canny"}, {"image", hint()}};
+  for (const std::string& name : {std::string("scribble"), (nets() / "canny").string(), std::string("../nets/canny")}) {
+    json other = control;
+    other["name"] = name;
+    const Refusal r = refusal({{"control_net", other}});
+    EXPECT_EQ(std::tuple(r.status, r.code, r.param),
+              std::tuple(404, std::string("control_net_not_found"), std::string("control_net")))
+        << r.message;
+    EXPECT_EQ(r.message.find(folder().string()) == r.message.npos, name.find(folder().string()) == name.npos);
+    EXPECT_EQ(refusal({{"control_net", control},
+                       {"stages", {{{"share", 0.5}, {"control", name}}, json::object()}}})
+                  .status,
+              404);
+  }
+  for (const auto& [more, message] : {std::pair<json, const char*>{
+                                          {{"stages", {{{"share", 0.5}, {"control", "none"}}, json::object()}}},
+                                          "there is no control_net that it could leave out"},
+                                      {{{"control_net", control},
+                                        {"stages",
+                                         {{{"share", 0.5}, {"control", "depth"}}, json::object()}}},
+                                       "one that control_net names: canny"},
+                                      {{{"control_net", {{"name", "canny"}, {"image", hint()}, {"interval", {0.1, 0.2}}}}},
+                                       "holds none of the steps"}}) {
+    const Refusal r = refusal(more);
+    EXPECT_EQ(r.status, 422) << r.message;
+    EXPECT_NE(r.message.find(message), r.message.npos) << r.message;
+  }
+}
+
+TEST_F(ControlOfRequests, UnitsSayWhatTheExtensionsClientsSay) {
+  const ControlOption plain = control_of(json::object());
+  EXPECT_EQ(std::tuple(plain.path, plain.strength, plain.interval, plain.canny),
+            std::tuple(std::string("canny"), 1.0, ControlInterval{}, std::optional<CannyThresholds>()));
+  // As webuiapi 0.9.17 sends one whose owner said a weight and an end.
+  const json webuiapi = {{"mask", nullptr},         {"module", "canny"},   {"model", "canny [0123abcd]"},
+                         {"weight", 0.7},           {"low_vram", false},   {"resize_mode", "Resize and Fill"},
+                         {"processor_res", 512},    {"threshold_a", 64},   {"threshold_b", 32.0},
+                         {"guidance_start", 0.0},   {"guidance_end", 0.5}, {"control_mode", "Balanced"},
+                         {"pixel_perfect", false},  {"hr_option", "Both"}, {"enabled", true}};
+  const A1111Request read = unit(webuiapi, {{"width", 64}, {"height", 64}});
+  const ControlOption control = parse_control("control_net", read.request.said.at("control_net")[0]);
+  EXPECT_EQ(control.path, "canny");
+  EXPECT_EQ(control.strength, 0.7);
+  EXPECT_EQ(control.interval, (ControlInterval{0, 0.5}));
+  EXPECT_EQ(control.canny, (CannyThresholds{32, 64}));
+  EXPECT_EQ(read.request.pictures.at(control.image).width, 64);
+  ASSERT_EQ(read.request.notes.size(), 1u);
+  EXPECT_NE(read.request.notes[0].find("pixel_perfect"), std::string::npos);
+  EXPECT_TRUE(read.ignored.empty());
+  EXPECT_EQ(planner.plan(read.request)->spec.options.controls.at(0).path, "canny");
+
+  // Older names, other forms of the picture, thresholds that are none, and what is not known.
+  EXPECT_EQ(control_of({{"image", nullptr}, {"input_image", hint()}, {"guidance", 0.4}}).interval.high, 0.4);
+  EXPECT_EQ(control_of({{"image", {{"image", hint()}, {"mask", nullptr}}}}).path, "canny");
+  EXPECT_EQ(control_of({{"image", {hint(), nullptr}}}).path, "canny");
+  EXPECT_EQ(control_of({{"module", "canny"}, {"threshold_a", -1}, {"threshold_b", -1}}).canny,
+            (CannyThresholds{100, 200}));
+  EXPECT_EQ(unit({{"colour", 1}}).ignored, std::vector<std::string>{"alwayson_scripts.ControlNet.colour"});
+  // What does nothing is left out.
+  for (const json& nothing : {json{{"enabled", false}, {"model", "None"}, {"control_mode", 2}}, json{{"weight", 0}}})
+    EXPECT_FALSE(unit(nothing).request.said.contains("control_net")) << nothing;
+  // Without a picture of its own it follows the one to start from.
+  const A1111Request from_picture = unit({{"image", nullptr}}, {{"init_images", {hint()}}});
+  EXPECT_EQ(from_picture.request.pictures.size(), 2u);
+}
+
+TEST_F(ControlOfRequests, WhatUnitsSayAndIsNotHonouredIsRefused) {
+  for (const auto& [more, message] :
+       {std::pair<json, const char*>{{{"control_mode", 1}}, "control_mode"},
+        {{{"control_mode", "ControlNet is more important"}}, "control_mode"},
+        {{{"module", "openpose"}}, "expected none or canny"},
+        {{{"model", "None"}}, "GET /controlnet/model_list"},
+        {{{"image", ""}}, "a unit has no \"image\""},
+        {{{"image", "x"}}, "not base64"},
+        {{{"mask", hint()}}, "\"mask\" is not honoured"},
+        {{{"image", {{"image", hint()}, {"mask", hint()}}}}, "\"mask\" is not honoured"},
+        {{{"weight", "much"}}, "\"weight\" is \"much\", expected a number"},
+        {{{"guidance_start", 0.5}, {"guidance_end", 0.5}}, "guidance_end"},
+        {{{"advanced_weighting", {1, 2}}}, "advanced_weighting"},
+        {{{"resize_mode", 7}}, "resize_mode"}})
+    expect_refused(more, message);
+  expect_refused({{"resize_mode", "Just Resize"}}, "of another shape", {{"width", 128}, {"height", 64}});
+  EXPECT_THROW(read_a1111_request({{"alwayson_scripts", {{"controlnet", {{"args", {true}}}}}}}, catalog, "", false),
+               Refusal);
+}
+
+}  // namespace
+}  // namespace tstitch::serve
