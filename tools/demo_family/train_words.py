@@ -6,6 +6,10 @@
 Stable Diffusion 1's noise and loss (squared error on eps), weighted by min-SNR (Hang et al., arXiv 2303.09556). One
 caption in ten is dropped to "". Resumes by itself from words-l/checkpoint.pt in --work; words-l/best.pt holds the
 average weights of the lowest held-out loss. A grid of samples is written now and then, to look at.
+
+--start goes on from exported weights where the checkpoint with its optimiser is not at hand:
+
+    python3 tools/demo_family/train_words.py --model l --work ~/more --start assets/words/words-l --peak-rate 5e-4
 """
 import argparse
 import os
@@ -15,6 +19,7 @@ import torch
 
 import checkpoint
 import data
+import exported
 import models
 import paint
 import pictures
@@ -23,7 +28,7 @@ import training
 from latents import SHARD, SHARDS, Latents
 
 BATCH, DROPPED, GAMMA = 32, 0.1, 5.0
-PEAK_RATE, WARM_UP, DECAY = 1e-3, 500, 0.9995  # WARM_UP in steps
+WARM_UP, DECAY = 500, 0.9995  # WARM_UP in steps
 SPLITS = ("known", "captions", "emoji")
 JUDGED = ("known", "captions")  # what "best" means: an unseen emoji is a guess
 
@@ -87,16 +92,17 @@ class HeldOut:
         return sum(errors) / len(errors)
 
 
-def networks(size, work, device):
-    """The U-Net, the text encoder, and which of them learn."""
-    unet = models.unet(size).train().to(device, memory_format=torch.channels_last)
-    text_encoder = models.text_encoder().train().to(device)
+def networks(size, work, start, device):
+    """The U-Net, the text encoder, and which of them learn; as the folder `start` has them, or new."""
+    unet, text_encoder = exported.networks(start) if start else (models.unet(size), models.text_encoder())
+    unet = unet.train().to(device, memory_format=torch.channels_last)
+    text_encoder = text_encoder.train().to(device)
     if size == "l":
         return unet, text_encoder, [unet, text_encoder]
-    large = checkpoint.load(os.path.join(work, "words-l", "best.pt"))
-    if large is None:
+    if large := checkpoint.load(os.path.join(work, "words-l", "best.pt")):
+        text_encoder.load_state_dict(large["text_encoder"])
+    elif not start:
         raise SystemExit("words-s reads the text encoder of words-l: train that first")
-    text_encoder.load_state_dict(large["text_encoder"])
     text_encoder.eval().requires_grad_(False)
     return unet, text_encoder, [unet]
 
@@ -106,6 +112,8 @@ def main():
     parser.add_argument("--model", choices=models.UNETS, required=True)
     parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
     parser.add_argument("--pictures", type=int, default=2_000_000, help="the whole budget; default %(default)s")
+    parser.add_argument("--start", metavar="FOLDER", help="exported weights to go on from; default: none")
+    parser.add_argument("--peak-rate", type=float, default=1e-3, help="of AdamW; default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
@@ -119,9 +127,9 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    unet, text_encoder, learning = networks(args.model, work, args.device)
+    unet, text_encoder, learning = networks(args.model, work, args.start, args.device)
     run = training.Training(os.path.join(folder, "checkpoint.pt"), learning, steps=args.pictures // BATCH,
-                            peak_rate=PEAK_RATE, warm_up=WARM_UP, decay=DECAY, seed=args.seed)
+                            peak_rate=args.peak_rate, warm_up=WARM_UP, decay=DECAY, seed=args.seed)
     averages = [*run.average.modules, text_encoder][:2]  # the small one's text encoder is its own average
     store, noise = Latents(work, args.device), Noise(args.device)
     batches = Batches(store, args.seed)
@@ -143,6 +151,8 @@ def main():
         latents = paint.paint(*averages, batches.tokenize, paint.KNOWN + paint.UNSEEN)
         pictures.save_grid(os.path.join(grids, f"words-{args.model}-{run.step:06}.png"), store.decode(latents), 8)
 
+    if args.start and run.step == 0:
+        keep()  # what it goes on from is the first to beat
     while run.goes_on():
         x0, ids = (tensor.to(args.device) for tensor in batches(run.step))
         _, generator = run.draws()

@@ -137,7 +137,7 @@ Catalog::Catalog(CatalogOptions options) : options_(std::move(options)) { refres
 void Catalog::refresh() {
   Paths models = found_in("--models-dir", options_.models_dir, true),
         loras = found_in("--lora-dir", options_.lora_dir, false);
-  std::vector<std::string> usual;
+  std::vector<std::string> usual, usual_of_text;
   for (const std::string& path : options_.models) {
     const std::string name = usual_name(path);
     check(!models.contains(name) || models[name] == path, ErrorKind::usage, "\"",
@@ -147,14 +147,18 @@ void Catalog::refresh() {
     usual.push_back(name);
   }
   if (options_.models.empty() && options_.models_dir.empty()) {
-    for (const std::string name : {"fashion-s", "fashion-b", "fashion-l"}) models[name] = name;
+    for (const DemoFamily& family : demo_families())
+      for (const std::string& name : family.models) models[name] = name;
     usual = builtin_names();
+    usual_of_text = builtin_names(true);
   }
   if (usual.empty() && !models.empty()) usual = {models.begin()->first};
+  if (usual_of_text.empty()) usual_of_text = usual;
   const std::lock_guard lock(mutex_);
   models_ = std::move(models);
   loras_ = std::move(loras);
   usual_ = std::move(usual);
+  usual_of_text_ = std::move(usual_of_text);
 }
 
 std::vector<std::string> Catalog::models() const {
@@ -171,14 +175,18 @@ std::vector<std::string> Catalog::loras() const {
   return names;
 }
 
-std::vector<std::string> Catalog::usual() const {
+std::vector<std::string> Catalog::usual(bool of_text) const {
   const std::lock_guard lock(mutex_);
-  return usual_;
+  return of_text ? usual_of_text_ : usual_;
 }
 
 std::vector<std::string> Catalog::choices() const {
-  std::vector<std::string> names = models();
-  if (const auto together = usual(); together.size() > 1) names.insert(names.begin(), join(together, "+"));
+  std::vector<std::string> names;
+  for (const bool of_text : {false, true})
+    if (const auto together = usual(of_text); together.size() > 1)
+      if (const std::string name = join(together, "+"); !std::ranges::count(names, name))
+        names.push_back(name);
+  for (const std::string& name : models()) names.push_back(name);
   return names;
 }
 

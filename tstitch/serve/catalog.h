@@ -24,7 +24,7 @@ struct CatalogOptions {
 // Threads may ask at once.
 class Catalog {
  public:
-  // With neither models nor a folder of them: the demo family.
+  // With neither models nor a folder of them: the demo families.
   explicit Catalog(CatalogOptions options);
 
   // Looks into the folders again.
@@ -36,9 +36,10 @@ class Catalog {
   // it where two differ in nothing else.
   std::vector<std::string> models() const;
   std::vector<std::string> loras() const;
-  // What requests mean that name no model: those of the command line, the demo family, or the first.
-  std::vector<std::string> usual() const;
-  // What people choose among: the usual ones together, "small+large", and each.
+  // What requests mean that name no model: those of the command line, a demo family, of text where that is
+  // asked for and it is there, or the first.
+  std::vector<std::string> usual(bool of_text = false) const;
+  // What people choose among: those that are usual together, "small+large", and each.
   std::vector<std::string> choices() const;
 
   // One name, or several with "+" between, in order of use: "small+large". Throws Refusal{404} for a name
@@ -57,7 +58,7 @@ class Catalog {
   const CatalogOptions options_;
   mutable std::mutex mutex_;
   Paths models_, loras_;
-  std::vector<std::string> usual_;
+  std::vector<std::string> usual_, usual_of_text_;
 };
 
 }  // namespace tstitch::serve
