@@ -5,7 +5,7 @@
     mapfile -t prompts <work/prompts.txt
     tstitch sweep "${prompts[@]/#/--prompt=}" --metrics fid,agreement ...
 
-The prompts are exact captions of other views of the same distribution; views.npz has no seed in common with the training.
+The prompts are exact captions of other views of the same distribution; no seed is the training's.
 """
 import argparse
 import os

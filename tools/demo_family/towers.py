@@ -25,8 +25,8 @@ import emoji
 import tokens as clip_tokens
 
 EMBEDDING = 64
-PICTURE = dict(input_size=data.SIDE, in_channels=3, widths=[16, 32, 64, 128, 192], kernels=[3, 3, 3, 3, 3], features=128,
-               num_classes=EMBEDDING, spatial_layer=3, spatial_channels=7)
+PICTURE = dict(input_size=data.SIDE, in_channels=3, widths=[16, 32, 64, 128, 192], kernels=[3, 3, 3, 3, 3],
+               features=128, num_classes=EMBEDDING, spatial_layer=3, spatial_channels=7)
 TEXT = dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
             max_position_embeddings=32, hidden_act="quick_gelu", projection_dim=EMBEDDING)
 

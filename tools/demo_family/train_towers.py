@@ -95,7 +95,7 @@ def loss_of(pictures, prompts, maybe, scale):
 
 @torch.inference_mode()
 def held_out(model):
-    """Of each split: the share whose caption is the nearest, among the five nearest, of how many, and the mean cosine."""
+    """Of each split: the share whose caption is the nearest, among the nearest five, of how many; the mean cosine."""
     found, names = {}, [subject.name for subject in emoji.load()]
     for split in ("known", "captions", "emoji"):
         rng = np.random.default_rng([HELD_OUT_SEED])

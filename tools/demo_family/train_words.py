@@ -49,22 +49,27 @@ class Noise:
 
 
 class Batches:
-    """The batch of any step: latents (BATCH, 4, 16, 16) and token ids (BATCH, 77)."""
+    """The batch of any step: latents (BATCH, 4, 16, 16) and token ids (BATCH, 77); or its views."""
 
     def __init__(self, store, seed):
         self.store, self.seed, self.tokenize = store, seed, tokens.tokenizer()
         self.number, self.shard = None, None
 
     def __call__(self, step):
+        latents, views = self.views(step)
+        rng = np.random.default_rng([self.seed, 0, step])
+        captions = ["" if rng.random() < DROPPED else data.caption(view, rng) for view in views]
+        return latents, tokens.encode(self.tokenize, captions)
+
+    def views(self, step):
+        """Their latents and what they show."""
         round_, place = divmod(step, SHARD // BATCH)
         if self.number != round_ % SHARDS:
             self.number = round_ % SHARDS
             self.shard = self.store.training(self.number)
         order = np.random.default_rng([self.seed, round_]).permutation(SHARD)
         chosen = order[place * BATCH:(place + 1) * BATCH]
-        rng = np.random.default_rng([self.seed, 0, step])
-        captions = ["" if rng.random() < DROPPED else data.caption(self.shard.views[i], rng) for i in chosen]
-        return self.shard.latents[torch.from_numpy(chosen)].float(), tokens.encode(self.tokenize, captions)
+        return self.shard.latents[torch.from_numpy(chosen)].float(), [self.shard.views[i] for i in chosen]
 
 
 class HeldOut:
@@ -90,6 +95,15 @@ class HeldOut:
             predicted = unet(self.noise.add(x0, eps, t), t, text_encoder(ids).last_hidden_state).sample
             errors.append((predicted - eps).square().mean().item())
         return sum(errors) / len(errors)
+
+
+def loss_of(noise, predict, x0, generator):
+    """The weighted squared error on eps at random levels; predict(x_t, t) says eps."""
+    t = torch.randint(1000, (len(x0),), generator=generator).to(x0.device)
+    eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+    x_t = noise.add(x0, eps, t).contiguous(memory_format=torch.channels_last)
+    error = (predict(x_t, t).float() - eps).square().mean(dim=(1, 2, 3))
+    return (noise.weight(t) * error).mean()
 
 
 def networks(size, work, start, device):
@@ -156,12 +170,10 @@ def main():
     while run.goes_on():
         x0, ids = (tensor.to(args.device) for tensor in batches(run.step))
         _, generator = run.draws()
-        t = torch.randint(1000, (BATCH,), generator=generator).to(args.device)
-        eps = torch.randn(x0.shape, generator=generator).to(args.device)
         with autocast:
-            x_t = noise.add(x0, eps, t).contiguous(memory_format=torch.channels_last)
-            predicted = unet(x_t, t, text_encoder(ids).last_hidden_state).sample
-        run.update((noise.weight(t) * (predicted.float() - eps).square().mean(dim=(1, 2, 3))).mean())
+            context = text_encoder(ids).last_hidden_state
+            loss = loss_of(noise, lambda x_t, t: unet(x_t, t, context).sample, x0, generator)
+        run.update(loss)
         run.log(BATCH)
         if keep_due():
             keep()
