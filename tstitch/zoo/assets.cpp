@@ -39,15 +39,20 @@ fs::path path_of(const fs::path& assets, const DemoFamily& family, const std::st
   return family.reads_text ? assets / "words" / model : assets / (model + ".safetensors");
 }
 
-bool is_whole(const DemoFamily& family, const fs::path& path) {
+// What is there of a model that is whole.
+fs::path probe_of(const DemoFamily& family, const fs::path& path) {
+  return family.reads_text ? path / "model_index.json" : path;
+}
+
+bool is_file(const fs::path& path) {
   std::error_code ignored;
-  return fs::exists(family.reads_text ? path / "model_index.json" : path, ignored);
+  return fs::exists(path, ignored);
 }
 
 bool is_there(const DemoFamily& family) {
   const auto assets = find_assets();
   return assets && std::ranges::all_of(family.models, [&](const std::string& model) {
-           return is_whole(family, path_of(*assets, family, model));
+           return is_file(probe_of(family, path_of(*assets, family, model)));
          });
 }
 
@@ -94,8 +99,9 @@ std::string resolve_model(const std::string& name) {
   for (const DemoFamily& family : known_families()) {
     if (!std::ranges::count(family.models, name)) continue;
     const fs::path path = path_of(assets_folder(), family, name);
-    check(is_whole(family, path), ErrorKind::input, "the demo model ", name, " is not installed: there is no ",
-          path.string());
+    const fs::path probe = probe_of(family, path);
+    check(is_file(probe), ErrorKind::input, "the demo model ", name, " is not installed: there is no ",
+          probe.string());
     return path.string();
   }
   refuse_name(name);
