@@ -44,14 +44,14 @@ void add_measure_options(CLI::App& command, MeasureOptions& a) {
   command
       .add_option("--reference", a.reference,
                   "The set to compare with: an .npz of pictures, statistics or features, or a folder of .png."
-                  " Default for pictures of the demo family: Fashion-MNIST's test set")
+                  " Default for pictures of the demo families: Fashion-MNIST's test set, emoji")
       ->group(group);
   command
       .add_option("--features", a.features,
-                  "The network whose features are compared, a file. Default for pictures of the demo family:"
-                  " its own classifier")
+                  "The network whose features are compared, a file. Default for pictures of the demo families:"
+                  " their own")
       ->group(group);
-  command.add_option("--metrics", a.metrics, "Some of fid, sfid, is, precision, recall, with commas between")
+  command.add_option("--metrics", a.metrics, "Some of " + metric_names() + ", with commas between")
       ->group(group);
 }
 

@@ -39,7 +39,7 @@ Command add_chart_command(CLI::App& program) {
   auto* command = program.add_subcommand("chart", "Draw the curves of several sweeps in one picture");
   auto a = std::make_shared<ChartArguments>();
   command->add_option("curves", a->curves, "NAME.json of `tstitch sweep --metrics`, one or more")->required();
-  command->add_option("--metric", a->metric, "fid, sfid, is, precision or recall")->capture_default_str();
+  command->add_option("--metric", a->metric, "One of " + metric_names())->capture_default_str();
   command->add_option("--title", a->title, "Above the picture");
   command->add_option("-o,--output", a->output, "A .png or .svg file")->capture_default_str();
   return [a] { return chart_command(*a); };

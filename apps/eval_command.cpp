@@ -1,6 +1,8 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -17,7 +19,7 @@ namespace tstitch {
 namespace {
 
 struct EvalArguments : MeasureOptions {
-  std::string samples, save_stats;
+  std::string samples, prompts, save_stats;
   BackendOptions backend{.dtype = "f32"};
   bool json = false, quiet = false;
 };
@@ -37,25 +39,47 @@ SetStatistics measured(PictureSet& set, const FeatureExtractor* network, const F
   return statistics;
 }
 
+// The lines of --prompts: of as many pictures each, one after the other, as `sample` has them.
+PicturePrompts read_prompts(const EvalArguments& a, const PictureSet& samples) {
+  PicturePrompts prompts;
+  std::ifstream file(a.prompts);
+  check(file.is_open(), ErrorKind::input, "--prompts \"", printable(a.prompts), "\" cannot be read");
+  for (std::string line; std::getline(file, line);) prompts.texts.push_back(line);
+  const int64_t pictures = samples.pictures ? samples.pictures->left() : 0, lines = std::ssize(prompts.texts);
+  check(lines > 0 && pictures > 0 && pictures % lines == 0, ErrorKind::usage, "--prompts \"",
+        printable(a.prompts), "\" has ", lines, " lines, expected one for each of the ", pictures,
+        " pictures, or for each so many");
+  for (int64_t i = 0; i < pictures; ++i) prompts.of_picture.push_back(i / (pictures / lines));
+  return prompts;
+}
+
+// All metrics, but that of prompts where there are none.
+std::vector<Metric> asked_metrics(const EvalArguments& a) {
+  if (!a.metrics.empty()) return parse_metrics(a.metrics);
+  std::vector<Metric> metrics(std::begin(kAllMetrics), std::end(kAllMetrics));
+  if (a.prompts.empty()) std::erase(metrics, Metric::agreement);
+  return metrics;
+}
+
 // What was asked for, else all that these sets allow.
 std::vector<Metric> possible(const EvalArguments& a, const SetStatistics& samples,
                              const SetStatistics& reference) {
-  if (!a.metrics.empty()) return parse_metrics(a.metrics);
-  std::vector<Metric> metrics;
-  for (const Metric metric : kAllMetrics)
-    if (obstacle(metric, samples, reference).empty()) metrics.push_back(metric);
+  std::vector<Metric> metrics = asked_metrics(a);
+  if (a.metrics.empty())
+    std::erase_if(metrics, [&](Metric metric) { return !obstacle(metric, samples, reference).empty(); });
   return metrics;
 }
 
 int eval_command(const EvalArguments& a) {
-  const std::vector<Metric> asked = a.metrics.empty()
-                                        ? std::vector<Metric>(std::begin(kAllMetrics), std::end(kAllMetrics))
-                                        : parse_metrics(a.metrics);
+  const std::vector<Metric> asked = asked_metrics(a);
   const Stopwatch stopwatch;
   PictureSet samples = open_picture_set(a.samples);
+  check(a.prompts.empty() || std::ranges::count(asked, Metric::agreement), ErrorKind::usage,
+        "--prompts is for the metric agreement, which was not asked for");
+  if (!a.prompts.empty()) samples.prompts = read_prompts(a, samples);
   // Statistics alone can be had without anything to compare with.
   const bool compares = a.save_stats.empty() || !a.reference.empty() || !a.metrics.empty();
-  PictureSet reference{.path = "", .pictures = nullptr, .stored = {}};
+  PictureSet reference{.path = "", .pictures = nullptr, .stored = {}, .prompts = {}};
   if (compares)
     reference =
         open_picture_set(reference_for(a, samples.pictures ? samples.pictures->picture() : Shape({0, 0, 0})));
@@ -65,14 +89,19 @@ int eval_command(const EvalArguments& a) {
   FeatureNeeds needs =
       a.save_stats.empty()
           ? needs_of(asked)
-          : FeatureNeeds{.pooled = true, .spatial = true, .features = true, .logits = compares};
+          : FeatureNeeds{.pooled = true,
+                         .spatial = true,
+                         .features = true,
+                         .logits = compares,
+                         .agreement = !a.prompts.empty()};
   FeatureNeeds reference_needs = needs_of(asked);
-  reference_needs.logits = false;
+  reference_needs.logits = reference_needs.agreement = false;
   if (!reference.pictures)
     needs.features = needs.features && (!a.save_stats.empty() || reference.stored.features);
 
   CommandFiles files;
   files.reads("samples", a.samples, {".png"});
+  if (!a.prompts.empty()) files.reads("--prompts", a.prompts);
   if (compares) files.reads("--reference", reference.path, {".png"});
   if (samples.asks_network(needs))
     files.reads("--features", feature_file_for(a, samples.pictures->picture()));
@@ -142,8 +171,10 @@ Command add_eval_command(CLI::App& program) {
       ->required();
   add_measure_options(*command, *a);
   command->get_option("--metrics")
-      ->description(
-          "Some of fid, sfid, is, precision, recall, with commas between. Default: all that the sets allow");
+      ->description("Some of " + metric_names() + ", with commas between. Default: all that the sets allow");
+  command->add_option("--prompts", a->prompts,
+                      "What the samples are to show, for the metric agreement: a text file, a line for each"
+                      " picture, or for as many as `sample -b` made of each prompt");
   command->add_option("--save-stats", a->save_stats,
                       "Write the statistics and features of the samples, .npz: a reference for later");
   command->add_option("--device", a->backend.device, "cpu, cuda, cuda:1 ..., or reference")

@@ -274,7 +274,8 @@ Command add_inspect_command(CLI::App& program) {
       program.add_subcommand("inspect", "Say what checkpoints hold and which of them can be stitched");
   auto arguments = std::make_shared<InspectArguments>();
   command->add_option("models,-m,--model", arguments->models,
-                      "Files of models and ControlNets, or demo models. Default: fashion-s, fashion-l");
+                      concat("Files of models and ControlNets, or demo models (", join(demo_models()),
+                             "). Default: ", join(builtin_names())));
   command->add_option("-W,--width", arguments->width,
                       "Say what an evaluation costs at this width in pixels. Default: the model's");
   command->add_option("-H,--height", arguments->height, "The same for the height");

@@ -18,6 +18,7 @@
 #include "tstitch/io/npy.h"
 #include "tstitch/output/open_output.h"
 #include "tstitch/output/rank.h"
+#include "tstitch/zoo/assets.h"
 
 namespace tstitch {
 namespace {
@@ -254,9 +255,11 @@ Command add_sample_command(CLI::App& program) {
       ->add_option("--plan", a->plan,
                    "Take the trajectory from a plan of `tstitch plan -o`, with its options")
       ->group("Plan");
+  const bool words = builtin_names(true) != builtin_names();
   command->footer(
-      "Examples:\n"
-      "  tstitch sample --class Sandal --ratio 0.4\n"
+      std::string("Examples:\n"
+                  "  tstitch sample --class Sandal --ratio 0.4\n") +
+      (words ? "  tstitch sample -p \"red heart\" -p \"blue apple\"\n" : "") +
       "  tstitch sample -m bk-sdm-tiny/ -m sd-v1-5.safetensors -p \"a red fox in the snow\" --steps 30\n");
   return [a, command] {
     check_choose_options(*command, !a->budget.empty(), *a);

@@ -231,7 +231,7 @@ Command add_serve_command(CLI::App& program) {
       ->group(more(group));
   command->footer(
       "Examples:\n"
-      "  tstitch serve                                    the demo family at http://127.0.0.1:7860/\n"
+      "  tstitch serve                                    the demo families at http://127.0.0.1:7860/\n"
       "  tstitch serve --models-dir models --lora-dir loras --control-dir nets --memory 12GiB\n"
       "  tstitch serve --host 0.0.0.0 --api-key-file keys.txt\n");
   return [a, shared] {

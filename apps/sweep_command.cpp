@@ -114,12 +114,16 @@ int sweep_command(const SweepArguments& a) {
                 sweep.title().c_str());
   const std::vector<std::string> fingerprints =
       fingerprints_of(sweep, asked.options.vae, engine.backend(), end_if_interrupted);
-  SweepState state(output, a.resume, describe_measure(a, sweep.metrics, end_if_interrupted),
+  SweepState state(output, a.resume, describe_measure(a, sweep.metrics, sweep.picture(), end_if_interrupted),
                    describe_timing(sweep, engine.backend()), sweep.metrics, fingerprints);
   std::optional<SweepResult> result;
   try {
     const Measure measure =
-        load_measure(a, sweep.metrics, sweep.picture(), first.images(), end_if_interrupted);
+        load_measure(a, sweep.metrics,
+                     {.picture = sweep.picture(),
+                      .images = first.images(),
+                      .of_text = !first.options.prompts.empty()},
+                     end_if_interrupted);
     if (!engine.load(sweep.specs, true, interrupted)) return report_interrupted(state.kept());
     engine.warm_up(first);
     if (talk) print_heading(sweep);

@@ -117,7 +117,7 @@ int run_program(int argc, char** argv) {
   survive_truncation();
   CLI::App program(
       "Samples images from diffusion models along stitched trajectories: a small model takes the first,\n"
-      "noisy steps, larger ones the rest (T-Stitch, arXiv 2402.14167). With no model named, the demo family\n"
+      "noisy steps, larger ones the rest (T-Stitch, arXiv 2402.14167). With no model named, a demo family\n"
       "that comes with the program is used.",
       "tstitch");
   program.set_version_flag("--version", std::string("tstitch ") + kVersion);

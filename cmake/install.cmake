@@ -19,8 +19,8 @@ target_compile_definitions(tstitch INTERFACE TSTITCH_VERSION="${PROJECT_VERSION}
 install(TARGETS tstitch EXPORT tstitch ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS tstitch_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY tstitch DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-# The words family is not whole yet.
-install(DIRECTORY assets/ DESTINATION ${CMAKE_INSTALL_DATADIR}/tstitch PATTERN words EXCLUDE)
+# words-s is links to what it shares with words-l, which stay links.
+install(DIRECTORY assets/ DESTINATION ${CMAKE_INSTALL_DATADIR}/tstitch)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/tstitch)
 install(EXPORT tstitch NAMESPACE tstitch:: FILE tstitch-targets.cmake DESTINATION ${package_dir})

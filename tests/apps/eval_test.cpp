@@ -1,5 +1,6 @@
 // `tstitch eval` as a user sees it.
 #include <array>
+#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <tuple>
@@ -41,6 +42,43 @@ TEST_F(EvalCli, MetricsAreThoseOfPyTorchAndScipy) {
         << name;
   for (const char* name : {"precision", "recall"})
     EXPECT_DOUBLE_EQ(found.at(name).get<double>(), expected.at(name).get<double>()) << name;
+}
+
+// Against PyTorch and transformers (tools/goldens/make_tower_goldens.py).
+TEST_F(EvalCli, AgreementIsOfThePicturesAndTheirPrompts) {
+  const nlohmann::json answers = parse_json_file(golden_path("eval/towers.json"));
+  const std::vector<std::string> prompts = answers.at("prompts");
+  std::ofstream lines(path("prompts.txt")), pairs(path("two.txt")), three(path("three.txt"));
+  for (const size_t prompt : answers.at("of_picture")) lines << prompts.at(prompt) << "\n";
+  pairs << prompts[0] << "\n" << prompts[1];
+  three << "a\nb\nc\n";
+  for (std::ofstream* file : {&lines, &pairs, &three}) file->close();
+  const std::string towers = golden_path("eval/towers.npz");
+  const std::vector<std::string> of_towers = {towers, "--reference", towers, "--features",
+                                              golden_path("eval/towers.safetensors")};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), of_towers.begin(), of_towers.end());
+    return more;
+  };
+  const nlohmann::json found = metrics(with({"--prompts", "prompts.txt"}));
+  EXPECT_NEAR(found.at("agreement").get<double>(), answers.at("agreement").get<double>(), 1e-3);
+  EXPECT_TRUE(found.contains("fid"));
+  EXPECT_FALSE(found.contains("is"));  // it has no classes
+  EXPECT_FALSE(metrics(with({})).contains("agreement"));
+  // As many pictures of each prompt.
+  EXPECT_EQ(metrics(with({"--prompts", "two.txt", "--metrics", "agreement"})).size(), 1u);
+
+  const auto refused = [&](const std::vector<std::string>& parts, std::vector<std::string> more) {
+    more = with(more);
+    more.insert(more.begin(), "eval");
+    expect_refused(2, parts, more);
+  };
+  refused({"3 lines", "each of the 4 pictures"}, {"--prompts", "three.txt"});
+  refused({"agreement, which was not asked for"}, {"--prompts", "prompts.txt", "--metrics", "fid"});
+  refused({"no agreement", "prompts of the samples"}, {"--metrics", "agreement"});
+  expect_refused(3, {"--prompts \"none.txt\" cannot be read"}, {"eval", pictures_, "--prompts", "none.txt"});
+  const Outcome without = run({"eval", pictures_, "--prompts", "two.txt"});
+  EXPECT_NE(without.out.find("agreement  unavailable: it takes"), std::string::npos) << without.out;
 }
 
 TEST_F(EvalCli, SavedStatisticsStandForThePictures) {

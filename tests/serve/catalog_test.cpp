@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -57,11 +58,24 @@ Refusal refusal(const F& f) {
   return {0, "", ""};
 }
 
-TEST(Catalog, IsTheDemoFamilyWhereNothingIsNamed) {
-  const Catalog catalog({});
+TEST(Catalog, IsTheDemoFamiliesWhereNothingIsNamed) {
+  const Folder assets;
+  setenv("TSTITCH_ASSETS", assets.path().c_str(), 1);
+  Catalog catalog({});
+  const Names garments = {"fashion-s", "fashion-l"}, words = {"words-s", "words-l"};
   EXPECT_EQ(catalog.models(), (Names{"fashion-b", "fashion-l", "fashion-s"}));
-  EXPECT_EQ(catalog.usual(), (Names{"fashion-s", "fashion-l"}));
+  EXPECT_EQ(catalog.usual(), garments);
+  EXPECT_EQ(catalog.usual(true), garments);
+  EXPECT_EQ(catalog.choices(), (Names{"fashion-s+fashion-l", "fashion-b", "fashion-l", "fashion-s"}));
   EXPECT_EQ(catalog.split("fashion-s+fashion-b"), (Names{"fashion-s", "fashion-b"}));
+
+  for (const char* model : {"words-s", "words-l"}) assets.add(concat("words/", model, "/model_index.json"));
+  catalog.refresh();
+  EXPECT_EQ(catalog.models(), (Names{"fashion-b", "fashion-l", "fashion-s", "words-l", "words-s"}));
+  EXPECT_EQ(catalog.usual(), garments);
+  EXPECT_EQ(catalog.usual(true), words);
+  EXPECT_EQ(catalog.choices()[1], "words-s+words-l");
+  unsetenv("TSTITCH_ASSETS");
 }
 
 TEST(Catalog, NamesAreThoseInTheFolder) {

@@ -216,7 +216,7 @@ TEST_F(Plans, WrongValuesNameTheirField) {
   expect_refused({{"class", 1}, {"solver_reset", 1}}, 422, "solver_reset", "expected true or false");
   expect_refused({{"class", 1}, {"width", json::object()}}, 422, "width", "\"width\" is {}");
   expect_refused({{"class", 1}, {"lora", "fox:heavy"}}, 422, "lora", "heavy");
-  expect_refused({{"prompt", "a fox"}}, 422, "class", "understands no text");
+  expect_refused({{"prompt", "a fox"}, {"model", "fashion-l"}}, 422, "class", "understands no text");
   expect_refused({{"class", 1}, {"eta", 0.5}, {"sampler", "euler"}}, 422, "eta", "eta has no effect here");
   expect_refused({{"class", 1}, {"ratio", 0.5}, {"fractions", {0.5, 0.5}}}, 422, "fractions",
                  "exclude each other");

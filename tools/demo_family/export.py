@@ -1,8 +1,9 @@
 """Writes a trained model as a folder in Stable Diffusion 1's layout, as diffusers and the program read it, in bf16.
 
-    python3 tools/demo_family/export.py --model l --work ~/words --out ~/words/export/words-l
-    python3 tools/demo_family/export.py --model s --work ~/words --out ~/words/export/words-s --unet-only
+    python3 tools/demo_family/export.py --model l --work ~/words --out assets/words/words-l
+    python3 tools/demo_family/export.py --model s --work ~/words --out assets/words/words-s --shared ../words-l
 
+--shared links to what the family shares in the folder of the other model, named as it lies from --out.
 The tokenizer is CLIP's own and comes with the program; --tokenizer adds it for diffusers, 3.6 MB.
 """
 import argparse
@@ -19,12 +20,20 @@ import tokens
 SHARED = {"vae": ("diffusers", "AutoencoderKL"), "text_encoder": ("transformers", "CLIPTextModel")}
 
 
+def link_shared(out, folder):
+    for part in SHARED:
+        link = os.path.join(out, part)
+        if os.path.islink(link):
+            os.remove(link)
+        os.symlink(os.path.join(folder, part), link)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=models.UNETS, required=True)
     parser.add_argument("--work", default="~/words", help="folder of the trainings; default %(default)s")
     parser.add_argument("--out", required=True, help="folder")
-    parser.add_argument("--unet-only", action="store_true", help="without what the family shares: VAE, text encoder")
+    parser.add_argument("--shared", metavar="FOLDER", help="of the model that has the autoencoder and the text encoder")
     parser.add_argument("--tokenizer", action="store_true")
     args = parser.parse_args()
     work, out = os.path.expanduser(args.work), os.path.expanduser(args.out)
@@ -32,13 +41,14 @@ def main():
     if best is None:
         parser.error(f"no best.pt of words-{args.model} in {work}")
 
-    parts = {"unet": ("diffusers", "UNet2DConditionModel"), "scheduler": ("diffusers", "DDIMScheduler")}
+    parts = {"unet": ("diffusers", "UNet2DConditionModel"), "scheduler": ("diffusers", "DDIMScheduler"), **SHARED}
     unet = models.unet(args.model)
     unet.load_state_dict(best["unet"])
     unet.to(torch.bfloat16).save_pretrained(os.path.join(out, "unet"))
     models.scheduler().save_pretrained(os.path.join(out, "scheduler"))
-    if not args.unet_only:
-        parts |= SHARED
+    if args.shared:
+        link_shared(out, args.shared)
+    else:
         refined, plain = os.path.join(work, "decoder"), os.path.join(work, "autoencoder")
         path = refined if os.path.isdir(refined) else plain
         autoencoder = AutoencoderKL.from_pretrained(path, low_cpu_mem_usage=False)

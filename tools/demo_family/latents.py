@@ -27,8 +27,11 @@ class Shard:
 
 
 class Latents:
-    def __init__(self, work, device):
-        self.folder = os.path.join(work, "latents")
+    """look: makes pictures of another look of the rendered ones; those latents have a folder of their own."""
+
+    def __init__(self, work, device, look=None):
+        self.look = look
+        self.folder = os.path.join(work, f"latents-{look.__name__}" if look else "latents")
         os.makedirs(self.folder, exist_ok=True)
         path = os.path.join(work, "autoencoder")
         self.autoencoder = AutoencoderKL.from_pretrained(path, low_cpu_mem_usage=False).eval()
@@ -56,7 +59,7 @@ class Latents:
     @torch.no_grad()
     def encode(self, views):
         scale, device = self.autoencoder.config.scaling_factor, self.autoencoder.device
-        parts = [pictures.to_tensor(views[i:i + 32]).to(device) for i in range(0, len(views), 32)]
+        parts = [pictures.to_tensor(views[i:i + 32], self.look).to(device) for i in range(0, len(views), 32)]
         with training.autocast(device.type):
             means = [self.autoencoder.encode(part).latent_dist.mean for part in parts]
         return torch.cat([(scale * mean.float()).half().cpu() for mean in means])

@@ -6,9 +6,9 @@ from PIL import Image
 import data
 
 
-def to_tensor(views):
-    """(N, 3, SIDE, SIDE) in [-1, 1]."""
-    rendered = np.stack([data.render(view) for view in views])
+def to_tensor(views, look=None):
+    """(N, 3, SIDE, SIDE) in [-1, 1]. look: what becomes of each picture, (SIDE, SIDE, 3) uint8."""
+    rendered = np.stack([look(data.render(view)) if look else data.render(view) for view in views])
     return torch.from_numpy(rendered).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

@@ -1,11 +1,15 @@
-"""Trains a U-Net of the words family, the large one together with the text encoder that both read.
+"""Trains a U-Net of the words family, which reads the text encoder of train_text.py.
 
     python3 tools/demo_family/train_words.py --model l --work ~/words
-    python3 tools/demo_family/train_words.py --model s --work ~/words     # when the large one is done
+    python3 tools/demo_family/train_words.py --model s --work ~/words
 
 Stable Diffusion 1's noise and loss (squared error on eps), weighted by min-SNR (Hang et al., arXiv 2303.09556). One
 caption in ten is dropped to "". Resumes by itself from words-l/checkpoint.pt in --work; words-l/best.pt holds the
 average weights of the lowest held-out loss. A grid of samples is written now and then, to look at.
+
+--start goes on from exported weights where the checkpoint with its optimiser is not at hand:
+
+    python3 tools/demo_family/train_words.py --model l --work ~/more --start assets/words/words-l --peak-rate 5e-4
 """
 import argparse
 import os
@@ -15,6 +19,7 @@ import torch
 
 import checkpoint
 import data
+import exported
 import models
 import paint
 import pictures
@@ -23,7 +28,7 @@ import training
 from latents import SHARD, SHARDS, Latents
 
 BATCH, DROPPED, GAMMA = 32, 0.1, 5.0
-PEAK_RATE, WARM_UP = 1e-3, 300  # WARM_UP in steps
+WARM_UP = 300  # in steps
 DECAY = 0.9995  # of the average weights; a short run's average spans its last sixth
 SPLITS = ("known", "captions", "emoji")
 JUDGED = ("known", "captions")  # what "best" means: an unseen emoji is a guess
@@ -45,22 +50,27 @@ class Noise:
 
 
 class Batches:
-    """The batch of any step: latents (BATCH, 4, 16, 16) and token ids (BATCH, 77)."""
+    """The batch of any step: latents (BATCH, 4, 16, 16) and token ids (BATCH, 77); or its views."""
 
     def __init__(self, store, seed):
         self.store, self.seed, self.tokenize = store, seed, tokens.tokenizer()
         self.number, self.shard = None, None
 
     def __call__(self, step):
+        latents, views = self.views(step)
+        rng = np.random.default_rng([self.seed, 0, step])
+        captions = ["" if rng.random() < DROPPED else data.caption(view, rng) for view in views]
+        return latents, tokens.encode(self.tokenize, captions)
+
+    def views(self, step):
+        """Their latents and what they show."""
         round_, place = divmod(step, SHARD // BATCH)
         if self.number != round_ % SHARDS:
             self.number = round_ % SHARDS
             self.shard = self.store.training(self.number)
         order = np.random.default_rng([self.seed, round_]).permutation(SHARD)
         chosen = order[place * BATCH:(place + 1) * BATCH]
-        rng = np.random.default_rng([self.seed, 0, step])
-        captions = ["" if rng.random() < DROPPED else data.caption(self.shard.views[i], rng) for i in chosen]
-        return self.shard.latents[torch.from_numpy(chosen)].float(), tokens.encode(self.tokenize, captions)
+        return self.shard.latents[torch.from_numpy(chosen)].float(), [self.shard.views[i] for i in chosen]
 
 
 class HeldOut:
@@ -88,18 +98,28 @@ class HeldOut:
         return sum(errors) / len(errors)
 
 
-def networks(size, work, device):
-    """The U-Net, the text encoder, and which of them learn."""
-    unet = models.unet(size).train().to(device, memory_format=torch.channels_last)
-    text_encoder = models.text_encoder().train().to(device)
-    if size == "l":
-        return unet, text_encoder, [unet, text_encoder]
-    large = checkpoint.load(os.path.join(work, "words-l", "best.pt"))
-    if large is None:
-        raise SystemExit("words-s reads the text encoder of words-l: train that first")
-    text_encoder.load_state_dict(large["text_encoder"])
-    text_encoder.eval().requires_grad_(False)
-    return unet, text_encoder, [unet]
+def loss_of(noise, predict, x0, generator):
+    """The weighted squared error on eps at random levels; predict(x_t, t) says eps."""
+    t = torch.randint(1000, (len(x0),), generator=generator).to(x0.device)
+    eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+    x_t = noise.add(x0, eps, t).contiguous(memory_format=torch.channels_last)
+    error = (predict(x_t, t).float() - eps).square().mean(dim=(1, 2, 3))
+    return (noise.weight(t) * error).mean()
+
+
+def networks(size, work, start, device):
+    """The U-Net, which learns, and the text encoder, which does not; as the folder `start` has them, or else a new U-Net and
+    what train_text.py made."""
+    if start:
+        unet, text_encoder = exported.networks(start)
+    else:
+        trained = checkpoint.load(os.path.join(work, "text", "encoder.pt"))
+        if trained is None:
+            raise SystemExit(f"no text encoder in {work}: train_text.py makes it")
+        unet, text_encoder = models.unet(size), models.text_encoder()
+        text_encoder.load_state_dict(trained["text_encoder"])
+    unet = unet.train().to(device, memory_format=torch.channels_last)
+    return unet, text_encoder.eval().requires_grad_(False).to(device)
 
 
 def main():
@@ -107,6 +127,8 @@ def main():
     parser.add_argument("--model", choices=models.UNETS, required=True)
     parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
     parser.add_argument("--pictures", type=int, default=2_000_000, help="the whole budget; default %(default)s")
+    parser.add_argument("--start", metavar="FOLDER", help="exported weights to go on from; default: none")
+    parser.add_argument("--peak-rate", type=float, default=1e-3, help="of AdamW; default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
@@ -120,11 +142,11 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    unet, text_encoder, learning = networks(args.model, work, args.device)
+    unet, text_encoder = networks(args.model, work, args.start, args.device)
     steps = args.pictures // BATCH
-    run = training.Training(os.path.join(folder, "checkpoint.pt"), learning, steps=steps, peak_rate=PEAK_RATE,
+    run = training.Training(os.path.join(folder, "checkpoint.pt"), [unet], steps=steps, peak_rate=args.peak_rate,
                             warm_up=WARM_UP, decay=min(DECAY, 1 - 6 / steps), seed=args.seed)
-    averages = [*run.average.modules, text_encoder][:2]  # the small one's text encoder is its own average
+    averages = [*run.average.modules, text_encoder]
     store, noise = Latents(work, args.device), Noise(args.device)
     batches = Batches(store, args.seed)
     held_out = HeldOut(store, batches.tokenize, noise, args.device)
@@ -145,15 +167,15 @@ def main():
         latents = paint.paint(*averages, batches.tokenize, paint.KNOWN + paint.UNSEEN)
         pictures.save_grid(os.path.join(grids, f"words-{args.model}-{run.step:06}.png"), store.decode(latents), 8)
 
+    if args.start and run.step == 0:
+        keep()  # what it goes on from is the first to beat
     while run.goes_on():
         x0, ids = (tensor.to(args.device) for tensor in batches(run.step))
         _, generator = run.draws()
-        t = torch.randint(1000, (BATCH,), generator=generator).to(args.device)
-        eps = torch.randn(x0.shape, generator=generator).to(args.device)
         with autocast, training.attention(args.device):
-            x_t = noise.add(x0, eps, t).contiguous(memory_format=torch.channels_last)
-            predicted = unet(x_t, t, text_encoder(ids).last_hidden_state).sample
-        run.update((noise.weight(t) * (predicted.float() - eps).square().mean(dim=(1, 2, 3))).mean())
+            context = text_encoder(ids).last_hidden_state
+            loss = loss_of(noise, lambda x_t, t: unet(x_t, t, context).sample, x0, generator)
+        run.update(loss)
         run.log(BATCH)
         if keep_due():
             keep()

@@ -10,13 +10,12 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/condition/padding_token.h"
-#include "tstitch/io/file.h"
 #include "tstitch/io/file_identity.h"
 #include "tstitch/io/json.h"
 #include "tstitch/models/clip_text_keys.h"
 #include "tstitch/ops/ops.h"
-#include "tstitch/zoo/assets.h"
-#include "tstitch/zoo/config_reader.h"
+#include "tstitch/zoo/builtin_tokenizer.h"
+#include "tstitch/zoo/clip_text_config.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/naming_file.h"
 
@@ -25,31 +24,8 @@ namespace {
 
 constexpr int64_t kOpenClipWidth = 1024;  // of Stable Diffusion 2's
 
-// config.json of transformers' CLIPTextModel.
-ClipTextConfig read_clip_text_config(const std::string& path) {
-  const nlohmann::json object = parse_json_file(path);
-  const ConfigReader reader(object, path);
-  ClipTextConfig config;
-  std::string type = "clip_text_model", activation = "quick_gelu";
-  reader.read("model_type", type, {"clip_text_model"});
-  reader.read("vocab_size", config.vocabulary, 1, 1 << 24);
-  reader.read("max_position_embeddings", config.positions, 1, 1 << 16);
-  reader.read("hidden_size", config.width, 1, 1 << 16);
-  reader.read("num_hidden_layers", config.layers, 1, 256);
-  reader.read("num_attention_heads", config.heads, 1, 1024);
-  reader.read("intermediate_size", config.mlp_size, 1, 1 << 18);
-  reader.read("hidden_act", activation, {"quick_gelu", "gelu"});
-  config.activation = activation == "gelu" ? Activation::gelu : Activation::quick_gelu;
-  check(config.width % config.heads == 0, ErrorKind::input, path, ": \"hidden_size\" is ", config.width,
-        ", which does not divide into ", config.heads, " heads");
-  return config;
-}
-
-ClipTokenizer make_tokenizer() {
-  const MappedFile file(assets_folder() + "/clip_merges.txt");
-  return file.parsed([](std::span<const std::byte> bytes) {
-    return ClipTokenizer({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  });
+ClipTextConfig config_of(const ModelFiles& files) {
+  return read_clip_text_config(parse_json_file(files.config), files.config);
 }
 
 double mean_of(const Tensor& x) {
@@ -95,7 +71,7 @@ bool is_same(const TensorInfo& a, const TensorInfo& b) {
 bool are_folders_alike(const std::string& a, const std::string& b) {
   const ModelFiles of_a = find_model_files(a), of_b = find_model_files(b);
   if (of_a.config.empty() || of_b.config.empty() ||
-      !(read_clip_text_config(of_a.config) == read_clip_text_config(of_b.config)))
+      !(config_of(of_a) == config_of(of_b)))
     return false;
   if (const auto file = identify(of_a.weights); file && file == identify(of_b.weights)) return true;
   const TensorFile in_a = open_weights(of_a, WeightChoice::automatic),
@@ -177,7 +153,7 @@ int32_t padding_of(const ModelInfo& model, size_t number) {
 
 TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number, int64_t clip_skip,
                          PromptStyle style, int threads, const std::vector<Embedding>& embeddings)
-    : backend_(backend), tokenizer_(make_tokenizer()), style_(style) {
+    : backend_(backend), tokenizer_(builtin_tokenizer()), style_(style) {
   const std::string& path = model.files.text_encoders.at(number);
   const ClipPlace place = model.condition.encoders().at(number);
   const ModelFiles files = find_model_files(path);
@@ -186,7 +162,7 @@ TextEncoder::TextEncoder(Backend& backend, const ModelInfo& model, size_t number
     const FileWeights stored(file);
     const ClipTextKeys keys(stored, place);
     const bool described = is_folder(path) && !files.config.empty();
-    ClipTextConfig config = described ? read_clip_text_config(files.config) : infer_clip_text_config(keys);
+    ClipTextConfig config = described ? config_of(files) : infer_clip_text_config(keys);
     config.projection = clip_projection(keys);
     check(config.vocabulary == ClipTokenizer::kTokens, ErrorKind::input, file.path(), ": a text encoder of ",
           config.vocabulary, " tokens, expected CLIP's ", ClipTokenizer::kTokens);

@@ -15,6 +15,7 @@
 #include "tstitch/engine/field_values.h"
 #include "tstitch/engine/idle_options.h"
 #include "tstitch/engine/sampler_names.h"
+#include "tstitch/zoo/assets.h"
 
 namespace tstitch {
 namespace {
@@ -100,6 +101,12 @@ void parse_ratio(const Field& field, const Texts& texts, SampleOptions& options,
   check(count == 2, ErrorKind::usage, "--ratio shares a trajectory between two models, but there ",
         count == 1 ? "is 1" : concat("are ", count), count > 2 ? ": use --fractions" : "");
   options.fractions = {ratio, 1 - ratio};
+}
+
+// "fashion-s, fashion-l; with a prompt words-s, words-l"
+std::string usual_models() {
+  const auto of_classes = builtin_names(), of_text = builtin_names(true);
+  return join(of_classes) + (of_text == of_classes ? "" : "; with a prompt " + join(of_text));
 }
 
 // 53 bits, which JSON and every reader of it keep.
@@ -225,9 +232,8 @@ std::vector<Field> make_fields() {
   return {
       members<&SampleOptions::models>(
           "model", "-m,--model", kModels,
-          "A checkpoint (.safetensors, .gguf, .pt, .ckpt, .bin), a folder of diffusers, or a demo model"
-          " (fashion-s, fashion-b, fashion-l); repeat it in order of use, small first. Default:"
-          " fashion-s, fashion-l",
+          "A checkpoint (.safetensors, .gguf, .pt, .ckpt, .bin), a folder of diffusers, or a demo model (" +
+              join(demo_models()) + "); repeat it in order of use, small first. Default: " + usual_models(),
           {.common = true, .replaces = "small,large"}),
       member<&SampleOptions::small>("small", "--small,--s-ckpt", kModels, "The first of two models",
                                     {.replaces = "model"}),

@@ -29,12 +29,12 @@ void settle_twin(SampleOptions& options) {
   options.models.push_back(options.models[0]);
 }
 
-// Every stage's model, where there are stages; the demo family where nobody names one.
-void settle_models(SampleOptions& options) {
+// Every stage's model, where there are stages; a demo family's where nobody names one.
+void settle_models(SampleOptions& options, bool of_text) {
   const bool named =
       !options.models.empty() ||
       std::ranges::any_of(options.stages, [](const StageOptions& s) { return !s.model.empty(); });
-  if (!named) options.models = builtin_names();
+  if (!named) options.models = builtin_names(of_text);
   if (options.stages.empty()) return;
   check(options.models.size() <= options.stages.size(), ErrorKind::usage, named ? "" : "the demo family has ",
         named ? "there are " : "", options.models.size(), " models for ", options.stages.size(),
@@ -126,6 +126,8 @@ const Field& field_named(std::string_view name) {
   return *field;
 }
 
+bool says_text(const Said& said) { return said.contains("prompt") || said.contains("negative_prompt"); }
+
 SampleOptions parse_models(const Said& said) {
   SampleOptions options;
   for (const Field& field : fields())
@@ -138,7 +140,7 @@ SampleOptions parse_models(const Said& said) {
   options.small.clear();
   options.large.clear();
   settle_twin(options);
-  settle_models(options);
+  settle_models(options, says_text(said));
   return options;
 }
 

@@ -75,6 +75,9 @@ using Said = std::map<std::string, Texts, std::less<>>;
 // Throws Error{usage} where two fields that replace each other are said.
 void check_exclusive(const Said& said);
 
+// Whether the run is told in words what to paint: then models of texts are meant where none is named.
+bool says_text(const Said& said);
+
 // The options that say which models (SampleOptions::models and below); and, once these have been read, all,
 // with the files that they name. Throws Error{usage} for what is wrong.
 SampleOptions parse_models(const Said& said);

@@ -1,9 +1,11 @@
 #include "tstitch/eval/metrics.h"
 
 #include <algorithm>
+#include <numeric>
 #include <sstream>
 
 #include "tstitch/base/error.h"
+#include "tstitch/base/join.h"
 #include "tstitch/eval/inception_score.h"
 #include "tstitch/eval/precision_recall.h"
 
@@ -44,8 +46,12 @@ std::string neighbours_obstacle(const SetStatistics& samples, const SetStatistic
 }  // namespace
 
 std::string_view name_of(Metric metric) {
-  constexpr std::string_view kNames[] = {"fid", "sfid", "is", "precision", "recall"};
+  constexpr std::string_view kNames[] = {"fid", "sfid", "is", "precision", "recall", "agreement"};
   return kNames[static_cast<size_t>(metric)];
+}
+
+std::string metric_names() {
+  return join(kAllMetrics, ", ", [](Metric metric) { return name_of(metric); });
 }
 
 std::optional<Metric> find_metric(std::string_view name) {
@@ -60,10 +66,10 @@ std::vector<Metric> parse_metrics(const std::string& names) {
   for (std::string part; std::getline(parts, part, ',');) {
     const auto found = find_metric(part);
     check(found.has_value(), ErrorKind::usage, "\"", printable(part),
-          "\" is not a metric, expected some of: fid, sfid, is, precision, recall");
+          "\" is not a metric, expected some of: ", metric_names());
     metrics.push_back(*found);
   }
-  check(!metrics.empty(), ErrorKind::usage, "--metrics names none of: fid, sfid, is, precision, recall");
+  check(!metrics.empty(), ErrorKind::usage, "--metrics names none of: ", metric_names());
   std::ranges::sort(metrics);
   metrics.erase(std::ranges::unique(metrics).begin(), metrics.end());
   return metrics;
@@ -78,7 +84,8 @@ FeatureNeeds needs_of(const std::vector<Metric>& metrics) {
   return {.pooled = any({Metric::fid}),
           .spatial = any({Metric::sfid}),
           .features = any({Metric::precision, Metric::recall}),
-          .logits = any({Metric::inception_score})};
+          .logits = any({Metric::inception_score}),
+          .agreement = any({Metric::agreement})};
 }
 
 struct FeatureCollector::Parts {
@@ -89,21 +96,39 @@ struct FeatureCollector::Parts {
   Moments pooled, spatial;
   std::vector<float> features;
   InceptionScore score;
+  void add_cosines(const Tensor& embedding) {  // (n, E), of the next n pictures
+    const int64_t E = embedding.columns();
+    for (int64_t i = 0; i < embedding.extent(0); ++i) {
+      const float* picture = embedding.data<float>() + i * E;
+      const int64_t text = text_of_picture.at(static_cast<size_t>(pictures + i));
+      cosines += std::inner_product(picture, picture + E, texts.data<float>() + text * E, 0.0);
+    }
+  }
+
+  Tensor texts;  // the embeddings of the prompts, or empty
+  std::vector<int64_t> text_of_picture;
+  double cosines = 0;  // their sum
 };
 
-FeatureCollector::FeatureCollector(const FeatureExtractor& network, FeatureNeeds needs)
-    : network_(network), needs_(needs), parts_(std::make_unique<Parts>(network)) {}
+FeatureCollector::FeatureCollector(const FeatureExtractor& network, FeatureNeeds needs,
+                                   const PicturePrompts& prompts)
+    : network_(network), needs_(needs), parts_(std::make_unique<Parts>(network)) {
+  if (!needs.agreement || prompts.texts.empty() || !network.reads_texts()) return;
+  parts_->texts = network.embed_texts(prompts.texts);
+  parts_->text_of_picture = prompts.of_picture;
+}
 
 FeatureCollector::~FeatureCollector() = default;
 
 void FeatureCollector::add(const Tensor& pictures) { add(network_(pictures)); }
 
 void FeatureCollector::add(const PictureFeatures& at) {
+  if (parts_->texts) parts_->add_cosines(at.embedding);
   parts_->pictures += at.pooled.extent(0);
   if (needs_.pooled) parts_->pooled.add(at.pooled);
   if (needs_.spatial) parts_->spatial.add(at.spatial);
   if (needs_.features) append(parts_->features, at.pooled);
-  if (needs_.logits) parts_->score.add(at.logits);
+  if (needs_.logits && at.logits) parts_->score.add(at.logits);
 }
 
 SetStatistics FeatureCollector::result(const std::string& name) const {
@@ -112,14 +137,20 @@ SetStatistics FeatureCollector::result(const std::string& name) const {
                     .pooled = {},
                     .spatial = {},
                     .features = {},
-                    .inception_score = {}};
+                    .inception_score = {},
+                    .agreement = {}};
   check(set.pictures >= 2, ErrorKind::input, name, ": ", set.pictures,
         set.pictures == 1 ? " picture" : " pictures", ", expected at least 2");
   if (needs_.pooled) set.pooled = parts_->pooled.statistics();
   if (needs_.spatial) set.spatial = parts_->spatial.statistics();
   if (needs_.features)
     set.features = make_tensor<float>({set.pictures, network_.features()}, parts_->features);
-  if (needs_.logits) set.inception_score = parts_->score.value();
+  if (needs_.logits && network_.classes() > 0) set.inception_score = parts_->score.value();
+  if (parts_->texts) {
+    check_internal(set.pictures == std::ssize(parts_->text_of_picture), "prompts of ",
+                   parts_->text_of_picture.size(), " pictures, and there are ", set.pictures);
+    set.agreement = 100 * parts_->cosines / static_cast<double>(set.pictures);
+  }
   return set;
 }
 
@@ -133,6 +164,8 @@ std::string obstacle(Metric metric, const SetStatistics& samples, const SetStati
                                "the statistics of spatial features");
     case Metric::inception_score:
       return samples.inception_score ? "" : "the samples come without logits";
+    case Metric::agreement:
+      return samples.agreement ? "" : "it takes the prompts of the samples and a feature network that reads texts";
     case Metric::precision:
     case Metric::recall:
       return neighbours_obstacle(samples, reference);
@@ -163,6 +196,8 @@ MetricValues evaluate(Backend& backend, const std::vector<Metric>& metrics, cons
           return frechet_distance(*samples.spatial, *reference.spatial);
         case Metric::inception_score:
           return *samples.inception_score;
+        case Metric::agreement:
+          return *samples.agreement;
         case Metric::precision:
           return neighbours->precision();
         case Metric::recall:

@@ -17,11 +17,12 @@
 
 namespace tstitch {
 
-enum class Metric { fid, sfid, inception_score, precision, recall };
+enum class Metric { fid, sfid, inception_score, precision, recall, agreement };
 inline constexpr Metric kAllMetrics[] = {Metric::fid, Metric::sfid, Metric::inception_score,
-                                         Metric::precision, Metric::recall};
+                                         Metric::precision, Metric::recall, Metric::agreement};
 
-std::string_view name_of(Metric metric);  // "fid", "sfid", "is", "precision", "recall"
+std::string_view name_of(Metric metric);  // "fid", "sfid", "is", "precision", "recall", "agreement"
+std::string metric_names();               // all of them, with commas between
 std::optional<Metric> find_metric(std::string_view name);
 // Names with commas between, each once and in the order of kAllMetrics; throws Error{usage} with the known
 // ones.
@@ -35,23 +36,30 @@ struct SetStatistics {
   std::optional<GaussianStatistics> pooled, spatial;
   Tensor features;  // (N, D) f32: the pooled ones of each picture
   std::optional<double> inception_score;
+  std::optional<double> agreement;  // of pictures and prompts
+};
+
+// What the pictures of a set were asked to show: the picture i the text of_picture[i].
+struct PicturePrompts {
+  std::vector<std::string> texts;
+  std::vector<int64_t> of_picture;
 };
 
 // What must be kept of the pictures of a set.
 struct FeatureNeeds {
-  bool pooled = false, spatial = false, features = false, logits = false;
+  bool pooled = false, spatial = false, features = false, logits = false, agreement = false;
 };
 FeatureNeeds needs_of(const std::vector<Metric>& metrics);
 
-// Sees the pictures of a set go by. Memory does not depend on their number, but for `features`.
+// Sees the pictures of a set go by, in their order. Memory does not depend on their number, but for `features`.
 class FeatureCollector {
  public:
-  FeatureCollector(const FeatureExtractor& network, FeatureNeeds needs);
+  FeatureCollector(const FeatureExtractor& network, FeatureNeeds needs, const PicturePrompts& prompts = {});
   ~FeatureCollector();
 
   void add(const Tensor& pictures);  // (n, H, W, C) u8
   void add(const PictureFeatures& features);
-  // Throws Error{input} for fewer than two pictures.
+  // Throws Error{input} for fewer than two pictures, Error{internal} for others than there are prompts of.
   SetStatistics result(const std::string& name) const;
 
  private:

@@ -150,11 +150,12 @@ void read_logits(const NpzFile& file, SetStatistics& set) {
 
 bool PictureSet::asks_network(const FeatureNeeds& needs) const {
   return pictures && ((needs.pooled && !stored.pooled) || (needs.spatial && !stored.spatial) ||
-                      (needs.features && !stored.features) || (needs.logits && !stored.inception_score));
+                      (needs.features && !stored.features) || (needs.logits && !stored.inception_score) ||
+                      (needs.agreement && !prompts.texts.empty()));
 }
 
 PictureSet open_picture_set(const std::string& path) {
-  PictureSet set{.path = path, .pictures = nullptr, .stored = {}};
+  PictureSet set{.path = path, .pictures = nullptr, .stored = {}, .prompts = {}};
   set.stored.name = path;
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) {
@@ -184,8 +185,9 @@ SetStatistics measure(PictureSet& set, const FeatureExtractor* network, const Fe
   const FeatureNeeds missing = {.pooled = needs.pooled && !set.stored.pooled,
                                 .spatial = needs.spatial && !set.stored.spatial,
                                 .features = needs.features && !set.stored.features,
-                                .logits = needs.logits && !set.stored.inception_score};
-  FeatureCollector collector(*network, missing);
+                                .logits = needs.logits && !set.stored.inception_score,
+                                .agreement = needs.agreement};
+  FeatureCollector collector(*network, missing, set.prompts);
   int64_t seen = 0;
   while (set.pictures->left() > 0) {
     const int64_t count = std::min(kBatch, set.pictures->left());

@@ -24,6 +24,7 @@ struct PictureSet {
   std::string path;
   std::unique_ptr<PictureSource> pictures;  // or none
   SetStatistics stored;                     // what needs no network
+  PicturePrompts prompts;                   // of the pictures, or none
 
   // Whether pictures must go through the network for these needs.
   bool asks_network(const FeatureNeeds& needs) const;

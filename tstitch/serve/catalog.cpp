@@ -174,7 +174,7 @@ void Catalog::refresh() {
   if (!options_.models_dir.empty() && models.empty()) options_.say("--models-dir holds no model");
   if (!options_.control_dir.empty() && controls.paths.empty())
     options_.say("--control-dir holds no ControlNet");
-  std::vector<std::string> usual;
+  std::vector<std::string> usual, usual_of_text;
   for (const std::string& path : options_.models) {
     const std::string name = usual_name(path);
     check(!models.contains(name) || models[name] == path, ErrorKind::usage, "\"",
@@ -184,15 +184,19 @@ void Catalog::refresh() {
     usual.push_back(name);
   }
   if (options_.models.empty() && options_.models_dir.empty()) {
-    for (const std::string name : {"fashion-s", "fashion-b", "fashion-l"}) models[name] = name;
+    for (const DemoFamily& family : demo_families())
+      for (const std::string& name : family.models) models[name] = name;
     usual = builtin_names();
+    usual_of_text = builtin_names(true);
   }
   if (usual.empty() && !models.empty()) usual = {models.begin()->first};
+  if (usual_of_text.empty()) usual_of_text = usual;
   const std::lock_guard lock(mutex_);
   models_ = std::move(found);
   loras_ = std::move(loras);
   controls_ = std::move(controls);
   usual_ = std::move(usual);
+  usual_of_text_ = std::move(usual_of_text);
 }
 
 std::vector<std::string> Catalog::models() const {
@@ -210,14 +214,18 @@ std::vector<std::string> Catalog::controls() const {
   return keys_of(controls_.paths);
 }
 
-std::vector<std::string> Catalog::usual() const {
+std::vector<std::string> Catalog::usual(bool of_text) const {
   const std::lock_guard lock(mutex_);
-  return usual_;
+  return of_text ? usual_of_text_ : usual_;
 }
 
 std::vector<std::string> Catalog::choices() const {
-  std::vector<std::string> names = models();
-  if (const auto together = usual(); together.size() > 1) names.insert(names.begin(), join(together, "+"));
+  std::vector<std::string> names;
+  for (const bool of_text : {false, true})
+    if (const auto together = usual(of_text); together.size() > 1)
+      if (const std::string name = join(together, "+"); !std::ranges::count(names, name))
+        names.push_back(name);
+  for (const std::string& name : models()) names.push_back(name);
   return names;
 }
 

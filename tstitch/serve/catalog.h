@@ -34,7 +34,7 @@ struct CatalogOptions {
 // Threads may ask at once.
 class Catalog {
  public:
-  // With neither models nor a folder of them: the demo family.
+  // With neither models nor a folder of them: the demo families.
   explicit Catalog(CatalogOptions options);
 
   // Looks into the folders again.
@@ -47,11 +47,12 @@ class Catalog {
   std::vector<std::string> models() const;
   std::vector<std::string> loras() const;
   std::vector<std::string> controls() const;
-  // What requests mean that name no model: those of the command line, the demo family, or the first.
-  std::vector<std::string> usual() const;
+  // What requests mean that name no model: those of the command line, a demo family, of text where that is
+  // asked for and it is there, or the first.
+  std::vector<std::string> usual(bool of_text = false) const;
   // Whether nobody said so: it is the first of a folder.
   bool usual_is_a_guess() const { return options_.models.empty() && !options_.models_dir.empty(); }
-  // What people choose among: the usual ones together, "small+large", and each.
+  // What people choose among: those that are usual together, "small+large", and each.
   std::vector<std::string> choices() const;
 
   // One name, or several with "+" between, in order of use: "small+large". Throws Refusal{404} for a name
@@ -83,7 +84,7 @@ class Catalog {
   std::mutex refreshing_;
   mutable std::mutex mutex_;
   Shelf models_, loras_, controls_;
-  std::vector<std::string> usual_;
+  std::vector<std::string> usual_, usual_of_text_;
 };
 
 }  // namespace tstitch::serve

@@ -392,7 +392,7 @@ std::string stage_name(const Plan& plan, size_t stage) {
 Planner::Planner(const Catalog& catalog, Said before, const Limits& limits, const BackendOptions& device)
     : catalog_(catalog), before_(std::move(before)), limits_(limits), device_(device) {}
 
-Said Planner::with_paths(const Said& said) const {
+Said Planner::with_paths(const Said& said, bool of_text) const {
   Said all = said;
   const auto path_of_lora = [&](const std::string& text) {
     LoraOption lora = naming_field("lora", [&] { return parse_lora("lora", text); });
@@ -429,7 +429,7 @@ Said Planner::with_paths(const Said& said) const {
         break;
     }
   if (names_model(all)) return all;
-  const std::vector<std::string> usual = catalog_.usual();
+  const std::vector<std::string> usual = catalog_.usual(of_text);
   if (usual.empty()) throw Refusal(404, "model_not_found", "there is no model here", "model");
   for (const std::string& name : usual) all["model"].push_back(catalog_.model_path(name));
   return all;
@@ -455,7 +455,7 @@ auto Planner::named(F work) const try {
 }
 
 std::vector<ModelInfo> Planner::models_of(const Said& said) const {
-  return named([&] { return read_models(parse_models(merged(before_, with_paths(said)))); });
+  return named([&] { return read_models(parse_models(merged(before_, with_paths(said, says_text(said))))); });
 }
 
 // That says nothing but what the usual models cannot do without.
@@ -565,7 +565,8 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   if (text_of(merged(before_, said), "prompt_style") != name_of(PromptStyle::plain))
     take_loras_of_prompts(said, [](const std::string& name) { return name; });
   check_rivals(said);
-  const Said asked = with_paths(said);
+  // A subject is whatever the usual models make of it.
+  const Said asked = with_paths(said, !request.subject && says_text(said));
   Said all = merged(before_, asked);
   std::vector<ModelInfo> models = read_models(parse_models(all));
   const ModelInfo& model = models.back();

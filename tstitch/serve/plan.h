@@ -67,7 +67,8 @@ class Planner {
   std::shared_ptr<const Plan> planned(Request request) const;
   template <class F>
   auto named(F work) const;
-  Said with_paths(const Said& said) const;
+  // of_text: where none is named, models of texts are meant.
+  Said with_paths(const Said& said, bool of_text) const;
   void check_limits(const Said& said) const;
   Request silent_request() const;
 

@@ -1,7 +1,9 @@
 #include "tstitch/tune/measure.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/file.h"
@@ -11,11 +13,30 @@
 namespace tstitch {
 namespace {
 
-bool is_demo(const Shape& picture) { return picture == Shape({28, 28, 1}); }
+// What measures a demo family: files among the assets.
+struct DemoMeasure {
+  Shape picture;  // that tells its pictures from others, (H, W, C)
+  const char *name, *features, *reference;
+};
+const DemoMeasure kDemoMeasures[] = {
+    {{28, 28, 1}, "of the demo family", "fashion-features.safetensors", "fashion-reference.npz"},
+    {{128, 128, 3}, "of the family of words", "words-features.safetensors", "words-reference.npz"}};
+
+// Null where none is for such pictures, or it is not installed.
+const DemoMeasure* find_demo_measure(const Shape& picture) {
+  const auto found = std::ranges::find(kDemoMeasures, picture, &DemoMeasure::picture);
+  if (found == std::end(kDemoMeasures)) return nullptr;
+  std::error_code ignored;
+  const bool is_first = found == std::begin(kDemoMeasures);  // of the assets that are always there
+  return is_first || std::filesystem::exists(assets_folder() + "/" + found->features, ignored) ? found : nullptr;
+}
 
 // A file by its name and what it holds.
-std::string identity_of(const std::string& path, const std::function<void()>& between) {
-  if (path.empty()) return "of the demo family";
+std::string identity_of(const std::string& path, const Shape& picture, const std::function<void()>& between) {
+  if (path.empty()) {
+    const DemoMeasure* measure = find_demo_measure(picture);
+    return measure ? measure->name : "";
+  }
   const std::string name =
       std::filesystem::path(path + "/.").lexically_normal().parent_path().filename().string();
   std::error_code ignored;
@@ -26,50 +47,53 @@ std::string identity_of(const std::string& path, const std::function<void()>& be
 }
 
 // What the samples will have, without numbers: enough to see whether they can be compared.
-SetStatistics expected_samples(const FeatureExtractor& network, const FeatureNeeds& needs, int64_t images) {
+SetStatistics expected_samples(const FeatureExtractor& network, const FeatureNeeds& needs,
+                               const ExpectedSamples& samples) {
   const auto gaussian = [](int64_t width) {
     return GaussianStatistics{std::vector<double>(static_cast<size_t>(width)), {}};
   };
   return {.name = "the samples",
-          .pictures = images,
+          .pictures = samples.images,
           .pooled = gaussian(network.features()),
           .spatial = gaussian(network.spatial_features()),
-          .features = needs.features ? Tensor({images, network.features()}, DType::f32) : Tensor(),
-          .inception_score = 0};
+          .features = needs.features ? Tensor({samples.images, network.features()}, DType::f32) : Tensor(),
+          .inception_score = network.classes() > 0 ? std::optional(0.0) : std::nullopt,
+          .agreement = network.reads_texts() && samples.of_text ? std::optional(0.0) : std::nullopt};
 }
 
 }  // namespace
 
 std::string describe_measure(const MeasureOptions& options, const std::vector<Metric>& metrics,
-                             const std::function<void()>& between) {
+                             const Shape& picture, const std::function<void()>& between) {
   if (metrics.empty()) return "";
-  return concat("features ", identity_of(options.features, between), ", reference ",
-                identity_of(options.reference, between));
+  return concat("features ", identity_of(options.features, picture, between), ", reference ",
+                identity_of(options.reference, picture, between));
 }
 
-Measure load_measure(const MeasureOptions& options, const std::vector<Metric>& metrics, const Shape& picture,
-                     int64_t images, const std::function<void()>& between) {
+Measure load_measure(const MeasureOptions& options, const std::vector<Metric>& metrics,
+                     const ExpectedSamples& samples, const std::function<void()>& between) {
   Measure measure;
   if (metrics.empty()) return measure;
-  measure.network = feature_extractor_for(*measure.backend, options, picture);
+  measure.network = feature_extractor_for(*measure.backend, options, samples.picture);
   FeatureNeeds needs = needs_of(metrics);
   needs.logits = false;
-  PictureSet set = open_picture_set(reference_for(options, picture));
+  PictureSet set = open_picture_set(reference_for(options, samples.picture));
   measure.reference = tstitch::measure(set, measure.network.get(), needs, [&](int64_t) { between(); });
-  measure.description = describe_measure(options, metrics, between);
-  const SetStatistics samples = expected_samples(*measure.network, needs, images);
+  measure.description = describe_measure(options, metrics, samples.picture, between);
+  const SetStatistics expected = expected_samples(*measure.network, needs, samples);
   for (const Metric metric : metrics) {
-    const std::string reason = obstacle(metric, samples, measure.reference);
+    const std::string reason = obstacle(metric, expected, measure.reference);
     check(reason.empty(), ErrorKind::usage, "no ", name_of(metric), ": ", reason);
   }
   return measure;
 }
 
 std::string feature_file_for(const MeasureOptions& options, const Shape& picture) {
-  check(!options.features.empty() || is_demo(picture), ErrorKind::usage, "pictures of the shape ", picture,
+  const DemoMeasure* demo = find_demo_measure(picture);
+  check(!options.features.empty() || demo, ErrorKind::usage, "pictures of the shape ", picture,
         " (height, width, channels) need a network to measure them: name its file with --features"
         " (for photographs pytorch-fid's pt_inception-2015-12-05)");
-  return options.features.empty() ? assets_folder() + "/fashion-features.safetensors" : options.features;
+  return options.features.empty() ? assets_folder() + "/" + demo->features : options.features;
 }
 
 std::unique_ptr<FeatureExtractor> feature_extractor_for(Backend& backend, const MeasureOptions& a,
@@ -84,9 +108,10 @@ std::unique_ptr<FeatureExtractor> feature_extractor_for(Backend& backend, const 
 }
 
 std::string reference_for(const MeasureOptions& a, const Shape& picture) {
-  check(!a.reference.empty() || is_demo(picture), ErrorKind::usage,
+  const DemoMeasure* demo = find_demo_measure(picture);
+  check(!a.reference.empty() || demo, ErrorKind::usage,
         "nothing to compare with: name the reference set with --reference");
-  return a.reference.empty() ? assets_folder() + "/fashion-reference.npz" : a.reference;
+  return a.reference.empty() ? assets_folder() + "/" + demo->reference : a.reference;
 }
 
 }  // namespace tstitch

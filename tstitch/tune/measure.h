@@ -24,17 +24,23 @@ struct Measure {
   std::string description;  // of both, so that values of another measure are told apart
 };
 
+// The samples of a measure: (H, W, C) of each, how many there will be, and whether texts say what they show.
+struct ExpectedSamples {
+  Shape picture;
+  int64_t images = 0;
+  bool of_text = false;
+};
+
 // The description of what load_measure would give, "" without metrics: reads the files' checksums only.
 // between: called now and then; what it throws ends the work.
 std::string describe_measure(const MeasureOptions& options, const std::vector<Metric>& metrics,
-                             const std::function<void()>& between);
+                             const Shape& picture, const std::function<void()>& between);
 
-// picture: (H, W, C) of the samples; images: how many there will be. Throws Error{usage} where a metric
-// cannot be had of them.
-Measure load_measure(const MeasureOptions& options, const std::vector<Metric>& metrics, const Shape& picture,
-                     int64_t images, const std::function<void()>& between);
+// Throws Error{usage} where a metric cannot be had of the samples.
+Measure load_measure(const MeasureOptions& options, const std::vector<Metric>& metrics,
+                     const ExpectedSamples& samples, const std::function<void()>& between);
 
-// The feature network for pictures of (H, W, C): --features, or for those of the demo family its own.
+// The feature network for pictures of (H, W, C): --features, or for those of a demo family its own.
 // backend: computes in f32. Throws Error{usage} where none is named for other pictures.
 std::unique_ptr<FeatureExtractor> feature_extractor_for(Backend& backend, const MeasureOptions& options,
                                                         const Shape& picture);
@@ -42,7 +48,7 @@ std::unique_ptr<FeatureExtractor> feature_extractor_for(Backend& backend, const 
 // The file of that network. Throws as above.
 std::string feature_file_for(const MeasureOptions& options, const Shape& picture);
 
-// --reference, or for the demo family's pictures the test set they were trained beside.
+// --reference, or for a demo family's pictures the set they are measured against.
 std::string reference_for(const MeasureOptions& options, const Shape& picture);
 
 }  // namespace tstitch

@@ -97,11 +97,17 @@ class Watched final : public PictureSink {
   FeatureCollector* collector_;
 };
 
+// What each image of the run is to show; none of classes.
+PicturePrompts prompts_of(const RunSpec& spec) {
+  if (spec.options.prompts.empty()) return {};
+  return {spec.options.prompts, spec.subjects};
+}
+
 // The run with its pictures measured; nothing when it was cancelled.
 std::optional<SweptRun> sweep_run(Engine& engine, const RunSpec& spec, const Sweep& sweep,
                                   const Measure& measure, SweepObserver& observer) {
   std::optional<FeatureCollector> collector;
-  if (measure.network) collector.emplace(*measure.network, needs_of(sweep.metrics));
+  if (measure.network) collector.emplace(*measure.network, needs_of(sweep.metrics), prompts_of(spec));
   Watched watched(sweep.rows, collector ? &*collector : nullptr);
   const IndexRange all{0, spec.images()};
   const RunResult result = engine.sample(spec, {&all, 1}, *observer.observe(spec), &watched);

@@ -1,22 +1,25 @@
 #include "tstitch/zoo/feature_file.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/checkpoint.h"
 #include "tstitch/io/json.h"
+#include "tstitch/models/clip_text_keys.h"
 #include "tstitch/models/demo_classifier.h"
 #include "tstitch/models/inception_v3.h"
+#include "tstitch/zoo/builtin_tokenizer.h"
+#include "tstitch/zoo/clip_text_config.h"
 #include "tstitch/zoo/config_reader.h"
 #include "tstitch/zoo/file_weights.h"
 #include "tstitch/zoo/naming_file.h"
+#include "tstitch/zoo/two_towers.h"
 
 namespace tstitch {
 namespace {
 
-DemoClassifierConfig read_demo_classifier_config(const TensorFile& file) {
-  const std::string where = concat(file.path(), ": metadata \"config\"");
-  const nlohmann::json object = parse_json(file.metadata().at("config"), where);
+DemoClassifierConfig read_demo_classifier_config(const nlohmann::json& object, const std::string& where) {
   const ConfigReader reader(object, where);
   DemoClassifierConfig c;
   reader.read("input_size", c.input_size, 1, 4096);
@@ -35,6 +38,24 @@ DemoClassifierConfig read_demo_classifier_config(const TensorFile& file) {
   return c;
 }
 
+// Of a file whose text encoder's own configuration is the key "text".
+TwoTowersConfig read_two_towers_config(const nlohmann::json& object, const std::string& where,
+                                       const FileWeights& weights) {
+  TwoTowersConfig c{.picture = read_demo_classifier_config(object, where),
+                    .text = read_clip_text_config(object.at("text"), where + ", \"text\""),
+                    .tokens = {}};
+  ConfigReader(object, where).read("tokens", c.tokens, 0, ClipTokenizer::kEnd);
+  check(std::ranges::is_sorted(c.tokens) && !c.tokens.empty() && c.tokens.back() == ClipTokenizer::kEnd,
+        ErrorKind::input, where, ": \"tokens\" are ", c.tokens.size(), " numbers, expected rising ones up to ",
+        ClipTokenizer::kEnd);
+  c.text.vocabulary = std::ssize(c.tokens) + 1;
+  c.text.projection = clip_projection(ClipTextKeys(weights));
+  check(c.text.projection == c.picture.num_classes, ErrorKind::input, where,
+        ": the embeddings of texts are ", c.text.projection, " wide and those of pictures ",
+        c.picture.num_classes);
+  return c;
+}
+
 }  // namespace
 
 std::unique_ptr<FeatureExtractor> load_feature_extractor(Backend& backend, const std::string& path) {
@@ -45,7 +66,13 @@ std::unique_ptr<FeatureExtractor> load_feature_extractor(Backend& backend, const
     check(weights.shape("hidden.weight") && file.metadata().contains("config"), ErrorKind::input,
           "not a feature network: expected InceptionV3 under pytorch-fid's names or the demo family's "
           "(fashion-features.safetensors)");
-    return std::make_unique<DemoClassifier>(read_demo_classifier_config(file), Weights(backend, weights));
+    const std::string where = concat(file.path(), ": metadata \"config\"");
+    const nlohmann::json object = parse_json(file.metadata().at("config"), where);
+    if (object.is_object() && object.contains("text"))
+      return std::make_unique<TwoTowers>(read_two_towers_config(object, where, weights), backend, weights,
+                                         builtin_tokenizer());
+    return std::make_unique<DemoClassifier>(read_demo_classifier_config(object, where),
+                                            Weights(backend, weights));
   });
 }
 

@@ -1,0 +1,76 @@
+"""Trains a ControlNet that steers words-l by the edges of a picture.
+
+    python3 tools/demo_family/train_control.py --work ~/words --start assets/words/words-l --out words-edges
+    tstitch sample -m words-l -p "red heart" --control-net words-edges,image=photo.png,canny=100:200
+
+Hints are the edges of the training's views as OpenCV's Canny finds them, which the program does as well; captions,
+noise and loss are those of train_words.py. Resumes by itself from words-edges/checkpoint.pt in --work; writes the
+running average as a folder of diffusers, bf16.
+"""
+import argparse
+import os
+
+import torch
+from diffusers import ControlNetModel
+
+import exported
+import looks
+import pictures
+import training
+from latents import Latents
+from train_words import BATCH, Batches, Noise, loss_of
+
+SEED = 9
+
+
+def hints_of(views):
+    """(N, 3, SIDE, SIDE) of 0 and 1."""
+    return (pictures.to_tensor(views, looks.edges) + 1) / 2
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
+    parser.add_argument("--start", required=True, help="the exported folder of words-l")
+    parser.add_argument("--out", required=True, help="folder")
+    parser.add_argument("--pictures", type=int, default=100_000, help="the whole budget; default %(default)s")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--checkpoint-seconds", type=float, default=600)
+    args = parser.parse_args()
+    work = os.path.expanduser(args.work)
+    folder = os.path.join(work, "words-edges")
+    os.makedirs(folder, exist_ok=True)
+    torch.manual_seed(0)
+    unet, text_encoder = exported.networks(args.start)
+    control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32, 64, 128))
+    control = control.train().to(args.device, memory_format=torch.channels_last)
+    unet = unet.eval().requires_grad_(False).to(args.device, memory_format=torch.channels_last)
+    text_encoder = text_encoder.eval().requires_grad_(False).to(args.device)
+    run = training.Training(os.path.join(folder, "checkpoint.pt"), [control], steps=args.pictures // BATCH,
+                            peak_rate=5e-4, warm_up=100, decay=0.999, seed=SEED)
+    batches, noise = Batches(Latents(work, args.device), SEED), Noise(args.device)
+    autocast, due = training.autocast(args.device), training.Clock(args.checkpoint_seconds)
+
+    def predict(x_t, t):
+        down, middle = control(x_t, t, context, controlnet_cond=hints, return_dict=False)
+        return unet(x_t, t, context, down_block_additional_residuals=down, mid_block_additional_residual=middle).sample
+
+    while run.goes_on():
+        x0, ids = (tensor.to(args.device) for tensor in batches(run.step))
+        hints = hints_of(batches.views(run.step)[1]).to(args.device)
+        with torch.no_grad():
+            context = text_encoder(ids).last_hidden_state
+        with autocast:
+            loss = loss_of(noise, predict, x0, run.draws()[1])
+        run.update(loss)
+        run.log(BATCH)
+        if due():
+            run.save()
+    run.save()
+    if run.stopped:
+        raise SystemExit("stopped; the same command goes on")
+    run.average.modules[0].to(torch.bfloat16).save_pretrained(args.out)
+
+
+if __name__ == "__main__":
+    main()
