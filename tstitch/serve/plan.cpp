@@ -78,7 +78,8 @@ const std::map<std::string_view, Saying> kSayings = {
 
 // What commands have beside the fields of a run and requests have not, with the reason.
 constexpr std::string_view kTimed =
-    "the models would be timed, which share the device with other requests here: let tstitch plan choose on a "
+    "the models would be timed, which share the device with other requests here: let tstitch plan choose on "
+    "a "
     "quiet machine, and send the assignment that it finds";
 constexpr std::pair<std::string_view, std::string_view> kNotOfRequests[] = {
     {"budget", kTimed},
@@ -163,8 +164,8 @@ ControlOption control_of(const json& one) {
     if (value.is_null()) continue;
     if (key == "name" || key == "image") text_in(value, kField);
     const bool ends = key == "interval" || key == "canny";
-    if (!(value.is_string() || value.is_number() || (ends && value.is_array() && value.size() == 2 &&
-                                                     value[0].is_number() && value[1].is_number())))
+    if (!(value.is_string() || value.is_number() ||
+          (ends && value.is_array() && value.size() == 2 && value[0].is_number() && value[1].is_number())))
       refuse_field(kField, "\"", printable(key), "\" of \"control_net\" is ", shown(value), ", expected ",
                    ends ? "LOW:HIGH or [LOW, HIGH]" : "a text or a number");
     const std::string said = quoted_value(ends ? ends_text(value) : texts_of(value)[0]);
@@ -304,7 +305,8 @@ Image read_base64_picture(const std::string& field, const std::string& text) {
 }
 
 void add_control(Request& request, ControlOption control, const std::string& bytes, Image picture) {
-  constexpr size_t kMostBytes = size_t{256} << 20;  // small files may be large pictures, and there may be many
+  constexpr size_t kMostBytes = size_t{256}
+                                << 20;  // small files may be large pictures, and there may be many
   size_t all = picture.pixels.size();
   for (const auto& [name, other] : request.pictures) all += other.pixels.size();
   if (all > kMostBytes || request.said["control_net"].size() == kMostControls)
@@ -325,8 +327,8 @@ Request read_request(const json& object, const Catalog& catalog) {
     const Field* field = find_field(name);
     const Saying saying = saying_of(name);
     if (const auto refused = find_refused(name); refused != std::end(kNotOfRequests))
-      throw Refusal(422, "not_allowed",
-                    concat("\"", name, "\" is not taken in requests: ", refused->second), name);
+      throw Refusal(422, "not_allowed", concat("\"", name, "\" is not taken in requests: ", refused->second),
+                    name);
     if (!field) {
       const std::string nearest = nearest_name(key);
       throw Refusal(422, "unknown_field",
@@ -459,11 +461,17 @@ Request Planner::silent_request() const {
   Request request;
   request.subject = "";
   const std::vector<ModelInfo> models = models_of({});
-  if (std::ranges::any_of(models, [](const ModelInfo& model) { return model.condition.sees_mask; }))
-    for (const char* field : {"init_image", "mask"}) {
-      request.said[field] = {field};
-      request.pictures[field] = {.width = 1, .height = 1, .channels = 1, .pixels = {255}};
-    }
+  if (std::ranges::none_of(models, [](const ModelInfo& model) { return model.condition.sees_mask; }))
+    return request;
+  const int64_t side = models.back().side * models.back().pixels_per_latent;
+  const Image white{.width = static_cast<int>(side),
+                    .height = static_cast<int>(side),
+                    .channels = 1,
+                    .pixels = std::vector<uint8_t>(static_cast<size_t>(side * side), 255)};
+  for (const char* field : {"init_image", "mask"}) {
+    request.said[field] = {field};
+    request.pictures[field] = white;
+  }
   return request;
 }
 
