@@ -68,10 +68,8 @@ std::vector<std::string> read_keys(const std::string& path) {
 
 // What is said of models by path goes to the catalog; the rest is what requests mean where they are silent.
 serve::CatalogOptions take_catalog(const ServeArguments& a, Said& said) {
-  serve::CatalogOptions catalog{.models = {},
-                                .models_dir = a.models_dir,
-                                .lora_dir = a.lora_dir,
-                                .control_dir = a.control_dir};
+  serve::CatalogOptions catalog{
+      .models = {}, .models_dir = a.models_dir, .lora_dir = a.lora_dir, .control_dir = a.control_dir};
   for (const char* field : {"small", "large", "model"}) {
     const auto found = said.find(field);
     if (found == said.end()) continue;
@@ -152,7 +150,8 @@ CLI::Option* add_number(CLI::App& command, const std::string& name, Value& value
                         const std::string& help) {
   const auto take = [&value, name, least, most](const CLI::results_t& texts) {
     const auto number = read_number<double>(name, texts.at(0));
-    check(number >= least && number <= most && (std::is_floating_point_v<Value> || number == std::floor(number)),
+    check(number >= least && number <= most &&
+              (std::is_floating_point_v<Value> || number == std::floor(number)),
           ErrorKind::usage, name, " is ", printable(texts.at(0)), ", expected ",
           std::is_floating_point_v<Value> ? "" : "a whole number, ", number_text(least), " ... ",
           number_text(most));
@@ -199,8 +198,9 @@ Command add_serve_command(CLI::App& program) {
                    "What models and jobs may take: 12GiB. Default: 90 % of what the device has free at the "
                    "start")
       ->group(group);
-  add_repeatable(*command, "--api-key", a->keys,
-                 "Who may ask: Authorization: Bearer KEY, or KEY as the password or as user:password of Basic")
+  add_repeatable(
+      *command, "--api-key", a->keys,
+      "Who may ask: Authorization: Bearer KEY, or KEY as the password or as user:password of Basic")
       ->group(group);
   command
       ->add_option("--api-key-file", a->key_file,
@@ -220,7 +220,8 @@ Command add_serve_command(CLI::App& program) {
       ->group(more(group));
   add_number(*command, "--jobs", a->limits.running, 1, kMany, "How many run at a time. Default: 16")
       ->group(more(group));
-  add_number(*command, "--max-images", a->limits.images, 1, kMany, "Of a job. Default: 16")->group(more(group));
+  add_number(*command, "--max-images", a->limits.images, 1, kMany, "Of a job. Default: 16")
+      ->group(more(group));
   add_number(*command, "--max-pixels", a->limits.pixels, 1, 0x1p40,
              "Of all images of a job. Default: 16777216")
       ->group(more(group));

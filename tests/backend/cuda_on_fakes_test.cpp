@@ -99,8 +99,10 @@ TEST_F(CudaOnFakes, RowsComeDownDense) {
 TEST_F(CudaOnFakes, MemoryThatIsFreedServesAgainOrThereIsNone) {
   const auto device = make_cuda_device(0);
   const size_t most = fake::machine.memory;
+  EXPECT_EQ(device->bytes_free(), static_cast<int64_t>(most));
   const DeviceAddress first = device->allocate(most);
   ASSERT_NE(first, DeviceAddress{});
+  EXPECT_EQ(device->bytes_free(), 0);
   EXPECT_EQ(device->allocate(256), DeviceAddress{});
   device->free(first, most);  // queued: there once the stream has come so far and the pool has let go
   const DeviceAddress second = device->allocate(most);

@@ -124,8 +124,10 @@ TEST_F(ControlOfRequests, PicturesAreThoseOfTheCommandLine) {
   const std::vector<std::pair<json, Said>> runs = {
       {{{"control_net", one}, {"ratio", 0.5}},
        {{"control_net", {file + ",strength=0.8,interval=0:0.75"}}, {"ratio", {"0.5"}}}},
-      {{{"control_net", {of_photograph}}, {"stages", {{{"share", 0.5}, {"control", "none"}}, {{"control", "canny"}}}}},
-       {{"control_net", {file + ",strength=0.8,canny=30:90"}}, {"stage", {"share=0.5,control=none", "control=" + net}}}},
+      {{{"control_net", {of_photograph}},
+        {"stages", {{{"share", 0.5}, {"control", "none"}}, {{"control", "canny"}}}}},
+       {{"control_net", {file + ",strength=0.8,canny=30:90"}},
+        {"stage", {"share=0.5,control=none", "control=" + net}}}},
       {{{"ratio", 0.5}}, {{"ratio", {"0.5"}}}}};
   JobBoard board(make_backend(device), limits, [](const std::string& line) { ADD_FAILURE() << line; });
   std::vector<std::shared_ptr<Job>> jobs;
@@ -134,7 +136,8 @@ TEST_F(ControlOfRequests, PicturesAreThoseOfTheCommandLine) {
   for (size_t i = 0; i < jobs.size(); ++i) {
     wait_for(jobs[i]);
     ASSERT_EQ(jobs[i]->state().status, JobStatus::done) << jobs[i]->state().error->message;
-    EXPECT_EQ(pixels_of(*jobs[i]), pixels_of(alone(runs[i % runs.size()].second))) << runs[i % runs.size()].first;
+    EXPECT_EQ(pixels_of(*jobs[i]), pixels_of(alone(runs[i % runs.size()].second)))
+        << runs[i % runs.size()].first;
   }
   EXPECT_NE(pixels_of(*jobs[0]), pixels_of(*jobs[2]));
   EXPECT_NE(pixels_of(*jobs[0]), pixels_of(*jobs[1]));
@@ -143,9 +146,8 @@ TEST_F(ControlOfRequests, PicturesAreThoseOfTheCommandLine) {
   EXPECT_EQ(board.store().statistics().claimed_bytes, 0);
   const auto texts = png_texts(jobs[0]->pictures()[0]->png, "picture");
   for (const auto& [keyword, text] : texts) EXPECT_EQ(text.find(folder().string()), text.npos) << text;
-  EXPECT_TRUE(std::ranges::any_of(texts, [](const auto& said) {
-    return said.second.find("canny,image=") != std::string::npos;
-  }));
+  EXPECT_TRUE(std::ranges::any_of(
+      texts, [](const auto& said) { return said.second.find("canny,image=") != std::string::npos; }));
 }
 
 TEST_F(ControlOfRequests, TheirMemoryIsCountedAndKeptForTheNext) {
@@ -172,7 +174,8 @@ TEST_F(ControlOfRequests, TheirMemoryIsCountedAndKeptForTheNext) {
 
 TEST_F(ControlOfRequests, TheyAreNamesAndNothingElse) {
   const json control = {{"name", "canny"}, {"image", hint()}};
-  for (const std::string& name : {std::string("scribble"), (nets() / "canny").string(), std::string("../nets/canny")}) {
+  for (const std::string& name :
+       {std::string("scribble"), (nets() / "canny").string(), std::string("../nets/canny")}) {
     json other = control;
     other["name"] = name;
     const Refusal r = refusal({{"control_net", other}});
@@ -180,20 +183,18 @@ TEST_F(ControlOfRequests, TheyAreNamesAndNothingElse) {
               std::tuple(404, std::string("control_net_not_found"), std::string("control_net")))
         << r.message;
     EXPECT_EQ(r.message.find(folder().string()) == r.message.npos, name.find(folder().string()) == name.npos);
-    EXPECT_EQ(refusal({{"control_net", control},
-                       {"stages", {{{"share", 0.5}, {"control", name}}, json::object()}}})
-                  .status,
-              404);
+    EXPECT_EQ(
+        refusal({{"control_net", control}, {"stages", {{{"share", 0.5}, {"control", name}}, json::object()}}})
+            .status,
+        404);
   }
-  for (const auto& [more, message] : {std::pair<json, const char*>{
-                                          {{"stages", {{{"share", 0.5}, {"control", "none"}}, json::object()}}},
-                                          "there is no control_net that it could leave out"},
-                                      {{{"control_net", control},
-                                        {"stages",
-                                         {{{"share", 0.5}, {"control", "depth"}}, json::object()}}},
-                                       "one that control_net names: canny"},
-                                      {{{"control_net", {{"name", "canny"}, {"image", hint()}, {"interval", {0.1, 0.2}}}}},
-                                       "holds none of the steps"}}) {
+  for (const auto& [more, message] :
+       {std::pair<json, const char*>{{{"stages", {{{"share", 0.5}, {"control", "none"}}, json::object()}}},
+                                     "there is no control_net that it could leave out"},
+        {{{"control_net", control}, {"stages", {{{"share", 0.5}, {"control", "depth"}}, json::object()}}},
+         "one that control_net names: canny"},
+        {{{"control_net", {{"name", "canny"}, {"image", hint()}, {"interval", {0.1, 0.2}}}}},
+         "holds none of the steps"}}) {
     const Refusal r = refusal(more);
     EXPECT_EQ(r.status, 422) << r.message;
     EXPECT_NE(r.message.find(message), r.message.npos) << r.message;
@@ -205,11 +206,11 @@ TEST_F(ControlOfRequests, UnitsSayWhatTheExtensionsClientsSay) {
   EXPECT_EQ(std::tuple(plain.path, plain.strength, plain.interval, plain.canny),
             std::tuple(std::string("canny"), 1.0, ControlInterval{}, std::optional<CannyThresholds>()));
   // As webuiapi 0.9.17 sends one whose owner said a weight and an end.
-  const json webuiapi = {{"mask", nullptr},         {"module", "canny"},   {"model", "canny [0123abcd]"},
-                         {"weight", 0.7},           {"low_vram", false},   {"resize_mode", "Resize and Fill"},
-                         {"processor_res", 512},    {"threshold_a", 64},   {"threshold_b", 32.0},
-                         {"guidance_start", 0.0},   {"guidance_end", 0.5}, {"control_mode", "Balanced"},
-                         {"pixel_perfect", false},  {"hr_option", "Both"}, {"enabled", true}};
+  const json webuiapi = {{"mask", nullptr},        {"module", "canny"},   {"model", "canny [0123abcd]"},
+                         {"weight", 0.7},          {"low_vram", false},   {"resize_mode", "Resize and Fill"},
+                         {"processor_res", 512},   {"threshold_a", 64},   {"threshold_b", 32.0},
+                         {"guidance_start", 0.0},  {"guidance_end", 0.5}, {"control_mode", "Balanced"},
+                         {"pixel_perfect", false}, {"hr_option", "Both"}, {"enabled", true}};
   const A1111Request read = unit(webuiapi, {{"width", 64}, {"height", 64}});
   const ControlOption control = parse_control("control_net", read.request.said.at("control_net")[0]);
   EXPECT_EQ(control.path, "canny");
@@ -230,8 +231,12 @@ TEST_F(ControlOfRequests, UnitsSayWhatTheExtensionsClientsSay) {
             (CannyThresholds{100, 200}));
   EXPECT_EQ(unit({{"colour", 1}}).ignored, std::vector<std::string>{"alwayson_scripts.ControlNet.colour"});
   // What does nothing is left out.
-  for (const json& nothing : {json{{"enabled", false}, {"model", "None"}, {"control_mode", 2}}, json{{"weight", 0}}})
+  for (const json& nothing :
+       {json{{"enabled", false}, {"model", "None"}, {"control_mode", 2}}, json{{"weight", 0}}})
     EXPECT_FALSE(unit(nothing).request.said.contains("control_net")) << nothing;
+  // Beside our own field it is one more.
+  const json own = {{"name", "depth"}, {"image", hint()}};
+  EXPECT_EQ(unit(json::object(), {{"control_net", own}}).request.said.at("control_net").size(), 2u);
   // Without a picture of its own it follows the one to start from.
   const A1111Request from_picture = unit({{"image", nullptr}}, {{"init_images", {hint()}}});
   EXPECT_EQ(from_picture.request.pictures.size(), 2u);
@@ -253,8 +258,9 @@ TEST_F(ControlOfRequests, WhatUnitsSayAndIsNotHonouredIsRefused) {
         {{{"resize_mode", 7}}, "resize_mode"}})
     expect_refused(more, message);
   expect_refused({{"resize_mode", "Just Resize"}}, "of another shape", {{"width", 128}, {"height", 64}});
-  EXPECT_THROW(read_a1111_request({{"alwayson_scripts", {{"controlnet", {{"args", {true}}}}}}}, catalog, "", false),
-               Refusal);
+  EXPECT_THROW(
+      read_a1111_request({{"alwayson_scripts", {{"controlnet", {{"args", {true}}}}}}}, catalog, "", false),
+      Refusal);
 }
 
 }  // namespace

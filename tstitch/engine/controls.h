@@ -38,8 +38,8 @@ struct NeededControl {
 std::vector<NeededControl> needed_controls(std::span<const ModelInfo> models, const std::vector<bool>& used);
 
 // Has the networks: see load_control_net.
-using ControlLoader = std::function<std::shared_ptr<const ControlNetwork>(const ControlNetInfo& net,
-                                                                          const ModelInfo& base)>;
+using ControlLoader =
+    std::function<std::shared_ptr<const ControlNetwork>(const ControlNetInfo& net, const ModelInfo& base)>;
 
 // Of each of the run's ControlNets that steers a model which is asked (`used`), loaded, with its hint read;
 // null for others. Every file is loaded once, onto the backend where no `load` is given.

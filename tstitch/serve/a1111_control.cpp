@@ -65,12 +65,11 @@ class Unit {
   bool does_something() const { return enabled_ && number("weight", 1) != 0; }
 
   ControlOption option(const Catalog& catalog, std::vector<std::string>& notes) const {
-    ControlOption option{
-        .path = model(catalog),
-        .image = {},
-        .strength = number("weight", 1),
-        .interval = {std::clamp(number("guidance_start", 0), 0.0, 1.0),
-                     std::clamp(number("guidance_end", 1), 0.0, 1.0)}};
+    ControlOption option{.path = model(catalog),
+                         .image = {},
+                         .strength = number("weight", 1),
+                         .interval = {std::clamp(number("guidance_start", 0), 0.0, 1.0),
+                                      std::clamp(number("guidance_end", 1), 0.0, 1.0)}};
     if (option.interval.low >= option.interval.high)
       refuse_value("guidance_end", option.interval.high, "more than \"guidance_start\"");
     const std::string module = lower(text("module", "none"));
@@ -95,14 +94,12 @@ class Unit {
   // The whole of it is to be seen where it has the shape of the picture that is made; width, height: of that.
   void check_resize_mode(const Image& picture, double width, double height) const {
     const json mode = values_.value("resize_mode", json());
-    for (const json& crops :
-         {json(), json(1), json("Crop and Resize"), json("Inner Fit (Scale to Fit)"),
-          json("Scale to Fit (Inner Fit)")})
+    for (const json& crops : {json(), json(1), json("Crop and Resize"), json("Inner Fit (Scale to Fit)"),
+                              json("Scale to Fit (Inner Fit)")})
       if (mode == crops) return;
     bool known = false;
-    for (const json& other :
-         {json(0), json(2), json("Just Resize"), json("Resize and Fill"), json("Outer Fit (Shrink to Fit)"),
-          json("Envelope (Outer Fit)")})
+    for (const json& other : {json(0), json(2), json("Just Resize"), json("Resize and Fill"),
+                              json("Outer Fit (Shrink to Fit)"), json("Envelope (Outer Fit)")})
       known |= mode == other;
     if (!known) refuse_value("resize_mode", mode, "\"Crop and Resize\"");
     if (picture.width * height != picture.height * width)
@@ -112,12 +109,11 @@ class Unit {
 
  private:
   static bool is_read(const std::string& name) {
-    return std::ranges::count(std::initializer_list<std::string_view>{"enabled", "module", "model", "weight",
-                                                                      "image", "resize_mode", "processor_res",
-                                                                      "threshold_a", "threshold_b",
-                                                                      "guidance_start", "guidance_end",
-                                                                      "pixel_perfect"},
-                              name) > 0;
+    return std::ranges::count(
+               std::initializer_list<std::string_view>{
+                   "enabled", "module", "model", "weight", "image", "resize_mode", "processor_res",
+                   "threshold_a", "threshold_b", "guidance_start", "guidance_end", "pixel_perfect"},
+               name) > 0;
   }
 
   double number(const char* name, double otherwise) const {

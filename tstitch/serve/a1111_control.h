@@ -1,5 +1,5 @@
-// The units of the ControlNet extension of A1111's web UI (sd-webui-controlnet, internal_controlnet/args.py), as
-// its clients send them.
+// The units of the ControlNet extension of A1111's web UI (sd-webui-controlnet, internal_controlnet/args.py),
+// as its clients send them.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

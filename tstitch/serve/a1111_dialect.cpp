@@ -407,13 +407,16 @@ void add_a1111_routes(Routes& routes, const Parts& parts) {
     if (!parts.catalog.controls().empty()) names.push_back("controlnet");
     return ordered_json{{"txt2img", names}, {"img2img", names}};
   });
-  get("/controlnet/version", "Of the interface of A1111's ControlNet extension",
-      [](const Call&) { return ordered_json{{"version", 2}}; });
-  get("/controlnet/model_list", "ControlNets; ?update=true looks into the folders again", [=](const Call& call) {
-    if (call.request.parameter("update") == "true") parts.catalog.refresh();
-    return ordered_json{{"model_list", parts.catalog.controls()}};
+  get("/controlnet/version", "Of the interface of A1111's ControlNet extension", [](const Call&) {
+    return ordered_json{{"version", 2}};
   });
-  get("/controlnet/module_list", "How a hint is made of a picture", [](const Call&) { return control_modules_json(); });
+  get("/controlnet/model_list", "ControlNets; ?update=true looks into the folders again",
+      [=](const Call& call) {
+        if (call.request.parameter("update") == "true") parts.catalog.refresh();
+        return ordered_json{{"model_list", parts.catalog.controls()}};
+      });
+  get("/controlnet/module_list", "How a hint is made of a picture",
+      [](const Call&) { return control_modules_json(); });
   get("/controlnet/control_types", "What goes with what: all of it", [=](const Call&) {
     const std::vector<std::string> models = parts.catalog.controls();
     ordered_json all = {{"module_list", control_modules()},
@@ -422,8 +425,9 @@ void add_a1111_routes(Routes& routes, const Parts& parts) {
                         {"default_model", models.empty() ? "None" : models[0]}};
     return ordered_json{{"control_types", {{"All", all}}}};
   });
-  get("/controlnet/settings", "How many there may be",
-      [](const Call&) { return ordered_json{{"control_net_unit_count", kMostControls}}; });
+  get("/controlnet/settings", "How many there may be", [](const Call&) {
+    return ordered_json{{"control_net_unit_count", kMostControls}};
+  });
   get("/sdapi/v1/cmd-flags", "None", [](const Call&) { return ordered_json::object(); });
   get("/sdapi/v1/memory", "Of the machine, in bytes", [](const Call&) { return memory_json(); });
   post("/sdapi/v1/png-info", "What a PNG file says of itself", Body::json,

@@ -129,7 +129,11 @@ class Reader {
   }
 
   void take(const Request& own) {
-    for (const auto& [field, texts] : own.said) request_.said[field] = texts;
+    for (const auto& [field, texts] : own.said) {
+      Texts& all = request_.said[field];
+      if (field != "control_net") all.clear();  // which units say, too
+      all.insert(all.end(), texts.begin(), texts.end());
+    }
     for (const auto& [field, picture] : own.pictures) request_.pictures[field] = picture;
   }
 
@@ -170,7 +174,8 @@ class Reader {
   void take_scheduler(std::string name) {
     std::ranges::transform(name, name.begin(),
                            [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    // Timesteps that are evenly spaced, which "normal" and "uniform" ask for there, are no schedule of sigmas.
+    // Timesteps that are evenly spaced, which "normal" and "uniform" ask for there, are no schedule of
+    // sigmas.
     if (name == "normal" || name == "uniform")
       request_.notes.push_back(concat("scheduler \"", name, "\": the timesteps are the model's"));
     else if (!name.empty() && name != "automatic")

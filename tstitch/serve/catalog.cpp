@@ -253,10 +253,10 @@ std::string Catalog::model_path(const std::string& name) const {
                          "\" cannot be read: ", with_names(why->second, names_of_folders())),
                   "model");
   throw Refusal(404, "model_not_found",
-                models_.paths.empty() ? std::string("there is no model here")
-                                : concat("there is no model \"", printable(name), "\", expected ",
-                                         printable(join(keys_of(models_.paths)), 400),
-                                         ", or two of them as small+large"),
+                models_.paths.empty()
+                    ? std::string("there is no model here")
+                    : concat("there is no model \"", printable(name), "\", expected ",
+                             printable(join(keys_of(models_.paths)), 400), ", or two of them as small+large"),
                 "model");
 }
 

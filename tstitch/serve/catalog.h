@@ -26,7 +26,7 @@ struct CatalogOptions {
   std::string models_dir, lora_dir;
   std::string control_dir = {};
   // Asked of everything in the folders of models and of ControlNets; what they throw says why it is left out.
-  std::function<void(const std::string& path)> read_model = read_as_model, read_control = read_as_control_net;
+  std::function<void(const std::string&path)> read_model = read_as_model, read_control = read_as_control_net;
   // Told what is left out, each thing once, and of a folder that holds no model.
   std::function<void(const std::string& message)> say = [](const std::string&) {};
 };
@@ -42,8 +42,8 @@ class Catalog {
 
   // By name, in the order of names. What is not a model by its name or its parts (a shard, a ControlNet, an
   // autoencoder, ...) is none, nor is what cannot be read: who asks for that is told why. A model's name is
-  // the file's or folder's in the folder of models or below it, without its ending: "sdxl/base"; with it where
-  // two differ in nothing else.
+  // the file's or folder's in the folder of models or below it, without its ending: "sdxl/base"; with it
+  // where two differ in nothing else.
   std::vector<std::string> models() const;
   std::vector<std::string> loras() const;
   std::vector<std::string> controls() const;

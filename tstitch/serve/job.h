@@ -78,8 +78,8 @@ class Job {
   void start();
   // Needs no memory: whatever becomes of a job, it ends.
   void end(JobStatus status, std::optional<Refusal> error = {}) noexcept;
-  // Tells those who watch, of whom there are none afterwards: it may take long, and is not called under a lock.
-  // Returns how many could not be told, which is for want of memory: what they hold is given up.
+  // Tells those who watch, of whom there are none afterwards: it may take long, and is not called under a
+  // lock. Returns how many could not be told, which is for want of memory: what they hold is given up.
   int tell_of_end() noexcept;
 
  private:

@@ -29,9 +29,10 @@ std::string new_id() {
 Refusal out_of_resources(const char* what) { return {503, "out_of_resources", what, "", 10}; }
 
 Refusal waited_too_long(std::chrono::milliseconds limit) {
-  return {503, "queue_timeout",
-          concat("the job has waited for its turn for ", static_cast<double>(limit.count()) / 1000, " seconds"),
-          "", 10};
+  return {
+      503, "queue_timeout",
+      concat("the job has waited for its turn for ", static_cast<double>(limit.count()) / 1000, " seconds"),
+      "", 10};
 }
 
 // Every job has run on a thread of its own, and glibc's malloc keeps what each of them freed.
@@ -144,9 +145,8 @@ bool JobBoard::start_next() {
   const auto place = queue_.begin() + static_cast<std::ptrdiff_t>(next_in_queue());
   const std::shared_ptr<Job> job = place->job;
   const Plan& plan = job->plan();
-  auto claim =
-      store_.claim(plan.models, plan.used, plan.vae, static_cast<bool>(plan.spec.options.init_image),
-                   plan.spec.options.backend, plan.need);
+  auto claim = store_.claim(plan.models, plan.used, plan.vae, static_cast<bool>(plan.spec.options.init_image),
+                            plan.spec.options.backend, plan.need);
   if (!claim) return false;
   std::unique_ptr<Active> started(new Active{
       .job = job, .claim = std::move(claim), .work = {}, .no_memory = out_of_resources("out of memory")});
@@ -283,7 +283,8 @@ void JobBoard::keep_house() {
   std::unique_lock lock(mutex_);
   while (!leaving_) {
     auto pause = kSeldom;
-    if (limits_.wait.count() > 0) pause = std::clamp(limits_.wait / 10, std::chrono::milliseconds(5), kSeldom);
+    if (limits_.wait.count() > 0)
+      pause = std::clamp(limits_.wait / 10, std::chrono::milliseconds(5), kSeldom);
     leave_.wait_for(lock, pause);
     try {
       hand_back_what_waited_too_long();
@@ -356,8 +357,7 @@ bool JobBoard::cancel(const std::shared_ptr<Job>& job) {
 void JobBoard::close(std::chrono::milliseconds patience) {
   std::unique_lock lock(mutex_);
   closed_ = true;
-  for (; !queue_.empty(); queue_.pop_front())
-    finish(queue_.front().job, JobStatus::failed, shutting_down());
+  for (; !queue_.empty(); queue_.pop_front()) finish(queue_.front().job, JobStatus::failed, shutting_down());
   tell(lock);
   const auto all_ended = [&] { return running_.empty() && to_tell_.empty() && telling_ == 0; };
   if (changed_.wait_for(lock, patience, all_ended)) return;

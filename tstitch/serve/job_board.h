@@ -47,8 +47,8 @@ class JobBoard {
   // Cancels what runs.
   ~JobBoard();
 
-  // Throws Refusal: {429} where the queue is full, {503} once the server ends, {422} for what never fits. A job
-  // that waits longer than Limits::wait fails with {503}.
+  // Throws Refusal: {429} where the queue is full, {503} once the server ends, {422} for what never fits. A
+  // job that waits longer than Limits::wait fails with {503}.
   void check_room() const;
   std::shared_ptr<Job> submit(std::shared_ptr<const Plan> plan, const Caller& owner);
 

@@ -152,11 +152,10 @@ std::shared_ptr<const Autoencoder> ModelStore::autoencoder(const std::string& pa
 }
 
 std::shared_ptr<const ControlNetwork> ModelStore::control_net(const ControlNetInfo& net,
-                                                             const ModelInfo& base) {
+                                                              const ModelInfo& base) {
   const Part part{.info = base, .control = std::make_shared<const ControlNetInfo>(net)};
-  return std::static_pointer_cast<ControlNetwork>(get(part, [&] {
-    return std::const_pointer_cast<ControlNetwork>(load_control_net(net, base, *backend_));
-  }));
+  return std::static_pointer_cast<ControlNetwork>(get(
+      part, [&] { return std::const_pointer_cast<ControlNetwork>(load_control_net(net, base, *backend_)); }));
 }
 
 ModelStore::Statistics ModelStore::statistics() const {

@@ -463,11 +463,17 @@ Request Planner::silent_request() const {
   Request request;
   request.subject = "";
   const std::vector<ModelInfo> models = models_of({});
-  if (std::ranges::any_of(models, [](const ModelInfo& model) { return model.condition.sees_mask; }))
-    for (const char* field : {"init_image", "mask"}) {
-      request.said[field] = {field};
-      request.pictures[field] = {.width = 1, .height = 1, .channels = 1, .pixels = {255}};
-    }
+  if (std::ranges::none_of(models, [](const ModelInfo& model) { return model.condition.sees_mask; }))
+    return request;
+  const int64_t side = models.back().side * models.back().pixels_per_latent;
+  const Image white{.width = static_cast<int>(side),
+                    .height = static_cast<int>(side),
+                    .channels = 1,
+                    .pixels = std::vector<uint8_t>(static_cast<size_t>(side * side), 255)};
+  for (const char* field : {"init_image", "mask"}) {
+    request.said[field] = {field};
+    request.pictures[field] = white;
+  }
   return request;
 }
 

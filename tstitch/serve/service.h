@@ -20,19 +20,20 @@ namespace tstitch::serve {
 
 struct ServiceOptions {
   CatalogOptions catalog;  // `say` is the service's
-  Said before;  // what requests mean where they are silent
+  Said before;             // what requests mean where they are silent
   BackendOptions device;
   std::shared_ptr<Backend> backend;  // of the device; null: made here
   Limits limits;
   AccessOptions access;
   // JSON, from any thread: what was answered and what failed; and what its owner should know.
-  std::function<void(const std::string& line)> log = [](const std::string&) {}, warn = [](const std::string&) {};
+  std::function<void(const std::string&line)> log = [](const std::string&) {},
+                                              warn = [](const std::string&) {};
 };
 
 class Service final : public HttpHandler {
  public:
-  // Throws Error for models that cannot be read, for options of runs that are wrong, for models that need more
-  // than the memory there is, and what make_backend throws.
+  // Throws Error for models that cannot be read, for options of runs that are wrong, for models that need
+  // more than the memory there is, and what make_backend throws.
   explicit Service(ServiceOptions options);
   ~Service() override;
 

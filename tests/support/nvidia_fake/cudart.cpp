@@ -142,6 +142,12 @@ cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
   machine.memory += std::exchange(machine.pool, 0);
   return cudaSuccess;
 }
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *free = machine.memory;
+  *total = machine.memory + machine.pool;
+  for (const auto& [at, bytes] : machine.blocks) *total += bytes;
+  return cudaSuccess;
+}
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   if (const cudaError_t status = refusal(stream, __func__)) return status;
   stream->add([=] { std::memcpy(to, from, bytes); });
