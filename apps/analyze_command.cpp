@@ -364,6 +364,7 @@ int similarity_command(const Arguments& a) {
 struct DivergenceArguments : Arguments {
   std::vector<std::string> forms;
   std::optional<double> sigma_data;
+  bool measure_weights = false;
 };
 
 int divergence_command(const DivergenceArguments& a) {
@@ -375,7 +376,7 @@ int divergence_command(const DivergenceArguments& a) {
       "divergence is of other models or forms from the last model, but there is 1: expected another --model,"
       " or a --form of it");
   check_compares(infos.back());
-  const double sigma_data = a.sigma_data.value_or(default_sigma_data(infos.back()));
+  const double sigma_data = a.sigma_data.value_or(1);
   check(std::isfinite(sigma_data) && sigma_data > 0, ErrorKind::usage, "--sigma-data is ", sigma_data,
         ", expected a number above 0");
   const RunSpec spec = make_run_spec(infos, asked.options);
@@ -385,9 +386,13 @@ int divergence_command(const DivergenceArguments& a) {
       [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
         MeasuredDivergence measured = nothing_measured(
             alone.back(), infos, contents_of_models(infos, end_if_interrupted), engine.backend(), sigma_data);
-        measured.divergence =
-            measure_divergence(engine.backend(), engine.models(), alone.back(), observer, engine.inputs());
+        measured.divergence = measure_divergence(engine.backend(), engine.models(), alone.back(), observer,
+                                                 engine.inputs(), sigma_data);
         if (measured.divergence.forms.empty()) return std::nullopt;
+        measured.weighed = a.measure_weights;
+        if (a.measure_weights && !measure_weights(engine.backend(), engine.models(), alone.back(), observer,
+                                                  engine.inputs(), sigma_data, measured.divergence))
+          return std::nullopt;
         measured.times =
             engine.time_evaluations(alone.back(), askings_of(alone.back(), measured.divergence), interrupted);
         if (measured.times.empty()) return std::nullopt;
@@ -438,9 +443,14 @@ Command add_analyze_command(CLI::App& program) {
   add_form_option(*divergence, arguments->forms);
   divergence
       ->add_option("--sigma-data", arguments->sigma_data,
-                   "The deviation of the data, by which steps are weighed (docs/analyses.md). Default: 1 of"
-                   " latents, 0.5 of pixels")
+                   "The deviation of the data, by which steps are weighed (docs/analyses.md). Default: 1")
       ->group(more(kTrajectory));
+  divergence
+      ->add_flag(
+          "--measure-weights", arguments->measure_weights,
+          "Measure the weights of steps, too, by thirteen runs more: the last model's alone, and with a"
+          " single step of another form")
+      ->group(std::string(kTrajectory));
   return [=] {
     return blocks->parsed()       ? blocks_command(*arguments, *choice)
            : spectrum->parsed()   ? spectrum_command(*arguments)

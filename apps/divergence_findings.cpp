@@ -41,7 +41,6 @@ std::vector<int64_t> shown_ages(const FormDivergence& form) {
 
 Findings describe_divergence(const RunSpec& spec, const MeasuredDivergence& measured) {
   const Divergence& divergence = measured.divergence;
-  const double s = measured.sigma_data;
   const size_t last = measured.models.size() - 1;
   Findings findings{.json = {{"divergence", to_json(measured)}},
                     .csv = std::string(kDivergenceColumns),
@@ -58,7 +57,7 @@ Findings describe_divergence(const RunSpec& spec, const MeasuredDivergence& meas
     const std::string& name = measured.models[f];
     for (const Step& step : spec.trajectory) {
       const auto number = static_cast<size_t>(step.index);
-      const double weight = step_weight(step, s), count = divergence.evaluations[number];
+      const double weight = divergence.weights[number], count = divergence.evaluations[number];
       for (size_t n = first[number]; n < first[number + 1]; ++n)
         for (size_t age = 0; age < form.at[n].size(); ++age) {
           const Distance& at = form.at[n][age];
@@ -69,7 +68,7 @@ Findings describe_divergence(const RunSpec& spec, const MeasuredDivergence& meas
         }
     }
     findings.table += concat(name, ": ", times_of(spec, measured, f), "; alone ") +
-                      format("%.4g\n", whole_divergence(divergence, spec.trajectory, s, f));
+                      format("%.4g\n", whole_divergence(divergence, f));
     for (const int64_t age : shown_ages(form)) {
       const std::string title = form.ages == 1 ? name : concat(name, ", age ", age);
       Chart::Series series{.name = title, .x = {}, .y = {}, .dots = false};
@@ -80,7 +79,7 @@ Findings describe_divergence(const RunSpec& spec, const MeasuredDivergence& meas
           steps.push_back(step);
       for (const int step : steps) {
         series.x.push_back(step);
-        series.y.push_back(step_divergence(divergence, spec.trajectory, s, f, step, age));
+        series.y.push_back(step_divergence(divergence, f, step, age));
       }
       if (form.ages > 1) findings.table += concat("  age ", age, "\n");
       findings.table += format("%6s %9s  %9s %10s %10s %9s %10s\n", "step", "timestep", "w", "d",
@@ -90,7 +89,7 @@ Findings describe_divergence(const RunSpec& spec, const MeasuredDivergence& meas
         const Distance& at = first_of(form, first[static_cast<size_t>(step.index)], age);
         findings.table +=
             format("%6d %9g  %9.4g %10.4g %10.4g %9.5f %10.4g\n", step.index + 1, step.level.t,
-                   step_weight(step, s), at.rms, at.relative, at.cosine, series.y[i]);
+                   divergence.weights[static_cast<size_t>(step.index)], at.rms, at.relative, at.cosine, series.y[i]);
       }
       if (!series.x.empty()) findings.chart.series.push_back(std::move(series));
     }

@@ -100,7 +100,7 @@ TEST(Divergence, IsThatOfWhatTheModelsPredict) {
   run(*small.backend, small.models, alone, asked, small.inputs);
   RunObserver silent;
   const Divergence found =
-      measure_divergence(*small.backend, small.models, *small.spec, silent, small.inputs);
+      measure_divergence(*small.backend, small.models, *small.spec, silent, small.inputs, 0.5);
   EXPECT_EQ(found.evaluations, std::vector<int>(6, 1));
   ASSERT_EQ(found.forms.size(), 2u);
   EXPECT_TRUE(found.forms[1].at.empty());
@@ -128,8 +128,8 @@ TEST(Divergence, IsThatOfWhatTheModelsPredict) {
   double sum = 0;
   for (const Step& step : alone.trajectory)
     sum += step_weight(step, 0.5) * found.forms[0].at[static_cast<size_t>(step.index)][0].rms;
-  EXPECT_NEAR(whole_divergence(found, alone.trajectory, 0.5, 0), sum, 1e-12);
-  EXPECT_EQ(whole_divergence(found, alone.trajectory, 0.5, 1), 0);
+  EXPECT_NEAR(whole_divergence(found, 0), sum, 1e-12);
+  EXPECT_EQ(whole_divergence(found, 1), 0);
 }
 
 TEST(Divergence, OfAModelFromItselfIsNothing) {
@@ -155,6 +155,41 @@ TEST(Divergence, OnADeviceIsThatOfTheHostAndMayBeCancelled) {
   Impatient impatient;
   EXPECT_TRUE(
       measure_divergence(*host.backend, host.models, *host.spec, impatient, host.inputs).forms.empty());
+}
+
+// By hand: one step of the other model, all else the last one's.
+TEST(MeasuredWeights, AreWhatASingleStepComesTo) {
+  const Small small({"one", "two"});
+  RunObserver silent;
+  Divergence measured =
+      measure_divergence(*small.backend, small.models, *small.spec, silent, small.inputs, 2);
+  const Divergence estimated = measured;
+  EXPECT_TRUE(
+      measure_weights(*small.backend, small.models, *small.spec, silent, small.inputs, 2, measured));
+  const RunSpec alone = served_by(*small.spec, 1);
+  std::vector<NoiseLevel> levels;
+  for (const Step& step : alone.trajectory) levels.push_back(step.level);
+  levels.push_back(alone.trajectory[5].next);
+  const Tensor expected = run(*small.backend, small.models, alone, silent, small.inputs).latents;
+  for (int k = 0; k < 6; ++k) {
+    std::vector<int> assignment(6, 1);
+    assignment[static_cast<size_t>(k)] = 0;
+    RunSpec one = alone;
+    one.trajectory = Trajectory(levels, assignment);
+    Similarity change;
+    change.add(run(*small.backend, small.models, one, silent, small.inputs).latents, expected);
+    EXPECT_NEAR(2 * step_divergence(measured, 0, k, 0), std::sqrt(change.mse()), 1e-9) << k;
+    EXPECT_EQ(measured.forms[0].at[static_cast<size_t>(k)][0].rms,
+              estimated.forms[0].at[static_cast<size_t>(k)][0].rms);
+  }
+  Impatient impatient;
+  EXPECT_FALSE(
+      measure_weights(*small.backend, small.models, *small.spec, impatient, small.inputs, 2, measured));
+  const Small same({"one", "one"});
+  Divergence nothing = measure_divergence(*same.backend, same.models, *same.spec, silent, same.inputs);
+  testing::expect_error(ErrorKind::usage, "nothing to measure the weights", [&] {
+    measure_weights(*same.backend, same.models, *same.spec, silent, same.inputs, 1, nothing);
+  });
 }
 
 // A tiny U-Net twice: the first in a form of its own.
@@ -240,7 +275,7 @@ TEST_F(OfTwins, AFormIsGuidedAsItWouldBe) {
   prepare("ddim", "cfg-interval=0:0.5");
   const MeasuredDivergence m = with_times();
   for (size_t n = 0; n < 5; ++n) EXPECT_EQ(m.divergence.forms[0].at[n][0].rms > 0, n >= 3) << n;
-  const StepCosts costs = step_costs(*spec_, m.divergence, 1, m.times);
+  const StepCosts costs = step_costs(*spec_, m.divergence, m.times);
   for (size_t s = 0; s < 5; ++s) {
     EXPECT_DOUBLE_EQ(costs.forms[0].seconds[s][0], s < 3 ? 4.5 : 3);
     EXPECT_DOUBLE_EQ(costs.forms[1].seconds[s][0], 4.5);
@@ -251,7 +286,7 @@ TEST_F(OfTwins, WhatAStepCostsDependsOnAge) {
   prepare("heun", "cache=3,cfg=1");
   const MeasuredDivergence m = with_times();
   EXPECT_EQ(m.divergence.evaluations, (std::vector<int>{2, 2, 2, 2, 1}));
-  const StepCosts costs = step_costs(*spec_, m.divergence, 1, m.times);
+  const StepCosts costs = step_costs(*spec_, m.divergence, m.times);
   const auto& seconds = costs.forms[0].seconds;
   EXPECT_EQ(seconds[0], (std::vector<double>{4}));        // whole and not
   EXPECT_EQ(seconds[1], (std::vector<double>{4, 2, 4}));  // at age 2 its second one is whole
@@ -263,7 +298,7 @@ TEST_F(OfTwins, WhatAStepCostsDependsOnAge) {
   }
   EXPECT_EQ(costs.forms[1].loss[1], std::vector<double>{0});
   testing::expect_error(ErrorKind::usage, "nothing was timed of form 1",
-                        [&] { step_costs(*spec_, m.divergence, 1, {}); });
+                        [&] { step_costs(*spec_, m.divergence, {}); });
 }
 
 TEST_F(OfTwins, NothingIsComparedWithCachedBlocks) {
@@ -319,6 +354,8 @@ TEST_F(OfTwins, BrokenFilesAreRefused) {
            {"/divergence/evaluations", {1, 1}, "of 5 evaluations, expected 2"},
            {"/divergence/evaluations", nlohmann::json::array(), "names no step"},
            {"/divergence/evaluations", {1, 1000000000}, "\"evaluations\" holds"},
+           {"/divergence/weights", nlohmann::json::array(), "\"weights\" is of 0 steps, expected 5"},
+           {"/divergence/weights/2", -1, "\"weights\" holds -1"},
            {"/divergence/forms", nlohmann::json::array(), "0 forms of 2 models"},
            {"/divergence/forms/0/ages", 0, "form 1: a form of 0 ages"},
            {"/divergence/forms/0/ages", 2, "of evaluation 3 is of 3 ages, expected 2"},

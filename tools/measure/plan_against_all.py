@@ -59,13 +59,12 @@ class Runs:
     def stages(self):
         return [word for form in self.forms for word in ("--stage", form)]
 
-    def measure_divergence(self, sigma_data):
+    def measure_divergence(self, weights):
         self.tstitch("analyze", "divergence", "-q", "-o", str(self.folder / "d.png"), *self.stages(), *self.options(self.args.seed + 1),
-                     *(["--sigma-data", sigma_data] if sigma_data else []))
+                     *(["--measure-weights"] if weights == "measured" else ["--sigma-data", weights]))
         measured = json.loads((self.folder / "d.json").read_text())["divergence"]
         if any(count != 1 for count in measured["evaluations"]):
             raise SystemExit(f"--sampler {self.args.sampler} evaluates some steps twice: expected one that does not")
-        self.sigma_data = measured["sigma_data"]
         if not self.seconds:  # else the times of the first count: they are the same for all
             self.ages = [form["ages"] for form in measured["forms"]]
             for time in measured["times"]:
@@ -127,7 +126,7 @@ def main():
     parser.add_argument("--sampler", default="ddim")
     parser.add_argument("--grid", type=int, default=2)
     parser.add_argument("--most-stages", type=int, default=3)
-    parser.add_argument("--sigma-data", default="", help="of the weights of steps; several, with commas between")
+    parser.add_argument("--weights", default="1", help="of steps: several of --sigma-data's values, and \"measured\", with commas between")
     parser.add_argument("--speedups", default="1.2,1.5,2,2.5,3")
     parser.add_argument("--switch-price", default="1%")
     parser.add_argument("--metric", choices=("latents", "fid"), default="latents")
@@ -139,27 +138,29 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(args, folder)
-        values = args.sigma_data.split(",")
-        runs.measure_divergence(values[0])
+        weights = args.weights.split(",")
+        runs.measure_divergence(weights[0])
         alone = [len(runs.forms) - 1] * runs.steps
         runs.value(alone)
+        measured_by = weights[0]
         everything = list(all_assignments(len(runs.forms), runs.steps, args.grid, args.most_stages))
         print(f"{len(everything)} trajectories, {args.metric}", flush=True)
         measured = [(runs.time(one), runs.value(one), one) for one in everything]
-        print("| sigma_data | speed-up | plan | estimated | measured | best measured | it is | plan / best |\n" + "|---" * 8 + "|")
-        for sigma_data, speedup in itertools.product(values, map(float, args.speedups.split(","))):
-            if len(values) > 1:
-                runs.measure_divergence(sigma_data)
+        print("| weights | speed-up | plan | estimated | measured | best measured | it is | plan / best |\n" + "|---" * 8 + "|")
+        for by, speedup in itertools.product(weights, map(float, args.speedups.split(","))):
+            if by != measured_by:
+                runs.measure_divergence(by)
+                measured_by = by
             limit = runs.time(alone) / speedup
             planned, estimated = runs.plan(speedup)
             value = runs.value(planned)
             fitting = [one for one in measured if one[0] <= limit]
             if not fitting:
-                print(f"| {runs.sigma_data:g} | {speedup:g} | {runs.describe(planned)} | {estimated:.4f} | {value:.4f} | none so fast | | |", flush=True)
+                print(f"| {by} | {speedup:g} | {runs.describe(planned)} | {estimated:.4f} | {value:.4f} | none so fast | | |", flush=True)
                 continue
             _, best, of = min(fitting, key=lambda one: one[1])
             ratio = value / best if best > 0 else float("inf") if value > 0 else 1
-            print(f"| {runs.sigma_data:g} | {speedup:g} | {runs.describe(planned)} | {estimated:.4f} | {value:.4f} | {best:.4f} | {runs.describe(of)} | {ratio:.3f} |",
+            print(f"| {by} | {speedup:g} | {runs.describe(planned)} | {estimated:.4f} | {value:.4f} | {best:.4f} | {runs.describe(of)} | {ratio:.3f} |",
                   flush=True)
 
 

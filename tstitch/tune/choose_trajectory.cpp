@@ -124,7 +124,7 @@ std::optional<ChosenTrajectory> choose_by_divergence(Engine& engine, const Sampl
                                                      const std::function<bool()>& cancelled) {
   const std::vector<std::string> names = names_of(engine.infos());
   const MeasuredDivergence* const measured = goal.divergence ? &*goal.divergence : nullptr;
-  const double sigma_data = measured ? measured->sigma_data : default_sigma_data(engine.infos().back());
+  const double sigma_data = measured ? measured->sigma_data : 1;
   const std::vector<Divergence> halves =
       measured ? std::vector{measured->divergence} : probe(engine, spec, goal.probes, cancelled);
   if (halves.empty()) return {};
@@ -138,7 +138,7 @@ std::optional<ChosenTrajectory> choose_by_divergence(Engine& engine, const Sampl
   if (cancelled()) return {};
 
   std::vector<StepCosts> of_halves;
-  for (const Divergence& half : halves) of_halves.push_back(step_costs(spec, half, sigma_data, times));
+  for (const Divergence& half : halves) of_halves.push_back(step_costs(spec, half, times));
   StepCosts costs = mean_of(of_halves.front(), of_halves.back());
   const auto steps = static_cast<size_t>(spec.trajectory.size());
   const auto alone = [&](size_t form) {

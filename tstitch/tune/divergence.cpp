@@ -27,7 +27,7 @@ int first_evaluation(const Divergence& divergence, int step) {
 class Distances final : public ForwardingObserver {
  public:
   Distances(RunObserver& outer, Backend& backend, std::span<const Model> models, const RunSpec& spec,
-            const EncodedInputs& inputs, std::vector<int> evaluations)
+            const EncodedInputs& inputs, std::vector<int> evaluations, double sigma_data)
       : ForwardingObserver(outer),
         backend_(backend),
         models_(models),
@@ -36,6 +36,7 @@ class Distances final : public ForwardingObserver {
         binder_(spec.height, spec.width),
         forms_(models.size() - 1) {
     result_.evaluations = std::move(evaluations);
+    for (const Step& step : spec.trajectory) result_.weights.push_back(step_weight(step, sigma_data));
     const size_t all = result_.all_evaluations();
     for (size_t i = 0; i < forms_.size(); ++i) {
       forms_[i].ages = models[i].info.form.cache.every;
@@ -117,6 +118,23 @@ class Distances final : public ForwardingObserver {
   Divergence result_;
 };
 
+// One of several runs of the same images, for the progress.
+class Part final : public ForwardingObserver {
+ public:
+  Part(RunObserver& outer, int64_t part, int64_t parts)
+      : ForwardingObserver(outer), part_(part), parts_(parts) {}
+
+  void progress(const Progress& progress) override {
+    Progress whole = progress;
+    whole.batch += part_ * progress.batches;
+    whole.batches *= parts_;
+    outer_.progress(whole);
+  }
+
+ private:
+  int64_t part_, parts_;
+};
+
 }  // namespace
 
 size_t Divergence::all_evaluations() const {
@@ -138,13 +156,14 @@ void check_compares(const ModelInfo& last) {
 }
 
 Divergence measure_divergence(Backend& backend, std::span<const Model> models, const RunSpec& spec,
-                              RunObserver& observer, const EncodedInputs& inputs) {
+                              RunObserver& observer, const EncodedInputs& inputs, double sigma_data) {
   check_internal(models.size() >= 2, "the divergence of ", models.size(), " models");
   for (const Model& model : models)
     check_internal(model.network != nullptr, model.info.name, " is not loaded");
   check_compares(models.back().info);
   const RunSpec alone = served_by(spec, static_cast<int>(models.size()) - 1);
-  Distances distances(observer, backend, models, alone, inputs, evaluations_of_steps(backend, alone));
+  Distances distances(observer, backend, models, alone, inputs, evaluations_of_steps(backend, alone),
+                      sigma_data);
   struct Nowhere final : BatchSink {
     void take(IndexRange, const Tensor&) override {}
   } nowhere;
@@ -162,10 +181,67 @@ double step_weight(const Step& step, double s) {
   return std::max(0.0, std::asinh(sigma / alpha / s) - std::asinh(behind / s));
 }
 
-double default_sigma_data(const ModelInfo& model) { return model.pixels ? 0.5 : 1; }
+bool measure_weights(Backend& backend, std::span<const Model> models, const RunSpec& spec,
+                     RunObserver& observer, const EncodedInputs& inputs, double sigma_data,
+                     Divergence& divergence) {
+  constexpr size_t kMostSteps = 12;
+  const int last = static_cast<int>(models.size()) - 1, steps = spec.trajectory.size();
+  const auto whole = [&](int form, int step) {
+    return step_divergence(divergence, static_cast<size_t>(form), step, 0);
+  };
+  int farthest = 0;
+  double most = 0;
+  for (int form = 0; form < last; ++form) {
+    double sum = 0;
+    for (int step = 0; step < steps; ++step) sum += whole(form, step);
+    if (sum > most) most = sum, farthest = form;
+  }
+  check(most > 0, ErrorKind::usage,
+        "no form differs from the last model while its evaluations are whole: nothing to measure the weights "
+        "of steps by");
 
-double step_divergence(const Divergence& divergence, const Trajectory& trajectory, double sigma_data,
-                       size_t form, int step, int64_t age) {
+  const RunSpec alone = served_by(spec, last);
+  std::vector<int> all, chosen;  // steps that tell something, and some of them
+  for (int step = 0; step < steps; ++step)
+    if (whole(farthest, step) > 0) all.push_back(step);
+  for (size_t i = 0; i < std::min(all.size(), kMostSteps); ++i)
+    chosen.push_back(all.size() <= kMostSteps ? all[i] : all[i * (all.size() - 1) / (kMostSteps - 1)]);
+  const auto parts = std::ssize(chosen) + 1;
+  const auto latents_of = [&](const RunSpec& run_spec, int64_t part) {
+    Part observed(observer, part, parts);
+    return run(backend, models, run_spec, observed, inputs);
+  };
+  const RunResult expected = latents_of(alone, 0);
+  std::vector<double> factors;  // logarithms, of the chosen steps
+  for (size_t i = 0; i < chosen.size() && !expected.cancelled; ++i) {
+    RunSpec one = alone;
+    std::vector<int> assignment(static_cast<size_t>(steps), last);
+    assignment[static_cast<size_t>(chosen[i])] = farthest;
+    std::vector<NoiseLevel> levels;
+    for (const Step& step : alone.trajectory) levels.push_back(step.level);
+    levels.push_back(alone.trajectory[steps - 1].next);
+    one.trajectory = Trajectory(levels, assignment);
+    const RunResult moved = latents_of(one, static_cast<int64_t>(i) + 1);
+    if (moved.cancelled) return false;
+    Similarity change;
+    change.add(moved.latents, expected.latents);
+    const double estimated = sigma_data * whole(farthest, chosen[i]);
+    // What moves nothing has a weight of almost nothing.
+    factors.push_back(std::log(std::max(std::sqrt(change.mse()) / estimated, 1e-6)));
+  }
+  if (expected.cancelled) return false;
+  for (int step = 0; step < steps; ++step) {
+    const auto behind = static_cast<size_t>(std::ranges::upper_bound(chosen, step) - chosen.begin());
+    const size_t from = behind > 0 ? behind - 1 : 0, to = std::min(behind, chosen.size() - 1);
+    const double share = from == to ? 0
+                                    : static_cast<double>(step - chosen[from]) / (chosen[to] - chosen[from]);
+    divergence.weights[static_cast<size_t>(step)] *=
+        std::exp((1 - share) * factors[from] + share * factors[to]);
+  }
+  return true;
+}
+
+double step_divergence(const Divergence& divergence, size_t form, int step, int64_t age) {
   const FormDivergence& of_form = divergence.forms[form];
   if (of_form.at.empty()) return 0;
   const int first = first_evaluation(divergence, step),
@@ -174,14 +250,13 @@ double step_divergence(const Divergence& divergence, const Trajectory& trajector
   for (int e = 0; e < count; ++e)
     sum +=
         of_form.at[static_cast<size_t>(first + e)][static_cast<size_t>((age + e) % of_form.ages)].rms / count;
-  return step_weight(trajectory[step], sigma_data) * sum;
+  return divergence.weights[static_cast<size_t>(step)] * sum;
 }
 
-double whole_divergence(const Divergence& divergence, const Trajectory& trajectory, double sigma_data,
-                        size_t form) {
+double whole_divergence(const Divergence& divergence, size_t form) {
   double sum = 0;
-  for (int step = 0; step < trajectory.size(); ++step)
-    sum += step_divergence(divergence, trajectory, sigma_data, form, step,
+  for (int step = 0; step < static_cast<int>(divergence.evaluations.size()); ++step)
+    sum += step_divergence(divergence, form, step,
                            first_evaluation(divergence, step) % divergence.forms[form].ages);
   return sum;
 }

@@ -29,6 +29,7 @@ struct FormDivergence {
 
 struct Divergence {
   std::vector<int> evaluations;       // of every step
+  std::vector<double> weights;        // of every step, see step_weight
   std::vector<FormDivergence> forms;  // of every model; of the last, which the others are compared with, empty
 
   size_t all_evaluations() const;
@@ -44,10 +45,10 @@ void check_compares(const ModelInfo& last);
 // Lets the last model serve all steps of the spec and asks every other form what it was asked, guided as that
 // would be in its place. The answers that are compared are eps or, in steps that begin in noise alone (alpha
 // = 0), from which no eps can be told, x0. Of a form with cached blocks there are as many beginnings as it
-// has ages, an evaluation apart, so that every evaluation is asked at every age. No forms when the observer
-// cancelled. Throws Error{input} where answers are not finite, and what check_compares throws.
+// has ages, an evaluation apart, so that every evaluation is asked at every age. sigma_data: of the weights.
+// No forms when the observer cancelled. Throws Error{input} where answers are not finite, and what check_compares throws.
 Divergence measure_divergence(Backend& backend, std::span<const Model> models, const RunSpec& spec,
-                              RunObserver& observer, const EncodedInputs& inputs);
+                              RunObserver& observer, const EncodedInputs& inputs, double sigma_data = 1);
 
 // How far one step carries a distance d at its beginning into the final latent, per s, the deviation of the
 // data (sigma_data; Karras et al. 2022, arXiv 2206.00364, call it so):
@@ -62,15 +63,19 @@ Divergence measure_divergence(Backend& backend, std::span<const Model> models, c
 // forget as Gaussian ones do: what tips a picture from one kind into another early grows instead.
 double step_weight(const Step& step, double sigma_data);
 
-// sigma_data where nobody says it: 1 of scaled latents, 0.5 of pixels in [-1, 1].
-double default_sigma_data(const ModelInfo& model);
+// Puts measured weights in place of those: lets the form that is farthest off while it is whole serve a single
+// step, of twelve or fewer that lie evenly apart, and the last model all others, and takes from how far the
+// final latents move what a step's d comes to; steps between have the factor to the weight above that lies
+// between. Thirteen runs at most. False when the observer cancelled. Throws Error{usage} where all forms are
+// the last model while they are whole.
+bool measure_weights(Backend& backend, std::span<const Model> models, const RunSpec& spec,
+                     RunObserver& observer, const EncodedInputs& inputs, double sigma_data,
+                     Divergence& divergence);
 
 // w times the mean d of the evaluations of a step that the form begins at that age.
-double step_divergence(const Divergence& divergence, const Trajectory& trajectory, double sigma_data,
-                       size_t form, int step, int64_t age);
+double step_divergence(const Divergence& divergence, size_t form, int step, int64_t age);
 
 // The same of a form alone, from its first step to its last.
-double whole_divergence(const Divergence& divergence, const Trajectory& trajectory, double sigma_data,
-                        size_t form);
+double whole_divergence(const Divergence& divergence, size_t form);
 
 }  // namespace tstitch

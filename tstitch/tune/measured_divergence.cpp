@@ -23,7 +23,7 @@ using nlohmann::ordered_json;
 
 constexpr const char* kFormat = "tstitch-divergence-1";
 constexpr int kMostEvaluations = 1'000'000;
-constexpr double kMostSeconds = 1e12;
+constexpr double kMostSeconds = 1e12, kMostWeight = 1e12;
 
 // One number of every distance, [evaluation][age].
 ordered_json to_json(const FormDivergence& form, double Distance::*number) {
@@ -79,6 +79,7 @@ MeasuredDivergence measured_of(const json& all, const std::string& where) {
                        .width = all.at("width"),
                        .images = all.at("images"),
                        .sigma_data = all.at("sigma_data"),
+                       .weighed = all.at("measured_weights"),
                        .divergence = {},
                        .timed = all.at("timed"),
                        .times = {},
@@ -98,6 +99,13 @@ MeasuredDivergence measured_of(const json& all, const std::string& where) {
           " at most of all");
   }
   check(sum > 0, ErrorKind::input, where, ": \"evaluations\" names no step");
+  m.divergence.weights = all.at("weights").get<std::vector<double>>();
+  const size_t steps = m.divergence.evaluations.size();
+  check(m.divergence.weights.size() == steps, ErrorKind::input, where, ": \"weights\" is of ",
+        m.divergence.weights.size(), " steps, expected ", steps);
+  for (const double weight : m.divergence.weights)
+    check(0 <= weight && weight <= kMostWeight, ErrorKind::input, where, ": \"weights\" holds ", weight,
+          ", expected 0 ... ", kMostWeight);
   const json& forms = all.at("forms");
   check(forms.is_array() && forms.size() == m.models.size(), ErrorKind::input, where, ": ", forms.size(),
         " forms of ", m.models.size(), " models");
@@ -183,6 +191,8 @@ ordered_json to_json(const MeasuredDivergence& m) {
           {"width", m.width},
           {"images", m.images},
           {"sigma_data", m.sigma_data},
+          {"measured_weights", m.weighed},
+          {"weights", m.divergence.weights},
           {"evaluations", m.divergence.evaluations},
           {"forms", forms},
           {"timed", m.timed},
@@ -238,8 +248,7 @@ std::set<Asking> askings_of(const RunSpec& spec, const Divergence& divergence) {
   return all;
 }
 
-StepCosts step_costs(const RunSpec& spec, const Divergence& divergence, double sigma_data,
-                     const Times& times) {
+StepCosts step_costs(const RunSpec& spec, const Divergence& divergence, const Times& times) {
   const auto seconds = [&](const Step& step, size_t form, bool whole) {
     const auto found = times.find(asking_in(spec, step, form, whole));
     check(found != times.end(), ErrorKind::usage, "nothing was timed of form ", form + 1,
@@ -261,8 +270,7 @@ StepCosts step_costs(const RunSpec& spec, const Divergence& divergence, double s
         double sum = 0;
         for (int e = 0; e < count; ++e) sum += seconds(step, f, (age + e) % form.ages == 0);
         form.seconds.back().push_back(sum);
-        form.loss.back().push_back(
-            step_divergence(divergence, spec.trajectory, sigma_data, f, step.index, age));
+        form.loss.back().push_back(step_divergence(divergence, f, step.index, age));
       }
     }
     before += count;

@@ -27,6 +27,7 @@ struct MeasuredDivergence {
 
   int64_t images = 0;     // that it is the mean of
   double sigma_data = 1;  // see step_weight
+  bool weighed = false;   // whether the weights were measured, too
   Divergence divergence;
 
   std::string timed;    // on what, see describe_timing
@@ -59,7 +60,6 @@ std::set<Asking> askings_of(const RunSpec& spec, const Divergence& divergence);
 
 // What every step of the spec takes and spoils in every form: seconds of all images. Throws Error{usage}
 // where a time is missing.
-StepCosts step_costs(const RunSpec& spec, const Divergence& divergence, double sigma_data,
-                     const Times& times);
+StepCosts step_costs(const RunSpec& spec, const Divergence& divergence, const Times& times);
 
 }  // namespace tstitch
