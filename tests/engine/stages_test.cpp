@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "tests/support/expect_error.h"
 #include "tstitch/engine/engine.h"
@@ -131,7 +132,7 @@ TEST(Stages, MayLeaveOutBlocks) {
   const auto pictures = [&](const char* forms) { return pictures_of(merged(twin, {{"twin", {forms}}})); };
   const auto whole = pictures_of({{"model", {"fashion-l"}}}), skipped = pictures("skip=2");
   EXPECT_NE(skipped, whole);
-  EXPECT_LE(distance(skipped, whole), 0.5);
+  EXPECT_LT(distance(skipped, whole), 1);
   EXPECT_NE(pictures("int8,skip=2"), skipped);
   EXPECT_EQ(pictures("skip=2-3"),
             pictures_of({{"model", {"fashion-l", "fashion-l"}}, {"stage", {"share=0.4,skip=3+2", ""}}}));
