@@ -306,7 +306,7 @@ int blocks_command(const Arguments& a, BlockChoice choice) {
   steps_over(choice.over, spec.trajectory.size());
   // Whether so many may be left out does not depend on which change least.
   blocks_to_skip(*info.architecture, std::vector<double>(static_cast<size_t>(blocks)), *choice.count);
-  return analyze(a, "blocks", asked, spec, {&spec, 1},
+  return analyze(a, "blocks", asked, spec, {&spec, 1}, false,
                  [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
                    const auto steps =
                        block_changes(engine.backend(), engine.models(), spec, observer, engine.inputs());
@@ -375,7 +375,7 @@ int divergence_command(const DivergenceArguments& a) {
       infos.size() >= 2, ErrorKind::usage,
       "divergence is of other models or forms from the last model, but there is 1: expected another --model,"
       " or a --form of it");
-  check_compares(infos.back());
+  check_compares(infos);
   const double sigma_data = a.sigma_data.value_or(1);
   check(std::isfinite(sigma_data) && sigma_data > 0, ErrorKind::usage, "--sigma-data is ", sigma_data,
         ", expected a number above 0");

@@ -37,8 +37,7 @@ void prune(std::vector<Partial>& all) {
 // Of more than `most` such the best of each of so many equal spans of time, and the fastest.
 void thin(std::vector<Partial>& all, size_t most) {
   if (all.size() <= most) return;
-  const double first = all.front().seconds,
-               span = (all.back().seconds - first) / static_cast<double>(most);
+  const double first = all.front().seconds, span = (all.back().seconds - first) / static_cast<double>(most);
   const auto number = [&](const Partial& one) { return std::floor((one.seconds - first) / span); };
   std::vector<Partial> kept = {all.front()};
   for (size_t i = 1; i < all.size(); ++i)
@@ -111,10 +110,8 @@ std::vector<Assigned> best_assignments(const StepCosts& costs, bool ordered, siz
   prune(last);
   std::vector<Assigned> best;
   for (Partial at : last) {
-    Assigned assigned{.assignment = std::vector<int>(steps),
-                      .seconds = at.seconds,
-                      .loss = at.loss,
-                      .price = at.price};
+    Assigned assigned{
+        .assignment = std::vector<int>(steps), .seconds = at.seconds, .loss = at.loss, .price = at.price};
     for (size_t s = steps; s-- > 0;) {
       assigned.assignment[s] = at.form;
       if (s > 0) at = history[s - 1][static_cast<size_t>(at.before)];

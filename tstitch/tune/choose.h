@@ -16,7 +16,7 @@ namespace tstitch {
 // (BlockCache) it does so by age: how many evaluations that is ago as the step begins, 0 where its first one
 // is whole.
 struct FormCosts {
-  int64_t ages = 1;                               // after so many evaluations one is whole again
+  int64_t ages = 1;                                // after so many evaluations one is whole again
   std::vector<std::vector<double>> seconds, loss;  // [step][age], none negative
 };
 
@@ -28,9 +28,9 @@ struct StepCosts {
 };
 
 struct Assigned {
-  std::vector<int> assignment;      // the form of every step
-  double seconds = 0, loss = 0;     // without the price of its changes
-  double price = 0;                 // of them
+  std::vector<int> assignment;   // the form of every step
+  double seconds = 0, loss = 0;  // without the price of its changes
+  double price = 0;              // of them
 };
 
 // What an assignment takes and spoils: a form begins whole wherever it comes (back).

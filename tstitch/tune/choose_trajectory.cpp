@@ -70,8 +70,7 @@ std::vector<Divergence> probe(Engine& engine, const RunSpec& spec, int64_t probe
     const int64_t first = std::min(side * half, spec.images() - half);
     few.subjects = {spec.subjects.begin() + first, spec.subjects.begin() + first + half};
     Cancellable observer(cancelled);
-    halves.push_back(
-        measure_divergence(engine.backend(), engine.models(), few, observer, engine.inputs()));
+    halves.push_back(measure_divergence(engine.backend(), engine.models(), few, observer, engine.inputs()));
     if (halves.back().forms.empty()) return {};
   }
   return halves;
@@ -129,12 +128,11 @@ std::optional<ChosenTrajectory> choose_by_divergence(Engine& engine, const Sampl
       measured ? std::vector{measured->divergence} : probe(engine, spec, goal.probes, cancelled);
   if (halves.empty()) return {};
   const bool known = times_are_known(engine, spec, goal);
-  const Times times = known
-                          ? measured->times
-                          : engine.time_evaluations(spec, askings_of(spec, halves.front()), cancelled);
+  const Times times =
+      known ? measured->times : engine.time_evaluations(spec, askings_of(spec, halves.front()), cancelled);
   if (times.empty()) return {};
-  const double decoding = static_cast<double>(spec.images()) *
-                          (known ? measured->decoding : engine.time_decoding(spec));
+  const double decoding =
+      static_cast<double>(spec.images()) * (known ? measured->decoding : engine.time_decoding(spec));
   if (cancelled()) return {};
 
   std::vector<StepCosts> of_halves;
@@ -259,7 +257,7 @@ RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options, 
       check(!stage.form.cache.holds(), ErrorKind::usage, "a --stage with cache= has steps of unequal cost, ",
             kConsequence);
   } else {
-    check_compares(infos.back());
+    check_compares(infos);
   }
   options.fractions.assign(infos.size(), 0);
   options.fractions.back() = 1;
@@ -291,9 +289,8 @@ void check_divergence(Engine& engine, const RunSpec& spec, const Goal& goal,
                  goal.divergence_file);
   // Names say it, too, but may be cut.
   const std::vector<FormDivergence>& forms = goal.divergence->divergence.forms;
-  const bool same_ages = std::ranges::equal(forms, infos, {}, &FormDivergence::ages, [](const ModelInfo& info) {
-    return info.form.cache.every;
-  });
+  const bool same_ages = std::ranges::equal(forms, infos, {}, &FormDivergence::ages,
+                                            [](const ModelInfo& info) { return info.form.cache.every; });
   check(same_ages && goal.divergence->divergence.evaluations == evaluations_of_steps(engine.backend(), spec),
         ErrorKind::usage, shown_path(goal.divergence_file),
         ": measured of other numbers of evaluations: expected the --sampler and the cache= of this run");

@@ -19,9 +19,9 @@ struct MostDivergence {
 
 // What a trajectory is chosen for: exactly one of the first four.
 struct Goal {
-  std::optional<double> budget;           // seconds for sampling and decoding all images
-  std::optional<double> speedup;          // against the last model alone
-  std::optional<double> max_metric_loss;  // share of the last model's metric; needs a curve
+  std::optional<double> budget;                  // seconds for sampling and decoding all images
+  std::optional<double> speedup;                 // against the last model alone
+  std::optional<double> max_metric_loss;         // share of the last model's metric; needs a curve
   std::optional<MostDivergence> max_divergence;  // where there is no curve
 
   std::string curve_file;      // of a measured curve; "": the models' predictions are compared

@@ -83,12 +83,10 @@ std::string to_json(const ChosenTrajectory& p) {
     json["metric"] = {{"name", *p.metric}, {"value", p.value}, {"measured", p.measured}};
     if (p.deviation) json["metric"]["deviation"] = *p.deviation;
   } else {
-    json["estimated_change"] = {{"rms", p.change()},
-                                {"spread", p.change_spread()},
-                                {"first_model_alone", p.largest_change()}};
-    json["divergence"] = {{"sum", p.divergence},
-                          {"first_model_alone", p.largest_divergence},
-                          {"sigma_data", p.sigma_data}};
+    json["estimated_change"] = {
+        {"rms", p.change()}, {"spread", p.change_spread()}, {"first_model_alone", p.largest_change()}};
+    json["divergence"] = {
+        {"sum", p.divergence}, {"first_model_alone", p.largest_divergence}, {"sigma_data", p.sigma_data}};
     for (const Alternative& one : p.alternatives)
       json["alternatives"].push_back({{"assignment", one.assignment},
                                       {"seconds", one.seconds},

@@ -149,10 +149,14 @@ std::vector<int> evaluations_of_steps(Backend& backend, const RunSpec& spec) {
   return counts;
 }
 
-void check_compares(const ModelInfo& last) {
+void check_compares(std::span<const ModelInfo> models) {
+  const ModelInfo& last = models.back();
   check(!last.form.cache.holds(), ErrorKind::usage, last.name,
         " is what the others are compared with, and with cache= its own answers depend on when it was last "
         "whole: expected a last --stage without");
+  for (const ModelInfo& model : models)
+    check(!model.form.cache.focus, ErrorKind::usage, model.name, " has cache= with center=, and which ",
+          "evaluations are whole depends on how many there are: expected cache= evenly apart");
 }
 
 Divergence measure_divergence(Backend& backend, std::span<const Model> models, const RunSpec& spec,
@@ -160,7 +164,9 @@ Divergence measure_divergence(Backend& backend, std::span<const Model> models, c
   check_internal(models.size() >= 2, "the divergence of ", models.size(), " models");
   for (const Model& model : models)
     check_internal(model.network != nullptr, model.info.name, " is not loaded");
-  check_compares(models.back().info);
+  std::vector<ModelInfo> infos;
+  for (const Model& model : models) infos.push_back(model.info);
+  check_compares(infos);
   const RunSpec alone = served_by(spec, static_cast<int>(models.size()) - 1);
   Distances distances(observer, backend, models, alone, inputs, evaluations_of_steps(backend, alone),
                       sigma_data);
@@ -233,8 +239,8 @@ bool measure_weights(Backend& backend, std::span<const Model> models, const RunS
   for (int step = 0; step < steps; ++step) {
     const auto behind = static_cast<size_t>(std::ranges::upper_bound(chosen, step) - chosen.begin());
     const size_t from = behind > 0 ? behind - 1 : 0, to = std::min(behind, chosen.size() - 1);
-    const double share = from == to ? 0
-                                    : static_cast<double>(step - chosen[from]) / (chosen[to] - chosen[from]);
+    const double share =
+        from == to ? 0 : static_cast<double>(step - chosen[from]) / (chosen[to] - chosen[from]);
     divergence.weights[static_cast<size_t>(step)] *=
         std::exp((1 - share) * factors[from] + share * factors[to]);
   }

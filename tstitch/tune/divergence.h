@@ -28,9 +28,10 @@ struct FormDivergence {
 };
 
 struct Divergence {
-  std::vector<int> evaluations;       // of every step
-  std::vector<double> weights;        // of every step, see step_weight
-  std::vector<FormDivergence> forms;  // of every model; of the last, which the others are compared with, empty
+  std::vector<int> evaluations;  // of every step
+  std::vector<double> weights;   // of every step, see step_weight
+  std::vector<FormDivergence>
+      forms;  // of every model; of the last, which the others are compared with, empty
 
   size_t all_evaluations() const;
 };
@@ -38,15 +39,17 @@ struct Divergence {
 // The evaluations of every step of the trajectory, by the run's sampler.
 std::vector<int> evaluations_of_steps(Backend& backend, const RunSpec& spec);
 
-// Throws Error{usage} where nothing can be compared with the model's answers: it has cached blocks, and they
-// depend on when it was last whole.
-void check_compares(const ModelInfo& last);
+// Throws Error{usage} where the models cannot be compared: the last has cached blocks, and its answers depend
+// on when it was last whole; or another's are not whole evenly apart, so that an age does not say when they
+// are.
+void check_compares(std::span<const ModelInfo> models);
 
 // Lets the last model serve all steps of the spec and asks every other form what it was asked, guided as that
 // would be in its place. The answers that are compared are eps or, in steps that begin in noise alone (alpha
 // = 0), from which no eps can be told, x0. Of a form with cached blocks there are as many beginnings as it
 // has ages, an evaluation apart, so that every evaluation is asked at every age. sigma_data: of the weights.
-// No forms when the observer cancelled. Throws Error{input} where answers are not finite, and what check_compares throws.
+// No forms when the observer cancelled. Throws Error{input} where answers are not finite, and what
+// check_compares throws.
 Divergence measure_divergence(Backend& backend, std::span<const Model> models, const RunSpec& spec,
                               RunObserver& observer, const EncodedInputs& inputs, double sigma_data = 1);
 
@@ -63,11 +66,11 @@ Divergence measure_divergence(Backend& backend, std::span<const Model> models, c
 // forget as Gaussian ones do: what tips a picture from one kind into another early grows instead.
 double step_weight(const Step& step, double sigma_data);
 
-// Puts measured weights in place of those: lets the form that is farthest off while it is whole serve a single
-// step, of twelve or fewer that lie evenly apart, and the last model all others, and takes from how far the
-// final latents move what a step's d comes to; steps between have the factor to the weight above that lies
-// between. Thirteen runs at most. False when the observer cancelled. Throws Error{usage} where all forms are
-// the last model while they are whole.
+// Puts measured weights in place of those: lets the form that is farthest off while it is whole serve a
+// single step, of twelve or fewer that lie evenly apart, and the last model all others, and takes from how
+// far the final latents move what a step's d comes to; steps between have the factor to the weight above that
+// lies between. Thirteen runs at most. False when the observer cancelled. Throws Error{usage} where all forms
+// are the last model while they are whole.
 bool measure_weights(Backend& backend, std::span<const Model> models, const RunSpec& spec,
                      RunObserver& observer, const EncodedInputs& inputs, double sigma_data,
                      Divergence& divergence);

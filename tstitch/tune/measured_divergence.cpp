@@ -44,9 +44,9 @@ FormDivergence form_of(const json& entry, size_t evaluations, bool last, const s
     double least, most;
   };
   constexpr double kMost = 1e30;
-  for (const auto& [key, member, least, most] : {Number{"distance", &Distance::rms, 0, kMost},
-                                                 Number{"relative", &Distance::relative, 0, kMost},
-                                                 Number{"cosine", &Distance::cosine, -1, 1}}) {
+  for (const auto& [key, member, least, most] :
+       {Number{"distance", &Distance::rms, 0, kMost}, Number{"relative", &Distance::relative, 0, kMost},
+        Number{"cosine", &Distance::cosine, -1, 1}}) {
     const std::vector<std::vector<double>> numbers = entry.at(key);
     check(numbers.size() == (last ? 0 : evaluations), ErrorKind::input, where, ": \"", key, "\" is of ",
           numbers.size(), " evaluations, expected ", last ? 0 : evaluations);
@@ -85,11 +85,12 @@ MeasuredDivergence measured_of(const json& all, const std::string& where) {
                        .times = {},
                        .decoding = all.at("decoding_seconds")};
   check(m.models.size() >= 2 && m.contents.size() == m.models.size(), ErrorKind::input, where, ": ",
-        m.models.size(), " models with the contents of ", m.contents.size(), ", expected two or more of each");
+        m.models.size(), " models with the contents of ", m.contents.size(),
+        ", expected two or more of each");
   check(std::isfinite(m.sigma_data) && m.sigma_data > 0, ErrorKind::input, where, ": \"sigma_data\" is ",
         m.sigma_data, ", expected more than 0");
-  check(0 <= m.decoding && m.decoding <= kMostSeconds, ErrorKind::input, where,
-        ": \"decoding_seconds\" is ", m.decoding);
+  check(0 <= m.decoding && m.decoding <= kMostSeconds, ErrorKind::input, where, ": \"decoding_seconds\" is ",
+        m.decoding);
 
   m.divergence.evaluations = all.at("evaluations").get<std::vector<int>>();
   int64_t sum = 0;
@@ -140,8 +141,7 @@ std::vector<std::string> contents_of_models(const std::vector<ModelInfo>& models
     std::string& text = all.emplace_back(content);
     for (const Lora& lora : model.loras)
       text += concat(", LoRA of crc32 ", lora.content, " x ", number_text(lora.weight));
-    for (const ModelControl& control : model.controls)
-      text += concat(", ControlNet: ", control.net->content);
+    for (const ModelControl& control : model.controls) text += concat(", ControlNet: ", control.net->content);
   }
   return all;
 }
@@ -204,14 +204,15 @@ MeasuredDivergence read_measured_divergence(const std::string& path) {
   const json file = parse_json_file(path);
   const std::string where = shown_path(path);
   try {
-    const json& all = file.is_object() && file.contains("divergence") ? file.at("divergence") : json::object();
+    const json& all =
+        file.is_object() && file.contains("divergence") ? file.at("divergence") : json::object();
     check(all.is_object() && all.value("format", "") == kFormat, ErrorKind::input, where,
           ": not a divergence of `tstitch analyze divergence`: expected \"divergence\" of the \"format\" \"",
           kFormat, "\"");
     return measured_of(all, where);
   } catch (const json::exception& e) {
-    fail(ErrorKind::input, where, ": not a divergence of `tstitch analyze divergence`: ",
-         printable(e.what(), 200));
+    fail(ErrorKind::input, where,
+         ": not a divergence of `tstitch analyze divergence`: ", printable(e.what(), 200));
   }
 }
 
@@ -222,11 +223,13 @@ void check_measured(const MeasuredDivergence& measured, const MeasuredDivergence
     check(found == wanted, ErrorKind::usage, where, ": measured with ", what..., ", but this run has ",
           wanted);
   };
-  check(measured.models == expected.models, ErrorKind::usage, where, ": measured of other models: ",
-        printable(join(measured.models)), ", but this run has ", printable(join(expected.models)));
+  check(measured.models == expected.models, ErrorKind::usage, where,
+        ": measured of other models: ", printable(join(measured.models)), ", but this run has ",
+        printable(join(expected.models)));
   for (size_t i = 0; i < expected.models.size(); ++i)
     check(measured.contents[i] == expected.contents[i], ErrorKind::usage, where,
-          ": measured of another file than that of ", expected.models[i], ", or with other LoRAs or ControlNets");
+          ": measured of another file than that of ", expected.models[i],
+          ", or with other LoRAs or ControlNets");
   same(measured.sampler, expected.sampler, "--sampler ", printable(measured.sampler));
   check(measured.levels == expected.levels, ErrorKind::usage, where,
         ": measured along other steps: expected the --steps, --spacing, --scheduler and --strength of this "

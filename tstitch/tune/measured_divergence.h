@@ -35,8 +35,8 @@ struct MeasuredDivergence {
   double decoding = 0;  // seconds of an image
 };
 
-// What the files of each model, its LoRAs and its ControlNets hold. between: called now and then; what it throws ends the
-// work.
+// What the files of each model, its LoRAs and its ControlNets hold. between: called now and then; what it
+// throws ends the work.
 std::vector<std::string> contents_of_models(const std::vector<ModelInfo>& models,
                                             const std::function<void()>& between);
 
