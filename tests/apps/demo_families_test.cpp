@@ -33,7 +33,7 @@ class DemoFamilies : public OnTinyPair {
   std::vector<std::string> models_of(Arguments arguments) const {
     arguments.insert(arguments.end(), {"--dry-run", "--json"});
     std::vector<std::string> names;
-    for (const auto& model : nlohmann::json::parse(done(arguments).out)["models"]) names.push_back(model["name"]);
+    for (const auto& model : nlohmann::json::parse(done(arguments).out)["model"]) names.push_back(model);
     return names;
   }
 };

@@ -1,6 +1,7 @@
 // Plans of stages from a measured divergence: what `analyze divergence` writes, what `plan` makes of it, and
 // what is refused.
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,8 @@ class Divergences : public Cli {
   json report_of(const std::string& command, const std::string& more) const {
     const std::string program = "tstitch ";
     EXPECT_TRUE(command.starts_with(program)) << command;
-    const Outcome outcome = wait(
-        start_any({"sh", "-c", TSTITCH_PROGRAM " " + command.substr(program.size()) + " " + more + " --json"}));
+    const Outcome outcome = wait(start_any(
+        {"sh", "-c", TSTITCH_PROGRAM " " + command.substr(program.size()) + " " + more + " --json"}));
     EXPECT_EQ(outcome.code, 0) << command << outcome.err;
     return json::parse(outcome.out);
   }
@@ -59,7 +60,8 @@ TEST_F(Divergences, AreMeasuredAndPlannedWith) {
 
   const Outcome shown = plan({"--form", "int8", "--speedup", "1.2"});
   ASSERT_EQ(shown.code, 0) << shown.err;
-  for (const char* part : {"quality: divergence ", "what else there is:", "speed-up", "run it with `tstitch "})
+  for (const char* part :
+       {"quality: divergence ", "what else there is:", "speed-up", "run it with `tstitch "})
     EXPECT_NE(shown.out.find(part), std::string::npos) << shown.out;
 
   // The command that it says and the plan that it writes are one run.
@@ -105,10 +107,8 @@ TEST_F(Divergences, AnyOrderIsPlanned) {
             report_of("tstitch sample --plan p.json -m fashion-s -m fashion-b -m fashion-l --class 1,2 "
                       "--cfg-scale 1",
                       "-o b.png")["latents_hash"]);
-  const Outcome sampled = run(with(with({"sample", "--budget", "1h", "--divergence", "d.json", "--json", "-o",
-                                         "s.png"},
-                                        kFamily),
-                                   kFew));
+  const Outcome sampled = run(with(
+      with({"sample", "--budget", "1h", "--divergence", "d.json", "--json", "-o", "s.png"}, kFamily), kFew));
   ASSERT_EQ(sampled.code, 0) << sampled.err;
   EXPECT_EQ(json::parse(sampled.out)["models"][2]["evaluations"], 6);  // nothing else to spend it on
 }
@@ -162,8 +162,8 @@ TEST_F(Divergences, OptionsThatWouldDoNothingAreRefused) {
   refuses({"--max-divergence is -1"}, {"--max-divergence=-1"});
   refuses({"one goal"}, {"--max-divergence", "1", "--speedup", "2"});
   refuses({"d.json", "an input"}, {"--speedup", "2", "-o", "d.json"});
-  refuses({"plan says who serves which step"}, {"--speedup", "2", "--stage", "share=0.2", "--stage",
-                                                "share=0.2", "--stage", ""});
+  refuses({"plan says who serves which step"},
+          {"--speedup", "2", "--stage", "share=0.2", "--stage", "share=0.2", "--stage", ""});
   refused(2, {"--switch-price is for"}, {"--speedup", "2", "--switch-price", "2%"});
   expect_refused(2, {"--divergence is for --budget"}, {"sample", "--divergence", "d.json"});
 
@@ -209,7 +209,9 @@ TEST_F(CachedPlans, AreMadeWithAndWithoutAMeasuredDivergence) {
     const json chosen = json::parse(
         done(of_large("plan", with(how, {"--max-divergence", "100%", "-o", "p.json", "--json"}))).out);
     EXPECT_EQ(chosen["options"]["stage"], json({"cache=4", ""}));
-    EXPECT_EQ(chosen["assignment"], concat("0*", chosen["steps"].get<int>()));
+    // Of five evaluations two are whole, and one of these is as good as the model's own.
+    EXPECT_TRUE((std::set<std::string>{"0*5", "0*4 1*1", "1*1 0*4"}).contains(chosen["assignment"]))
+        << chosen;
     EXPECT_GT(chosen["speedup"], 1);
     EXPECT_NE(chosen["command"].get<std::string>().find("cache=4"), std::string::npos) << chosen["command"];
   }

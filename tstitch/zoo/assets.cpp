@@ -92,10 +92,11 @@ std::vector<std::string> demo_models() {
 }
 
 std::string resolve_model(const std::string& name) {
-  std::error_code ignored;
   const bool looks_like_a_path = name.find('/') != std::string::npos || name.find('.') != std::string::npos;
-  // A link that leads nowhere is for those who open it to report.
-  if (looks_like_a_path || fs::exists(fs::symlink_status(name, ignored))) return name;
+  std::error_code error;
+  const bool is_there = fs::exists(fs::symlink_status(name, error));
+  // A link that leads nowhere, or a name that is too long, is for those who open it to report.
+  if (looks_like_a_path || is_there || (error && error != std::errc::no_such_file_or_directory)) return name;
   for (const DemoFamily& family : known_families()) {
     if (!std::ranges::count(family.models, name)) continue;
     const fs::path path = path_of(assets_folder(), family, name);
