@@ -58,8 +58,9 @@ struct AttentionJob {
 };
 
 // One block of keys of an online softmax: p = 2^(factor (score - largest)) with the largest score so far.
-// `largest`, `sum` (of all p) and `out`, what was summed of the values so far, are brought up to date. Scores
-// up to a multiple of 16 keys are overwritten.
+// `largest`, `sum` (of all p) and `out`, what was summed of the values so far, are brought up to date; where
+// largest is -infinity nothing was, and out is not read. Scores are read, and p written, up to a multiple of
+// 32 keys.
 struct SoftmaxBlock {
   float* scores = nullptr;  // (rows, keys)
   int64_t scores_stride = 0, rows = 0, keys = 0;
@@ -147,10 +148,16 @@ struct Kernels {
   void (*finish)(const LinearJob&, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
                  int64_t column, int64_t columns);
 
-  // At most attention_rows queries at once; scratch is aligned to 64 bytes.
-  int64_t attention_rows;
+  // Keys and values of a head are packed into panels in blocks of attention_keys keys, each by a call with
+  // its first key, s0; panels are those of the head.
+  int64_t attention_keys;
+  int64_t (*attention_panel_bytes)(bool bf16, int64_t d, int64_t S);
+  void (*pack_keys)(const AttentionJob&, int64_t head, int64_t s0, void* panels);
+  // At most attention_rows queries at once; panels and scratch are aligned to 64 bytes.
+  int64_t (*attention_rows)(bool bf16);
   int64_t (*attention_scratch_bytes)(bool bf16, int64_t d);
-  void (*attention)(const AttentionJob&, int64_t head, int64_t begin, int64_t end, void* scratch);
+  void (*attention)(const AttentionJob&, int64_t head, int64_t begin, int64_t end, const void* panels,
+                    void* scratch);
   // Its parts without the products, in bf16. normalize: to (rows, d) = out / sum.
   void (*softmax_block)(const SoftmaxBlock&);
   void (*normalize)(const float* out, int64_t out_stride, const float* sum, int64_t rows, int64_t d, void* to,
