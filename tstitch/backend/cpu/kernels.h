@@ -108,13 +108,15 @@ struct PixelJob {
   int32_t zero = 0;
 };
 
-// A convolution over a strip of rows of pixels that holds the zeros around them too. Output pixel p is in row
-// p / width, column p % width. Panels of `linear` are summed over [kernel row][kernel column][linear.inputs].
+// A convolution over strips of rows of pixels that hold the zeros around them too, one of each image. Output
+// pixel p is pixel p % image_pixels of image p / image_pixels, there in row / width, column % width. Panels
+// of `linear` are summed over [kernel row][kernel column][linear.inputs].
 struct ConvJob {
-  LinearJob linear;  // x: the strip, x_stride: from pixel to pixel; out: of pixel 0
+  LinearJob linear;  // x: the first strip, x_stride: from pixel to pixel; out: of pixel 0; bias: of image 0
   int64_t kernel_height = 0, kernel_width = 0, stride = 0;
-  int64_t row_stride = 0;  // of the strip
-  int64_t width = 0;       // of the output
+  int64_t row_stride = 0, image_stride = 0;  // of a strip, from strip to strip
+  int64_t width = 0, image_pixels = 0;       // of the output
+  int64_t bias_stride = 0;                   // from image to image
 };
 
 // to = the largest or the mean of the channels of `rows` times `columns` pixels.
@@ -170,8 +172,8 @@ struct Kernels {
   RowBounds (*row_bounds)(bool bf16, const void* x, const float* factors, int64_t count);
   void (*channel_bounds)(bool bf16, const void* x, int64_t x_stride, int64_t count, int64_t channels,
                          float* low, float* high);
-  // Output pixels 0..count of one panel.
-  void (*conv)(const ConvJob&, int64_t panel, int64_t count);
+  // Output pixels begin..end of one panel.
+  void (*conv)(const ConvJob&, int64_t panel, int64_t begin, int64_t end);
   // Mean and variance of each group of channels over `count` pixels: (groups, 2).
   void (*group_moments)(bool bf16, const void* x, int64_t x_stride, int64_t count, int64_t channels,
                         int64_t groups, float* moments);

@@ -24,14 +24,15 @@ constexpr bool kWidensBf16 = true;
 template <class T>
 constexpr int kBlockRows = kWidensBf16&& __is_same(T, bf16) ? kRowsOfWidened : kMostRows;
 
-// f(row, rows) for blocks of rows begin ... end: as few as there can be, and of equal size, for a last one of
-// a few rows would take nearly as long as a whole one.
+// f(row, rows) for blocks of rows begin ... end. The last two share what is left: one of a few rows would
+// take nearly as long as a whole one.
 template <class T, class Function>
 inline void for_blocks(int64_t begin, int64_t end, const Function& f) {
-  const int64_t count = end - begin, blocks = (count + kBlockRows<T> - 1) / kBlockRows<T>;
-  for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t row = i * count / blocks;
-    f(begin + row, (i + 1) * count / blocks - row);
+  constexpr int64_t kMost = kBlockRows<T>;
+  for (int64_t row = begin, rows; row < end; row += rows) {
+    const int64_t left = end - row;
+    rows = left >= 2 * kMost ? kMost : left > kMost ? (left + 1) / 2 : left;
+    f(row, rows);
   }
 }
 

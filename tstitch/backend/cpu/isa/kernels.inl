@@ -99,8 +99,8 @@ constexpr Kernels make_kernels(const char* name) {
               : channel_bounds(static_cast<const f32*>(x), x_stride, count, channels, low, high);
           },
       .conv =
-          [](const ConvJob& job, int64_t panel, int64_t count) {
-            with_operand(job.linear.operand, [&](auto x) { conv<decltype(x)>(job, panel, count); });
+          [](const ConvJob& job, int64_t panel, int64_t begin, int64_t end) {
+            with_operand(job.linear.operand, [&](auto x) { conv<decltype(x)>(job, panel, begin, end); });
           },
       .group_moments =
           [](bool b, const void* x, int64_t x_stride, int64_t count, int64_t channels, int64_t groups,
