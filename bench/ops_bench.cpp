@@ -151,8 +151,10 @@ struct AttentionShape {
   int64_t N, T, heads, d;
 };
 
-constexpr AttentionShape kAttentionShapes[] = {
-    {"XL", 2, 256, 16, 72}, {"S", 2, 256, 6, 64}, {"XL.512", 2, 1024, 16, 72}, {"VAE.512", 1, 4096, 1, 512}};
+constexpr AttentionShape kAttentionShapes[] = {{"XL", 2, 256, 16, 72},      {"S", 2, 256, 6, 64},
+                                               {"XL.512", 2, 1024, 16, 72}, {"VAE.512", 1, 4096, 1, 512},
+                                               {"SD.64", 2, 4096, 8, 40},   {"SD.32", 2, 1024, 8, 80},
+                                               {"SD.16", 2, 256, 8, 160},   {"SDXL.64", 2, 4096, 10, 64}};
 
 void attention_bench(benchmark::State& state, const cpu::Isa& isa, DType dtype, int threads,
                      const AttentionShape& shape) {

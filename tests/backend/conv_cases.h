@@ -38,6 +38,10 @@ inline const ConvCase kConvCases[] = {
     {2, 5, 3, 10, 34, 1, {.upsample = true}},
     {2, 16, 16, 64, 70, 3, {.pad_before = 1, .pad_after = 1}},
     {1, 16, 16, 128, 130, 1, {}},
+    // More than a CPU computes at once: images, pixels, rows of 8-bit numbers.
+    {5, 16, 16, 512, 5, 3, {.pad_before = 1, .pad_after = 1}},
+    {1, 40, 40, 1024, 5, 1, {}},
+    {1, 33, 34, 1024, 3, 3, {.pad_before = 1, .pad_after = 1}},
 };
 
 }  // namespace tstitch

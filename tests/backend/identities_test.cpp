@@ -13,26 +13,38 @@ class Identities : public testing::TestWithParam<DType> {
 INSTANTIATE_TEST_SUITE_P(, Identities, testing::Values(DType::f32, DType::bf16),
                          [](const auto& test) { return std::string(name_of(test.param)); });
 
-// Any strip of the rows of a picture alone; one picture alone.
+// Any strip of the rows of a picture alone; one picture alone. The larger pictures are more than a CPU
+// computes at once, their strips are not.
 TEST_P(Identities, StripsAndCompanyDoNotChangeAConvolution) {
-  const Tensor x = random_tensor({2, 13, 9, 40}, 1, dtype()), w = random_tensor({70, 40, 3, 3}, 2, dtype());
-  for (const auto& backend : tested_backends(dtype())) {
-    SCOPED_TRACE(backend->description());
-    const auto packed = backend->pack_conv2d(w, Tensor());
-    for (const bool upsample : {false, true}) {
-      const auto convolve = [&](const Tensor& images, int64_t begin, int64_t end) {
-        return conv2d(*backend, images, *packed,
-                      {.pad_before = 1, .pad_after = 1, .upsample = upsample, .begin = begin, .end = end},
-                      Activation::none, DType::f32);
-      };
-      const Tensor whole = convolve(x, 0, -1);
-      for (const int64_t n : {0, 1}) {
-        const Tensor image = whole.slice(n, n + 1);
-        const Tensor rows = image.reshape({image.extent(1), image.extent(2), 70});
-        for (const auto& [begin, end] : {std::array<int64_t, 2>{0, -1}, {0, 1}, {3, 8}, {12, 13}}) {
-          const Tensor strip = convolve(x.slice(n, n + 1), begin, end);
-          expect_equal(strip.reshape({strip.extent(1), strip.extent(2), 70}),
-                       rows.slice(begin, end < 0 ? rows.extent(0) : end));
+  for (const auto& [height, width, inputs, M] :
+       {std::array<int64_t, 4>{13, 9, 40, 70}, {16, 9, 40, 32}, {24, 30, 700, 5}}) {
+    const int64_t outputs = M;  // clang 14 cannot capture a binding
+    const Tensor x = random_tensor({2, height, width, inputs}, 1, dtype()),
+                 w = random_tensor({outputs, inputs, 3, 3}, 2, dtype()), b = random_tensor({2, outputs}, 3);
+    for (const auto& backend : tested_backends(dtype())) {
+      SCOPED_TRACE(backend->description());
+      const auto packed = backend->pack_conv2d(w, Tensor());
+      for (const bool upsample : {false, true}) {
+        const auto convolve = [&](int64_t n, int64_t images, int64_t begin, int64_t end) {
+          const Tensor bias = b.slice(n, n + images);
+          return conv2d(*backend, x.slice(n, n + images), *packed,
+                        {.pad_before = 1,
+                         .pad_after = 1,
+                         .upsample = upsample,
+                         .image_bias = &bias,
+                         .begin = begin,
+                         .end = end},
+                        Activation::none, DType::f32);
+        };
+        const Tensor whole = convolve(0, 2, 0, -1);
+        for (const int64_t n : {0, 1}) {
+          const Tensor image = whole.slice(n, n + 1);
+          const Tensor rows = image.reshape({image.extent(1), image.extent(2), outputs});
+          for (const auto& [begin, end] : {std::array<int64_t, 2>{0, -1}, {0, 1}, {3, 8}, {12, 13}}) {
+            const Tensor strip = convolve(n, 1, begin, end);
+            expect_equal(strip.reshape({strip.extent(1), strip.extent(2), outputs}),
+                         rows.slice(begin, end < 0 ? rows.extent(0) : end));
+          }
         }
       }
     }
@@ -99,6 +111,29 @@ TEST_P(Identities, CompanyDoesNotChangeAttention) {
     for (int64_t n = 0; n < 8; ++n)
       expect_equal(attention(*backend, q.slice(n, n + 1), k.slice(n, n + 1), v.slice(n, n + 1), 3),
                    together.slice(n, n + 1));
+  }
+}
+
+// Neither do heads: keys that are packed for several of them, and queries that share them, in parts.
+TEST_P(Identities, CompanyDoesNotChangeLongAttention) {
+  constexpr int64_t kHeads = 3, kWidth = 64;
+  const Tensor q = random_tensor({1, 300, kHeads * kWidth}, 1, dtype()),
+               keys_values = random_tensor({1, 6000, 2 * kHeads * kWidth}, 2, dtype());
+  const auto [k, v] = chunk<2>(keys_values);
+  for (const auto& backend : tested_backends(dtype())) {
+    SCOPED_TRACE(backend->description());
+    const Tensor together = attention(*backend, q, k, v, kHeads);
+    for (const int64_t head : {0, 2}) {
+      const auto of_head = [&](const Tensor& x) {
+        return x.slice_columns(head * kWidth, (head + 1) * kWidth);
+      };
+      const Tensor alone = attention(*backend, of_head(q), of_head(k), of_head(v), 1);
+      expect_equal(repeat(*backend, alone, 1), repeat(*backend, of_head(together), 1));
+      const Tensor queries = of_head(q).reshape({300, kWidth}).slice(290, 300);
+      expect_equal(attention(*backend, queries.reshape({1, 10, kWidth}), of_head(k), of_head(v), 1)
+                       .reshape({10, kWidth}),
+                   repeat(*backend, alone, 1).reshape({300, kWidth}).slice(290, 300));
+    }
   }
 }
 

@@ -9,7 +9,7 @@
 namespace tstitch::cpu {
 namespace {
 
-constexpr int64_t kStripBytes = 1 << 20;  // stays in the L2 cache beside a panel
+constexpr int64_t kStripBytes = 1 << 20;  // stays in the L2 cache, or near it, while panels pass by
 
 // By the vector kernels.
 class PanelConv2d final : public Conv2d {
@@ -28,8 +28,8 @@ class PanelConv2d final : public Conv2d {
   }
 
  private:
-  void multiply(const ConvJob& job, int64_t panel, int64_t count) const override {
-    kernels_.conv(job, panel, count);
+  void multiply(const ConvJob& job, int64_t panel, int64_t begin, int64_t end) const override {
+    kernels_.conv(job, panel, begin, end);
   }
 };
 
@@ -55,16 +55,18 @@ class AmxConv2d final : public Conv2d {
     return reinterpret_cast<E*>(const_cast<std::byte*>(panels_.bytes())) + panel * panels_.columns();
   }
 
-  void multiply(const ConvJob& job, int64_t panel, int64_t count) const override {
+  void multiply(const ConvJob& job, int64_t panel, int64_t begin, int64_t end) const override {
     alignas(64) float sums[kAmxRows * kAmxColumns];
     const int64_t column = panel * kAmxColumns, columns = std::min(kAmxColumns, outputs_ - column);
     const int64_t steps = padded_inputs_ / kAmxStep<E>, pixel = job.linear.x_stride;
     const auto* strip = static_cast<const E*>(job.linear.x);
+    LinearJob linear = job.linear;
     Tiles tiles;
-    for (int64_t p = 0; p < count;) {
-      const int64_t x = p % job.width, rows = std::min(kAmxRows, job.width - x);
+    for (int64_t p = begin; p < end;) {
+      const int64_t image = p / job.image_pixels, y = p % job.image_pixels / job.width, x = p % job.width;
+      const int64_t rows = std::min({kAmxRows, job.width - x, end - p});
       const int64_t tile_rows = rows > 16 ? 32 : 16;
-      const E* corner = strip + (p / job.width * job.row_stride + x * pixel) * job.stride;
+      const E* corner = strip + image * job.image_stride + (y * job.row_stride + x * pixel) * job.stride;
       const E* weights = panel_at(panel);
       amx_begin(tiles, tile_rows, {sums});
       for (int64_t i = 0; i < kernel_.height; ++i)
@@ -74,7 +76,8 @@ class AmxConv2d final : public Conv2d {
       amx_end(tiles, tile_rows, {sums});
       if (job.linear.operand == Operand::int8)
         kernels_.dequantize(job.linear, sums, kAmxColumns, p, rows, column, kAmxColumns);
-      kernels_.finish(job.linear, sums, kAmxColumns, p, rows, column, columns);
+      linear.bias = job.linear.bias + image * job.bias_stride;
+      kernels_.finish(linear, sums, kAmxColumns, p, rows, column, columns);
       p += rows;
     }
   }
@@ -189,77 +192,153 @@ void Conv2d::run(Tensor& out, const Tensor& x, const Conv2dPath& path, Epilogue 
   const int64_t N = out.extent(0), H = out.extent(1), W = out.extent(2);
   const Operand operand = operand_of(dtype_);
   const int64_t size = kernels_.operand_bytes(operand);
-  const bool by_pixel = path.is_pointwise(kernel_);
-  const int64_t columns = (W - 1) * path.stride + kernel_.width;
+  Call call = {.out = out, .x = x, .path = path, .act = act, .threads = threads, .biases = bias_};
+  call.columns = (W - 1) * path.stride + kernel_.width;
   // Pixels half pages apart would share few lines of the L1 cache (CpuBackend::operand).
-  const int64_t pixel = padded_inputs_ + (padded_inputs_ * size % 2048 == 0 ? 64 / size : 0);
-  const int64_t row_bytes = columns * pixel * size;
-  const auto strip_rows = [&](int64_t rows) { return (rows - 1) * path.stride + kernel_.height; };
-
-  // As many rows as the cache holds, fewer for all threads to have work; then panels are shared out too.
-  int64_t rows = std::max<int64_t>(1, (kStripBytes / row_bytes - kernel_.height) / path.stride + 1);
-  rows = divide_up(H, std::max(divide_up(H, rows), std::min(H, divide_up(4 * threads, N))));
-  const int64_t strips = divide_up(H, rows), panels = panels_.extent(0);
-  const int64_t groups = std::min(panels, divide_up(4 * threads, N * strips));
+  call.pixel = padded_inputs_ + (padded_inputs_ * size % 2048 == 0 ? 64 / size : 0);
+  call.row_bytes = call.columns * call.pixel * size;
   // A block that ends beyond its row reads on, and what it makes of that is dropped.
-  const int64_t beyond = (block_pixels_ - 1) * path.stride * pixel * size;
-  const int64_t strip_bytes = divide_up(strip_rows(rows) * row_bytes + beyond, 64) * 64;
-  Tensor scratch({threads, strip_bytes}, DType::u8);
-  Tensor memory({N * static_cast<int64_t>(sizeof(Uint8Range))}, DType::u8);
-  auto* const ranges = reinterpret_cast<Uint8Range*>(memory.bytes());  // of int8, of each image
-  Tensor scales, zeros, row_of_pixels;                                 // or of each pixel
-  if (operand == Operand::int8 && by_pixel) {
-    scales = Tensor({threads, rows * W}, DType::f32);
-    zeros = Tensor({threads, rows * W}, DType::i32);
-    row_of_pixels = Tensor({threads, W * inputs_}, DType::f32);
-  } else if (operand == Operand::int8) {
-    find_ranges(x, path, threads, ranges);
+  call.beyond = (block_pixels_ - 1) * path.stride * call.pixel * size;
+  call.by_pixel = operand == Operand::int8 && path.is_pointwise(kernel_);
+  Tensor ranges({N * static_cast<int64_t>(sizeof(Uint8Range))}, DType::u8);
+  if (operand == Operand::int8 && !call.by_pixel) {
+    call.ranges = reinterpret_cast<Uint8Range*>(ranges.bytes());
+    find_ranges(x, path, threads, call.ranges);
   }
-
-  Tensor biases = bias_;
   if (path.image_bias) {
-    biases = Tensor({N, bias_.elements()}, DType::f32);
+    call.biases = Tensor({N, bias_.elements()}, DType::f32);
     for (int64_t n = 0; n < N; ++n)
       for (int64_t m = 0; m < bias_.elements(); ++m)
-        biases.data<float>()[n * bias_.elements() + m] =
+        call.biases.data<float>()[n * bias_.elements() + m] =
             bias_.data<float>()[m] +
             (m < outputs_ ? path.image_bias->data<float>()[n * path.image_bias->row_stride() + m] : 0.f);
   }
+  if (strip_bytes(call, H) <= kStripBytes)
+    run_images(call);
+  else
+    run_strips(call);
+}
 
-  parallel_for(threads, N * strips * groups, [&](int64_t item, int thread) {
+int64_t Conv2d::strip_bytes(const Call& call, int64_t rows) const {
+  return divide_up(((rows - 1) * call.path.stride + kernel_.height) * call.row_bytes + call.beyond, 64) * 64;
+}
+
+ConvJob Conv2d::job_of(const Call& call, const Strip& strip, int64_t n, int64_t begin) const {
+  const int64_t H = call.out.extent(1), W = call.out.extent(2),
+                bias_stride = call.path.image_bias ? bias_.elements() : 0;
+  ConvJob job = {.kernel_height = kernel_.height,
+                 .kernel_width = kernel_.width,
+                 .stride = call.path.stride,
+                 .row_stride = call.columns * call.pixel,
+                 .width = W,
+                 .image_pixels = H * W,
+                 .bias_stride = bias_stride};
+  job.linear = {
+      .operand = operand_of(dtype_),
+      .x = strip.to,
+      .x_stride = call.pixel,
+      .inputs = padded_inputs_,
+      .outputs = outputs_,
+      .panels = panels_.bytes(),
+      .bias = call.biases.data<float>() + n * bias_stride,
+      .scales = strip.scales ? strip.scales : &strip.range.scale,
+      .zeros = strip.scales ? strip.zeros : &strip.range.zero,
+      .range_step = strip.scales ? 1 : 0,
+      .epilogue = call.act,
+      .out = call.out.bytes() + (n * H + begin) * W * call.out.row_stride() * size_of(call.out.dtype()),
+      .out_stride = call.out.row_stride(),
+      .out_bf16 = call.out.dtype() == DType::bf16};
+  int8_.complete(job.linear);
+  return job;
+}
+
+void Conv2d::run_images(const Call& call) const {
+  const int64_t N = call.out.extent(0), H = call.out.extent(1), W = call.out.extent(2),
+                threads = call.threads;
+  const int64_t image_bytes = strip_bytes(call, H), together = std::min(N, kStripBytes / image_bytes);
+  const int64_t size = kernels_.operand_bytes(operand_of(dtype_)), panels = panels_.extent(0);
+  Tensor scratch({together, image_bytes}, DType::u8);
+  Tensor scales, zeros, row_of_pixels;
+  if (dtype_ == DType::i8) {
+    scales = Tensor({together, H * W}, DType::f32);
+    zeros = Tensor({together, H * W}, DType::i32);
+    row_of_pixels = Tensor({threads, W * inputs_}, DType::f32);
+  }
+
+  for (int64_t first = 0; first < N; first += together) {
+    const int64_t images = std::min(together, N - first);
+    const auto strip_of = [&](int64_t image) {
+      Strip strip = {
+          .to = scratch.bytes() + image * image_bytes, .pixel = call.pixel, .columns = call.columns};
+      if (scales) {
+        strip.scales = scales.data<float>() + image * H * W;
+        strip.zeros = zeros.data<int32_t>() + image * H * W;
+      }
+      return strip;
+    };
+    const int64_t rows = (H - 1) * call.path.stride + kernel_.height,
+                  parts = std::min(rows, divide_up(4 * threads, images));
+    parallel_for(call.threads, images * parts, [&](int64_t item, int thread) {
+      const int64_t image = item / parts, begin = item % parts * rows / parts,
+                    end = (item % parts + 1) * rows / parts;
+      Strip strip = strip_of(image);
+      strip.to += begin * call.row_bytes;
+      if (call.by_pixel) {
+        strip.scales += begin * W;
+        strip.zeros += begin * W;
+        strip.row = row_of_pixels.data<float>() + thread * W * inputs_;
+      } else if (call.ranges) {
+        strip.range = call.ranges[first + image];
+        if (begin == 0) {
+          std::fill_n(strip.scales, H * W, strip.range.scale);
+          std::fill_n(strip.zeros, H * W, strip.range.zero);
+        }
+      }
+      fill(strip, call.x, first + image, call.path.begin * call.path.stride + begin, end - begin, call.path);
+    });
+
+    ConvJob job = job_of(call, strip_of(0), first, 0);
+    job.image_stride = image_bytes / size;
+    const int64_t pixels = images * H * W,
+                  shares = std::min(divide_up(4 * threads, panels), divide_up(pixels, 16));
+    parallel_for(call.threads, panels * shares, [&](int64_t item, int) {
+      const int64_t share = item % shares;
+      multiply(job, item / shares, share * pixels / shares, (share + 1) * pixels / shares);
+    });
+  }
+}
+
+void Conv2d::run_strips(const Call& call) const {
+  const int64_t N = call.out.extent(0), H = call.out.extent(1), W = call.out.extent(2),
+                threads = call.threads;
+  // As many rows as the cache holds, fewer for all threads to have work; then panels are shared out too.
+  int64_t rows = std::max<int64_t>(1, (kStripBytes / call.row_bytes - kernel_.height) / call.path.stride + 1);
+  rows = divide_up(H, std::max(divide_up(H, rows), std::min(H, divide_up(4 * threads, N))));
+  const int64_t strips = divide_up(H, rows), panels = panels_.extent(0);
+  const int64_t groups = std::min(panels, divide_up(4 * threads, N * strips));
+  const int64_t bytes = strip_bytes(call, rows);
+  Tensor scratch({threads, bytes}, DType::u8);
+  Tensor scales, zeros, row_of_pixels;
+  if (call.by_pixel) {
+    scales = Tensor({threads, rows * W}, DType::f32);
+    zeros = Tensor({threads, rows * W}, DType::i32);
+    row_of_pixels = Tensor({threads, W * inputs_}, DType::f32);
+  }
+  parallel_for(call.threads, N * strips * groups, [&](int64_t item, int thread) {
     const int64_t group = item % groups, strip = item / groups % strips, n = item / groups / strips;
     const int64_t begin = strip * rows, end = std::min(H, begin + rows);
-    Strip mine = {.to = scratch.bytes() + thread * strip_bytes, .pixel = pixel, .columns = columns};
-    if (operand == Operand::int8 && !by_pixel) mine.range = ranges[n];
+    Strip mine = {.to = scratch.bytes() + thread * bytes, .pixel = call.pixel, .columns = call.columns};
+    if (call.ranges) mine.range = call.ranges[n];
     if (scales) {
       mine.scales = scales.data<float>() + thread * rows * W;
       mine.zeros = zeros.data<int32_t>() + thread * rows * W;
       mine.row = row_of_pixels.data<float>() + thread * W * inputs_;
     }
-    fill(mine, x, n, (path.begin + begin) * path.stride, strip_rows(end - begin), path);
-
-    ConvJob job = {.kernel_height = kernel_.height,
-                   .kernel_width = kernel_.width,
-                   .stride = path.stride,
-                   .row_stride = columns * pixel,
-                   .width = W};
-    job.linear = {.operand = operand,
-                  .x = mine.to,
-                  .x_stride = pixel,
-                  .inputs = padded_inputs_,
-                  .outputs = outputs_,
-                  .panels = panels_.bytes(),
-                  .bias = biases.data<float>() + (path.image_bias ? n * bias_.elements() : 0),
-                  .scales = scales ? mine.scales : &mine.range.scale,
-                  .zeros = scales ? mine.zeros : &mine.range.zero,
-                  .range_step = scales ? 1 : 0,
-                  .epilogue = act,
-                  .out = out.bytes() + (n * H + begin) * W * out.row_stride() * size_of(out.dtype()),
-                  .out_stride = out.row_stride(),
-                  .out_bf16 = out.dtype() == DType::bf16};
-    int8_.complete(job.linear);
+    fill(mine, call.x, n, (call.path.begin + begin) * call.path.stride,
+         (end - begin - 1) * call.path.stride + kernel_.height, call.path);
+    const ConvJob job = job_of(call, mine, n, begin);
     for (int64_t panel = group * panels / groups; panel < (group + 1) * panels / groups; ++panel)
-      multiply(job, panel, (end - begin) * W);
+      multiply(job, panel, 0, (end - begin) * W);
   });
 }
 

@@ -29,8 +29,8 @@ class Conv2d : public PackedConv2d {
 
   // The rows (outputs) of w as (M, kh kw C'), C' the padded inputs.
   Tensor as_matrix(const Tensor& w, int threads) const;
-  // Output pixels 0..count of one panel.
-  virtual void multiply(const ConvJob& job, int64_t panel, int64_t count) const = 0;
+  // Output pixels begin..end of one panel.
+  virtual void multiply(const ConvJob& job, int64_t panel, int64_t begin, int64_t end) const = 0;
 
   const Kernels& kernels_;
   DType dtype_;
@@ -52,6 +52,28 @@ class Conv2d : public PackedConv2d {
     int32_t* zeros = nullptr;
     float* row = nullptr;
   };
+  // What is asked for, and what follows from it.
+  struct Call {
+    Tensor& out;
+    const Tensor& x;
+    const Conv2dPath& path;
+    Epilogue act;
+    int threads;
+    Tensor biases;                      // the bias, or for each image one
+    int64_t pixel = 0, columns = 0;     // of strips
+    int64_t row_bytes = 0, beyond = 0;  // of strips, and what may be read behind one
+    bool by_pixel = false;              // int8 with a range of each pixel
+    Uint8Range* ranges = nullptr;       // or of each image
+  };
+  // Whole images, as many as the cache holds beside each other: threads fill their strips together, then
+  // share out the panels, so that weights are read once for all of them.
+  void run_images(const Call& call) const;
+  // Strips of larger ones, each by one thread.
+  void run_strips(const Call& call) const;
+  // Of a strip for `rows` rows of the output.
+  int64_t strip_bytes(const Call& call, int64_t rows) const;
+  // The product of a strip that makes the output of image n from row `begin` on.
+  ConvJob job_of(const Call& call, const Strip& strip, int64_t n, int64_t begin) const;
   // Rows first ... first + rows of the padded input of image n.
   void fill(const Strip& strip, const Tensor& x, int64_t n, int64_t first, int64_t rows,
             const Conv2dPath& path) const;

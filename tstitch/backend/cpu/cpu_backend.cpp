@@ -6,9 +6,8 @@
 #include <limits>
 #include <utility>
 
-#include "tstitch/backend/cpu/amx_attention.h"
-#include "tstitch/backend/cpu/amx_gemm.h"
 #include "tstitch/backend/cpu/amx_linear.h"
+#include "tstitch/backend/cpu/attention.h"
 #include "tstitch/backend/cpu/conv2d.h"
 #include "tstitch/backend/cpu/map_elements.h"
 #include "tstitch/backend/cpu/panel_linear.h"
@@ -253,9 +252,27 @@ Tensor CpuBackend::scale_shift(const Tensor& x, const Tensor& norm, Activation a
 
 // ---- attention
 
-Tensor CpuBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+Tensor CpuBackend::attend(const Tensor& q, int64_t heads, Attend* way,
+                          FunctionRef<cpu::AttentionJob(int64_t n)> keys_of) const {
+  Tensor out(q.shape(), compute_dtype_);
+  const int64_t T = q.extent(1), d = q.extent(2) / heads;
+  way(isa_, threads_, q.extent(0), heads, T, [&](int64_t n) {
+    cpu::AttentionJob job = keys_of(n);
+    job.bf16 = compute_dtype_ == DType::bf16;
+    job.q = raw_row(q, n * T);
+    job.q_stride = q.row_stride();
+    job.out = raw_row(out, n * T);
+    job.out_stride = out.row_stride();
+    job.d = d;
+    return job;
+  });
+  return out;
+}
+
+Tensor CpuBackend::self_attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads,
+                               Attend* way) const {
   const int64_t S = k.extent(1);
-  return attend(q, heads, [&](int64_t n) {
+  return attend(q, heads, way, [&](int64_t n) {
     return cpu::AttentionJob{.k = raw_row(k, n * S),
                              .v = raw_row(v, n * S),
                              .k_stride = k.row_stride(),
@@ -264,9 +281,17 @@ Tensor CpuBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, 
   });
 }
 
+Tensor CpuBackend::attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  return self_attend(q, k, v, heads, cpu::attend);
+}
+
+Tensor CpuBackend::causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  return self_attend(q, k, v, heads, cpu::attend_causally);
+}
+
 Tensor CpuBackend::cross_attention(const Tensor& q, std::span<const Tensor* const> keys_values,
                                    int64_t heads) {
-  return attend(q, heads, [&](int64_t n) {
+  return attend(q, heads, cpu::attend, [&](int64_t n) {
     const Tensor& kv = *keys_values[static_cast<size_t>(n)];
     return cpu::AttentionJob{.k = kv.bytes(),
                              .v = kv.bytes() + q.extent(2) * size_of(compute_dtype_),
@@ -274,75 +299,6 @@ Tensor CpuBackend::cross_attention(const Tensor& q, std::span<const Tensor* cons
                              .v_stride = kv.row_stride(),
                              .S = kv.rows()};
   });
-}
-
-Tensor CpuBackend::attend(const Tensor& q, int64_t heads,
-                          FunctionRef<cpu::AttentionJob(int64_t n)> job_of) const {
-  Tensor out(q.shape(), compute_dtype_);
-  const int64_t T = q.extent(1), d = q.extent(2) / heads;
-  using cpu::Multiplier;
-  const bool bf16 = compute_dtype_ == DType::bf16;
-  const bool emulated = isa_.multiplier == Multiplier::amx_emulated;
-  const bool tiles = bf16 && (emulated || isa_.multiplier == Multiplier::amx);
-  const int64_t most_rows = tiles ? cpu::kAmxQueries : kernels_.attention_rows;
-  const int64_t block =
-      tiles ? cpu::kAmxRows : kernels_.block_rows(bf16 ? cpu::Operand::bf16 : cpu::Operand::f32);
-  const int64_t bytes =
-      tiles ? cpu::amx_attention_scratch_bytes(d) : kernels_.attention_scratch_bytes(bf16, d);
-  const int64_t scratch_bytes = divide_up(bytes, kCacheLine) * kCacheLine;
-  Tensor scratch({threads_, scratch_bytes}, DType::u8);
-
-  // Every range packs all the keys of its head: few ranges, but enough of them for all threads.
-  const int64_t images_heads = q.extent(0) * heads;
-  const int64_t wanted = std::max<int64_t>(divide_up(4 * threads_, images_heads), divide_up(T, most_rows));
-  const int64_t rows =
-      std::min(most_rows, std::max(divide_up(divide_up(T, wanted), block) * block, 4 * block));
-  const int64_t ranges = divide_up(T, rows);
-  parallel_for(threads_, images_heads * ranges, [&](int64_t item, int thread) {
-    const int64_t range = item % ranges, head = item / ranges % heads, n = item / ranges / heads;
-    const int64_t begin = range * rows, end = std::min(T, begin + rows);
-    cpu::AttentionJob job = job_of(n);
-    job.bf16 = bf16;
-    job.q = raw_row(q, n * T);
-    job.q_stride = q.row_stride();
-    job.out = raw_row(out, n * T);
-    job.out_stride = out.row_stride();
-    job.d = d;
-    std::byte* mine = scratch.bytes() + thread * scratch_bytes;
-    if (tiles)
-      cpu::amx_attention(emulated, kernels_, job, head, begin, end, mine);
-    else
-      kernels_.attention(job, head, begin, end, mine);
-  });
-  return out;
-}
-
-// Made for texts of some hundred tokens: every row is an attention of its own to the keys up to it.
-Tensor CpuBackend::causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
-  Tensor out(q.shape(), compute_dtype_);
-  const int64_t T = q.extent(1), size = size_of(compute_dtype_);
-  const bool bf16 = compute_dtype_ == DType::bf16;
-  const int64_t d = q.extent(2) / heads,
-                scratch_bytes = divide_up(kernels_.attention_scratch_bytes(bf16, d), kCacheLine) * kCacheLine;
-  Tensor scratch({threads_, scratch_bytes}, DType::u8);
-  parallel_for(threads_, q.extent(0) * T, [&](int64_t item, int thread) {
-    const int64_t n = item / T, t = item % T;
-    const auto image = [&](const Tensor& x) { return x.bytes() + n * T * x.row_stride() * size; };
-    const cpu::AttentionJob job = {.bf16 = bf16,
-                                   .q = image(q),
-                                   .k = image(k),
-                                   .v = image(v),
-                                   .q_stride = q.row_stride(),
-                                   .k_stride = k.row_stride(),
-                                   .v_stride = v.row_stride(),
-                                   .out = raw_row(out, n * T),
-                                   .out_stride = out.row_stride(),
-                                   .S = t + 1,
-                                   .d = d};
-    for (int64_t head = 0; head < heads; ++head)
-      kernels_.attention(job, head, t, t + 1, scratch.bytes() + thread * scratch_bytes);
-  });
-  return out;
 }
 
 // ---- rows

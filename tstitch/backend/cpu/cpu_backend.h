@@ -71,8 +71,14 @@ class CpuBackend final : public Backend {
   // x of the compute type, its rows filled with zeros up to a multiple of `row_multiple` and at a distance
   // that suits the caches; x itself when it is so.
   Tensor operand(const Tensor& x, int64_t row_multiple) const;
-  // Attention of q, (N, T, D), to the keys and values of the job of every n.
-  Tensor attend(const Tensor& q, int64_t heads, FunctionRef<cpu::AttentionJob(int64_t n)> job_of) const;
+  // Attention of q, (N, T, D), to keys_of(n), which says k, v and S of the job of image n, by one of the
+  // functions of cpu/attention.h.
+  using Attend = void(const cpu::Isa&, int threads, int64_t images, int64_t heads, int64_t T,
+                      FunctionRef<cpu::AttentionJob(int64_t n)>);
+  Tensor attend(const Tensor& q, int64_t heads, Attend* way,
+                FunctionRef<cpu::AttentionJob(int64_t n)> keys_of) const;
+  // The same to k and v, (N, S, D).
+  Tensor self_attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, Attend* way) const;
   // The part of both linear maps that is the same.
   void run_linear(cpu::LinearJob job, const Tensor& x, const PackedLinear& w) const;
 

@@ -58,8 +58,9 @@ struct AttentionJob {
 };
 
 // One block of keys of an online softmax: p = 2^(factor (score - largest)) with the largest score so far.
-// `largest`, `sum` (of all p) and `out`, what was summed of the values so far, are brought up to date. Scores
-// up to a multiple of 16 keys are overwritten.
+// `largest`, `sum` (of all p) and `out`, what was summed of the values so far, are brought up to date; where
+// largest is -infinity nothing was, and out is not read. Scores are read, and p written, up to a multiple of
+// 32 keys.
 struct SoftmaxBlock {
   float* scores = nullptr;  // (rows, keys)
   int64_t scores_stride = 0, rows = 0, keys = 0;
@@ -107,13 +108,15 @@ struct PixelJob {
   int32_t zero = 0;
 };
 
-// A convolution over a strip of rows of pixels that holds the zeros around them too. Output pixel p is in row
-// p / width, column p % width. Panels of `linear` are summed over [kernel row][kernel column][linear.inputs].
+// A convolution over strips of rows of pixels that hold the zeros around them too, one of each image. Output
+// pixel p is pixel p % image_pixels of image p / image_pixels, there in row / width, column % width. Panels
+// of `linear` are summed over [kernel row][kernel column][linear.inputs].
 struct ConvJob {
-  LinearJob linear;  // x: the strip, x_stride: from pixel to pixel; out: of pixel 0
+  LinearJob linear;  // x: the first strip, x_stride: from pixel to pixel; out: of pixel 0; bias: of image 0
   int64_t kernel_height = 0, kernel_width = 0, stride = 0;
-  int64_t row_stride = 0;  // of the strip
-  int64_t width = 0;       // of the output
+  int64_t row_stride = 0, image_stride = 0;  // of a strip, from strip to strip
+  int64_t width = 0, image_pixels = 0;       // of the output
+  int64_t bias_stride = 0;                   // from image to image
 };
 
 // to = the largest or the mean of the channels of `rows` times `columns` pixels.
@@ -147,10 +150,16 @@ struct Kernels {
   void (*finish)(const LinearJob&, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
                  int64_t column, int64_t columns);
 
-  // At most attention_rows queries at once; scratch is aligned to 64 bytes.
-  int64_t attention_rows;
+  // Keys and values of a head are packed into panels in blocks of attention_keys keys, each by a call with
+  // its first key, s0; panels are those of the head.
+  int64_t attention_keys;
+  int64_t (*attention_panel_bytes)(bool bf16, int64_t d, int64_t S);
+  void (*pack_keys)(const AttentionJob&, int64_t head, int64_t s0, void* panels);
+  // At most attention_rows queries at once; panels and scratch are aligned to 64 bytes.
+  int64_t (*attention_rows)(bool bf16);
   int64_t (*attention_scratch_bytes)(bool bf16, int64_t d);
-  void (*attention)(const AttentionJob&, int64_t head, int64_t begin, int64_t end, void* scratch);
+  void (*attention)(const AttentionJob&, int64_t head, int64_t begin, int64_t end, const void* panels,
+                    void* scratch);
   // Its parts without the products, in bf16. normalize: to (rows, d) = out / sum.
   void (*softmax_block)(const SoftmaxBlock&);
   void (*normalize)(const float* out, int64_t out_stride, const float* sum, int64_t rows, int64_t d, void* to,
@@ -163,8 +172,8 @@ struct Kernels {
   RowBounds (*row_bounds)(bool bf16, const void* x, const float* factors, int64_t count);
   void (*channel_bounds)(bool bf16, const void* x, int64_t x_stride, int64_t count, int64_t channels,
                          float* low, float* high);
-  // Output pixels 0..count of one panel.
-  void (*conv)(const ConvJob&, int64_t panel, int64_t count);
+  // Output pixels begin..end of one panel.
+  void (*conv)(const ConvJob&, int64_t panel, int64_t begin, int64_t end);
   // Mean and variance of each group of channels over `count` pixels: (groups, 2).
   void (*group_moments)(bool bf16, const void* x, int64_t x_stride, int64_t count, int64_t channels,
                         int64_t groups, float* moments);

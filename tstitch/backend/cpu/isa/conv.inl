@@ -68,23 +68,36 @@ inline void convolve_rows(int64_t actual, const ConvJob& job, const T* const* co
 }
 
 template <class T>
-void conv(const ConvJob& job, int64_t panel, int64_t count) {
+void conv(const ConvJob& job, int64_t panel, int64_t begin, int64_t end) {
   alignas(64) float sums[kBlockRows<T> * kPanelColumns];
   const int64_t column = panel * kPanelColumns, columns = min(kPanelColumns, job.linear.outputs - column);
   const auto* b = static_cast<const char*>(job.linear.panels) + panel * job.kernel_height * job.kernel_width *
                                                                     units<T>(job.linear.inputs) *
                                                                     kPanelVectors * kVectorBytes<T>;
-  for (int64_t p = 0; p < count; p += kBlockRows<T>) {
-    const int64_t rows = min(kBlockRows<T>, count - p);
+  const int64_t height = job.image_pixels / job.width;
+  LinearJob linear = job.linear;
+  for_blocks<T>(begin, end, [&](int64_t p, int64_t rows) {
     const T* corners[kBlockRows<T>];
-    for (int64_t r = 0; r < rows; ++r)
-      corners[r] = static_cast<const T*>(job.linear.x) + (p + r) / job.width * job.stride * job.row_stride +
-                   (p + r) % job.width * job.stride * job.linear.x_stride;
+    int64_t image = p / job.image_pixels, y = p % job.image_pixels / job.width, x = p % job.width;
+    for (int64_t r = 0; r < rows; ++r) {
+      corners[r] = static_cast<const T*>(job.linear.x) + image * job.image_stride +
+                   (y * job.row_stride + x * job.linear.x_stride) * job.stride;
+      if (++x < job.width) continue;
+      x = 0;
+      if (++y < height) continue;
+      y = 0;
+      ++image;
+    }
     convolve_rows<T, kPanelVectors>(rows, job, corners, b, sums);
-    if constexpr (__is_same(T, q8))
-      dequantize(job.linear, sums, kPanelColumns, p, rows, column, kPanelColumns);
-    finish(job.linear, sums, kPanelColumns, p, rows, column, columns);
-  }
+    if constexpr (__is_same(T, q8)) dequantize(linear, sums, kPanelColumns, p, rows, column, kPanelColumns);
+    for (int64_t done = 0; done < rows;) {  // image by image
+      const int64_t n = (p + done) / job.image_pixels,
+                    count = min(rows - done, (n + 1) * job.image_pixels - (p + done));
+      linear.bias = job.linear.bias + n * job.bias_stride;
+      finish(linear, sums + done * kPanelColumns, kPanelColumns, p + done, count, column, columns);
+      done += count;
+    }
+  });
 }
 
 // The least and the largest of what came so far, lane by lane; NaN stays where a number is not finite.

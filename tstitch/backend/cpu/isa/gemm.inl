@@ -24,6 +24,18 @@ constexpr bool kWidensBf16 = true;
 template <class T>
 constexpr int kBlockRows = kWidensBf16&& __is_same(T, bf16) ? kRowsOfWidened : kMostRows;
 
+// f(row, rows) for blocks of rows begin ... end. The last two share what is left: one of a few rows would
+// take nearly as long as a whole one.
+template <class T, class Function>
+inline void for_blocks(int64_t begin, int64_t end, const Function& f) {
+  constexpr int64_t kMost = kBlockRows<T>;
+  for (int64_t row = begin, rows; row < end; row += rows) {
+    const int64_t left = end - row;
+    rows = left >= 2 * kMost ? kMost : left > kMost ? (left + 1) / 2 : left;
+    f(row, rows);
+  }
+}
+
 // What sums are held in.
 template <class T>
 struct SumsOf {
@@ -92,21 +104,22 @@ inline void multiply_rows(int64_t actual, const T* a, int64_t a_stride, const vo
     multiply_rows<T, vectors, rows - 1>(actual, a, a_stride, panel, count, c, c_stride, add);
 }
 
-// Rows of w as columns of a panel; a transpose of units. Columns that `rows` does not fill are zero.
+// Rows of w as columns of a panel of `width`; a transpose of units. Columns that `rows` does not fill are
+// zero.
 template <class T>
-void pack_panel(const T* w, int64_t w_stride, int64_t rows, int64_t columns, uint32_t* panel) {
+void pack_panel(const T* w, int64_t w_stride, int64_t rows, int64_t columns, uint32_t* panel,
+                int64_t width = kPanelColumns) {
   const int64_t whole = columns / kPerUnit<T>;
-  for (int64_t row = 0; row < kPanelColumns; ++row) {
+  for (int64_t row = 0; row < width; ++row) {
     if (row >= rows) {
-      for (int64_t i = 0; i < units<T>(columns); ++i) panel[i * kPanelColumns + row] = 0;
+      for (int64_t i = 0; i < units<T>(columns); ++i) panel[i * width + row] = 0;
       continue;
     }
     const T* from = w + row * w_stride;
-    for (int64_t i = 0; i < whole; ++i)
-      panel[i * kPanelColumns + row] = load_raw<uint32_t>(from + i * kPerUnit<T>);
+    for (int64_t i = 0; i < whole; ++i) panel[i * width + row] = load_raw<uint32_t>(from + i * kPerUnit<T>);
     if (whole * kPerUnit<T> < columns) {
       T last[kPerUnit<T>] = {from[columns - 1]};
-      panel[whole * kPanelColumns + row] = load_raw<uint32_t>(last);
+      panel[whole * width + row] = load_raw<uint32_t>(last);
     }
   }
 }

@@ -50,17 +50,27 @@ constexpr Kernels make_kernels(const char* name) {
       .finish = [](const LinearJob& job, const float* sums, int64_t sums_stride, int64_t row, int64_t rows,
                    int64_t column,
                    int64_t columns) { finish(job, sums, sums_stride, row, rows, column, columns); },
-      .attention_rows = kQueries,
+      .attention_keys = kKeys,
+      .attention_panel_bytes =
+          [](bool b, int64_t d, int64_t S) {
+            return 4 * (b ? AttentionPanels<bf16>(d).all(S) : AttentionPanels<f32>(d).all(S));
+          },
+      .pack_keys =
+          [](const AttentionJob& job, int64_t head, int64_t s0, void* panels) {
+            job.bf16 ? pack_keys<bf16>(job, head, s0, panels) : pack_keys<f32>(job, head, s0, panels);
+          },
+      .attention_rows = [](bool b) { return b ? kQueries<bf16> : kQueries<f32>; },
       .attention_scratch_bytes =
           [](bool b, int64_t d) {
             return 4 * (b ? AttentionScratch<bf16>(d).end : AttentionScratch<f32>(d).end);
           },
       .attention =
-          [](const AttentionJob& job, int64_t head, int64_t begin, int64_t end, void* scratch) {
+          [](const AttentionJob& job, int64_t head, int64_t begin, int64_t end, const void* panels,
+             void* scratch) {
             if (job.bf16)
-              attention<bf16>(job, head, begin, end, static_cast<float*>(scratch));
+              attention<bf16>(job, head, begin, end, panels, static_cast<float*>(scratch));
             else
-              attention<f32>(job, head, begin, end, static_cast<float*>(scratch));
+              attention<f32>(job, head, begin, end, panels, static_cast<float*>(scratch));
           },
       .softmax_block = softmax_block<bf16>,
       .normalize =
@@ -89,8 +99,8 @@ constexpr Kernels make_kernels(const char* name) {
               : channel_bounds(static_cast<const f32*>(x), x_stride, count, channels, low, high);
           },
       .conv =
-          [](const ConvJob& job, int64_t panel, int64_t count) {
-            with_operand(job.linear.operand, [&](auto x) { conv<decltype(x)>(job, panel, count); });
+          [](const ConvJob& job, int64_t panel, int64_t begin, int64_t end) {
+            with_operand(job.linear.operand, [&](auto x) { conv<decltype(x)>(job, panel, begin, end); });
           },
       .group_moments =
           [](bool b, const void* x, int64_t x_stride, int64_t count, int64_t channels, int64_t groups,

@@ -96,13 +96,12 @@ void linear(const LinearJob& job, int64_t panel, int64_t begin, int64_t end) {
   alignas(64) float sums[kBlockRows<T> * kPanelColumns];
   const int64_t count = units<T>(job.inputs), column = panel * kPanelColumns;
   const auto* b = static_cast<const char*>(job.panels) + panel * count * kPanelVectors * kVectorBytes<T>;
-  for (int64_t row = begin; row < end; row += kBlockRows<T>) {
-    const int64_t rows = min(kBlockRows<T>, end - row);
+  for_blocks<T>(begin, end, [&](int64_t row, int64_t rows) {
     const T* x = static_cast<const T*>(job.x) + row * job.x_stride;
     multiply_rows<T, kPanelVectors>(rows, x, job.x_stride, b, count, sums, kPanelColumns, false);
     if constexpr (__is_same(T, q8)) dequantize(job, sums, kPanelColumns, row, rows, column, kPanelColumns);
     finish(job, sums, kPanelColumns, row, rows, column, min(kPanelColumns, job.outputs - column));
-  }
+  });
 }
 
 }  // namespace tstitch::cpu::TSTITCH_ISA
