@@ -32,9 +32,7 @@ class DemoFamilies : public OnTinyPair {
   // The names of the models of a run that is only planned.
   std::vector<std::string> models_of(Arguments arguments) const {
     arguments.insert(arguments.end(), {"--dry-run", "--json"});
-    std::vector<std::string> names;
-    for (const auto& model : nlohmann::json::parse(done(arguments).out)["model"]) names.push_back(model);
-    return names;
+    return nlohmann::json::parse(done(arguments).out)["model"];
   }
 };
 

@@ -171,7 +171,7 @@ TEST_F(ControlOfRequests, TheirMemoryIsCountedAndKeptForTheNext) {
     wait_for(job);
     EXPECT_EQ(job->state().status, JobStatus::done) << job->state().error->message;
   }
-  EXPECT_EQ(board.store().statistics().loads, 4);  // the U-Net that is asked, the autoencoder, and both
+  EXPECT_EQ(board.store().statistics().loads, 5);  // both U-Nets, the autoencoder, and both nets
   EXPECT_EQ(board.store().statistics().evictions, 1);
   EXPECT_LE(board.store().statistics().bytes, limits.memory);
 }
