@@ -1,5 +1,5 @@
-// The demo families from the command line: which models a run has that names none. Tiny networks stand where the
-// family of words would be.
+// The demo families from the command line: which models a run has that names none. Tiny networks stand where
+// the family of words would be.
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -33,7 +33,8 @@ class DemoFamilies : public OnTinyPair {
   std::vector<std::string> models_of(Arguments arguments) const {
     arguments.insert(arguments.end(), {"--dry-run", "--json"});
     std::vector<std::string> names;
-    for (const auto& model : nlohmann::json::parse(done(arguments).out)["models"]) names.push_back(model["name"]);
+    for (const auto& model : nlohmann::json::parse(done(arguments).out)["models"])
+      names.push_back(model["name"]);
     return names;
   }
 };
@@ -76,8 +77,8 @@ TEST_F(DemoFamilies, OtherCommandsMeanTheSame) {
   add_words();
   const Outcome inspected = done({"inspect", "words-s", "words-l"});
   EXPECT_NE(inspected.out.find("words-s and words-l can be stitched"), std::string::npos) << inspected.out;
-  done({"sweep", "-p", "a fox", "-p", "an owl", "--ratios", "0,1", "-W", "64", "-H", "64", "--steps", "2", "-q",
-        "-o", "s.png"});
+  done({"sweep", "-p", "a fox", "-p", "an owl", "--ratios", "0,1", "-W", "64", "-H", "64", "--steps", "2",
+        "-q", "-o", "s.png"});
   EXPECT_EQ(nlohmann::json::parse(read(path("s.json")))["models"], kWords);
 }
 

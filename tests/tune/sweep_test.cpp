@@ -55,7 +55,8 @@ class SweepTest : public FolderTest {
                                    Counting& counting) {
     Engine engine(infos_, kDevice);
     const auto fingerprints = fingerprints_of(sweep, "", engine.backend(), [] {});
-    const Measure measure = load_measure({}, sweep.metrics, {sweep.picture(), sweep.specs[0].images()}, [] {});
+    const Measure measure =
+        load_measure({}, sweep.metrics, {sweep.picture(), sweep.specs[0].images()}, [] {});
     SweepState state(path(name), resume, measure.description, describe_timing(sweep, engine.backend()),
                      sweep.metrics, fingerprints);
     EXPECT_TRUE(engine.load(sweep.specs, true, [] { return false; }));

@@ -28,7 +28,8 @@ const DemoMeasure* find_demo_measure(const Shape& picture) {
   if (found == std::end(kDemoMeasures)) return nullptr;
   std::error_code ignored;
   const bool is_first = found == std::begin(kDemoMeasures);  // of the assets that are always there
-  return is_first || std::filesystem::exists(assets_folder() + "/" + found->features, ignored) ? found : nullptr;
+  return is_first || std::filesystem::exists(assets_folder() + "/" + found->features, ignored) ? found
+                                                                                               : nullptr;
 }
 
 // A file by its name and what it holds.
