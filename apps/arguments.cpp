@@ -47,9 +47,10 @@ void add_measure_options(CLI::App& command, MeasureOptions& a) {
                   " Default for pictures of the demo families: Fashion-MNIST's test set, emoji")
       ->group(group);
   command
-      .add_option("--features", a.features,
-                  "The network whose features are compared, a file. Default for pictures of the demo families:"
-                  " their own")
+      .add_option(
+          "--features", a.features,
+          "The network whose features are compared, a file. Default for pictures of the demo families:"
+          " their own")
       ->group(group);
   command.add_option("--metrics", a.metrics, "Some of " + metric_names() + ", with commas between")
       ->group(group);

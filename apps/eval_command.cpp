@@ -86,14 +86,12 @@ int eval_command(const EvalArguments& a) {
 
   // Whoever saves statistics wants all of them; else what the metrics need, and the score of the samples
   // only.
-  FeatureNeeds needs =
-      a.save_stats.empty()
-          ? needs_of(asked)
-          : FeatureNeeds{.pooled = true,
-                         .spatial = true,
-                         .features = true,
-                         .logits = compares,
-                         .agreement = !a.prompts.empty()};
+  FeatureNeeds needs = a.save_stats.empty() ? needs_of(asked)
+                                            : FeatureNeeds{.pooled = true,
+                                                           .spatial = true,
+                                                           .features = true,
+                                                           .logits = compares,
+                                                           .agreement = !a.prompts.empty()};
   FeatureNeeds reference_needs = needs_of(asked);
   reference_needs.logits = reference_needs.agreement = false;
   if (!reference.pictures)

@@ -118,12 +118,10 @@ int sweep_command(const SweepArguments& a) {
                    describe_timing(sweep, engine.backend()), sweep.metrics, fingerprints);
   std::optional<SweepResult> result;
   try {
-    const Measure measure =
-        load_measure(a, sweep.metrics,
-                     {.picture = sweep.picture(),
-                      .images = first.images(),
-                      .of_text = !first.options.prompts.empty()},
-                     end_if_interrupted);
+    const Measure measure = load_measure(
+        a, sweep.metrics,
+        {.picture = sweep.picture(), .images = first.images(), .of_text = !first.options.prompts.empty()},
+        end_if_interrupted);
     if (!engine.load(sweep.specs, true, interrupted)) return report_interrupted(state.kept());
     engine.warm_up(first);
     if (talk) print_heading(sweep);

@@ -42,7 +42,8 @@ TEST(TwoTowers, AreThoseOfPyTorch) {
     EXPECT_LT(relative_error(found.pooled, expected(answers, "pooled", count)), 1e-5) << device;
     EXPECT_LT(relative_error(found.spatial, expected(answers, "spatial", count)), 1e-5) << device;
     EXPECT_LT(relative_error(found.embedding, expected(answers, "embedding", count)), 1e-5) << device;
-    EXPECT_LT(relative_error(network->embed_texts(prompts), expected(answers, "texts", std::ssize(prompts))), 1e-5)
+    EXPECT_LT(relative_error(network->embed_texts(prompts), expected(answers, "texts", std::ssize(prompts))),
+              1e-5)
         << device;
   }
 }
@@ -58,10 +59,12 @@ template <class Change>
 void expect_refused(const std::string& message, const Change& change) {
   const TensorFile file = open_checkpoint(kFile);
   std::map<std::string, Tensor> tensors;
-  for (const auto& [name, info] : file.tensors()) tensors[name] = file.load(name, Shape(info.shape), DType::f32);
+  for (const auto& [name, info] : file.tensors())
+    tensors[name] = file.load(name, Shape(info.shape), DType::f32);
   nlohmann::json config = parse_json(file.metadata().at("config"), "config");
   change(config);
-  const std::string path = ::testing::TempDir() + "/tstitch_towers_" + std::to_string(getpid()) + ".safetensors";
+  const std::string path =
+      ::testing::TempDir() + "/tstitch_towers_" + std::to_string(getpid()) + ".safetensors";
   write_safetensors(path, tensors, {{"config", config.dump()}});
   const auto backend = make_backend({.dtype = "f32"});
   testing::expect_error(ErrorKind::input, message, [&] { load_feature_extractor(*backend, path); });

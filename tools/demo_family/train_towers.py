@@ -1,12 +1,12 @@
 """Trains the two towers that measure the words family (assets/words-features.safetensors), on a CPU.
 
-    python3 tools/demo_family/train_towers.py --out assets/words-features.safetensors
+    python3 tools/demo_family/train_towers.py --work ~/words --out assets/words-features.safetensors
 
 Each picture must find its caption among those of its batch, the names of other emoji, and captions that are wrong in a
 colour; each caption its picture. Pictures of the training's views alone, some of them blurred or noisy as sampled ones
-are. AdamW, the rate falling along a cosine; batch norms while training, folded in the file. Writes the last step's
-weights, whatever the held-out pairs say, and how good these are: the share of pictures whose caption is the nearest, or
-among the nearest five, of all names and all captions asked.
+are. Batch norms while training, folded in the file. Resumes by itself from towers/checkpoint.pt in --work. Writes the
+last step's weights, whatever the held-out pairs say, and how good these are: the share of pictures whose caption is the
+nearest, or among the nearest five, of all names and all captions asked.
 """
 import argparse
 import dataclasses
@@ -15,7 +15,6 @@ import math
 import os
 import pathlib
 import sys
-import time
 
 import numpy as np
 import torch
@@ -114,38 +113,36 @@ def held_out(model):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True)
+    parser.add_argument("--work", default="~/words", help="folder of the checkpoint; default %(default)s")
+    parser.add_argument("--out", required=True, help="a file, .safetensors")
     parser.add_argument("--pictures", type=int, default=300_000, help="the whole budget; default %(default)s")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--checkpoint-seconds", type=float, default=60)
     args = parser.parse_args()
+    folder = os.path.join(os.path.expanduser(args.work), "towers")
+    os.makedirs(folder, exist_ok=True)
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     model = towers.Towers(towers.known_tokens())
     trained = Trained(model.picture).to(memory_format=torch.channels_last).train()
-    parameters = [*trained.parameters(), *model.text.parameters(), model.scale]
-    optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.02, fused=True)
-    batches, autocast = Batches(TRAINING_SEED), training.autocast("cpu")
-    steps, start = args.pictures // BATCH, time.process_time()
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        pixels, prompts, maybe = batches(step)
+    run = training.Training(os.path.join(folder, "checkpoint.pt"), [model, trained.norms],
+                            steps=args.pictures // BATCH, peak_rate=2e-3, warm_up=100, decay=0.999, seed=TRAINING_SEED)
+    batches, autocast, due = Batches(TRAINING_SEED), training.autocast("cpu"), training.Clock(args.checkpoint_seconds)
+    while run.goes_on():
+        pixels, prompts, maybe = batches(run.step)
         with autocast:
             pictures = trained(pixels.contiguous(memory_format=torch.channels_last)).float()
             texts = model.embed_prompts(prompts)
-        loss = loss_of(F.normalize(pictures, dim=-1), texts, maybe, model.scale.exp().clamp(max=100))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        if (step + 1) % 20 == 0:
-            print(json.dumps({"step": step + 1, "of": steps, "loss": round(loss.item(), 3),
-                              "scale": round(model.scale.exp().item(), 1),
-                              "processor_seconds": round(time.process_time() - start)}), flush=True)
+        run.update(loss_of(F.normalize(pictures, dim=-1), texts, maybe, model.scale.exp().clamp(max=100)))
+        run.log(BATCH, every=20)
+        if due():
+            run.save()
+    run.save()
+    if run.stopped:
+        raise SystemExit("stopped; the same command goes on")
     towers.save(args.out, model, trained.folded())
     measured = held_out(towers.load(args.out))
-    print(json.dumps({"held_out": measured, "processor_seconds": round(time.process_time() - start),
-                      "bytes": os.path.getsize(args.out)}))
+    print(json.dumps({"held_out": measured, "bytes": os.path.getsize(args.out)}))
 
 
 if __name__ == "__main__":

@@ -70,9 +70,7 @@ bool is_same(const TensorInfo& a, const TensorInfo& b) {
 // What is in them is found different at the first tensor that is, as a rule the first of all.
 bool are_folders_alike(const std::string& a, const std::string& b) {
   const ModelFiles of_a = find_model_files(a), of_b = find_model_files(b);
-  if (of_a.config.empty() || of_b.config.empty() ||
-      !(config_of(of_a) == config_of(of_b)))
-    return false;
+  if (of_a.config.empty() || of_b.config.empty() || !(config_of(of_a) == config_of(of_b))) return false;
   if (const auto file = identify(of_a.weights); file && file == identify(of_b.weights)) return true;
   const TensorFile in_a = open_weights(of_a, WeightChoice::automatic),
                    in_b = open_weights(of_b, WeightChoice::automatic);

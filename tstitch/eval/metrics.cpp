@@ -165,7 +165,8 @@ std::string obstacle(Metric metric, const SetStatistics& samples, const SetStati
     case Metric::inception_score:
       return samples.inception_score ? "" : "the samples come without logits";
     case Metric::agreement:
-      return samples.agreement ? "" : "it takes the prompts of the samples and a feature network that reads texts";
+      return samples.agreement ? ""
+                               : "it takes the prompts of the samples and a feature network that reads texts";
     case Metric::precision:
     case Metric::recall:
       return neighbours_obstacle(samples, reference);

@@ -18,7 +18,7 @@
 namespace tstitch {
 
 enum class Metric { fid, sfid, inception_score, precision, recall, agreement };
-inline constexpr Metric kAllMetrics[] = {Metric::fid, Metric::sfid, Metric::inception_score,
+inline constexpr Metric kAllMetrics[] = {Metric::fid,       Metric::sfid,   Metric::inception_score,
                                          Metric::precision, Metric::recall, Metric::agreement};
 
 std::string_view name_of(Metric metric);  // "fid", "sfid", "is", "precision", "recall", "agreement"
@@ -51,7 +51,8 @@ struct FeatureNeeds {
 };
 FeatureNeeds needs_of(const std::vector<Metric>& metrics);
 
-// Sees the pictures of a set go by, in their order. Memory does not depend on their number, but for `features`.
+// Sees the pictures of a set go by, in their order. Memory does not depend on their number, but for
+// `features`.
 class FeatureCollector {
  public:
   FeatureCollector(const FeatureExtractor& network, FeatureNeeds needs, const PicturePrompts& prompts = {});

@@ -12,8 +12,8 @@ struct DemoFamily {
   bool reads_text = false;          // paints what a text says, else what a class is
 };
 
-// The folder of the demo families: $TSTITCH_ASSETS, else beside the installed program (../share/tstitch), else
-// assets/ of the source tree the program was built from. Throws Error{input} when there is none.
+// The folder of the demo families: $TSTITCH_ASSETS, else beside the installed program (../share/tstitch),
+// else assets/ of the source tree the program was built from. Throws Error{input} when there is none.
 std::string assets_folder();
 
 // The garments, and the family of words where it is installed; and the names of all their models.

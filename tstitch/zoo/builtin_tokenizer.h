@@ -4,7 +4,8 @@
 
 namespace tstitch {
 
-// CLIP's tokenizer by the merges that come with the program. Throws Error{input} where they are not installed.
+// CLIP's tokenizer by the merges that come with the program. Throws Error{input} where they are not
+// installed.
 ClipTokenizer builtin_tokenizer();
 
 }  // namespace tstitch

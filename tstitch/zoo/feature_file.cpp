@@ -46,13 +46,12 @@ TwoTowersConfig read_two_towers_config(const nlohmann::json& object, const std::
                     .tokens = {}};
   ConfigReader(object, where).read("tokens", c.tokens, 0, ClipTokenizer::kEnd);
   check(std::ranges::is_sorted(c.tokens) && !c.tokens.empty() && c.tokens.back() == ClipTokenizer::kEnd,
-        ErrorKind::input, where, ": \"tokens\" are ", c.tokens.size(), " numbers, expected rising ones up to ",
-        ClipTokenizer::kEnd);
+        ErrorKind::input, where, ": \"tokens\" are ", c.tokens.size(),
+        " numbers, expected rising ones up to ", ClipTokenizer::kEnd);
   c.text.vocabulary = std::ssize(c.tokens) + 1;
   c.text.projection = clip_projection(ClipTextKeys(weights));
-  check(c.text.projection == c.picture.num_classes, ErrorKind::input, where,
-        ": the embeddings of texts are ", c.text.projection, " wide and those of pictures ",
-        c.picture.num_classes);
+  check(c.text.projection == c.picture.num_classes, ErrorKind::input, where, ": the embeddings of texts are ",
+        c.text.projection, " wide and those of pictures ", c.picture.num_classes);
   return c;
 }
 

@@ -69,8 +69,7 @@ Tensor TwoTowers::embed_texts(const std::vector<std::string>& texts) const {
     for (size_t i = first; i < end; ++i)
       for (const int32_t id : ids_of(texts[i])) ids.push_back(id);
     const Tensor rows = normalised(backend_.download(text_(ids, static_cast<int64_t>(end - first)).pooled));
-    std::copy_n(rows.data<float>(), rows.elements(),
-                all.data<float>() + static_cast<int64_t>(first) * E);
+    std::copy_n(rows.data<float>(), rows.elements(), all.data<float>() + static_cast<int64_t>(first) * E);
   }
   return all;
 }

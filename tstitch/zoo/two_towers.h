@@ -1,6 +1,6 @@
-// Two towers that say how well a picture and a text agree, as CLIP does (Radford et al. 2021, arXiv 2103.00020),
-// small: the layers of a DemoClassifier, whose last one gives an embedding, and a text encoder that knows some
-// of CLIP's tokens. tools/demo_family/train_towers.py trains them.
+// Two towers that say how well a picture and a text agree, as CLIP does (Radford et al. 2021, arXiv
+// 2103.00020), small: the layers of a DemoClassifier, whose last one gives an embedding, and a text encoder
+// that knows some of CLIP's tokens. tools/demo_family/train_towers.py trains them.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace tstitch {
 struct TwoTowersConfig {
   DemoClassifierConfig picture;  // num_classes: E, the width of the embeddings
   ClipTextConfig text;
-  // CLIP's ids that the text encoder knows, rising, as 1, 2, ...: the last, which ends a text, is its highest.
-  // All others are 0.
+  // CLIP's ids that the text encoder knows, rising, as 1, 2, ...: the last, which ends a text, is its
+  // highest. All others are 0.
   std::vector<int64_t> tokens;
 };
 
