@@ -376,7 +376,7 @@ int divergence_command(const DivergenceArguments& a) {
       "divergence is of other models or forms from the last model, but there is 1: expected another --model,"
       " or a --form of it");
   check_compares(infos);
-  const double sigma_data = a.sigma_data.value_or(1);
+  const double sigma_data = a.sigma_data.value_or(kSigmaData);
   check(std::isfinite(sigma_data) && sigma_data > 0, ErrorKind::usage, "--sigma-data is ", sigma_data,
         ", expected a number above 0");
   const RunSpec spec = make_run_spec(infos, asked.options);
@@ -443,7 +443,8 @@ Command add_analyze_command(CLI::App& program) {
   add_form_option(*divergence, arguments->forms);
   divergence
       ->add_option("--sigma-data", arguments->sigma_data,
-                   "The deviation of the data, by which steps are weighed (docs/analyses.md). Default: 1")
+                   "s of the weights of steps, the deviation of the data were they Gaussian: the larger, the less"
+                   " are early errors forgotten (docs/analyses.md). Default: 4")
       ->group(more(kTrajectory));
   divergence
       ->add_flag(

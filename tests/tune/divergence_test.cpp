@@ -216,7 +216,7 @@ class OfTwins : public FolderTest {
   }
   Divergence measured() {
     RunObserver silent;
-    return measure_divergence(*backend_, models_, *spec_, silent, inputs_);
+    return measure_divergence(*backend_, models_, *spec_, silent, inputs_, 1);
   }
   // As if measured on this machine: whole evaluations take 3 s, others 1 s, with a half more for guidance.
   MeasuredDivergence with_times() {

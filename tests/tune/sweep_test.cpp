@@ -194,7 +194,7 @@ TEST_F(SweepTest, ATrajectoryIsChosenForAGoal) {
   EXPECT_EQ(fast->models, names_of(infos_));
   EXPECT_GE(fast->speedup.value_or(0), 1.4);
   EXPECT_GT(fast->divergence, 0);
-  EXPECT_EQ(fast->change(), fast->divergence);
+  EXPECT_EQ(fast->change(), kSigmaData * fast->divergence);
   EXPECT_GT(chosen_run(infos_, kBase, *fast).trajectory.steps_of(0), 0);
   const auto slow = choose_trajectory(engine, kBase, {.budget = 3600}, never);
   ASSERT_TRUE(slow);

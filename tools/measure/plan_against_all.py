@@ -126,7 +126,7 @@ def main():
     parser.add_argument("--sampler", default="ddim")
     parser.add_argument("--grid", type=int, default=2)
     parser.add_argument("--most-stages", type=int, default=3)
-    parser.add_argument("--weights", default="1", help="of steps: several of --sigma-data's values, and \"measured\", with commas between")
+    parser.add_argument("--weights", default="4", help="of steps: several of --sigma-data's values, and \"measured\", with commas between")
     parser.add_argument("--speedups", default="1.2,1.5,2,2.5,3")
     parser.add_argument("--switch-price", default="1%")
     parser.add_argument("--metric", choices=("latents", "fid"), default="latents")

@@ -123,7 +123,7 @@ std::optional<ChosenTrajectory> choose_by_divergence(Engine& engine, const Sampl
                                                      const std::function<bool()>& cancelled) {
   const std::vector<std::string> names = names_of(engine.infos());
   const MeasuredDivergence* const measured = goal.divergence ? &*goal.divergence : nullptr;
-  const double sigma_data = measured ? measured->sigma_data : 1;
+  const double sigma_data = measured ? measured->sigma_data : kSigmaData;
   const std::vector<Divergence> halves =
       measured ? std::vector{measured->divergence} : probe(engine, spec, goal.probes, cancelled);
   if (halves.empty()) return {};

@@ -13,6 +13,11 @@
 
 namespace tstitch {
 
+// s of the weights of steps (step_weight), where nobody says it. Gaussian data of the deviation of latents, 1,
+// would forget early errors that real ones keep: with 4 the plans for the demo family are the best
+// (docs/metrics.md).
+inline constexpr double kSigmaData = 4;
+
 // A form's answer beside the last model's at the same x, over all images.
 struct Distance {
   double rms = 0;       // d: the root mean square of the difference, per element
@@ -51,7 +56,8 @@ void check_compares(std::span<const ModelInfo> models);
 // No forms when the observer cancelled. Throws Error{input} where answers are not finite, and what
 // check_compares throws.
 Divergence measure_divergence(Backend& backend, std::span<const Model> models, const RunSpec& spec,
-                              RunObserver& observer, const EncodedInputs& inputs, double sigma_data = 1);
+                              RunObserver& observer, const EncodedInputs& inputs,
+                              double sigma_data = kSigmaData);
 
 // How far one step carries a distance d at its beginning into the final latent, per s, the deviation of the
 // data (sigma_data; Karras et al. 2022, arXiv 2206.00364, call it so):

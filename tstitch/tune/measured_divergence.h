@@ -26,7 +26,7 @@ struct MeasuredDivergence {
   int64_t height = 0, width = 0;  // of the latents
 
   int64_t images = 0;     // that it is the mean of
-  double sigma_data = 1;  // see step_weight
+  double sigma_data = kSigmaData;  // see step_weight
   bool weighed = false;   // whether the weights were measured, too
   Divergence divergence;
 
