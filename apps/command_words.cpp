@@ -82,7 +82,8 @@ std::string command_of(const Said& said, const Asked& asked, const ChosenTraject
   const RunSpec chosen = chosen_run(asked.models, asked.options, choice);
   const Texts stages = stages_of(asked, chosen);
   Said with_steps = said;
-  if (choice.metric && !choice.steps_option.empty())  // a curve may have chosen other steps than are asked for
+  if (choice.metric &&
+      !choice.steps_option.empty())  // a curve may have chosen other steps than are asked for
     with_steps = merged({{"sampler", {choice.sampler}}, {"steps", {choice.steps_option}}}, said);
   Said all;
   std::string words = "tstitch sample";

@@ -68,9 +68,7 @@ std::vector<Metric> asked_metrics(const EvalArguments& a) {
 }
 
 // Of the samples alone, without a reference.
-bool is_of_samples(Metric metric) {
-  return metric == Metric::agreement || metric == Metric::inception_score;
-}
+bool is_of_samples(Metric metric) { return metric == Metric::agreement || metric == Metric::inception_score; }
 
 // What was asked for, else all that these sets allow.
 std::vector<Metric> possible(const EvalArguments& a, const SetStatistics& samples,
