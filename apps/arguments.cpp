@@ -120,6 +120,11 @@ Said with_forms(const Said& said, const std::vector<std::string>& forms) {
     const std::string obstacle = sound ? info.architecture->form_obstacle(stage.form) : "";
     check(obstacle.empty(), ErrorKind::usage, "--form is ", printable(text), ": ", to_string(stage.form),
           " does not go with ", info.name, ": ", obstacle);
+    const bool steered = !options.controls.empty() && last.controls != Texts{"none"};
+    check(stage.form == CheaperForm() || !steered, ErrorKind::usage, "--form is ", printable(text), ": ",
+          to_string(stage.form),
+          " does not go with a ControlNet, which steers every block of every evaluation: expected a last"
+          " --stage with control=none, or another form");
     options.models.insert(options.models.end() - 1, model);
     options.stages.insert(options.stages.end() - 1, stage);
   }

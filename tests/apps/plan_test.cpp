@@ -175,6 +175,10 @@ TEST_F(Divergences, OptionsThatWouldDoNothingAreRefused) {
   analysis({"--form is int8", "which the last model itself is"},
            {"-m", "fashion-l", "--form", "int8", "--dtype", "int8"});
   analysis({"--form is \"cfg=3\"", "expected int8"}, {"-m", "fashion-l", "--form", "cfg=3"});
+  analysis({"--form is skip=1", "does not go with a ControlNet"},
+           {"-m", "fashion-l", "--form", "skip=1", "--control-net", "canny/,image=a.png"});
+  analysis({"--form is int8", "on the device cuda"},
+           {"-m", "fashion-l", "--form", "int8", "--dtype", "bf16", "--device", "cuda"});
   analysis({"--form adds stages", "share="}, {"--stage", "share=0.3", "--stage", "", "--form", "int8"});
   analysis({"--sigma-data is 0"}, {"--sigma-data", "0"});
   analysis({"lets the last model take all steps"}, {"--stage", "share=0.3", "--stage", ""});
