@@ -31,6 +31,7 @@
 #include "tstitch/tune/measured_divergence.h"
 #include "tstitch/tune/similarity.h"
 #include "tstitch/tune/spectrum.h"
+#include "tstitch/tune/timing.h"
 
 namespace tstitch {
 namespace {
@@ -256,10 +257,10 @@ std::string write(const std::string& stem, const Findings& findings, ordered_jso
 }
 
 // analysis(engine, observer): the findings, or nothing when the observer has ended it. pictures: whether it
-// decodes.
+// decodes. beside: bytes that it holds beside the runs.
 template <class Analysis>
 int analyze(const Arguments& a, const std::string& name, const Asked& asked, const RunSpec& spec,
-            std::span<const RunSpec> loaded, bool pictures, const Analysis& analysis) {
+            std::span<const RunSpec> loaded, bool pictures, const Analysis& analysis, int64_t beside = 0) {
   check_only_process("analyze");
   const std::vector<ModelInfo>& infos = asked.models;
   constexpr std::string_view kEnding = ".png";
@@ -279,7 +280,7 @@ int analyze(const Arguments& a, const std::string& name, const Asked& asked, con
   if (talk)
     std::printf("%s, %lld images\n%s; %s\n", device.c_str(), static_cast<long long>(spec.images()),
                 describe(spec, infos).c_str(), settings(spec).c_str());
-  if (!engine.load(loaded, pictures, interrupted)) return report_interrupted();
+  if (!engine.load(loaded, pictures, interrupted, beside)) return report_interrupted();
   const std::optional<Findings> findings = analysis(engine, *progress_of(a, infos, Show::bar));
   if (!findings) return report_interrupted();
   const std::string report =
@@ -345,8 +346,10 @@ int similarity_command(const Arguments& a) {
   const std::vector<ModelInfo>& infos = asked.models;
   check_no_shares_of(asked, "similarity", "each model");
   check(infos.size() >= 2, ErrorKind::usage, "similarity is between two models or more, but there is 1");
-  const RunSpec spec = make_run_spec(infos, asked.options);
+  const RunSpec spec = make_spec_of_steps(infos, asked.options);
   const std::vector<RunSpec> alone = each_alone(spec, infos.size());  // each model drives once
+  for (const RunSpec& driven : alone) check_forms(driven);
+  check_asks_once(alone, infos);
   return analyze(
       a, "similarity", asked, alone.back(), alone, false,
       [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
@@ -380,6 +383,7 @@ int divergence_command(const DivergenceArguments& a) {
   check(std::isfinite(sigma_data) && sigma_data > 0, ErrorKind::usage, "--sigma-data is ", sigma_data,
         ", expected a number above 0");
   const RunSpec spec = make_run_spec(infos, asked.options);
+  if (a.measure_weights) check_weights_tell(infos, spec);
   const std::vector<RunSpec> alone = each_alone(spec, infos.size());
   return analyze(
       a, "divergence", asked, alone.back(), alone, is_decodable(infos.back(), asked.options.vae),
@@ -397,8 +401,10 @@ int divergence_command(const DivergenceArguments& a) {
             engine.time_evaluations(alone.back(), askings_of(alone.back(), measured.divergence), interrupted);
         if (measured.times.empty()) return std::nullopt;
         measured.decoding = engine.time_decoding(alone.back());
+        measured.autoencoder = describe_autoencoder(engine.autoencoder());
         return describe_divergence(alone.back(), measured);
-      });
+      },
+      divergence_bytes(infos, spec, spec.images()));
 }
 
 }  // namespace
@@ -442,9 +448,10 @@ Command add_analyze_command(CLI::App& program) {
   }
   add_form_option(*divergence, arguments->forms);
   divergence
-      ->add_option("--sigma-data", arguments->sigma_data,
-                   "s of the weights of steps, the deviation of the data were they Gaussian: the larger, the less"
-                   " are early errors forgotten (docs/analyses.md). Default: 4")
+      ->add_option(
+          "--sigma-data", arguments->sigma_data,
+          "s of the weights of steps, the deviation of the data were they Gaussian: the larger, the less"
+          " are early errors forgotten (docs/analyses.md). Default: 4")
       ->group(more(kTrajectory));
   divergence
       ->add_flag(

@@ -8,10 +8,25 @@
 #include "tstitch/engine/checkpoint_folder.h"
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/output/rank.h"
+#include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/latents.h"
 
 namespace tstitch {
+namespace {
+
+// The stage in that form: what the form does not say is as before. of_run: the run's type, which no stage
+// says.
+StageOptions in_form(StageOptions stage, const StageOptions& form, const std::string& of_run) {
+  if (form.dtype) stage.dtype = form.dtype;
+  if (form.dtype == of_run) stage.dtype.reset();
+  if (form.form.merge > 0) stage.form.merge = form.form.merge;
+  if (form.form.cache.holds()) stage.form.cache = form.form.cache;
+  if (!form.form.skip.empty()) stage.form.skip = form.form.skip;
+  return stage;
+}
+
+}  // namespace
 
 void add_run_options(CLI::App& command, Arguments& a, std::initializer_list<std::string_view> without) {
   for (const Field& field : fields()) {
@@ -89,16 +104,27 @@ Said with_forms(const Said& said, const std::vector<std::string>& forms) {
           "--form adds stages to choose from: it excludes a --stage with share= or until=");
   options.stages.resize(options.models.size());
   const StageOptions last = options.stages.back();
-  const std::string model = options.models.back();
+  const std::string model = options.models.back(), of_run = decided_dtype(options.backend);
+  const ModelInfo info = read_model_info(resolve_model(model), parse_weight_choice(options.weights));
   for (const std::string& text : forms) {
     const StageOptions form = parse_twin(text, "--form");
-    StageOptions stage = last;
-    if (form.dtype) stage.dtype = form.dtype;
-    stage.form = form.form;
-    const std::string of_run = decided_dtype(options.backend);
+    const StageOptions stage = in_form(last, form, of_run);
     check(stage.form != last.form || stage.dtype.value_or(of_run) != last.dtype.value_or(of_run),
           ErrorKind::usage, "--form is ", printable(text),
           ", which the last model itself is: expected another form");
+    check(!form.dtype || !stage.dtype || !options.backend.device.starts_with("cuda"), ErrorKind::usage,
+          "--form is ", printable(text), ": ", form.dtype.value_or(""), " is another type than the run's ",
+          of_run, ", and on the device ", printable(options.backend.device), " all stages have the same");
+    // What is wrong with the last stage itself is said of that.
+    const bool sound = info.architecture->form_obstacle(last.form).empty();
+    const std::string obstacle = sound ? info.architecture->form_obstacle(stage.form) : "";
+    check(obstacle.empty(), ErrorKind::usage, "--form is ", printable(text), ": ", to_string(stage.form),
+          " does not go with ", info.name, ": ", obstacle);
+    const bool steered = !options.controls.empty() && last.controls != Texts{"none"};
+    check(stage.form == CheaperForm() || !steered, ErrorKind::usage, "--form is ", printable(text), ": ",
+          to_string(stage.form),
+          " does not go with a ControlNet, which steers every block of every evaluation: expected a last"
+          " --stage with control=none, or another form");
     options.models.insert(options.models.end() - 1, model);
     options.stages.insert(options.stages.end() - 1, stage);
   }
@@ -114,7 +140,7 @@ void add_form_option(CLI::App& command, std::vector<std::string>& forms) {
   command
       .add_option("--form", forms,
                   "A cheaper form of the last model, one more to choose from, as --twin has it: int8,"
-                  " merge=RATIO, cache=N, commas between; repeat it for more")
+                  " merge=RATIO, cache=N, skip=BLOCKS, commas between; repeat it for more")
       ->type_name("")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

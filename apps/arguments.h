@@ -42,7 +42,7 @@ struct Asked {
 Asked read_asked(const Said& said, const Said& before = {});
 
 // What was said, with cheaper forms of the last model before it, as the stages of all: each of `forms` as
-// --twin has them. Throws Error{usage} naming --form.
+// --twin has them, and otherwise as the last stage is asked. Throws Error{usage} naming --form.
 Said with_forms(const Said& said, const std::vector<std::string>& forms);
 // The option of it.
 void add_form_option(CLI::App& command, std::vector<std::string>& forms);

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "tstitch/base/error.h"
+#include "tstitch/engine/take_loras.h"
 #include "tstitch/zoo/assets.h"
 
 namespace tstitch {
@@ -40,6 +41,7 @@ Texts stages_of(const Asked& asked, const RunSpec& chosen) {
     if (!to_the_end || span.denoiser == last) continue;
     StageOptions rest = asked.options.stages.empty() ? StageOptions() : asked.options.stages.back();
     rest.model = asked.options.models.back();
+    rest.loras.clear();  // of a stage that serves no step they are refused
     texts.push_back(to_string(rest));
   }
   return texts;
@@ -80,7 +82,8 @@ std::string command_of(const Said& said, const Asked& asked, const ChosenTraject
   const RunSpec chosen = chosen_run(asked.models, asked.options, choice);
   const Texts stages = stages_of(asked, chosen);
   Said with_steps = said;
-  if (choice.metric && !choice.steps_option.empty())  // a curve may have chosen other steps than are asked for
+  if (choice.metric &&
+      !choice.steps_option.empty())  // a curve may have chosen other steps than are asked for
     with_steps = merged({{"sampler", {choice.sampler}}, {"steps", {choice.steps_option}}}, said);
   Said all;
   std::string words = "tstitch sample";
@@ -94,7 +97,10 @@ std::string command_of(const Said& said, const Asked& asked, const ChosenTraject
   words += words_of(field_named("stage"), stages);
   try {
     const Asked again = read_asked(all);
-    if (!are_alike(make_run_spec(again.models, again.options), chosen)) return "";
+    const RunSpec spec = make_run_spec(again.models, again.options);
+    check_effective(all, spec, again.models);
+    check_loras_serve(spec, again.models);
+    if (!are_alike(spec, chosen)) return "";
   } catch (const Error&) {
     return "";
   }

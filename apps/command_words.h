@@ -16,7 +16,8 @@ std::string words_of_models(const Said& said, const SampleOptions& options);
 
 // "tstitch sample ... --stage model=small/,until=9 --stage model=large/": the run that was chosen, with all
 // else that was said. The last stage is always the last model's, whose defaults are the run's, with the steps
-// that are left to it, or none. "" where stages cannot say it: several steps have one number (--dry-run).
+// that are left to it, or none. "" where stages cannot say it: several steps have one number (--dry-run), or
+// what was said is of a model that serves none and would be refused (--lora).
 // said: see with_forms.
 std::string command_of(const Said& said, const Asked& asked, const ChosenTrajectory& choice);
 

@@ -41,25 +41,34 @@ SetStatistics measured(PictureSet& set, const FeatureExtractor* network, const F
 
 // The lines of --prompts: of as many pictures each, one after the other, as `sample` has them.
 PicturePrompts read_prompts(const EvalArguments& a, const PictureSet& samples) {
+  check(samples.pictures != nullptr, ErrorKind::usage, "--prompts \"", printable(a.prompts),
+        "\" says what pictures show, and the samples are statistics, without pictures");
   PicturePrompts prompts;
   std::ifstream file(a.prompts);
   check(file.is_open(), ErrorKind::input, "--prompts \"", printable(a.prompts), "\" cannot be read");
   for (std::string line; std::getline(file, line);) prompts.texts.push_back(line);
-  const int64_t pictures = samples.pictures ? samples.pictures->left() : 0, lines = std::ssize(prompts.texts);
+  const int64_t pictures = samples.pictures->left(), lines = std::ssize(prompts.texts);
   check(lines > 0 && pictures > 0 && pictures % lines == 0, ErrorKind::usage, "--prompts \"",
-        printable(a.prompts), "\" has ", lines, " lines, expected one for each of the ", pictures,
-        " pictures, or for each so many");
+        printable(a.prompts), "\" has ", lines, lines == 1 ? " line" : " lines",
+        ", expected one for each of the ", pictures, " pictures, or for each so many");
   for (int64_t i = 0; i < pictures; ++i) prompts.of_picture.push_back(i / (pictures / lines));
   return prompts;
 }
 
-// All metrics, but that of prompts where there are none.
+// Those that are named, else all, but that of prompts where there are none. Statistics can be had without
+// anything to compare with: then none but that.
 std::vector<Metric> asked_metrics(const EvalArguments& a) {
   if (!a.metrics.empty()) return parse_metrics(a.metrics);
-  std::vector<Metric> metrics(std::begin(kAllMetrics), std::end(kAllMetrics));
-  if (a.prompts.empty()) std::erase(metrics, Metric::agreement);
+  std::vector<Metric> metrics;
+  if (a.save_stats.empty() || !a.reference.empty())
+    metrics.assign(std::begin(kAllMetrics), std::end(kAllMetrics));
+  std::erase(metrics, Metric::agreement);
+  if (!a.prompts.empty()) metrics.push_back(Metric::agreement);
   return metrics;
 }
+
+// Of the samples alone, without a reference.
+bool is_of_samples(Metric metric) { return metric == Metric::agreement || metric == Metric::inception_score; }
 
 // What was asked for, else all that these sets allow.
 std::vector<Metric> possible(const EvalArguments& a, const SetStatistics& samples,
@@ -77,24 +86,18 @@ int eval_command(const EvalArguments& a) {
   check(a.prompts.empty() || std::ranges::count(asked, Metric::agreement), ErrorKind::usage,
         "--prompts is for the metric agreement, which was not asked for");
   if (!a.prompts.empty()) samples.prompts = read_prompts(a, samples);
-  // Statistics alone can be had without anything to compare with.
-  const bool compares = a.save_stats.empty() || !a.reference.empty() || !a.metrics.empty();
+  const bool compares = !a.reference.empty() || !std::ranges::all_of(asked, is_of_samples);
   PictureSet reference{.path = "", .pictures = nullptr, .stored = {}, .prompts = {}};
   if (compares)
     reference =
         open_picture_set(reference_for(a, samples.pictures ? samples.pictures->picture() : Shape({0, 0, 0})));
 
-  // Whoever saves statistics wants all of them; else what the metrics need, and the score of the samples
-  // only.
-  FeatureNeeds needs = a.save_stats.empty() ? needs_of(asked)
-                                            : FeatureNeeds{.pooled = true,
-                                                           .spatial = true,
-                                                           .features = true,
-                                                           .logits = compares,
-                                                           .agreement = !a.prompts.empty()};
+  // What the metrics need, and the score of the samples only; whoever saves statistics wants all of them.
+  FeatureNeeds needs = needs_of(asked);
+  if (!a.save_stats.empty()) needs.pooled = needs.spatial = needs.features = true;
   FeatureNeeds reference_needs = needs_of(asked);
   reference_needs.logits = reference_needs.agreement = false;
-  if (!reference.pictures)
+  if (compares && !reference.pictures)
     needs.features = needs.features && (!a.save_stats.empty() || reference.stored.features);
 
   CommandFiles files;
@@ -123,15 +126,16 @@ int eval_command(const EvalArguments& a) {
   const SetStatistics of_samples = measured(samples, network.get(), needs, a.quiet || a.json);
   SetStatistics of_reference;
   if (compares) of_reference = measured(reference, network.get(), reference_needs, a.quiet || a.json);
+  const MetricValues values =
+      evaluate(*backend, possible(a, of_samples, of_reference), of_samples, of_reference);
+  check(asked.empty() || !values.empty(), ErrorKind::usage, "nothing can be ",
+        compares ? "compared" : "evaluated", ": ",
+        asked.empty() ? "" : obstacle(asked[0], of_samples, of_reference));
   if (!a.save_stats.empty()) write_statistics(a.save_stats, of_samples);
 
   nlohmann::ordered_json json = {{"samples", samples.path}, {"pictures", of_samples.pictures}};
-  if (compares) {
-    json["reference"] = reference.path;
-    const MetricValues values =
-        evaluate(*backend, possible(a, of_samples, of_reference), of_samples, of_reference);
-    check(!values.empty(), ErrorKind::usage,
-          "nothing can be compared: ", obstacle(Metric::fid, of_samples, of_reference));
+  if (compares) json["reference"] = reference.path;
+  if (!asked.empty()) {
     for (const auto& [metric, value] : values) json["metrics"][std::string(name_of(metric))] = value;
     if (!a.json && !a.quiet) {
       for (const auto& [metric, value] : values)

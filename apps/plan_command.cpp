@@ -41,8 +41,8 @@ int plan_command(const PlanArguments& a) {
   print_what_is_left_out(a, infos);
   Engine engine(infos, options.backend, options.vae);
   check_divergence(engine, all, goal, end_if_interrupted);
-  if (!times_are_known(engine, all, goal) &&
-      !engine.load({&all, 1}, is_decodable(infos.back(), options.vae), interrupted))
+  if (!times_are_known(engine, all, goal) && !engine.load({&all, 1}, is_decodable(infos.back(), options.vae),
+                                                          interrupted, bytes_of_choosing(infos, all, goal)))
     return report_interrupted();
   auto choice = choose_trajectory(engine, options, goal, interrupted);
   if (!choice) return report_interrupted();

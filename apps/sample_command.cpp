@@ -148,8 +148,8 @@ int sample_command(const SampleArguments& a) {
   }
   if (choice) check_models(infos, *choice);
   // With a budget it is only known who serves which step once the models have been timed.
-  RunSpec spec = goal ? spec_of_all(infos, asked.options, goal->curve.has_value())
-                      : make_run_spec(infos, asked.options);
+  RunSpec spec =
+      goal ? spec_of_all(infos, asked.options, goal->curve.has_value()) : make_run_spec(infos, asked.options);
   if (choice) check_chosen(spec, *choice);
   check_effective(a.said, spec, infos);
   // What a plan or a picture says may serve other trajectories.
@@ -163,7 +163,8 @@ int sample_command(const SampleArguments& a) {
   Engine engine(infos, spec.options.backend, spec.options.vae);
   if (goal) {
     check_divergence(engine, spec, *goal, end_if_interrupted);
-    if (!engine.load({&spec, 1}, !path.empty(), interrupted)) return report_interrupted();
+    if (!engine.load({&spec, 1}, !path.empty(), interrupted, bytes_of_choosing(infos, spec, *goal)))
+      return report_interrupted();
     choice = choose_trajectory(engine, asked.options, *goal, interrupted);
     if (!choice) return report_interrupted();
     spec = chosen_run(infos, asked.options, *choice);

@@ -77,6 +77,19 @@ TEST_F(EvalCli, AgreementIsOfThePicturesAndTheirPrompts) {
   refused({"agreement, which was not asked for"}, {"--prompts", "prompts.txt", "--metrics", "fid"});
   refused({"no agreement", "prompts of the samples"}, {"--metrics", "agreement"});
   expect_refused(3, {"--prompts \"none.txt\" cannot be read"}, {"eval", pictures_, "--prompts", "none.txt"});
+  // It takes no reference; and is not forgotten over the statistics.
+  const std::vector<std::string> alone = {towers, "--features", golden_path("eval/towers.safetensors"),
+                                          "--prompts", "prompts.txt"};
+  const auto with_more = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), alone.begin(), alone.end());
+    return more;
+  };
+  EXPECT_EQ(metrics(with_more({"--metrics", "agreement"})),
+            nlohmann::json({{"agreement", found.at("agreement")}}));
+  EXPECT_EQ(metrics(with_more({"--save-stats", "s.npz"})),
+            nlohmann::json({{"agreement", found.at("agreement")}}));
+  expect_refused(2, {"two.txt", "the samples are statistics, without pictures"},
+                 {"eval", "s.npz", "--prompts", "two.txt", "--reference", "s.npz"});
   const Outcome without = run({"eval", pictures_, "--prompts", "two.txt"});
   EXPECT_NE(without.out.find("agreement  unavailable: it takes"), std::string::npos) << without.out;
 }

@@ -63,6 +63,30 @@ TEST_F(LoraCommand, WhatAModelDoesNotTakeIsSaidOnce) {
   EXPECT_EQ(done(of_pair("sample", {"--lora", "fox.safetensors", "-q", "-o", "a.png"})).err, "");
 }
 
+// What a plan prints can be run, also where the stage with the LoRA serves nothing.
+TEST_F(LoraCommand, TheCommandOfAPlanLeavesOutWhatServesNothing) {
+  const Arguments stages = {"--stage", "", "--stage", "lora=fox.safetensors", "--sampler", "ddim"};
+  Arguments analysis = of_pair("analyze", stages);
+  analysis.insert(analysis.begin() + 1, "divergence");
+  analysis.insert(analysis.end(), {"-o", "d.png", "-q"});
+  done(analysis);
+  // As if the small network were by far the faster one.
+  auto file = nlohmann::json::parse(read(path("d.json")));
+  for (auto& time : file["divergence"]["times"])
+    if (time["form"] == 0) time["seconds"] = 1e-9;
+  std::ofstream(path("d.json")) << file;
+  Arguments plan = of_pair("plan", stages);
+  plan.insert(plan.end(), {"--divergence", "d.json", "--max-divergence", "200%", "--json"});
+  const auto chosen = nlohmann::json::parse(done(plan).out);
+  EXPECT_EQ(chosen["assignment"].get<std::string>().substr(0, 2), "0*");
+  const std::string command = chosen.value("command", ""), program = "tstitch ";
+  ASSERT_TRUE(command.starts_with(program)) << chosen;
+  EXPECT_EQ(command.find("lora="), command.npos) << command;
+  const Outcome outcome =
+      wait(start_any({"sh", "-c", TSTITCH_PROGRAM " " + command.substr(program.size()) + " -o c.png"}));
+  EXPECT_EQ(outcome.code, 0) << command << outcome.err;
+}
+
 TEST_F(LoraCommand, APictureIsMadeAgainWhileTheFileIsTheSame) {
   done(of_pair("sample", {"--lora", "fox.safetensors:0.5", "-o", "a.png"}));
   done(of_pair("sample", {"-o", "without.png"}));

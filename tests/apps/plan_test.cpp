@@ -171,14 +171,32 @@ TEST_F(Divergences, OptionsThatWouldDoNothingAreRefused) {
     expect_refused(2, parts, with({"analyze", "divergence", "--class", "1"}, more));
   };
   analysis({"there is 1"}, {"-m", "fashion-l"});
-  analysis({"cache=3 does not go with"}, {"-m", "fashion-l", "--form", "cache=3"});
+  analysis({"--form is cache=3", "cache=3 does not go with"}, {"-m", "fashion-l", "--form", "cache=3"});
   analysis({"--form is int8", "which the last model itself is"},
            {"-m", "fashion-l", "--form", "int8", "--dtype", "int8"});
   analysis({"--form is \"cfg=3\"", "expected int8"}, {"-m", "fashion-l", "--form", "cfg=3"});
+  analysis({"--form is skip=1", "does not go with a ControlNet"},
+           {"-m", "fashion-l", "--form", "skip=1", "--control-net", "canny/,image=a.png"});
+  analysis({"--form is int8", "on the device cuda"},
+           {"-m", "fashion-l", "--form", "int8", "--dtype", "bf16", "--device", "cuda"});
   analysis({"--form adds stages", "share="}, {"--stage", "share=0.3", "--stage", "", "--form", "int8"});
   analysis({"--sigma-data is 0"}, {"--sigma-data", "0"});
   analysis({"lets the last model take all steps"}, {"--stage", "share=0.3", "--stage", ""});
   analysis({"ends in .png"}, {"-o", "d.json"});
+}
+
+// A form changes what it says of the last stage; the run's own type goes without saying.
+TEST_F(Divergences, FormsAreOfTheLastStage) {
+  const auto models = [&](const Arguments& more) {
+    const Arguments all = {"analyze", "divergence", "-m", "fashion-l", "--steps", "2", "--class",
+                           "1",       "-b",         "1",  "-o",        "d.png",   "-q"};
+    const Outcome outcome = run(with(all, more));
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return json::parse(read(path("d.json")))["divergence"]["models"];
+  };
+  EXPECT_EQ(models({"--form", "int8", "--stage", "skip=1"}),
+            json({"fashion-l [dtype=int8,skip=1]", "fashion-l [skip=1]"}));
+  EXPECT_EQ(models({"--form", "int8,skip=1", "--dtype", "int8"}), json({"fashion-l [skip=1]", "fashion-l"}));
 }
 
 // Steps of a stage with cached blocks cost what their age says.
@@ -220,6 +238,55 @@ TEST_F(CachedPlans, AreMadeWithAndWithoutAMeasuredDivergence) {
         "a.png"});
   done({"sample", "--budget", "1h", "-m", large, "--twin", "cache=2", "-p", "a fox", "-W", "64", "-H", "64",
         "--steps", "4", "-o", "b.png"});
+}
+
+// Names are cut, what is compared is not.
+TEST_F(CachedPlans, StagesAreComparedToTheLastLetter) {
+  const std::string stage = "negative=" + std::string(70, 'x');
+  done(with({"analyze", "divergence"}, [&] {
+    Arguments more = of_large("", {"--stage", stage + "1", "-o", "d.png", "-q"});
+    more.erase(more.begin());
+    return more;
+  }()));
+  const auto plan = [&](const std::string& last, const Arguments& more) {
+    return of_large("plan",
+                    with({"--divergence", "d.json", "--speedup", "0.1", "--stage", stage + last}, more));
+  };
+  done(plan("1", {"-q"}));
+  expect_refused(2, {"d.json", "measured of stage 1 with ...negative=xxx", "x1", "but this run has", "x2"},
+                 plan("2", {}));
+  expect_refused(2, {"d.json", "--clip-skip 0, but this run has 2"}, plan("1", {"--clip-skip", "2"}));
+  expect_refused(2, {"measured of stage 1 with prediction eps", "prediction v"},
+                 plan("1", {"--prediction", "v"}));
+  // Of another autoencoder the times are others; the divergence is not.
+  json file = json::parse(read(path("d.json")));
+  EXPECT_NE(file["divergence"]["autoencoder"], "");
+  file["divergence"]["autoencoder"] = "1 tensors, crc32 00000000";
+  file["divergence"]["decoding_seconds"] = 1000;
+  std::ofstream(path("d.json")) << file;
+  EXPECT_LT(json::parse(done(plan("1", {"--json"})).out)["seconds"], 1000);
+}
+
+TEST_F(CachedPlans, WhatMeasuresNothingIsRefusedFirst) {
+  const auto refused = [&](const std::string& analysis, const std::vector<std::string>& parts,
+                           const Arguments& more) {
+    expect_refused(2, parts, with({"analyze", analysis}, more));
+  };
+  Arguments forms = of_large("", {});
+  forms.erase(forms.begin());
+  refused("divergence", {"--measure-weights", "no form differs"}, with(forms, {"--measure-weights"}));
+  refused("divergence", {"cache=17", "expected 16 at most"}, with(forms, {"--form", "cache=17"}));
+
+  const std::string large = (TinyFolders::folder() / "large").string();
+  const auto similarity = [&](const std::string& stage, const std::string& sampler) {
+    return Arguments{"-m", large,     "-m", large, "-p",      "a fox",     "-W",   "64",
+                     "-H", "64",      "-b", "1",   "-q",      "--stage",   stage,  "--stage",
+                     "",   "--steps", "4",  "-o",  "sim.png", "--sampler", sampler};
+  };
+  refused("similarity", {"cache=2", "heun asks more than once a step"}, similarity("cache=2", "heun"));
+  refused("similarity", {"--stage 1: cache=2:center=4", "it has 4"}, similarity("cache=2:center=4", "ddim"));
+  // Its shares are not those of any run: alone the stage has four evaluations.
+  done(with({"analyze", "similarity"}, similarity("cache=2:center=3", "ddim")));
 }
 
 }  // namespace

@@ -176,7 +176,7 @@ std::vector<ModelInfo> in_random_forms(Dice& dice, std::vector<ModelInfo> infos,
                                   {.merge = 0.5},
                                   {.cache = {.every = 2}},
                                   {.merge = 0.75, .cache = {.every = 3, .form = BlockCache::Form::helper}},
-                                  {.cache = {.every = 3, .focus = BlockCache::Focus{.center = 2}}},
+                                  {.cache = {.every = 3, .focus = BlockCache::Focus{.center = 0}}},
                                   {.skip = {1}}});
     if (info.architecture->form_obstacle(form).empty() && !(adaptive && form.cache.focus)) info.form = form;
   }

@@ -120,12 +120,12 @@ TEST_F(Twins, WhatIsWholeIsCountedAsItFalls) {
                third = gflop(asked("ddim", 0.3, {"large", "large"}, {"cache=3", ""}), 0);
   EXPECT_LT(half, whole);
   EXPECT_NEAR((whole - third) / (whole - half), 4.0 / 3, 1e-9);  // two of three are not, two of four
-  SampleOptions once = asked("ddim", 0, {"large", "large"}, {"", "cache=3:center=4"});
+  SampleOptions once = asked("ddim", 0, {"large", "large"}, {"", "cache=3:center=0"});
   once.steps = "1";
   EXPECT_EQ(gflop(once, 1), whole);
   const std::vector<ModelInfo> infos = read_models(once);
   EXPECT_EQ(describe_what_saves_nothing(make_run_spec(infos, once), infos)[0],
-            concat("cache=3:center=4 of ", infos[1].name, " saves nothing: its one evaluation is whole"));
+            concat("cache=3:center=0 of ", infos[1].name, " saves nothing: its one evaluation is whole"));
 }
 
 TEST_F(Twins, AnImageDoesNotDependOnItsCompany) {
@@ -236,6 +236,15 @@ TEST_F(Twins, WhatDoesNotFitIsRefused) {
   refused(
       "--twin: cache=3:center=2 lays evaluations around one of the stage's, and with --switch auto",
       {{"model", {path("large")}}, {"twin", {"cache=3:center=2"}}, {"switch", {"auto"}}, {"prompt", {"a"}}});
+  const Said around = {{"model", {path("large"), path("large")}}, {"prompt", {"a"}}, {"steps", {"10"}}};
+  const auto beyond = [&](const std::string& stage) {
+    return merged(around, {{"sampler", {"ddim"}}, {"stage", {stage, ""}}});
+  };
+  refused("--stage 1: cache=3:center=4: center= is evaluation 4 of the stage, counted from 0, and it has 4",
+          beyond("until=4,cache=3:center=4"));
+  refused(
+      "--stage 1: cache=2:center=500: center= is evaluation 500 of the stage, counted from 0, and it has 4",
+      beyond("until=4,cache=2:center=500"));
   refused("--stage 1: skip=8 does not go with fashion-l",
           {{"model", {"fashion-l", "fashion-l"}}, {"stage", {"skip=8", ""}}, {"class", {"1"}}});
   write_tiny_control_net(folder() / "sd", "sd");

@@ -331,6 +331,12 @@ TEST_F(OfTwins, AMeasuredDivergenceIsReadBack) {
       {"--eta 0.5", [](MeasuredDivergence& o) { o.eta = 0.5; }},
       {"--cfg-scale 4, but this run has 3", [](MeasuredDivergence& o) { o.cfg_scale = 4; }},
       {"--dtype half", [](MeasuredDivergence& o) { o.dtype = "half"; }},
+      {"measured of stage 1 with ...dtype=bf16, but this run has ...negative=",
+       [](MeasuredDivergence& o) { o.stages[0] = "prediction eps,cfg=3,dtype=bf16"; }},
+      {"--cfg-channels 3, but this run has 4",
+       [](MeasuredDivergence& o) { o.settings["cfg_channels"] = "3"; }},
+      {"--clip-skip 2, but this run has ", [](MeasuredDivergence& o) { o.settings["clip_skip"] = "2"; }},
+      {"--uncond 7, but this run has its default", [](MeasuredDivergence& o) { o.settings["uncond"] = "7"; }},
       {"latents of 9 x 8", [](MeasuredDivergence& o) { o.height = 9; }}};
   for (const auto& [part, change] : others) {
     MeasuredDivergence other = read;
@@ -352,6 +358,10 @@ TEST_F(OfTwins, BrokenFilesAreRefused) {
            {"/divergence", 7, "not a divergence"},
            {"/divergence/models", nlohmann::json::array({"a"}), "1 models with the contents of 2"},
            {"/divergence/models", "a", "not a divergence"},
+           {"/divergence/stages", nlohmann::json::array({"a"}), "1 stages of 2 models"},
+           {"/divergence/stages", 1, "not a divergence"},
+           {"/divergence/settings", {{"clip_skip", 1}}, "not a divergence"},
+           {"/divergence/autoencoder", 1, "not a divergence"},
            {"/divergence/sigma_data", 0, "\"sigma_data\" is 0"},
            {"/divergence/decoding_seconds", -1, "\"decoding_seconds\" is -1"},
            {"/divergence/evaluations", {1, 1, 0, 1, 1}, "\"evaluations\" holds 0"},

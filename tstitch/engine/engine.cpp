@@ -76,7 +76,8 @@ std::string Engine::description() const {
   return text;
 }
 
-bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled) {
+bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled,
+                  int64_t beside) {
   const ModelInfo& last = infos_.back();
   RunSpec spec = specs.front();
   // Which models serve, and so which texts are read and which of their words are known, differs between them.
@@ -95,8 +96,9 @@ bool Engine::load(std::span<const RunSpec> specs, bool pictures, const std::func
   const bool fills_host = backend_->memory().place().on_host() && std::ranges::count(to_load, true) > 0;
   if (!keeper_ && !spec.options.no_memory_check && fills_host)
     if (const auto free = bytes_free())
-      check_memory(spec.options,
-                   memory_needed(infos_, to_load, spec, pictures && !last.pixels ? vae_ : "").total(), *free);
+      check_memory(
+          spec.options,
+          memory_needed(infos_, to_load, spec, pictures && !last.pixels ? vae_ : "").total() + beside, *free);
   // First, so that one that does not fit is known before the long part.
   if ((pictures || from_picture) && !last.pixels)
     autoencoder_ = keeper_ ? keeper_->autoencoder(vae_, last, from_picture)

@@ -36,9 +36,9 @@ struct EvaluationTime {
 // How a model is asked in an evaluation, as far as its time depends on it.
 struct Asking {
   size_t model;
-  double cfg_scale;    // 1: without guidance
-  uint64_t controls;   // that steer it, see Row
-  bool whole = true;   // it takes nothing from the evaluation before (BlockCache)
+  double cfg_scale;   // 1: without guidance
+  uint64_t controls;  // that steer it, see Row
+  bool whole = true;  // it takes nothing from the evaluation before (BlockCache)
 
   auto operator<=>(const Asking&) const = default;
 };
@@ -76,13 +76,16 @@ class Engine {
   // The device in words, with the types of its models: "cpu: avx512_bf16, 2 threads, int8 in bf16; bf16".
   std::string description() const;
   const std::vector<ModelInfo>& infos() const { return infos_; }
+  const std::string& autoencoder() const { return vae_; }       // its path, "" where there is none
   const std::vector<Model>& models() const { return models_; }  // without networks until load()
   const EncodedInputs& inputs() const { return inputs_; }       // once loaded
 
   // Loads the models that the specs use, encodes prompts and an initial picture, and loads the autoencoder
   // where the last model's latents are no pictures and pictures come in or go out (`pictures`). The specs
-  // differ in their trajectories only. False when `cancelled`, asked after every model, has ended it.
-  bool load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled);
+  // differ in their trajectories only. beside: bytes that the caller will hold while they run. False when
+  // `cancelled`, asked after every model, has ended it.
+  bool load(std::span<const RunSpec> specs, bool pictures, const std::function<bool()>& cancelled,
+            int64_t beside = 0);
   void load(const RunSpec& spec);  // with pictures, to the end
 
   // One evaluation of each loaded model, so that no run pays for fresh memory.

@@ -1,5 +1,7 @@
 #include "tstitch/engine/evaluation_counts.h"
 
+#include <algorithm>
+
 #include "tstitch/diffusion/solver.h"
 
 namespace tstitch {
@@ -39,6 +41,14 @@ EvaluationCounts evaluation_counts(const RunSpec& spec, int stage) {
     counts.whole += std::ssize(whole_evaluations(cache, evaluations));
   }
   return counts;
+}
+
+int64_t most_evaluations(const RunSpec& spec, int stage) {
+  const Counter counter(spec);
+  int64_t most = 0;
+  for (const auto& [denoiser, first, count] : spec.trajectory.segments())
+    if (denoiser == stage) most = std::max(most, counter.evaluations(first, count));
+  return most;
 }
 
 int64_t evaluations_around(const RunSpec& spec, int stage, const Step& step) {

@@ -22,6 +22,9 @@ struct EvaluationCounts {
 // Error{usage} where what is to be whole does not lie so (whole_evaluations).
 EvaluationCounts evaluation_counts(const RunSpec& spec, int stage);
 
+// The most before others serve, of the stage of that number; 0 where it serves nothing.
+int64_t most_evaluations(const RunSpec& spec, int stage);
+
 // Of the consecutive steps of the stage that this one is among; of all steps where others serve it.
 int64_t evaluations_around(const RunSpec& spec, int stage, const Step& step);
 

@@ -475,22 +475,6 @@ void check_scales_are_said(const SampleOptions& asked, const RunSpec& spec,
   }
 }
 
-// Evaluations that are whole around another one are decided by how many a stage has.
-void check_forms(const RunSpec& spec) {
-  for (size_t i = 0; i < spec.stages.size(); ++i) {
-    const CheaperForm& form = spec.stages[i].form;
-    if (!form.cache.focus) continue;
-    check(
-        !spec.switch_threshold, ErrorKind::usage, stage_option(spec.options, i), ": ", to_string(form),
-        " lays evaluations around one of the stage's, and with --switch auto every image has its own number");
-    try {
-      evaluation_counts(spec, static_cast<int>(i));
-    } catch (const Error& error) {
-      fail(error.kind(), stage_option(spec.options, i), ": ", to_string(form), ": ", error.what());
-    }
-  }
-}
-
 // Those that were distilled are asked at the timesteps of their training.
 void check_distilled(const RunSpec& spec, const std::vector<ModelInfo>& models) {
   const auto consistent = [](const std::string& sampler) { return sampler == "lcm" || sampler == "tcd"; };
@@ -687,7 +671,32 @@ int64_t latent_side(const char* option, std::optional<int64_t> pixels, std::span
   return *pixels / model.pixels_per_latent;
 }
 
+void check_forms(const RunSpec& spec) {
+  for (size_t i = 0; i < spec.stages.size(); ++i) {
+    const CheaperForm& form = spec.stages[i].form;
+    if (!form.cache.focus) continue;
+    check(
+        !spec.switch_threshold, ErrorKind::usage, stage_option(spec.options, i), ": ", to_string(form),
+        " lays evaluations around one of the stage's, and with --switch auto every image has its own number");
+    const int64_t most = most_evaluations(spec, static_cast<int>(i));
+    check(most == 0 || form.cache.focus->center < most, ErrorKind::usage, stage_option(spec.options, i), ": ",
+          to_string(form), ": center= is evaluation ", form.cache.focus->center,
+          " of the stage, counted from 0, and it has ", most);
+    try {
+      evaluation_counts(spec, static_cast<int>(i));
+    } catch (const Error& error) {
+      fail(error.kind(), stage_option(spec.options, i), ": ", to_string(form), ": ", error.what());
+    }
+  }
+}
+
 RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions& asked) {
+  const RunSpec spec = make_spec_of_steps(models, asked);
+  check_forms(spec);
+  return spec;
+}
+
+RunSpec make_spec_of_steps(const std::vector<ModelInfo>& models, const SampleOptions& asked) {
   check_stitchable(models);
   const ModelInfo& model = models.back();
   SampleOptions options = asked;
@@ -764,7 +773,6 @@ RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions&
                   .idle_embedding_dir = {},
                   .mask = mask_of(options),
                   .blended = blended_of(models, options.adaptive)};
-  check_forms(spec);
   check_scales_are_said(asked, spec, models);
   check_distilled(spec, models);
   check_null_context(options.null_context, models);

@@ -104,4 +104,12 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models,
 // options out of range or at odds with the models.
 RunSpec make_run_spec(const std::vector<ModelInfo>& models, const SampleOptions& options);
 
+// The same of a run in which others will serve the steps (served_by): without what check_forms throws.
+RunSpec make_spec_of_steps(const std::vector<ModelInfo>& models, const SampleOptions& options);
+
+// Evaluations that are whole around another one (BlockCache::Focus) are decided by how many a stage has.
+// Throws Error{usage} naming the stage where they do not lie so in the stages of this trajectory, where the
+// stage has no such evaluation, and where images switch by themselves.
+void check_forms(const RunSpec& spec);
+
 }  // namespace tstitch

@@ -57,11 +57,16 @@ class Cancellable final : public RunObserver {
   const std::function<bool()>& cancelled_;
 };
 
+// Images of each half of the probes.
+int64_t half_of(int64_t probes, const RunSpec& spec) {
+  return std::max<int64_t>(1, std::min(probes, spec.images()) / 2);
+}
+
 // What two halves of a few images say.
 std::vector<Divergence> probe(Engine& engine, const RunSpec& spec, int64_t probes,
                               const std::function<bool()>& cancelled) {
   std::vector<Divergence> halves;
-  const int64_t half = std::max<int64_t>(1, std::min(probes, spec.images()) / 2);
+  const int64_t half = half_of(probes, spec);
   for (int64_t side = 0; side < 2; ++side) {
     RunSpec few = spec;
     few.options.given = {};
@@ -276,7 +281,13 @@ RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options, 
 bool times_are_known(const Engine& engine, const RunSpec& spec, const Goal& goal) {
   return goal.divergence &&
          goal.divergence->timed ==
-             describe_timing(engine.backend(), std::min(spec.options.batch_size, spec.images()));
+             describe_timing(engine.backend(), std::min(spec.options.batch_size, spec.images())) &&
+         goal.divergence->autoencoder == describe_autoencoder(engine.autoencoder());
+}
+
+int64_t bytes_of_choosing(const std::vector<ModelInfo>& infos, const RunSpec& spec, const Goal& goal) {
+  if (goal.curve || goal.divergence) return 0;
+  return divergence_bytes(infos, spec, half_of(goal.probes, spec));
 }
 
 void check_divergence(Engine& engine, const RunSpec& spec, const Goal& goal,
@@ -287,7 +298,7 @@ void check_divergence(Engine& engine, const RunSpec& spec, const Goal& goal,
                  nothing_measured(spec, infos, contents_of_models(infos, between), engine.backend(),
                                   goal.divergence->sigma_data),
                  goal.divergence_file);
-  // Names say it, too, but may be cut.
+  // The stages of the file say it, too; its numbers are of as many ages as it has.
   const std::vector<FormDivergence>& forms = goal.divergence->divergence.forms;
   const bool same_ages = std::ranges::equal(forms, infos, {}, &FormDivergence::ages,
                                             [](const ModelInfo& info) { return info.form.cache.every; });

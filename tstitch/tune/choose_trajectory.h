@@ -44,8 +44,12 @@ struct Goal {
 // of one. Throws Error{usage} where nothing can be chosen, too.
 RunSpec spec_of_all(const std::vector<ModelInfo>& infos, SampleOptions options, bool by_curve = false);
 
-// Whether the goal holds the times of this run on the engine's device, so that nothing need be loaded.
+// Whether the goal holds the times of this run on the engine's device and with its autoencoder, so that
+// nothing need be loaded.
 bool times_are_known(const Engine& engine, const RunSpec& spec, const Goal& goal);
+
+// What choosing holds beside the run, see Engine::load.
+int64_t bytes_of_choosing(const std::vector<ModelInfo>& infos, const RunSpec& spec, const Goal& goal);
 
 // Throws Error{usage} naming the file where the goal's divergence, if it has one, is of another run. Reads
 // the models' files. between: called now and then; what it throws ends the work.

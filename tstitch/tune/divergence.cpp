@@ -17,6 +17,12 @@
 namespace tstitch {
 namespace {
 
+constexpr int64_t kMostAges = 16;
+constexpr const char* kNothingDiffers =
+    "--measure-weights: no form differs from the last model while its evaluations are whole: nothing to "
+    "measure "
+    "the weights of steps by";
+
 // The number of a step's first evaluation.
 int first_evaluation(const Divergence& divergence, int step) {
   const auto begin = divergence.evaluations.begin();
@@ -154,9 +160,27 @@ void check_compares(std::span<const ModelInfo> models) {
   check(!last.form.cache.holds(), ErrorKind::usage, last.name,
         " is what the others are compared with, and with cache= its own answers depend on when it was last "
         "whole: expected a last --stage without");
-  for (const ModelInfo& model : models)
+  for (const ModelInfo& model : models) {
     check(!model.form.cache.focus, ErrorKind::usage, model.name, " has cache= with center=, and which ",
           "evaluations are whole depends on how many there are: expected cache= evenly apart");
+    check(model.form.cache.every <= kMostAges, ErrorKind::usage, model.name,
+          " has cache=", model.form.cache.every, ", and each of so many ages would be measured: expected ",
+          kMostAges, " at most");
+  }
+}
+
+int64_t divergence_bytes(std::span<const ModelInfo> models, const RunSpec& spec, int64_t images) {
+  const int64_t rows = std::min(spec.options.batch_size, images) * (spec.needs_null(models) ? 2 : 1),
+                steps = spec.trajectory.size();
+  int64_t bytes = 0;
+  for (const ModelInfo& model : models) {
+    BackendOptions device = spec.options.backend;
+    if (!model.dtype.empty()) device.dtype = model.dtype;
+    const int64_t others = std::min(model.form.cache.every, steps) - 1;
+    bytes += rows * others *
+             model.architecture->kept_bytes(model.form, spec.height, spec.width, compute_dtype(device));
+  }
+  return bytes;
 }
 
 Divergence measure_divergence(Backend& backend, std::span<const Model> models, const RunSpec& spec,
@@ -176,6 +200,19 @@ Divergence measure_divergence(Backend& backend, std::span<const Model> models, c
   const IndexRange all = {0, alone.images()};
   if (run(backend, models, alone, {&all, 1}, distances, nowhere, inputs).cancelled) return {};
   return distances.result();
+}
+
+void check_weights_tell(std::span<const ModelInfo> models, const RunSpec& spec) {
+  const auto while_whole = [&](size_t i) {
+    Stage stage = spec.stages[i];
+    stage.form.cache = {};
+    return stage;
+  };
+  const size_t last = models.size() - 1;
+  bool differs = false;
+  for (size_t i = 0; i < last; ++i)
+    differs |= !same_network(models[i], models[last]) || while_whole(i) != while_whole(last);
+  check(differs, ErrorKind::usage, kNothingDiffers);
 }
 
 double step_weight(const Step& step, double s) {
@@ -202,9 +239,7 @@ bool measure_weights(Backend& backend, std::span<const Model> models, const RunS
     for (int step = 0; step < steps; ++step) sum += whole(form, step);
     if (sum > most) most = sum, farthest = form;
   }
-  check(most > 0, ErrorKind::usage,
-        "no form differs from the last model while its evaluations are whole: nothing to measure the weights "
-        "of steps by");
+  check(most > 0, ErrorKind::usage, kNothingDiffers);
 
   const RunSpec alone = served_by(spec, last);
   std::vector<int> all, chosen;  // steps that tell something, and some of them

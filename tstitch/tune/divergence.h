@@ -13,8 +13,8 @@
 
 namespace tstitch {
 
-// s of the weights of steps (step_weight), where nobody says it. Gaussian data of the deviation of latents, 1,
-// would forget early errors that real ones keep: with 4 the plans for the demo family are the best
+// s of the weights of steps (step_weight), where nobody says it. Gaussian data of the deviation of latents,
+// 1, would forget early errors that real ones keep: with 4 the plans for the demo family are the best
 // (docs/metrics.md).
 inline constexpr double kSigmaData = 4;
 
@@ -49,6 +49,10 @@ std::vector<int> evaluations_of_steps(Backend& backend, const RunSpec& spec);
 // are.
 void check_compares(std::span<const ModelInfo> models);
 
+// What measuring holds beside a run of so many images: of every form with cached blocks what its other
+// beginnings keep, which go on side by side. A little less than it really takes, as memory_needed.
+int64_t divergence_bytes(std::span<const ModelInfo> models, const RunSpec& spec, int64_t images);
+
 // Lets the last model serve all steps of the spec and asks every other form what it was asked, guided as that
 // would be in its place. The answers that are compared are eps or, in steps that begin in noise alone (alpha
 // = 0), from which no eps can be told, x0. Of a form with cached blocks there are as many beginnings as it
@@ -80,6 +84,10 @@ double step_weight(const Step& step, double sigma_data);
 bool measure_weights(Backend& backend, std::span<const Model> models, const RunSpec& spec,
                      RunObserver& observer, const EncodedInputs& inputs, double sigma_data,
                      Divergence& divergence);
+
+// Throws that before anything is loaded, where it is known: all models are the last one's network, asked
+// alike but for cached blocks.
+void check_weights_tell(std::span<const ModelInfo> models, const RunSpec& spec);
 
 // w times the mean d of the evaluations of a step that the form begins at that age.
 double step_divergence(const Divergence& divergence, size_t form, int step, int64_t age);

@@ -8,6 +8,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/base/numbers.h"
+#include "tstitch/engine/fields.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/output/run_manifest.h"
@@ -21,7 +22,9 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr const char* kFormat = "tstitch-divergence-1";
+constexpr const char* kFormat = "tstitch-divergence-2";
+// What changes the answers of all forms. What pictures are of does, too: the divergence is a mean over some.
+constexpr std::string_view kCompared[] = {"cfg_channels", "clip_skip", "empty_prompt", "uncond"};
 constexpr int kMostEvaluations = 1'000'000;
 constexpr double kMostSeconds = 1e12, kMostWeight = 1e12;
 
@@ -70,6 +73,8 @@ FormDivergence form_of(const json& entry, size_t evaluations, bool last, const s
 MeasuredDivergence measured_of(const json& all, const std::string& where) {
   MeasuredDivergence m{.models = all.at("models"),
                        .contents = all.at("contents"),
+                       .stages = all.at("stages"),
+                       .settings = all.at("settings"),
                        .sampler = all.at("sampler"),
                        .levels = all.at("levels"),
                        .eta = all.at("eta"),
@@ -83,10 +88,13 @@ MeasuredDivergence measured_of(const json& all, const std::string& where) {
                        .divergence = {},
                        .timed = all.at("timed"),
                        .times = {},
-                       .decoding = all.at("decoding_seconds")};
+                       .decoding = all.at("decoding_seconds"),
+                       .autoencoder = all.at("autoencoder")};
   check(m.models.size() >= 2 && m.contents.size() == m.models.size(), ErrorKind::input, where, ": ",
         m.models.size(), " models with the contents of ", m.contents.size(),
         ", expected two or more of each");
+  check(m.stages.size() == m.models.size(), ErrorKind::input, where, ": ", m.stages.size(), " stages of ",
+        m.models.size(), " models");
   check(std::isfinite(m.sigma_data) && m.sigma_data > 0, ErrorKind::input, where, ": \"sigma_data\" is ",
         m.sigma_data, ", expected more than 0");
   check(0 <= m.decoding && m.decoding <= kMostSeconds, ErrorKind::input, where, ": \"decoding_seconds\" is ",
@@ -129,6 +137,13 @@ MeasuredDivergence measured_of(const json& all, const std::string& where) {
   return m;
 }
 
+// The text from the setting on in which it differs from the other: what is long differs far behind.
+std::string from_difference(const std::string& text, const std::string& other) {
+  const auto at = static_cast<size_t>(std::ranges::mismatch(text, other).in1 - text.begin());
+  const size_t comma = at == 0 ? text.npos : text.rfind(',', at - 1);
+  return printable(comma == text.npos ? text : concat("...", text.substr(comma + 1)), 100);
+}
+
 }  // namespace
 
 std::vector<std::string> contents_of_models(const std::vector<ModelInfo>& models,
@@ -146,11 +161,42 @@ std::vector<std::string> contents_of_models(const std::vector<ModelInfo>& models
   return all;
 }
 
+std::vector<std::string> ways_of_stages(const RunSpec& spec, const std::vector<ModelInfo>& models) {
+  std::vector<std::string> ways;
+  for (size_t i = 0; i < models.size(); ++i) {
+    const Stage& stage = spec.stages[i];
+    const ConditionInfo& condition = models[i].condition;
+    StageOptions said;
+    said.cfg_scale = stage.cfg_scale;
+    if (stage.guided() && !stage.cfg_interval.whole()) said.cfg_interval = stage.cfg_interval;
+    if (condition.kind == ConditionKind::text && condition.needs_null(stage.cfg_scale))
+      said.negative_prompt = stage.negative_prompt;
+    if (!stage.dtype.empty()) said.dtype = stage.dtype;
+    said.form = stage.form;
+    std::string& way =
+        ways.emplace_back(concat("prediction ", name_of(models[i].prediction), ",", settings_of(said)));
+    for (const size_t number : stage.controls) {
+      const ControlOption& control = spec.options.controls[number];
+      way += concat(",ControlNet x ", number_text(control.strength), " in ",
+                    number_text(control.interval.low), ":", number_text(control.interval.high));
+    }
+  }
+  return ways;
+}
+
 MeasuredDivergence nothing_measured(const RunSpec& spec, const std::vector<ModelInfo>& models,
                                     std::vector<std::string> contents, const Backend& backend,
                                     double sigma_data) {
+  std::map<std::string, std::string> settings;
+  for (const std::string_view name : kCompared) {
+    const Field& field = field_named(name);
+    if (const json value = field.identity(field, spec); !value.is_null())
+      settings[std::string(name)] = value.dump();
+  }
   return {.models = names_of(models),
           .contents = std::move(contents),
+          .stages = ways_of_stages(spec, models),
+          .settings = std::move(settings),
           .sampler = spec.options.sampler,
           .levels = hash_of_levels(spec.trajectory),
           .eta = spec.solver.eta,
@@ -162,7 +208,8 @@ MeasuredDivergence nothing_measured(const RunSpec& spec, const std::vector<Model
           .sigma_data = sigma_data,
           .divergence = {},
           .timed = describe_timing(backend, std::min(spec.options.batch_size, spec.images())),
-          .times = {}};
+          .times = {},
+          .autoencoder = {}};
 }
 
 ordered_json to_json(const MeasuredDivergence& m) {
@@ -182,6 +229,8 @@ ordered_json to_json(const MeasuredDivergence& m) {
   return {{"format", kFormat},
           {"models", m.models},
           {"contents", m.contents},
+          {"stages", m.stages},
+          {"settings", m.settings},
           {"sampler", m.sampler},
           {"levels", m.levels},
           {"eta", m.eta},
@@ -197,7 +246,8 @@ ordered_json to_json(const MeasuredDivergence& m) {
           {"forms", forms},
           {"timed", m.timed},
           {"times", times},
-          {"decoding_seconds", m.decoding}};
+          {"decoding_seconds", m.decoding},
+          {"autoencoder", m.autoencoder}};
 }
 
 MeasuredDivergence read_measured_divergence(const std::string& path) {
@@ -240,6 +290,18 @@ void check_measured(const MeasuredDivergence& measured, const MeasuredDivergence
   check(measured.height == expected.height && measured.width == expected.width, ErrorKind::usage, where,
         ": measured of latents of ", measured.height, " x ", measured.width, ", but this run has ",
         expected.height, " x ", expected.width);
+  for (size_t i = 0; i < expected.models.size(); ++i) {
+    const std::string &found = measured.stages[i], &wanted = expected.stages[i];
+    check(found == wanted, ErrorKind::usage, where, ": measured of stage ", i + 1, " with ",
+          from_difference(found, wanted), ", but this run has ", from_difference(wanted, found));
+  }
+  for (const std::string_view name : kCompared) {
+    const auto of = [&](const MeasuredDivergence& one) {
+      const auto said = one.settings.find(std::string(name));
+      return said == one.settings.end() ? std::string("its default") : printable(said->second);
+    };
+    same(of(measured), of(expected), field_named(name).option(), " ", of(measured));
+  }
 }
 
 std::set<Asking> askings_of(const RunSpec& spec, const Divergence& divergence) {

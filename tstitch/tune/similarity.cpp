@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tstitch/base/error.h"
+#include "tstitch/engine/evaluation_counts.h"
 #include "tstitch/engine/stage_denoiser.h"
 #include "tstitch/ops/ops.h"
 #include "tstitch/tune/forwarding_observer.h"
@@ -199,6 +200,15 @@ RunSpec served_by(const RunSpec& spec, int model) {
   served.trajectory =
       Trajectory(levels, std::vector<int>(static_cast<size_t>(spec.trajectory.size()), model));
   return served;
+}
+
+void check_asks_once(std::span<const RunSpec> alone, std::span<const ModelInfo> models) {
+  for (size_t i = 0; i < models.size(); ++i)
+    check(!models[i].form.cache.holds() ||
+              evaluation_counts(alone[i], static_cast<int>(i)).all == alone[i].trajectory.size(),
+          ErrorKind::usage, models[i].name, " has cache=, and ", alone[i].options.sampler,
+          " asks more than once a step, where predictions are compared once: expected another --sampler, or "
+          "analyze divergence, which compares every evaluation");
 }
 
 std::vector<PairSimilarity> prediction_similarity(Backend& backend, std::span<const Model> models,

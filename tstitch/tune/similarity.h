@@ -53,6 +53,10 @@ struct PairSimilarity {
 // The spec with all its steps served by one model.
 RunSpec served_by(const RunSpec& spec, int model);
 
+// Predictions are compared once a step, and cached blocks count every evaluation: throws Error{usage} where a
+// model has cache= and the sampler asks more often. alone: the spec served by each of the models.
+void check_asks_once(std::span<const RunSpec> alone, std::span<const ModelInfo> models);
+
 // Runs the spec and asks every model for eps, guidance included, at each x it comes by; the steps are 0 ...
 // N-1. Every model needs its network, whether it serves a step or not; two models or more. Every pair, or
 // nothing when the observer cancelled.
