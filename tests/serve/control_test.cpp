@@ -229,14 +229,22 @@ TEST_F(ControlOfRequests, UnitsSayWhatTheExtensionsClientsSay) {
 
   // Older names, other forms of the picture, thresholds that are none, and what is not known.
   EXPECT_EQ(control_of({{"image", nullptr}, {"input_image", hint()}, {"guidance", 0.4}}).interval.high, 0.4);
+  EXPECT_EQ(unit({{"input_image", nullptr}, {"guidance_end", 0.4}, {"guidance", 0.2}})
+                .request.pictures.begin()
+                ->second.width,
+            64);
+  EXPECT_EQ(control_of({{"guidance_end", 0.4}, {"guidance", 0.2}}).interval.high, 0.4);
   EXPECT_EQ(control_of({{"image", {{"image", hint()}, {"mask", nullptr}}}}).path, "canny");
+  for (const json& on : {json(nullptr), json(true), json(1), json("true")})
+    EXPECT_EQ(control_of({{"enabled", on}}).path, "canny") << on;
   EXPECT_EQ(control_of({{"image", {hint(), nullptr}}}).path, "canny");
   EXPECT_EQ(control_of({{"module", "canny"}, {"threshold_a", -1}, {"threshold_b", -1}}).canny,
             (CannyThresholds{100, 200}));
   EXPECT_EQ(unit({{"colour", 1}}).ignored, std::vector<std::string>{"alwayson_scripts.ControlNet.colour"});
   // What does nothing is left out.
   for (const json& nothing :
-       {json{{"enabled", false}, {"model", "None"}, {"control_mode", 2}}, json{{"weight", 0}}})
+       {json{{"enabled", false}, {"model", "None"}, {"control_mode", 2}}, json{{"enabled", 0}},
+        json{{"enabled", "false"}}, json{{"weight", 0}}, json{{"weight", 0}, {"control_mode", 2}}})
     EXPECT_FALSE(unit(nothing).request.said.contains("control_net")) << nothing;
   // Beside our own field it is one more.
   const json own = {{"name", "depth"}, {"image", hint()}};
@@ -259,6 +267,7 @@ TEST_F(ControlOfRequests, WhatUnitsSayAndIsNotHonouredIsRefused) {
         {{{"weight", "much"}}, "\"weight\" is \"much\", expected a number"},
         {{{"guidance_start", 0.5}, {"guidance_end", 0.5}}, "guidance_end"},
         {{{"advanced_weighting", {1, 2}}}, "advanced_weighting"},
+        {{{"enabled", "perhaps"}}, "\"enabled\" is \"perhaps\", expected true or false"},
         {{{"resize_mode", 7}}, "resize_mode"}})
     expect_refused(more, message);
   expect_refused({{"resize_mode", "Just Resize"}}, "of another shape", {{"width", 128}, {"height", 64}});

@@ -37,9 +37,9 @@ const NeutralValues kNeutral = {
     {"union_control_type", "*"},  // the same
 };
 
-// Names of older clients.
-constexpr std::pair<std::string_view, std::string_view> kOldNames[] = {{"input_image", "image"},
-                                                                       {"guidance", "guidance_end"}};
+// Names of older clients, which count where those of today say nothing.
+const std::pair<std::string, std::string> kOldNames[] = {{"input_image", "image"},
+                                                         {"guidance", "guidance_end"}};
 
 std::string lower(std::string text) {
   std::ranges::transform(text, text.begin(),
@@ -51,14 +51,17 @@ class Unit {
  public:
   Unit(const json& unit, std::vector<std::string>& ignored) {
     if (!unit.is_object()) refuse_value("args", unit, "an object for each unit");
-    for (const auto& [key, value] : unit.items()) {
-      const auto old = std::ranges::find_if(kOldNames, [&](const auto& one) { return one.first == key; });
-      const std::string name(old == std::end(kOldNames) ? key : old->second);
-      if (name == "enabled") enabled_ = value != false;
-      values_[name] = value;
+    values_ = unit;
+    for (const auto& [old, name] : kOldNames) {
+      const json value = unit.value(old, json());
+      values_.erase(old);
+      if (!value.is_null() && unit.value(name, json()).is_null()) values_[name] = value;
     }
+    const json enabled = values_.value("enabled", json());
+    enabled_ = enabled.is_null() || truth_in(enabled, "enabled");
+    if (!does_something()) return;
     for (const auto& [name, value] : values_.items())
-      if (enabled_ && !is_neutral(kNeutral, name, value) && !is_read(name))
+      if (!is_neutral(kNeutral, name, value) && !is_read(name))
         ignored.push_back("alwayson_scripts.ControlNet." + name);
   }
 
@@ -163,7 +166,7 @@ class Unit {
     refuse_value("image", given, "one picture in base64");
   }
 
-  json values_ = json::object();  // by the names of today
+  json values_;  // by the names of today
   bool enabled_ = true;
 };
 

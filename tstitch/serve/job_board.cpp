@@ -306,8 +306,8 @@ void JobBoard::forget_old() const {
   const auto oldest = Job::Clock::now() - limits_.keep;
   while (!kept_.empty() &&
          (kept_[0].ended < oldest || kept_.size() > limits_.kept || kept_bytes_ > limits_.kept_bytes)) {
+    forgotten_.push_back(kept_[0].job->id());  // first: where there is no memory for it, nothing has changed
     kept_bytes_ -= kept_[0].bytes;
-    forgotten_.push_back(kept_[0].job->id());
     kept_.pop_front();
   }
   while (forgotten_.size() > kMostForgotten) forgotten_.pop_front();
