@@ -181,6 +181,7 @@ Request request_of_form(const Call& call, const Catalog& catalog, bool& stream) 
     request.pictures["mask of a request"] = *painted;
     request.said["mask"] = {"mask of a request"};
   }
+  check_pictures(request);
   return request;
 }
 
