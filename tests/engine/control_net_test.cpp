@@ -21,6 +21,7 @@
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/memory_check.h"
 #include "tstitch/engine/report.h"
+#include "tstitch/io/picture.h"
 #include "tstitch/io/png.h"
 
 namespace tstitch {
@@ -261,7 +262,7 @@ TEST_F(ControlNetOfSd, IsSaidAgainCountedAndReported) {
   const ControlNetConfig& config = models[1].controls[0].net->config;
   const HintBytes small = control_net_hint_bytes(config, 8, 8, DType::f32),
                   large = control_net_hint_bytes(config, 16, 8, DType::f32);
-  EXPECT_EQ(small.kept, 4 * 8 * 8 * config.unet.widths[0]);
+  EXPECT_EQ(small.kept, 4 * 8 * 8 * config.unet.channels(0));
   EXPECT_EQ(large.kept, 2 * small.kept);
   EXPECT_EQ(large.work, 2 * small.work);
 }

@@ -133,9 +133,10 @@ std::shared_ptr<Job> JobBoard::submit(std::shared_ptr<const Plan> plan, const Ca
   auto job = std::make_shared<Job>(new_id(), owner, std::move(without_hints));
   std::unique_lock lock(mutex_);
   check_room_now();
-  size_t bytes = bytes_of_pictures(*plan);
+  const size_t own = bytes_of_pictures(*plan);
+  size_t bytes = own;
   for (const Waiting& waiting : queue_) bytes += bytes_of_pictures(*waiting.plan);
-  if (!queue_.empty() && bytes > limits_.queued_bytes)
+  if (own > 0 && !queue_.empty() && bytes > limits_.queued_bytes)
     throw Refusal(429, "queue_full",
                   concat("the pictures of the jobs that wait are ", bytes >> 20,
                          " MiB with these, expected at most ", limits_.queued_bytes >> 20, ": try again"),
