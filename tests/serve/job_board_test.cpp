@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "tstitch/engine/report.h"
+#include "tstitch/serve/base64.h"
 #include "tstitch/serve/refusal.h"
 
 namespace tstitch::serve {
