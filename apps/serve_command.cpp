@@ -48,8 +48,9 @@ int64_t read_memory(const std::string& option, const std::string& text) {
        "\", expected a number and GiB, MiB, GB or MB: 12GiB");
 }
 
+// Rounded up: no time that is said is none.
 std::chrono::milliseconds milliseconds(double seconds) {
-  return std::chrono::milliseconds(std::llround(seconds * 1000));
+  return std::chrono::milliseconds(static_cast<int64_t>(std::ceil(seconds * 1000)));
 }
 
 // A key on each line; empty lines are none.
@@ -120,7 +121,8 @@ int serve_command(ServeArguments a) {
   if (a.memory.empty()) {
     const Memory& memory = options.backend->memory();
     const auto free = memory.place().on_host() ? bytes_free() : memory.bytes_free();
-    options.limits.memory = static_cast<int64_t>(0.9 * static_cast<double>(free.value_or(0)));
+    if (free)  // 0 would be no limit, and is none free
+      options.limits.memory = std::max<int64_t>(1, static_cast<int64_t>(0.9 * static_cast<double>(*free)));
   }
   options.access = {.keys = keys, .allowed_hosts = a.hosts, .cors_origins = a.origins, .any_host = !loopback};
   options.access.allowed_hosts.push_back(a.host);

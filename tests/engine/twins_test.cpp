@@ -250,8 +250,7 @@ TEST_F(Twins, WhatDoesNotFitIsRefused) {
   write_tiny_control_net(folder() / "sd", "sd");
   SampleOptions steered = asked("ddim", 0.4, {"large", "large"}, {"cache=2", "control=none"});
   steered.controls = {{.path = (folder() / "sd").string()}};
-  steered.hints = {Tensor({3, 64, 64}, DType::f32)};
-  std::fill_n(steered.hints[0].data<float>(), 3 * 64 * 64, 0.f);
+  steered.hints = {std::make_shared<const Image>(tiny_hint())};
   testing::expect_error(ErrorKind::usage, "--stage 1: cache=2 does not go with a ControlNet",
                         [&] { make_run_spec(read_models(steered), steered); });
   steered.stages = {parse_stage("cache=2,control=none"), parse_stage("")};

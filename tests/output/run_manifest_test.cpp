@@ -88,7 +88,7 @@ TEST(RunManifest, HoldsTheControlNets) {
   struct Asked {
     std::string content = "8 bytes, crc32 0123abcd", path = "net", image = "hint.png";
     double strength = 0.5, high = 1;
-    float pixel = 0;
+    int pixel = 0;
     bool both = false;
   };
   const auto manifest = [&](const Asked& asked) {
@@ -102,8 +102,11 @@ TEST(RunManifest, HoldsTheControlNets) {
                          .image = asked.image,
                          .strength = asked.strength,
                          .interval = {.low = 0, .high = asked.high}}};
-    options.hints = {Tensor({3, 28, 28}, DType::f32)};
-    std::fill_n(options.hints[0].data<float>(), options.hints[0].elements(), asked.pixel);
+    options.hints = {std::make_shared<const Image>(
+        Image{.width = 28,
+              .height = 28,
+              .channels = 1,
+              .pixels = std::vector<uint8_t>(28 * 28, static_cast<uint8_t>(asked.pixel))})};
     return RunManifest(make_run_spec(infos, options), infos, RunContents(infos, "", [] {}), *backend);
   };
   const RunManifest usual = manifest({});

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <new>
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/safetensors.h"
@@ -165,6 +166,48 @@ TEST(Catalog, WhatCannotBeReadIsLeftOut) {
     EXPECT_NE(one.message.find("cannot be read: "), one.message.npos) << one.message;
     EXPECT_EQ(one.message.find(folder.path()), one.message.npos) << one.message;
   }
+}
+
+// By its last part as those are that can be read.
+TEST(Catalog, WhatIsLeftOutIsFoundByItsOwnName) {
+  const Folder folder;
+  folder.add("more/broken.safetensors");
+  CatalogOptions options = unread("", "", folder.path());
+  options.read_control = read_as_control_net;
+  const Catalog catalog(options);
+  for (const char* name : {"broken", "more/broken"}) {
+    const Refusal r = refusal([&] { catalog.control_path(name); });
+    EXPECT_EQ(r.status, 404);
+    EXPECT_TRUE(r.message.starts_with("the ControlNet \"more/broken\" cannot be read: ")) << r.message;
+  }
+}
+
+// A passing want of memory says nothing of the models.
+TEST(Catalog, KeepsWhatItHasWhereThereIsNoMemory) {
+  const Folder folder;
+  folder.add("one.safetensors");
+  bool scarce = false;
+  CatalogOptions options = unread(folder.path());
+  options.read_model = [&](const std::string&) {
+    if (scarce) throw std::bad_alloc();
+  };
+  Catalog catalog(options);
+  scarce = true;
+  EXPECT_THROW(catalog.refresh(), std::bad_alloc);
+  EXPECT_EQ(catalog.models(), Names{"one"});
+  EXPECT_EQ(catalog.usual(), Names{"one"});
+}
+
+TEST(Catalog, FoldersMayEndInASlash) {
+  const Folder folder;
+  folder.add("a/broken.safetensors");
+  CatalogOptions options = unread(folder.path() + "//", folder.path() + "/", folder.path("a/"));
+  options.read_model = read_as_model;
+  const Catalog catalog(options);
+  EXPECT_EQ(catalog.lora_path("broken"), folder.path("a/broken.safetensors"));
+  const std::string message = refusal([&] { catalog.split("a/broken"); }).message;
+  EXPECT_EQ(message.find(folder.path()), message.npos) << message;
+  EXPECT_NE(message.find("a/broken.safetensors"), message.npos) << message;
 }
 
 TEST(Catalog, AFolderWithoutModelsSaysSo) {

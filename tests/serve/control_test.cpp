@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <tuple>
@@ -229,21 +231,101 @@ TEST_F(ControlOfRequests, UnitsSayWhatTheExtensionsClientsSay) {
 
   // Older names, other forms of the picture, thresholds that are none, and what is not known.
   EXPECT_EQ(control_of({{"image", nullptr}, {"input_image", hint()}, {"guidance", 0.4}}).interval.high, 0.4);
+  EXPECT_EQ(unit({{"input_image", nullptr}, {"guidance_end", 0.4}, {"guidance", 0.2}})
+                .request.pictures.begin()
+                ->second.width,
+            64);
+  EXPECT_EQ(control_of({{"guidance_end", 0.4}, {"guidance", 0.2}}).interval.high, 0.4);
   EXPECT_EQ(control_of({{"image", {{"image", hint()}, {"mask", nullptr}}}}).path, "canny");
+  for (const json& on : {json(nullptr), json(true), json(1), json("true")})
+    EXPECT_EQ(control_of({{"enabled", on}}).path, "canny") << on;
   EXPECT_EQ(control_of({{"image", {hint(), nullptr}}}).path, "canny");
   EXPECT_EQ(control_of({{"module", "canny"}, {"threshold_a", -1}, {"threshold_b", -1}}).canny,
             (CannyThresholds{100, 200}));
   EXPECT_EQ(unit({{"colour", 1}}).ignored, std::vector<std::string>{"alwayson_scripts.ControlNet.colour"});
   // What does nothing is left out.
   for (const json& nothing :
-       {json{{"enabled", false}, {"model", "None"}, {"control_mode", 2}}, json{{"weight", 0}}})
+       {json{{"enabled", false}, {"model", "None"}, {"control_mode", 2}}, json{{"enabled", 0}},
+        json{{"enabled", "false"}}, json{{"weight", 0}}, json{{"weight", 0}, {"control_mode", 2}}})
     EXPECT_FALSE(unit(nothing).request.said.contains("control_net")) << nothing;
-  // Beside our own field it is one more.
+  // Beside our own field it is one more, and all together have one limit.
   const json own = {{"name", "depth"}, {"image", hint()}};
+  try {
+    unit(json::object(), {{"control_net", json(16, own)}});
+    ADD_FAILURE() << "17 ControlNets";
+  } catch (const Refusal& r) {
+    EXPECT_EQ(r.status, 413) << r.message;
+  }
   EXPECT_EQ(unit(json::object(), {{"control_net", own}}).request.said.at("control_net").size(), 2u);
   // Without a picture of its own it follows the one to start from.
   const A1111Request from_picture = unit({{"image", nullptr}}, {{"init_images", {hint()}}});
   EXPECT_EQ(from_picture.request.pictures.size(), 2u);
+}
+
+// Against the shape of the picture that is made, which is known once the run is decided.
+TEST_F(ControlOfRequests, WhatWouldBeCutUnaskedIsRefused) {
+  const auto planned = [&](const json& mode, const json& size) {
+    json body = request(size);
+    body.erase("seed");
+    return planner.plan(unit({{"resize_mode", mode}}, body).request);
+  };
+  EXPECT_NO_THROW(planned("Just Resize", json::object()));
+  EXPECT_NO_THROW(planned("Crop and Resize", {{"width", 128}}));
+  try {
+    planned("Just Resize", {{"width", 128}});
+    FAIL();
+  } catch (const Refusal& r) {
+    EXPECT_EQ(std::tuple(r.status, r.param), std::tuple(422, std::string("alwayson_scripts"))) << r.message;
+    EXPECT_NE(r.message.find("\"resize_mode\" is \"Just Resize\""), r.message.npos) << r.message;
+    EXPECT_NE(r.message.find("of another shape"), r.message.npos) << r.message;
+  }
+}
+
+TEST_F(ControlOfRequests, PicturesHaveLimitsAndAreKeptOnce) {
+  limits.pixels = int64_t{2} * 64 * 64;
+  const json control = {{"name", "canny"}, {"image", hint()}};
+  const auto two = plan({{"control_net", json(2, control)}});
+  ASSERT_EQ(two->spec.options.hints.size(), 2u);
+  EXPECT_EQ(two->spec.options.hints[0], two->spec.options.hints[1]);
+  EXPECT_EQ(two->spec.options.hints[0]->pixels, tiny_hint().pixels);
+  const Refusal r = refusal({{"control_net", json(3, control)}});
+  EXPECT_EQ(std::tuple(r.status, r.code, r.param),
+            std::tuple(413, std::string("too_large"), std::string("control_net")))
+      << r.message;
+  Request request;
+  for (const char* name : {"init_image", "mask"}) {
+    EXPECT_NO_THROW(check_pictures(request));
+    request.pictures[name] = {.width = 1 << 14,
+                              .height = 129 << 6,
+                              .channels = 1,
+                              .pixels = std::vector<uint8_t>(size_t{129} << 20)};
+  }
+  EXPECT_THROW(check_pictures(request), Refusal);
+}
+
+// What a network's files hold is read again only where one of them has changed.
+TEST_F(ControlOfRequests, FilesAreReadOnce) {
+  const fs::path own = folder() / "own_nets", weights = own / "net" / "diffusion_pytorch_model.safetensors";
+  fs::create_directories(own);
+  fs::copy(nets() / "canny", own / "net", fs::copy_options::recursive);
+  const Catalog of_own{CatalogOptions{
+      .models = {path("large")}, .models_dir = {}, .lora_dir = {}, .control_dir = own.string()}};
+  const Planner own_planner{of_own, {}, limits, device};
+  const auto content = [&] {
+    const json asked = request({{"control_net", {{"name", "net"}, {"image", hint()}}}});
+    return own_planner.plan(read_request(asked, of_own))->models[0].controls.at(0).net->content;
+  };
+  const std::string before = content();
+  const auto written = fs::last_write_time(weights);
+  {
+    std::fstream file(weights, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-4, std::ios::end);
+    file.write("\0\0\0\0", 4);
+  }
+  fs::last_write_time(weights, written);
+  EXPECT_EQ(content(), before);
+  fs::last_write_time(weights, written + std::chrono::seconds(1));
+  EXPECT_NE(content(), before);
 }
 
 TEST_F(ControlOfRequests, WhatUnitsSayAndIsNotHonouredIsRefused) {
@@ -259,9 +341,9 @@ TEST_F(ControlOfRequests, WhatUnitsSayAndIsNotHonouredIsRefused) {
         {{{"weight", "much"}}, "\"weight\" is \"much\", expected a number"},
         {{{"guidance_start", 0.5}, {"guidance_end", 0.5}}, "guidance_end"},
         {{{"advanced_weighting", {1, 2}}}, "advanced_weighting"},
+        {{{"enabled", "perhaps"}}, "\"enabled\" is \"perhaps\", expected true or false"},
         {{{"resize_mode", 7}}, "resize_mode"}})
     expect_refused(more, message);
-  expect_refused({{"resize_mode", "Just Resize"}}, "of another shape", {{"width", 128}, {"height", 64}});
   EXPECT_THROW(
       read_a1111_request({{"alwayson_scripts", {{"controlnet", {{"args", {true}}}}}}}, catalog, "", false),
       Refusal);

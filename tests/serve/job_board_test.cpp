@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "tstitch/engine/report.h"
+#include "tstitch/serve/base64.h"
 #include "tstitch/serve/refusal.h"
 
 namespace tstitch::serve {
@@ -192,6 +193,28 @@ TEST_F(Board, TheQueueHasAnEnd) {
     EXPECT_EQ(job->state().status, JobStatus::cancelled);
     EXPECT_TRUE(job->pictures().empty());
     EXPECT_FALSE(jobs_board->cancel(job));
+  }
+}
+
+TEST_F(Board, ThePicturesOfWhatWaitsHaveALimit) {
+  limits.running = 1;
+  limits.queued_bytes = 1000;
+  const auto jobs_board = board();
+  const Image gray{.width = 28, .height = 28, .channels = 1, .pixels = std::vector<uint8_t>(28 * 28, 90)};
+  const auto long_run = plan({{"class", 1}, {"steps", 500}}),
+             from_picture = plan({{"class", 1}, {"init_image", base64(encode_png(gray, {}))}});
+  std::vector<std::shared_ptr<Job>> jobs;
+  for (const auto& each : {long_run, from_picture, long_run}) jobs.push_back(jobs_board->submit(each, kAnna));
+  try {
+    jobs_board->submit(from_picture, kAnna);
+    FAIL();
+  } catch (const Refusal& refusal) {
+    EXPECT_EQ(std::pair(refusal.status, refusal.code), std::pair(429, std::string("queue_full")));
+    EXPECT_NE(refusal.message.find("pictures"), std::string::npos) << refusal.message;
+  }
+  for (const auto& job : jobs) {
+    jobs_board->cancel(job);
+    wait_for(job);
   }
 }
 

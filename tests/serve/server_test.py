@@ -275,6 +275,10 @@ class House(Test):
             self.assertIn(name, properties)
         for name in ("vae", "device", "lora_dir", "noise", "init_latent"):
             self.assertNotIn(name, properties)
+        self.assertEqual(properties["control_net"]["type"], ["array", "object", "string"])
+        self.assertNotIn("--", properties["control_net"]["description"])
+        form = document["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+        self.assertEqual({form[name]["type"] for name in ("stages", "control_net")}, {"string"})
         for path, operations in document["paths"].items():
             for method in operations:
                 status, _, answer = self.ask(method.upper(), path.replace("{id}", "none").replace("{model}", "none"), b"{}" if method == "post" else None,
@@ -859,6 +863,29 @@ class Ends(unittest.TestCase):
             self.assertIn("--control-dir holds no ControlNet", said)
             server.process.stdout.close()
             server.process.stderr.close()
+
+    def test_a_lora_that_cannot_be_read_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "broken.safetensors"), "wb") as file:
+                file.write(b"x" * 100)
+            server = Server("--lora-dir", folder + "/")
+            status, _, answer = server.ask("POST", "/v1/jobs", {"class": 1, "lora": "broken"})
+            self.assertEqual((status, answer["error"]["param"]), (422, "lora"), answer)
+            self.assertNotIn(folder, answer["error"]["message"])
+            self.assertEqual(server.end(), 0)
+            server.process.stdout.close()
+            server.process.stderr.close()
+
+    def test_a_moment_is_no_endless_wait(self):
+        server = Server("--jobs", "1", "--queue-timeout", "0.0001")
+        job = server.ask("POST", "/v1/jobs", {"class": 1, "steps": 1000, "ratio": 0})[2]["id"]
+        status, _, answer = server.ask("POST", "/v1/images/generations", {"prompt": "Bag", "steps": 2})
+        self.assertEqual((status, answer["error"]["code"]), (503, "queue_timeout"), answer)
+        server.ask("DELETE", "/v1/jobs/" + job)
+        self.assertEqual(server.wait(job)["status"], "cancelled")
+        self.assertEqual(server.end(), 0)
+        server.process.stdout.close()
+        server.process.stderr.close()
 
     def test_who_waits_too_long_is_told(self):
         server = Server("--jobs", "1", "--queue-timeout", "0.2")

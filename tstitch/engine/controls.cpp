@@ -43,11 +43,12 @@ std::vector<size_t> wanted_by(const SampleOptions& options, size_t model) {
   return numbers;
 }
 
-// known: what its files held for an earlier run.
+// known: what its files held for an earlier run. content: as of take_controls.
 std::shared_ptr<const ControlNetInfo> read_control_net(const std::string& path,
-                                                       const std::vector<FileContent>& known) {
+                                                       const std::vector<FileContent>& known,
+                                                       const ContentReader& content) {
   ControlNetInfo net = read_control_net_info(path);
-  net.content = content_of(net.files, WeightChoice::automatic, [] {});
+  net.content = content ? content(net.files) : content_of(net.files, WeightChoice::automatic, [] {});
   check_unchanged(known, held_by(net));
   return std::make_shared<const ControlNetInfo>(std::move(net));
 }
@@ -77,7 +78,8 @@ Tensor to_picture(const Image& image) {
 
 }  // namespace
 
-void take_controls(const SampleOptions& options, std::vector<ModelInfo>& models) {
+void take_controls(const SampleOptions& options, std::vector<ModelInfo>& models,
+                   const ContentReader& content) {
   check(options.controls.size() <= kMostControls, ErrorKind::usage, "--control-net is there ",
         options.controls.size(), " times, expected at most ", kMostControls);
   std::map<std::string, std::shared_ptr<const ControlNetInfo>> files;
@@ -86,7 +88,7 @@ void take_controls(const SampleOptions& options, std::vector<ModelInfo>& models)
     for (const size_t number : wanted_by(options, i)) {
       const std::string& path = options.controls[number].path;
       auto& net = files[path];
-      if (!net) net = read_control_net(path, options.contents);
+      if (!net) net = read_control_net(path, options.contents, content);
       const std::string obstacle = control_obstacle(*net, models[i]);
       check(obstacle.empty(), ErrorKind::input, "--control-net \"", printable(path), "\" cannot steer ",
             models[i].name, ": ", obstacle,
@@ -113,10 +115,6 @@ Tensor make_hint(const Image& given, const ControlOption& control, int64_t width
   return hint;
 }
 
-Tensor read_hint(const ControlOption& control, int64_t width, int64_t height) {
-  return make_hint(read_picture(control.image), control, width, height);
-}
-
 std::vector<NeededControl> needed_controls(std::span<const ModelInfo> models, const std::vector<bool>& used) {
   std::vector<NeededControl> needed;
   for (size_t i = 0; i < models.size(); ++i)
@@ -134,11 +132,15 @@ std::vector<std::shared_ptr<const Control>> load_controls(Backend& backend, std:
                                                           const RunSpec& spec, const std::vector<bool>& used,
                                                           const ControlLoader& load) {
   std::vector<std::shared_ptr<const Control>> controls(spec.options.controls.size());
+  const int64_t unit = models.back().pixels_per_latent;
   for (const auto& [net, base, numbers] : needed_controls(models, used)) {
     const auto network = load ? load(*net, *base) : load_control_net(*net, *base, backend);
-    for (const size_t number : numbers)
-      controls[number] =
-          network->follow(spec.options.hints.at(number), spec.options.controls[number].strength);
+    for (const size_t number : numbers) {
+      const ControlOption& control = spec.options.controls[number];
+      const Tensor hint =
+          make_hint(*spec.options.hints.at(number), control, spec.width * unit, spec.height * unit);
+      controls[number] = network->follow(hint, control.strength);
+    }
   }
   return controls;
 }

@@ -20,13 +20,13 @@ namespace tstitch {
 // Gives every model those of the run's ControlNets that its stage names, or else all (ModelInfo::controls).
 // Throws Error{input} for files that are none or broken, and for one that does not fit a model it is for,
 // with the reason; Error{usage} where a stage names one that the run has not, or none names one that it has.
-void take_controls(const SampleOptions& options, std::vector<ModelInfo>& models);
+// content: what their files hold, where somebody knows it without reading them whole.
+void take_controls(const SampleOptions& options, std::vector<ModelInfo>& models,
+                   const ContentReader& content = {});
 
 // The picture of a ControlNet for pictures of width x height: cut and scaled as an initial picture; with
 // thresholds its edges. Returns (3, height, width) f32 in [0, 1].
 Tensor make_hint(const Image& picture, const ControlOption& control, int64_t width, int64_t height);
-// The same of the file that it names. Throws what read_picture throws.
-Tensor read_hint(const ControlOption& control, int64_t width, int64_t height);
 
 // A ControlNet that steers a model which is asked.
 struct NeededControl {
@@ -41,8 +41,8 @@ std::vector<NeededControl> needed_controls(std::span<const ModelInfo> models, co
 using ControlLoader =
     std::function<std::shared_ptr<const ControlNetwork>(const ControlNetInfo& net, const ModelInfo& base)>;
 
-// Of each of the run's ControlNets that steers a model which is asked (`used`), loaded, with its hint read;
-// null for others. Every file is loaded once, onto the backend where no `load` is given.
+// Of each of the run's ControlNets that steers a model which is asked (`used`), loaded, with its hint made
+// and read; null for others. Every file is loaded once, onto the backend where no `load` is given.
 std::vector<std::shared_ptr<const Control>> load_controls(Backend& backend, std::span<const ModelInfo> models,
                                                           const RunSpec& spec, const std::vector<bool>& used,
                                                           const ControlLoader& load = {});

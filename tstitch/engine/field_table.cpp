@@ -12,6 +12,7 @@
 #include "tstitch/condition/class_names.h"
 #include "tstitch/diffusion/solver.h"
 #include "tstitch/diffusion/trajectory.h"
+#include "tstitch/engine/controls.h"
 #include "tstitch/engine/field_values.h"
 #include "tstitch/engine/idle_options.h"
 #include "tstitch/engine/sampler_names.h"
@@ -191,8 +192,8 @@ json controls_of(const Field&, const RunSpec& spec) {
     json stages = json::array();
     for (size_t i = 0; i < spec.stages.size(); ++i)
       if (std::ranges::count(spec.stages[i].controls, number)) stages.push_back(i + 1);
-    controls.push_back({hash_of(options.hints[number]), control.strength, control.interval.low,
-                        control.interval.high, stages});
+    controls.push_back({hash_of(make_hint(*options.hints[number], control, *options.width, *options.height)),
+                        control.strength, control.interval.low, control.interval.high, stages});
   }
   return controls;
 }

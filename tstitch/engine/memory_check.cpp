@@ -12,6 +12,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
+#include "tstitch/engine/controls.h"
 #include "tstitch/models/autoencoder_keys.h"
 #include "tstitch/models/autoencoder_kl.h"
 #include "tstitch/models/clip_text.h"
@@ -177,15 +178,21 @@ MemoryNeed memory_needed(std::span<const ModelInfo> models, const std::vector<bo
     activations = std::max(activations, rows * of_row);
   }
   for (const auto& [net, bytes] : nets) networks += bytes;
+  int64_t hints = 0, reading = 0;
+  for (const NeededControl& control : needed_controls(models, to_load)) {
+    const HintBytes bytes = control_net_hint_bytes(control.net->config, spec.height, spec.width, compute);
+    hints += std::ssize(control.numbers) * bytes.kept;
+    reading = std::max(reading, bytes.work);
+  }
   const Decoder decoder = decoder_of(vae, spec, compute);
   const int64_t latents = rows * spec.channels * pixels,
                 pictures = vae.empty() ? 0 : batch * 3 * pixels * side * side;
   const int64_t size = size_of(compute);
-  return {
-      .networks = networks,
-      .text_encoder = size * elements_of_text_encoders(models, to_load, spec),
-      .autoencoder = size * decoder.elements,
-      .work = size_of(DType::f32) * (latents + pictures) + std::max(activations, decoder.activation_bytes)};
+  return {.networks = networks,
+          .text_encoder = size * elements_of_text_encoders(models, to_load, spec),
+          .autoencoder = size * decoder.elements,
+          .work = size_of(DType::f32) * (latents + pictures) + hints +
+                  std::max({activations, decoder.activation_bytes, reading})};
 }
 
 std::optional<int64_t> bytes_available(std::string_view meminfo) {

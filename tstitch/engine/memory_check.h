@@ -19,8 +19,9 @@ struct MemoryNeed {
   int64_t networks = 0;  // their weights, and those of what steers them, in the compute type, each file once;
   int64_t text_encoder = 0;  // those of the largest of them, which is gone before the networks come,
   int64_t autoencoder = 0;   // and those of the half that makes pictures
-  // A batch of latents and pictures, and the tensors of an evaluation of the batch, with what those before it
-  // left (BlockCache), or of decoding a picture, whichever are larger.
+  // A batch of latents and pictures, what ControlNets have read of their hints, and the tensors of an
+  // evaluation of the batch, with what those before it left (BlockCache), or of decoding a picture, or of
+  // reading a hint, whichever are larger.
   int64_t work = 0;
 
   int64_t total() const { return autoencoder + std::max(networks, text_encoder) + work; }

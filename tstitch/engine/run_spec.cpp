@@ -444,13 +444,11 @@ Tensor mask_of(const SampleOptions& options) {
   return blurred(options.mask, options.mask_blur);
 }
 
-void check_hints(const RunSpec& spec, const ModelInfo& model) {
+void check_hints(const RunSpec& spec) {
   check(spec.options.hints.size() == spec.options.controls.size(), ErrorKind::usage,
         spec.options.controls.size(), " ControlNets with ", spec.options.hints.size(), " pictures to follow");
-  const Shape expected = {3, spec.height * model.pixels_per_latent, spec.width * model.pixels_per_latent};
-  for (const Tensor& hint : spec.options.hints)
-    check(hint.shape() == expected, ErrorKind::usage, "the picture of a ControlNet is ", hint.shape(),
-          ", expected ", expected, " (channels, height, width)");
+  for (const auto& picture : spec.options.hints)
+    check(picture && !picture->pixels.empty(), ErrorKind::usage, "the picture of a ControlNet is empty");
   for (size_t number = 0; number < spec.options.controls.size(); ++number)
     check(
         std::ranges::any_of(
@@ -560,28 +558,22 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models, const
     return path;
   };
   const auto picture_named = [&](const char* field, const std::string& name) {
-    return picture_of ? picture_of(name) : read_picture(known(field, name));
+    return picture_of ? picture_of(name) : std::make_shared<const Image>(read_picture(known(field, name)));
   };
   if (!files.init_image.empty()) {
-    const Image picture = picture_named("init_image", files.init_image);
+    const auto picture = picture_named("init_image", files.init_image);
     options.init_image =
-        make_init_image(picture, files.init_image, models.back(), options.width, options.height);
+        make_init_image(*picture, files.init_image, models.back(), options.width, options.height);
     if (!files.mask.empty())
-      options.mask = make_mask(picture_named("mask", files.mask), files.mask, picture, options.init_image);
+      options.mask = make_mask(*picture_named("mask", files.mask), files.mask, *picture, options.init_image);
   }
   if (!files.init_latent.empty()) options.given.initial = read_npy(known("init_latent", files.init_latent));
   if (!files.noise.empty()) options.given.steps = read_npy(known("noise", files.noise));
   if (files.null_context.ends_with(".npy")) known("uncond", files.null_context);
   if (!files.null_context.empty()) options.null_context = read_null_context(files.null_context);
-  if (options.controls.empty()) return;
-  const int64_t unit = models.back().pixels_per_latent;
-  const auto pixels = [&](const char* option, std::optional<int64_t> asked, int axis) {
-    return unit * latent_side(option, pixels_of(asked, options.init_image, axis), models);
-  };
-  const int64_t height = pixels("--height", options.height, 1), width = pixels("--width", options.width, 2);
   options.hints.clear();
   for (const ControlOption& control : options.controls)
-    options.hints.push_back(make_hint(picture_named("control_net", control.image), control, width, height));
+    options.hints.push_back(picture_named("control_net", control.image));
 }
 
 bool RunSpec::needs_null(std::span<const ModelInfo> models) const {
@@ -632,7 +624,7 @@ uint64_t seed_of_repeat(const SampleOptions& options, int64_t repeat, int64_t im
   return options.seed + static_cast<uint64_t>(options.rng == "philox" ? repeat : repeat * images);
 }
 
-std::vector<ModelInfo> read_models(const SampleOptions& options) {
+std::vector<ModelInfo> read_models(const SampleOptions& options, const ContentReader& content) {
   std::optional<Parameterization> prediction;
   for (const auto known : {Parameterization::eps, Parameterization::v, Parameterization::x0})
     if (options.prediction == name_of(known)) prediction = known;
@@ -651,7 +643,7 @@ std::vector<ModelInfo> read_models(const SampleOptions& options) {
   }
   name_stages(options, models);
   take_loras(options, models);
-  take_controls(options, models);
+  take_controls(options, models, content);
   return models;
 }
 
@@ -778,7 +770,7 @@ RunSpec make_spec_of_steps(const std::vector<ModelInfo>& models, const SampleOpt
   check_null_context(options.null_context, models);
   check_given(options.given, spec);
   check_init_image(spec, model);
-  check_hints(spec, model);
+  check_hints(spec);
   check_mask(spec, models);
   take_embeddings(spec, models);
   spec.options.contents = contents_of(spec, models);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -85,18 +86,21 @@ int64_t latent_side(const char* option, std::optional<int64_t> pixels, std::span
 // another's.
 uint64_t seed_of_repeat(const SampleOptions& options, int64_t repeat, int64_t images);
 
+// What the files of a ControlNet hold (content_of), where somebody knows it.
+using ContentReader = std::function<std::string(const ModelFiles& files)>;
+
 // The information of the models that the options name, in order of use. Throws Error{usage} for choices that
-// are not known, and what read_model_infos throws.
-std::vector<ModelInfo> read_models(const SampleOptions& options);
+// are not known, and what read_model_infos throws. content: of take_controls.
+std::vector<ModelInfo> read_models(const SampleOptions& options, const ContentReader& content = {});
 
 // Shares that the stages say become those of the options; afterwards stages only say how models are asked.
 // models: how many there are.
 void settle_stages(SampleOptions& options, size_t models);
 
 // What the names of pictures mean that came with a request; none where they are files.
-using PictureReader = std::function<Image(const std::string& name)>;
+using PictureReader = std::function<std::shared_ptr<const Image>(const std::string& name)>;
 
-// Reads the files that the options name into their tensors.
+// Reads the files that the options name into their tensors and pictures.
 void read_files(SampleOptions& options, std::span<const ModelInfo> models,
                 const PictureReader& picture_of = {});
 

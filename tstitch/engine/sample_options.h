@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "tstitch/engine/embedding_options.h"
 #include "tstitch/engine/file_contents.h"
 #include "tstitch/engine/stage_options.h"
+#include "tstitch/io/png.h"
 #include "tstitch/text/prompt.h"
 
 namespace tstitch {
@@ -82,7 +84,7 @@ struct SampleOptions {
 
   // ControlNets; the stages may name those that steer them.
   std::vector<ControlOption> controls;
-  std::vector<Tensor> hints;  // of each the picture that it follows, (3, H, W) in [0, 1]
+  std::vector<std::shared_ptr<const Image>> hints;  // of each the picture that it follows: see make_hint
 
   // What files are to hold, by an earlier run; and what those do that were read.
   std::vector<FileContent> contents;

@@ -16,12 +16,15 @@ class Fits {
   Fits(const std::vector<ModelInfo>& models, const std::vector<FileContent>& known)
       : models_(models), known_(known), fitters_(models.size()) {}
 
-  LoraFit fit(const LoraOption& option, size_t model) {
+  // said: the option that names it, for what is wrong with its file.
+  LoraFit fit(const std::string& said, const LoraOption& option, size_t model) {
     Opened& opened = files_[option.path];
-    if (!opened.file) {
-      opened.file = std::make_shared<const LoraFile>(option.path);
-      opened.content = opened.file->content();
-    }
+    if (!opened.file) try {
+        opened.file = std::make_shared<const LoraFile>(option.path);
+        opened.content = opened.file->content();
+      } catch (const Error& error) {
+        throw Error(error.kind(), concat(said, error.what()));
+      }
     if (!fitters_[model]) fitters_[model] = std::make_unique<LoraFitter>(models_[model]);
     LoraFit fit = fitters_[model]->fit(option.path, option.weight, opened.file);
     fit.lora.content = opened.content;
@@ -53,7 +56,7 @@ void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models) {
     const auto* own = of_stage(options, i);
     if (!own) continue;
     for (const LoraOption& option : *own) {
-      const LoraFit fit = fits.fit(option, i);
+      const LoraFit fit = fits.fit(concat("--stage ", i + 1, ": lora= "), option, i);
       check(fit.obstacle.empty(), ErrorKind::input, "--stage ", i + 1, ": lora= \"", printable(option.path),
             "\" does not fit ", models[i].name, ": ", fit.obstacle);
       models[i].loras.push_back(fit.lora);
@@ -64,7 +67,7 @@ void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models) {
     std::string why;
     for (size_t i = 0; i < models.size(); ++i) {
       if (of_stage(options, i)) continue;
-      const LoraFit fit = fits.fit(option, i);
+      const LoraFit fit = fits.fit("--lora ", option, i);
       taken |= fit.obstacle.empty();
       if (fit.obstacle.empty()) {
         models[i].loras.push_back(fit.lora);

@@ -100,6 +100,19 @@ int64_t control_net_feature_bytes(const ControlNetConfig& config, int64_t height
   return elements * size_of(compute);
 }
 
+HintBytes control_net_hint_bytes(const ControlNetConfig& config, int64_t height, int64_t width,
+                                 DType compute) {
+  const int64_t factor = config.hint_factor(), picture = height * factor * width * factor * kHintInputs;
+  int64_t area = height * factor * width * factor, most = 0, kept = 0;
+  for (const HintLayer& layer : hint_layers(config)) {
+    const int64_t inputs = area * layer.inputs;
+    if (layer.halves) area /= 4;
+    kept = area * layer.outputs;
+    most = std::max(most, inputs + kept);
+  }
+  return {.kept = kept * size_of(compute), .work = picture * size_of(DType::f32) + most * size_of(compute)};
+}
+
 ControlNet::ControlNet(const ControlNetConfig& config, const Weights& weights)
     : UNetBody(config.unet, unet_encoder_layers(config.unet), weights) {
   for (const HintLayer& layer : hint_layers(config))

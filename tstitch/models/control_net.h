@@ -40,6 +40,13 @@ int64_t control_net_parameters(const ControlNetConfig& config);
 int64_t control_net_feature_bytes(const ControlNetConfig& config, int64_t height, int64_t width,
                                   DType compute);
 
+// Bytes of reading the hint of a run for latents of that size: what stays of it, and what is there meanwhile.
+struct HintBytes {
+  int64_t kept = 0, work = 0;
+};
+HintBytes control_net_hint_bytes(const ControlNetConfig& config, int64_t height, int64_t width,
+                                 DType compute);
+
 class ControlNet : public UNetBody {
  public:
   // Throws Error{input} naming the tensor when a weight is missing or misshapen.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "tstitch/engine/control_options.h"
@@ -37,9 +38,9 @@ const NeutralValues kNeutral = {
     {"union_control_type", "*"},  // the same
 };
 
-// Names of older clients.
-constexpr std::pair<std::string_view, std::string_view> kOldNames[] = {{"input_image", "image"},
-                                                                       {"guidance", "guidance_end"}};
+// Names of older clients, which count where those of today say nothing.
+const std::pair<std::string, std::string> kOldNames[] = {{"input_image", "image"},
+                                                         {"guidance", "guidance_end"}};
 
 std::string lower(std::string text) {
   std::ranges::transform(text, text.begin(),
@@ -51,14 +52,17 @@ class Unit {
  public:
   Unit(const json& unit, std::vector<std::string>& ignored) {
     if (!unit.is_object()) refuse_value("args", unit, "an object for each unit");
-    for (const auto& [key, value] : unit.items()) {
-      const auto old = std::ranges::find_if(kOldNames, [&](const auto& one) { return one.first == key; });
-      const std::string name(old == std::end(kOldNames) ? key : old->second);
-      if (name == "enabled") enabled_ = value != false;
-      values_[name] = value;
+    values_ = unit;
+    for (const auto& [old, name] : kOldNames) {
+      const json value = unit.value(old, json());
+      values_.erase(old);
+      if (!value.is_null() && unit.value(name, json()).is_null()) values_[name] = value;
     }
+    const json enabled = values_.value("enabled", json());
+    enabled_ = enabled.is_null() || truth_in(enabled, "enabled");
+    if (!does_something()) return;
     for (const auto& [name, value] : values_.items())
-      if (enabled_ && !is_neutral(kNeutral, name, value) && !is_read(name))
+      if (!is_neutral(kNeutral, name, value) && !is_read(name))
         ignored.push_back("alwayson_scripts.ControlNet." + name);
   }
 
@@ -91,20 +95,23 @@ class Unit {
     return own.empty() ? otherwise : own;
   }
 
-  // The whole of it is to be seen where it has the shape of the picture that is made; width, height: of that.
-  void check_resize_mode(const Image& picture, double width, double height) const {
+  // What is to be said where its picture has another shape than the one that is made, and would be cut;
+  // nothing where that is asked for.
+  std::optional<Refusal> uncut() const {
     const json mode = values_.value("resize_mode", json());
     for (const json& crops : {json(), json(1), json("Crop and Resize"), json("Inner Fit (Scale to Fit)"),
                               json("Scale to Fit (Inner Fit)")})
-      if (mode == crops) return;
+      if (mode == crops) return std::nullopt;
     bool known = false;
     for (const json& other : {json(0), json(2), json("Just Resize"), json("Resize and Fill"),
                               json("Outer Fit (Shrink to Fit)"), json("Envelope (Outer Fit)")})
       known |= mode == other;
     if (!known) refuse_value("resize_mode", mode, "\"Crop and Resize\"");
-    if (picture.width * height != picture.height * width)
-      refuse_value("resize_mode", mode,
-                   "\"Crop and Resize\" for a picture of another shape than the one that is made");
+    return Refusal(422, "invalid_value",
+                   concat("alwayson_scripts.ControlNet: \"resize_mode\" is ", shown(mode),
+                          ", expected \"Crop and Resize\" for a picture of another shape than the one that "
+                          "is made"),
+                   "alwayson_scripts");
   }
 
  private:
@@ -163,15 +170,9 @@ class Unit {
     refuse_value("image", given, "one picture in base64");
   }
 
-  json values_ = json::object();  // by the names of today
+  json values_;  // by the names of today
   bool enabled_ = true;
 };
-
-double side_in(const json& body, const char* name) {
-  constexpr double kUsual = 512;
-  const json value = body.value(name, json());
-  return value.is_null() ? kUsual : number_in(value, name);
-}
 
 }  // namespace
 
@@ -189,9 +190,10 @@ void take_control_units(const json& units, const json& body, const Catalog& cata
       const Unit unit(one, ignored);
       if (!unit.does_something()) continue;
       const std::string image = unit.image(of_body);
-      Image picture = read_base64_picture("image", image);
-      unit.check_resize_mode(picture, side_in(body, "width"), side_in(body, "height"));
-      add_control(request, unit.option(catalog, request.notes), image, std::move(picture));
+      const std::optional<Refusal> uncut = unit.uncut();
+      const std::string name = add_control(request, unit.option(catalog, request.notes), image,
+                                           read_base64_picture("image", image));
+      if (uncut) request.uncut.insert_or_assign(name, *uncut);
     } catch (Refusal& refusal) {
       refusal.message = "alwayson_scripts.ControlNet: " + refusal.message;
       refusal.param = "alwayson_scripts";

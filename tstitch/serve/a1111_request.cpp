@@ -135,6 +135,7 @@ class Reader {
       all.insert(all.end(), texts.begin(), texts.end());
     }
     for (const auto& [field, picture] : own.pictures) request_.pictures[field] = picture;
+    check_pictures(request_);
   }
 
   // Our own fields ride along, but for what has another name here, or is the server's.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
@@ -58,6 +59,8 @@ bool is_companion(const fs::path& path) try {
                                [&](std::string_view part) { return name.starts_with(part); });
   };
   return is_control_net(file) || (!file.tensors().empty() && std::ranges::all_of(file.tensors(), is_of_vae));
+} catch (const std::bad_alloc&) {
+  throw;
 } catch (const std::exception&) {
   return false;
 }
@@ -126,6 +129,23 @@ std::string usual_name(const std::string& path) {
   return is_weights(last) ? last.stem().string() : last.string();
 }
 
+// "a/b" for "a/b/", which the paths of what lies in it begin with.
+CatalogOptions with_clean_folders(CatalogOptions options) {
+  for (std::string* folder : {&options.models_dir, &options.lora_dir, &options.control_dir})
+    while (folder->size() > 1 && folder->ends_with('/')) folder->pop_back();
+  return options;
+}
+
+// What is called so, or else whatever the last part of whose name it is: names with what stands behind them.
+std::map<std::string, std::string> called(const std::map<std::string, std::string>& all,
+                                          const std::string& name) {
+  if (const auto found = all.find(name); found != all.end()) return {*found};
+  std::map<std::string, std::string> several;
+  for (const auto& one : all)
+    if (fs::path(one.first).filename() == name) several.insert(one);
+  return several;
+}
+
 }  // namespace
 
 std::string name_without_folder(const std::string& path) { return last_of(path).string(); }
@@ -144,7 +164,7 @@ std::string with_names(std::string message, PathNames names) {
 void read_as_model(const std::string& path) { read_models({.models = {path}}); }
 void read_as_control_net(const std::string& path) { read_control_net_info(path); }
 
-Catalog::Catalog(CatalogOptions options) : options_(std::move(options)) { refresh(); }
+Catalog::Catalog(CatalogOptions options) : options_(with_clean_folders(std::move(options))) { refresh(); }
 
 Catalog::Shelf Catalog::readable(const char* option, Paths found,
                                  const std::function<void(const std::string&)>& read,
@@ -153,6 +173,8 @@ Catalog::Shelf Catalog::readable(const char* option, Paths found,
   for (auto one = shelf.paths.begin(); one != shelf.paths.end();) try {
       read(one->second);
       ++one;
+    } catch (const std::bad_alloc&) {  // which says nothing of the file: what was known before stays
+      throw;
     } catch (const std::exception& error) {
       const auto said = before.left_out.find(one->first);
       if (said == before.left_out.end() || said->second != error.what())
@@ -262,26 +284,19 @@ std::string Catalog::model_path(const std::string& name) const {
 
 std::string Catalog::path_of(const Shelf& shelf, const std::string& name, const char* kind,
                              const char* field) const {
-  const Paths& paths = shelf.paths;
-  if (const auto found = paths.find(name); found != paths.end()) return found->second;
-  std::string path;  // of the only file of that name in any folder
-  for (const auto& [known, file] : paths)
-    if (fs::path(known).filename() == name) {
-      if (!path.empty()) refuse_field(field, "there are several ", kind, "s \"", printable(name), "\"");
-      path = file;
-    }
+  const Paths found = called(shelf.paths, name), left_out = called(shelf.left_out, name);
+  if (found.size() > 1) refuse_field(field, "there are several ", kind, "s \"", printable(name), "\"");
+  if (!found.empty()) return found.begin()->second;
   const std::string code = concat(field, "_not_found");
-  if (const auto why = shelf.left_out.find(name); path.empty() && why != shelf.left_out.end())
+  if (!left_out.empty())
     throw Refusal(404, code,
-                  concat("the ", kind, " \"", printable(name),
-                         "\" cannot be read: ", with_names(why->second, names_of_folders())),
+                  concat("the ", kind, " \"", printable(left_out.begin()->first),
+                         "\" cannot be read: ", with_names(left_out.begin()->second, names_of_folders())),
                   field);
-  if (path.empty())
-    throw Refusal(404, code,
-                  concat("there is no ", kind, " \"", printable(name), "\"",
-                         paths.empty() ? "" : ", expected " + printable(join(keys_of(paths)), 400)),
-                  field);
-  return path;
+  throw Refusal(404, code,
+                concat("there is no ", kind, " \"", printable(name), "\"",
+                       shelf.paths.empty() ? "" : ", expected " + printable(join(keys_of(shelf.paths)), 400)),
+                field);
 }
 
 std::string Catalog::lora_path(const std::string& name) const {
@@ -297,7 +312,8 @@ std::string Catalog::control_path(const std::string& name) const {
 PathNames Catalog::names_of_folders() const {
   PathNames names;
   for (const std::string& folder : {options_.models_dir, options_.lora_dir, options_.control_dir})
-    if (!folder.empty()) names.emplace_back(folder, name_without_folder(folder));
+    if (!folder.empty() && folder != "/")  // which all paths hold
+      names.emplace_back(folder, name_without_folder(folder));
   return names;
 }
 

@@ -244,12 +244,16 @@ namespace {
 class Reply final : public HttpReply {
  public:
   explicit Reply(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
-  // Also what it holds goes where connections live; one that was never answered ends.
+  // Also what it holds goes where connections live; one that was never answered ends. Where there is no
+  // memory for saying so, it ends when its client leaves.
   ~Reply() override {
-    asio::io_context& io = connection_->server().io;
-    asio::post(io, [connection = std::move(connection_), answered = answered_.load()] {
-      if (!answered) connection->abort();
-    });
+    try {
+      asio::io_context& io = connection_->server().io;
+      asio::post(io, [connection = std::move(connection_), answered = answered_.load()] {
+        if (!answered) connection->abort();
+      });
+    } catch (const std::exception&) {
+    }
   }
   void send(HttpResponse response) override {
     answered_ = true;

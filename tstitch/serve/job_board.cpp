@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <new>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "tstitch/base/error.h"
@@ -43,6 +44,18 @@ void give_back_spare_memory() {
 }
 
 Refusal shutting_down() { return {503, "shutting_down", "the server is being ended", "", 30}; }
+
+// What its requests' pictures take.
+size_t bytes_of_pictures(const Plan& plan) {
+  const SampleOptions& options = plan.spec.options;
+  size_t bytes = 0;
+  for (const Tensor* picture : {&options.init_image, &options.mask, &plan.spec.mask})
+    if (*picture) bytes += static_cast<size_t>(picture->elements()) * sizeof(float);
+  std::set<const Image*> counted;
+  for (const auto& picture : options.hints)
+    if (counted.insert(picture.get()).second) bytes += picture->pixels.size();
+  return bytes;
+}
 
 size_t bytes_of(const Job& job) {
   size_t bytes = 0;
@@ -114,10 +127,21 @@ void JobBoard::check_room_now() const {
 
 std::shared_ptr<Job> JobBoard::submit(std::shared_ptr<const Plan> plan, const Caller& owner) {
   store_.check_fits(plan->need);
-  auto job = std::make_shared<Job>(new_id(), owner, std::move(plan));
+  // What has ended stays for a while, and needs no pictures to follow.
+  auto without_hints = std::make_shared<Plan>(*plan);
+  without_hints->spec.options.hints.clear();
+  auto job = std::make_shared<Job>(new_id(), owner, std::move(without_hints));
   std::unique_lock lock(mutex_);
   check_room_now();
-  queue_.push_back({job, turn_ + 1});
+  const size_t own = bytes_of_pictures(*plan);
+  size_t bytes = own;
+  for (const Waiting& waiting : queue_) bytes += bytes_of_pictures(*waiting.plan);
+  if (own > 0 && !queue_.empty() && bytes > limits_.queued_bytes)
+    throw Refusal(429, "queue_full",
+                  concat("the pictures of the jobs that wait are ", bytes >> 20,
+                         " MiB with these, expected at most ", limits_.queued_bytes >> 20, ": try again"),
+                  "", 2);
+  queue_.push_back({job, std::move(plan), turn_ + 1});
   ++turn_;
   start_what_fits();
   tell(lock);
@@ -144,12 +168,15 @@ void JobBoard::start_what_fits() noexcept {
 bool JobBoard::start_next() {
   const auto place = queue_.begin() + static_cast<std::ptrdiff_t>(next_in_queue());
   const std::shared_ptr<Job> job = place->job;
-  const Plan& plan = job->plan();
+  const Plan& plan = *place->plan;
   auto claim = store_.claim(plan.models, plan.used, plan.vae, static_cast<bool>(plan.spec.options.init_image),
                             plan.spec.options.backend, plan.need);
   if (!claim) return false;
-  std::unique_ptr<Active> started(new Active{
-      .job = job, .claim = std::move(claim), .work = {}, .no_memory = out_of_resources("out of memory")});
+  std::unique_ptr<Active> started(new Active{.job = job,
+                                             .plan = place->plan,
+                                             .claim = std::move(claim),
+                                             .work = {},
+                                             .no_memory = out_of_resources("out of memory")});
   Refusal no_thread = out_of_resources("no thread for the job");
   uint64_t& turn = turns_[job->owner()];
   Active& active = *(running_[job.get()] = std::move(started));
@@ -171,7 +198,7 @@ bool JobBoard::start_next() {
 }
 
 void JobBoard::run(Active& active, Evaluator& evaluator) {
-  const Plan& plan = active.job->plan();
+  const Plan& plan = *active.plan;
   Engine engine(plan.models, backend_, plan.vae, store_);
   if (!engine.load({&plan.spec, 1}, true, [&] { return active.cancelled.load(); })) return;
   Observer observer(active, *backend_);
@@ -306,8 +333,8 @@ void JobBoard::forget_old() const {
   const auto oldest = Job::Clock::now() - limits_.keep;
   while (!kept_.empty() &&
          (kept_[0].ended < oldest || kept_.size() > limits_.kept || kept_bytes_ > limits_.kept_bytes)) {
+    forgotten_.push_back(kept_[0].job->id());  // first: where there is no memory for it, nothing has changed
     kept_bytes_ -= kept_[0].bytes;
-    forgotten_.push_back(kept_[0].job->id());
     kept_.pop_front();
   }
   while (forgotten_.size() > kMostForgotten) forgotten_.pop_front();

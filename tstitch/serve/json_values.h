@@ -36,6 +36,12 @@ inline int64_t whole_in(const nlohmann::json& value, const std::string& field) {
   if (number != std::floor(number) || std::abs(number) > 0x1p53) refuse_value(field, value, "a whole number");
   return static_cast<int64_t>(number);
 }
+// Also as forms and older clients have it: "true", 1.
+inline bool truth_in(const nlohmann::json& value, const std::string& field) {
+  if (value == true || value == 1 || value == "true" || value == "True") return true;
+  if (value == false || value == 0 || value == "false" || value == "False") return false;
+  refuse_value(field, value, "true or false");
+}
 
 // Fields that say nothing where they hold one of these values; "*": any.
 using NeutralValues = std::map<std::string_view, nlohmann::json>;

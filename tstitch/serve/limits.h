@@ -18,6 +18,7 @@ struct Limits {
 
   // Of all.
   size_t queued = 64;
+  size_t queued_bytes = size_t{1} << 30;  // of the pictures that come with those which wait
   size_t running = 16;
   int64_t memory = 0;                 // bytes of models and what jobs need beside them; 0: no limit is known
   std::chrono::milliseconds wait{0};  // of a job for its turn, which is then handed back; 0: any time

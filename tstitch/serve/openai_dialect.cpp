@@ -181,6 +181,7 @@ Request request_of_form(const Call& call, const Catalog& catalog, bool& stream) 
     request.pictures["mask of a request"] = *painted;
     request.said["mask"] = {"mask of a request"};
   }
+  check_pictures(request);
   return request;
 }
 
@@ -219,8 +220,8 @@ ordered_json image_schema() {
             {"stream", {{"type", "boolean"}}},
             {"seed", {{"type", "integer"}}},
             {"ratio", {{"type", "number"}, {"minimum", 0}, {"maximum", 1}}},
-            {"stages", {{"type", "array"}}},
-            {"control_net", {{"type", {"array", "object"}}}}}}};
+            {"stages", {{"type", {"array", "object", "string"}}}},
+            {"control_net", control_schema()}}}};
 }
 
 }  // namespace
@@ -240,6 +241,12 @@ void add_openai_routes(Routes& routes, const Parts& parts) {
   form["required"].push_back("image");
   for (const char* file : {"image", "mask"})
     form["properties"][file] = {{"type", "string"}, {"contentMediaType", "image/png"}};
+  for (const char* field : {"stages", "control_net"}) {  // texts, as all that is no file
+    ordered_json& schema = form["properties"][field];
+    ordered_json text = {{"type", "string"}, {"contentMediaType", "application/json"}};
+    if (schema.contains("description")) text["description"] = schema["description"];
+    schema = text;
+  }
   routes.push_back({.method = "POST",
                     .path = "/v1/images/edits",
                     .answer =

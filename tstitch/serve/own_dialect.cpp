@@ -67,9 +67,11 @@ ordered_json schema_of(const Field& field, Saying saying) {
       schema["type"] = "string";
       schema["contentEncoding"] = "base64";
       break;
-    case Saying::stages:
     case Saying::control:
-      schema["type"] = "array";
+      schema = control_schema();
+      break;
+    case Saying::stages:
+      schema["type"] = {"array", "object", "string"};
       schema["items"] = {{"type", {"object", "string"}}};
       break;
     default:

@@ -21,6 +21,7 @@
 #include "tstitch/serve/refusal.h"
 #include "tstitch/zoo/control_net.h"
 #include "tstitch/zoo/embedding.h"
+#include "tstitch/zoo/model_content.h"
 
 namespace tstitch::serve {
 
@@ -305,19 +306,25 @@ Image read_base64_picture(const std::string& field, const std::string& text) {
   }
 }
 
-void add_control(Request& request, ControlOption control, const std::string& bytes, Image picture) {
-  constexpr size_t kMostBytes = size_t{256}
-                                << 20;  // small files may be large pictures, and there may be many
-  size_t all = picture.pixels.size();
-  for (const auto& [name, other] : request.pictures) all += other.pixels.size();
-  if (all > kMostBytes || request.said["control_net"].size() == kMostControls)
+void check_pictures(const Request& request) {
+  constexpr size_t kMostBytes = size_t{256} << 20;
+  size_t all = 0;
+  for (const auto& [name, picture] : request.pictures) all += picture.pixels.size();
+  const auto controls = request.said.find("control_net");
+  const bool many = controls != request.said.end() && controls->second.size() > kMostControls;
+  if (many || all > kMostBytes)
     throw Refusal(413, "too_large",
                   concat("the pictures of the request are too many or too large, expected at most ",
                          kMostControls, " ControlNets and ", kMostBytes >> 20, " MiB of pixels"),
-                  "control_net");
+                  many || request.pictures.size() > 2 ? "control_net" : "init_image");
+}
+
+std::string add_control(Request& request, ControlOption control, const std::string& bytes, Image picture) {
   control.image = picture_name("control_net", bytes);
   request.pictures.insert_or_assign(control.image, std::move(picture));
   request.said["control_net"].push_back(to_string(control));
+  check_pictures(request);
+  return control.image;
 }
 
 Request read_request(const json& object, const Catalog& catalog) {
@@ -366,6 +373,7 @@ Request read_request(const json& object, const Catalog& catalog) {
       const std::string text = texts[0];
       texts = {picture_name(name, text)};
       request.pictures.emplace(texts[0], read_base64_picture(name, text));
+      check_pictures(request);
     }
     if (name == "twin" && naming_field(name, [&] { return parse_twin(texts[0]); }).dtype)
       throw Refusal(
@@ -499,6 +507,26 @@ std::shared_ptr<const Plan> Planner::check_own() const {
   return nullptr;
 }
 
+std::string Planner::content_of_control(const ModelFiles& files) const {
+  const auto read = [&] { return content_of(files, WeightChoice::automatic, [] {}); };
+  if (files.weights.ends_with(".json"))
+    return read();  // an index, which does not show when its shards change
+  KnownContent now{.stamps = {}, .content = {}};
+  for (const std::string& path : {files.weights, files.config, files.scheduler}) {
+    std::error_code ignored;
+    now.stamps.emplace_back(std::filesystem::last_write_time(path, ignored),
+                            std::filesystem::file_size(path, ignored));
+  }
+  {
+    const std::lock_guard lock(contents_mutex_);
+    const KnownContent& known = contents_[files.weights];
+    if (known.stamps == now.stamps) return known.content;
+  }
+  now.content = read();
+  const std::lock_guard lock(contents_mutex_);
+  return (contents_[files.weights] = std::move(now)).content;
+}
+
 Planner::KnownWords Planner::words_of(const std::string& path, const std::string& name) const {
   std::error_code ignored;
   KnownWords now{.written = std::filesystem::last_write_time(path, ignored),
@@ -574,7 +602,8 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   // A subject is whatever the usual models make of it.
   const Said asked = with_paths(said, !request.subject && says_text(said));
   Said all = merged(before_, asked);
-  std::vector<ModelInfo> models = read_models(parse_models(all));
+  std::vector<ModelInfo> models =
+      read_models(parse_models(all), [this](const ModelFiles& files) { return content_of_control(files); });
   const ModelInfo& model = models.back();
   std::vector<std::string> notes = request.notes;
   if (request.subject && model.condition.kind != ConditionKind::text) {
@@ -589,10 +618,13 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   const int64_t usual_side = model.side * model.pixels_per_latent,
                 size = number_of(all, "image_size", usual_side);
   check_area(number_of(all, "width", size), number_of(all, "height", size), model);
+  std::map<std::string, std::shared_ptr<const Image>> pictures;
+  for (auto& [name, picture] : request.pictures)
+    pictures[name] = std::make_shared<const Image>(std::move(picture));
   const auto decide = [&](const Said& options_said) {
     SampleOptions options = parse_options(options_said, models, [&](const std::string& name) {
-      const auto found = request.pictures.find(name);
-      check_internal(found != request.pictures.end(), "no picture of that name");
+      const auto found = pictures.find(name);
+      check_internal(found != pictures.end(), "no picture of that name");
       return found->second;
     });
     options.backend = device_;
@@ -640,7 +672,16 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
         413, "too_large",
         concat("the job has ", pixels * spec.images(), " pixels, expected at most ", limits_.pixels),
         "width");
+  if (const int64_t hints = std::ssize(spec.options.controls); hints > 1 && pixels * hints > limits_.pixels)
+    throw Refusal(
+        413, "too_large",
+        concat(hints, " ControlNets follow ", pixels * hints, " pixels, expected at most ", limits_.pixels),
+        "control_net");
   check_area(spec.width * model.pixels_per_latent, spec.height * model.pixels_per_latent, model);
+  for (const auto& [name, refusal] : request.uncut) {
+    const Image& picture = *pictures.at(name);
+    if (picture.width * spec.height != picture.height * spec.width) throw refusal;
+  }
 
   std::vector<bool> used;
   for (int i = 0; i < std::ssize(models); ++i) used.push_back(spec.uses(i));

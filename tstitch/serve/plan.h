@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tstitch/engine/fields.h"
@@ -16,6 +17,7 @@
 #include "tstitch/engine/run_spec.h"
 #include "tstitch/serve/catalog.h"
 #include "tstitch/serve/limits.h"
+#include "tstitch/serve/refusal.h"
 
 namespace tstitch::serve {
 
@@ -23,6 +25,8 @@ namespace tstitch::serve {
 struct Request {
   Said said;  // by the names of fields; models, LoRAs and ControlNets by their names
   std::map<std::string, Image> pictures;  // that `init_image`, `mask` and the ControlNets mean
+  // Those of them that may not be cut to the shape of the picture that is made, with what says so.
+  std::map<std::string, Refusal> uncut;
   // A text that is the prompt of a model of texts, and names the class of another: "" is then any class.
   std::optional<std::string> subject;
   // Sizes that the model has not become its nearest; `notes` says so.
@@ -81,12 +85,22 @@ class Planner {
   };
   KnownWords words_of(const std::string& path, const std::string& name) const;
 
+  // What the files of a ControlNet hold (tstitch::content_of), read again where one has changed: a request
+  // does not wait for gigabytes.
+  std::string content_of_control(const ModelFiles& files) const;
+  struct KnownContent {
+    std::vector<std::pair<std::filesystem::file_time_type, uintmax_t>> stamps;  // when written, bytes
+    std::string content;
+  };
+
   const Catalog& catalog_;
   const Said before_;
   const Limits& limits_;
   const BackendOptions device_;
   mutable std::mutex words_mutex_;
   mutable std::map<std::pair<std::string, std::string>, KnownWords> words_;  // by path and given name
+  mutable std::mutex contents_mutex_;
+  mutable std::map<std::string, KnownContent> contents_;  // by the path of the weights
 };
 
 // How a request may say a field.
@@ -113,9 +127,12 @@ Request read_request(const nlohmann::json& object, const Catalog& catalog);
 // opaque throughout is itself.
 Image opaque(const TransparentImage& picture, bool is_mask);
 
-// A ControlNet by its name that follows the picture, added to what the request says. bytes: what tells the
-// picture from others.
-void add_control(Request& request, ControlOption control, const std::string& bytes, Image picture);
+// A ControlNet by its name that follows the picture, added to what the request says, with the name that the
+// picture has there. bytes: what tells the picture from others.
+std::string add_control(Request& request, ControlOption control, const std::string& bytes, Image picture);
+// Throws Refusal{413} where there are too many ControlNets, or the pictures are too large together: small
+// files may be large pictures.
+void check_pictures(const Request& request);
 
 // The picture that a field holds. Throws Refusal naming `field`.
 Image read_base64_picture(const std::string& field, const std::string& text);

@@ -67,6 +67,24 @@ ordered_json picture_json(const FinishedPicture& picture) {
   return {{"seed", picture.seed}, {"png", base64(picture.png)}};
 }
 
+ordered_json control_schema() {
+  const ordered_json ends = {{"type", {"array", "string"}}, {"items", {{"type", "number"}}}};
+  const ordered_json one = {{"type", {"object", "string"}},
+                            {"required", {"name", "image"}},
+                            {"properties",
+                             {{"name", {{"type", "string"}}},
+                              {"image", {{"type", "string"}, {"contentEncoding", "base64"}}},
+                              {"strength", {{"type", {"number", "string"}}}},
+                              {"interval", ends},
+                              {"canny", ends}}}};
+  ordered_json schema = one;
+  schema["description"] =
+      "A ControlNet by its name (GET /controlnet/model_list) and the picture that it follows, or several";
+  schema["type"] = {"array", "object", "string"};
+  schema["items"] = one;
+  return schema;
+}
+
 ordered_json openapi_document(const Routes& routes) {
   ordered_json paths = ordered_json::object();
   for (const Route& route : routes) {

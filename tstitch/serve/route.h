@@ -45,6 +45,8 @@ struct Route {
 };
 using Routes = std::vector<Route>;
 
+// Of OpenAPI: "control_net" of a request in JSON.
+nlohmann::ordered_json control_schema();
 nlohmann::ordered_json openapi_document(const Routes& routes);
 
 // JSON as text; what is not UTF-8 is replaced.

@@ -6,6 +6,7 @@
 #include "tstitch/backend/cpu/amx_gemm.h"
 #include "tstitch/backend/cpu/linear.h"
 #include "tstitch/backend/cpu/parallel.h"
+#include "tstitch/base/error.h"
 #include "tstitch/tensor/tensor.h"
 
 namespace tstitch::cpu {
@@ -76,7 +77,7 @@ class Pieces {
 
 void attend(const Isa& isa, int threads, int64_t images, int64_t heads, int64_t T,
             FunctionRef<AttentionJob(int64_t n)> job_of) {
-  if (images == 0) return;
+  if (images == 0 || heads == 0 || T == 0) return;
   const Way way(isa, job_of(0), true);
   const int64_t all = images * heads, block = way.block_rows(), most_rows = way.most_rows();
   const int64_t wanted = std::max<int64_t>(divide_up(4 * threads, all), divide_up(T, most_rows));
@@ -84,7 +85,11 @@ void attend(const Isa& isa, int threads, int64_t images, int64_t heads, int64_t 
       std::min(most_rows, std::max(divide_up(divide_up(T, wanted), block) * block, 4 * block));
   const int64_t ranges = divide_up(T, rows);
   int64_t S = 0;
-  for (int64_t n = 0; n < images; ++n) S = std::max(S, job_of(n).S);
+  for (int64_t n = 0; n < images; ++n) {
+    const int64_t keys = job_of(n).S;
+    check_internal(keys > 0, "attention to no keys");
+    S = std::max(S, keys);
+  }
   const int64_t panel_bytes = way.panel_bytes(S);
   Pieces scratch(threads, way.scratch_bytes());
 
@@ -101,8 +106,7 @@ void attend(const Isa& isa, int threads, int64_t images, int64_t heads, int64_t 
   // Once for all ranges, of as many heads together as the L3 cache may hold and the threads can share.
   constexpr int64_t kPanelBytes = 8 << 20;
   const int64_t blocks = divide_up(S, way.block_keys());
-  const int64_t together =
-      std::min(all, std::max(kPanelBytes / panel_bytes, divide_up(4 * threads, ranges)));
+  const int64_t together = std::min(all, std::max(kPanelBytes / panel_bytes, divide_up(4 * threads, ranges)));
   Pieces panels(together, panel_bytes);
   for (int64_t first = 0; first < all; first += together) {
     const int64_t count = std::min(together, all - first);
@@ -120,7 +124,7 @@ void attend(const Isa& isa, int threads, int64_t images, int64_t heads, int64_t 
 
 void attend_causally(const Isa& isa, int threads, int64_t images, int64_t heads, int64_t T,
                      FunctionRef<AttentionJob(int64_t n)> job_of) {
-  if (images == 0) return;
+  if (images == 0 || heads == 0 || T == 0) return;
   const Way way(isa, job_of(0), false);
   Pieces scratch(threads, way.scratch_bytes()), panels(threads, way.panel_bytes(T));
   parallel_for(threads, images * T, [&](int64_t item, int thread) {
