@@ -142,6 +142,10 @@ TEST_F(Divergences, OfOtherRunsAreRefused) {
   std::ofstream(path("negative.json")) << negative;
   refused(3, {"negative.json", "form 2", "evaluation 4"},
           {"--divergence", "negative.json", "--speedup", "2"});
+  json untimed = good;
+  untimed["divergence"]["times"] = json::array();
+  std::ofstream(path("untimed.json")) << untimed;
+  refused(3, {"untimed.json", "\"times\" is empty"}, {"--divergence", "untimed.json", "--speedup", "2"});
   json other_file = good;
   other_file["divergence"]["contents"][0] = "crc32 0";
   std::ofstream(path("file.json")) << other_file;
