@@ -83,6 +83,10 @@ TEST_F(Divergences, AreMeasuredAndPlannedWith) {
       "--cfg-scale 1",
       "-o b.png");
   EXPECT_EQ(by_command["latents_hash"], by_plan["latents_hash"]) << chosen["command"];
+  const std::string list = "expected one for each, -m fashion-s -m fashion-b -m fashion-l -m fashion-l";
+  expect_refused(2, {"the stages are the plan's, 4 of them, and the demo family has 2 models", list},
+                 {"sample", "--plan", "p.json"});
+  expect_refused(2, {"and there are 3 models", list}, with({"sample", "--plan", "p.json"}, kFamily));
 }
 
 // Whoever comes last, the run is the last model's.
