@@ -275,6 +275,11 @@ TEST_F(CachedPlans, StagesAreComparedToTheLastLetter) {
   EXPECT_LT(json::parse(done(plan("1", {"--json"})).out)["seconds"], 1000);
 }
 
+TEST_F(CachedPlans, NetworksOfSingleBlocksLeaveNoneOut) {
+  expect_refused(2, {"none of its", "each is the only one of its transformer"},
+                 {"analyze", "blocks", "-m", (TinyFolders::folder() / "large").string(), "-p", "a fox"});
+}
+
 TEST_F(CachedPlans, WhatMeasuresNothingIsRefusedFirst) {
   const auto refused = [&](const std::string& analysis, const std::vector<std::string>& parts,
                            const Arguments& more) {
