@@ -32,6 +32,7 @@
 #include "tstitch/tune/similarity.h"
 #include "tstitch/tune/spectrum.h"
 #include "tstitch/tune/timing.h"
+#include "tstitch/zoo/assets.h"
 
 namespace tstitch {
 namespace {
@@ -293,20 +294,23 @@ int analyze(const Arguments& a, const std::string& name, const Asked& asked, con
 }
 
 int blocks_command(const Arguments& a, BlockChoice choice) {
-  const Asked asked = read_asked(a.said);
+  Said said = a.said;
+  if (!models_said(said)) said["model"] = {builtin_names(says_text(said)).back()};
+  const Asked asked = read_asked(said);
   check(asked.models.size() == 1, ErrorKind::usage, "analyze blocks is about one model, and there are ",
         asked.models.size(), ": expected one --model");
   const ModelInfo& info = asked.models[0];
   const int64_t blocks = info.architecture->blocks();
   check(blocks > 1, ErrorKind::usage, info.name, " is a ", info.architecture->name(), " with ", blocks,
         blocks == 1 ? " block" : " blocks", ": nothing may be left out");
-  if (!choice.count) choice.count = std::max<int64_t>(1, blocks / 4);
-  check(1 <= *choice.count && *choice.count < blocks, ErrorKind::usage, "--count is ", *choice.count,
-        ", expected 1 ... ", blocks - 1, " of the blocks");
+  const int64_t most = most_blocks_to_skip(*info.architecture);
+  check(most > 0, ErrorKind::usage, info.name, " is a ", info.architecture->name(), ", and none of its ",
+        blocks, " blocks may be left out: each is the only one of its transformer");
+  if (!choice.count) choice.count = std::clamp<int64_t>(blocks / 4, 1, most);
+  check(1 <= *choice.count && *choice.count <= most, ErrorKind::usage, "--count is ", *choice.count,
+        ", expected 1 ... ", most, " of the ", blocks, " blocks: more may not be left out together");
   const RunSpec spec = make_run_spec(asked.models, asked.options);
   steps_over(choice.over, spec.trajectory.size());
-  // Whether so many may be left out does not depend on which change least.
-  blocks_to_skip(*info.architecture, std::vector<double>(static_cast<size_t>(blocks)), *choice.count);
   return analyze(a, "blocks", asked, spec, {&spec, 1}, false,
                  [&](Engine& engine, RunObserver& observer) -> std::optional<Findings> {
                    const auto steps =
@@ -428,7 +432,8 @@ Command add_analyze_command(CLI::App& program) {
       " what an evaluation of each takes: for plan --divergence");
   auto arguments = std::make_shared<DivergenceArguments>();
   auto choice = std::make_shared<BlockChoice>();
-  blocks->add_option("--count", choice->count, "How many blocks to leave out. Default: a quarter of them");
+  blocks->add_option("--count", choice->count,
+                     "How many blocks to leave out. Default: a quarter of them, or as many as may be");
   blocks->add_option("--over", choice->over,
                      "The steps in which they are to change least, LOW:HIGH as shares of all. Default: 0:1");
   for (auto* analysis : {blocks, spectrum, similarity, divergence}) {
@@ -446,6 +451,12 @@ Command add_analyze_command(CLI::App& program) {
         ->description("A .png file; .svg, .csv and .json of the same name go beside it. Default: " +
                       analysis->get_name() + ".png");
   }
+  blocks->get_option("--model")->description(
+      concat("The one model: a checkpoint (.safetensors, .gguf, .pt, .ckpt, .bin), a folder of diffusers, or a"
+             " demo model. Default: ",
+             builtin_names().back(),
+             builtin_names(true) == builtin_names() ? ""
+                                                    : concat("; with --prompt ", builtin_names(true).back())));
   add_form_option(*divergence, arguments->forms);
   divergence
       ->add_option(

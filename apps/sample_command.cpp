@@ -137,6 +137,7 @@ int sample_command(const SampleArguments& a) {
   std::optional<ChosenTrajectory> choice;
   if (!a.plan.empty()) choice = read_chosen_trajectory(a.plan);
   const Said before = said_before(a, choice);
+  if (choice) check_models_said(merged(before, a.said), *choice);
   std::optional<Goal> goal;
   if (!a.budget.empty()) goal = goal_of(a, merged(before, a.said));
   const Asked asked = read_asked(a.said, before);

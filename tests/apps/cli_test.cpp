@@ -552,6 +552,14 @@ TEST_F(Cli, AnalyzeSimilaritySeesTheLatentsOfSample) {
   EXPECT_NEAR(report["similarity"][1]["steps"][4]["relative_mse"], error * error, 1e-9);
 }
 
+TEST_F(Cli, AnalyzeBlocksIsOfTheLastUsualModel) {
+  const Outcome outcome = run({"analyze", "blocks", "--steps", "2", "--class", "1", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto models = nlohmann::json::parse(outcome.out)["models"];
+  ASSERT_EQ(models.size(), 1u);
+  EXPECT_EQ(models[0]["name"], "fashion-l");
+}
+
 // What it names for leaving out is a twin.
 TEST_F(Cli, AnalyzeBlocksNamesThoseThatChangeLeast) {
   const Outcome outcome = run({"analyze", "blocks", "-m", "fashion-l", "--steps", "5", "--class", "1,2",
@@ -584,8 +592,9 @@ TEST_F(Cli, AnalyzeBlocksNamesThoseThatChangeLeast) {
 }
 
 TEST_F(Cli, AnalyzeRefusesBeforeItLoads) {
-  expect_refused(2, {"about one model, and there are 2"}, {"analyze", "blocks"});
-  expect_refused(2, {"--count is 99"}, {"analyze", "blocks", "-m", "fashion-l", "--count", "99"});
+  expect_refused(2, {"about one model, and there are 2"},
+                 {"analyze", "blocks", "-m", "fashion-s", "-m", "fashion-l"});
+  expect_refused(2, {"--count is 99", "more may not be left out together"}, {"analyze", "blocks", "-m", "fashion-l", "--count", "99"});
   expect_refused(2, {"--over 0.01:0.02 holds none"},
                  {"analyze", "blocks", "-m", "fashion-l", "--steps", "5", "--over", "0.01:0.02"});
   expect_refused(2, {"--twin"}, {"analyze", "blocks", "-m", "fashion-l", "--twin", "skip=1"});

@@ -83,6 +83,10 @@ TEST_F(Divergences, AreMeasuredAndPlannedWith) {
       "--cfg-scale 1",
       "-o b.png");
   EXPECT_EQ(by_command["latents_hash"], by_plan["latents_hash"]) << chosen["command"];
+  const std::string list = "expected one for each, -m fashion-s -m fashion-b -m fashion-l -m fashion-l";
+  expect_refused(2, {"the stages are the plan's, 4 of them, and the demo family has 2 models", list},
+                 {"sample", "--plan", "p.json"});
+  expect_refused(2, {"and there are 3 models", list}, with({"sample", "--plan", "p.json"}, kFamily));
 }
 
 // Whoever comes last, the run is the last model's.
@@ -142,6 +146,10 @@ TEST_F(Divergences, OfOtherRunsAreRefused) {
   std::ofstream(path("negative.json")) << negative;
   refused(3, {"negative.json", "form 2", "evaluation 4"},
           {"--divergence", "negative.json", "--speedup", "2"});
+  json untimed = good;
+  untimed["divergence"]["times"] = json::array();
+  std::ofstream(path("untimed.json")) << untimed;
+  refused(3, {"untimed.json", "\"times\" is empty"}, {"--divergence", "untimed.json", "--speedup", "2"});
   json other_file = good;
   other_file["divergence"]["contents"][0] = "crc32 0";
   std::ofstream(path("file.json")) << other_file;
@@ -265,6 +273,11 @@ TEST_F(CachedPlans, StagesAreComparedToTheLastLetter) {
   file["divergence"]["decoding_seconds"] = 1000;
   std::ofstream(path("d.json")) << file;
   EXPECT_LT(json::parse(done(plan("1", {"--json"})).out)["seconds"], 1000);
+}
+
+TEST_F(CachedPlans, NetworksOfSingleBlocksLeaveNoneOut) {
+  expect_refused(2, {"none of its", "each is the only one of its transformer"},
+                 {"analyze", "blocks", "-m", (TinyFolders::folder() / "large").string(), "-p", "a fox"});
 }
 
 TEST_F(CachedPlans, WhatMeasuresNothingIsRefusedFirst) {

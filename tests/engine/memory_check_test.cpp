@@ -61,6 +61,16 @@ TEST(MemoryCheck, ReadsControlGroupsOfBothVersions) {
   fs::remove_all(root);
 }
 
+TEST(MemoryCheck, AmountsThatDifferAreNotTheSameText) {
+  using Texts = std::pair<std::string, std::string>;
+  EXPECT_EQ(amounts_apart(35 * kGiB / 2, 14 * kGiB), (Texts{"17.5 GiB", "14.0 GiB"}));
+  EXPECT_EQ(amounts_apart(12'000'000, 10'000'000), (Texts{"11.4 MiB", "9.5 MiB"}));
+  EXPECT_EQ(amounts_apart(2 * kGiB, kGiB / 2), (Texts{"2048.0 MiB", "512.0 MiB"}));
+  EXPECT_EQ(amounts_apart(10'010'000, 10'000'000), (Texts{"9.55 MiB", "9.54 MiB"}));
+  const auto [more, less] = amounts_apart(64 * kGiB + 1, 64 * kGiB);
+  EXPECT_NE(more, less);
+}
+
 TEST(MemoryCheck, SaysWhatIsNeededAndWhatCanBeDone) {
   SampleOptions options;
   options.backend.dtype = "f32";

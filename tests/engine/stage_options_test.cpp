@@ -57,9 +57,12 @@ TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
         {"cache=3:center=1.5", "cache= center= is \"1.5\", expected a whole number"},
         {"cache=3:center=-1", "cache= center= is -1, expected 0 ... 1000"},
         {"cache=3:center=1:power=1", "cache= power= is 1, expected more than 1 ... 10"},
-        {"skip=", "skip= is \"\", expected a whole number"},
-        {"skip=a", "skip= is \"a\", expected a whole number"},
-        {"skip=-1", "skip= is \"\", expected a whole number"},
+        {"skip=", "skip= is \"\", expected the numbers of blocks"},
+        {"skip=a", "skip= is \"a\", expected the numbers of blocks"},
+        {"skip=-1", "skip= is \"-1\", expected the numbers of blocks"},
+        {"skip=1+", "skip= is \"1+\", expected the numbers of blocks"},
+        {"skip=+1", "skip= is \"+1\", expected the numbers of blocks"},
+        {"skip=1--2", "skip= is \"1--2\", expected the numbers of blocks"},
         {"skip=5-3", "expected the numbers of blocks, from 0, as 3+7+12 or 3-5+12"},
         {"skip=1024", "expected the numbers of blocks"},
         {"skip=3+2-4", "skip= names block 3 twice"},
@@ -67,6 +70,9 @@ TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
         {"negative=\"a", "a quote is not closed"},
         {"negative=\"a\"b", "expected a comma"}})
     testing::expect_error(ErrorKind::usage, part, [&, text = text] { parse_stage(text); });
+  testing::expect_error(ErrorKind::usage,
+                        "--twin is \"int8,skip=1, 2\", expected + between blocks: skip=1+2",
+                        [] { parse_twin("int8,skip=1, 2"); });
 }
 
 TEST(GuidanceInterval, HoldsTheStepsWhoseShareLiesInIt) {

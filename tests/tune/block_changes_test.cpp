@@ -114,6 +114,9 @@ TEST(BlocksToSkip, AreThoseThatChangeLeastOfThoseThatMayBeLeftOut) {
   EXPECT_EQ(blocks_to_skip(unet, std::vector<double>(blocks), 2), (std::vector<int64_t>{0, 2}));
   testing::expect_error(ErrorKind::usage, "at most 3 may be left out together",
                         [&] { blocks_to_skip(unet, std::vector<double>(blocks), 4); });
+  EXPECT_EQ(most_blocks_to_skip(*dit.architecture), 4);
+  EXPECT_EQ(most_blocks_to_skip(unet), 3);
+  EXPECT_EQ(most_blocks_to_skip(UNetArchitecture(unet_preset("sd1"), "", 77, WeightChoice::automatic)), 0);
 }
 
 }  // namespace

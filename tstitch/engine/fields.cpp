@@ -66,13 +66,6 @@ bool stages_name_lora(const Said& said, const std::string& path) {
          });
 }
 
-// How many models are said; nothing where none is.
-std::optional<size_t> models_said(const Said& said) {
-  if (said.contains("small") || said.contains("large") || said.contains("twin")) return 2;
-  const auto models = said.find("model");
-  return models == said.end() ? std::nullopt : std::optional(models->second.size());
-}
-
 // The scheduler that the name of the sampler says: "dpm++ 2m karras".
 std::optional<SigmaSpacing> scheduler_of_sampler(const Said& said) {
   const auto sampler = said.find("sampler");
@@ -127,6 +120,12 @@ const Field& field_named(std::string_view name) {
 }
 
 bool says_text(const Said& said) { return said.contains("prompt") || said.contains("negative_prompt"); }
+
+std::optional<size_t> models_said(const Said& said) {
+  if (said.contains("small") || said.contains("large") || said.contains("twin")) return 2;
+  const auto models = said.find("model");
+  return models == said.end() ? std::nullopt : std::optional(models->second.size());
+}
 
 SampleOptions parse_models(const Said& said) {
   SampleOptions options;

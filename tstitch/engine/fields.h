@@ -4,6 +4,7 @@
 
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -77,6 +78,8 @@ void check_exclusive(const Said& said);
 
 // Whether the run is told in words what to paint: then models of texts are meant where none is named.
 bool says_text(const Said& said);
+// How many models are said, apart from a --stage model=; nothing where none is.
+std::optional<size_t> models_said(const Said& said);
 
 // The options that say which models (SampleOptions::models and below); and, once these have been read, all,
 // with the files that they name. Throws Error{usage} for what is wrong.

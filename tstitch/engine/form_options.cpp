@@ -1,6 +1,7 @@
 #include "tstitch/engine/form_options.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include "tstitch/base/error.h"
@@ -77,10 +78,17 @@ std::string to_string(const BlockCache& cache) {
 }
 
 void add_blocks(const std::string& what, const std::string& text, std::vector<int64_t>& blocks) {
+  // -1 of what is no number: of a list the whole is quoted.
+  const auto number = [](const std::string& digits) {
+    int64_t value = -1;
+    const char* const end = digits.data() + digits.size();
+    const auto read = std::from_chars(digits.data(), end, value);
+    return read.ec == std::errc() && read.ptr == end ? value : -1;
+  };
   for (const std::string& part : parts_of(text, '+')) {
     const size_t dash = part.find('-');
-    const auto first = read_number<int64_t>(what, part.substr(0, dash)),
-               last = dash == part.npos ? first : read_number<int64_t>(what, part.substr(dash + 1));
+    const int64_t first = number(part.substr(0, dash)),
+                  last = dash == part.npos ? first : number(part.substr(dash + 1));
     check(0 <= first && first <= last && last < kMostBlocks, ErrorKind::usage, what, " is \"",
           printable(text), "\", expected the numbers of blocks, from 0, as 3+7+12 or 3-5+12");
     for (int64_t block = first; block <= last; ++block) blocks.push_back(block);

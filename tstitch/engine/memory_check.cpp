@@ -43,12 +43,6 @@ std::string text_of(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::string gibibytes(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) / (1 << 30));
-  return text;
-}
-
 // Numbers in the tensors of a part of a file, which are named so.
 int64_t elements_of(const TensorFile& file, std::string_view part) {
   int64_t elements = 0;
@@ -227,14 +221,30 @@ std::optional<int64_t> bytes_free(const std::string& root) {
   return free;
 }
 
+std::pair<std::string, std::string> amounts_apart(int64_t bytes, int64_t other) {
+  const bool large = std::min(bytes, other) >= 1 << 30;
+  const auto in_words = [&](int64_t amount, int digits) {
+    char text[64];
+    std::snprintf(text, sizeof text, "%.*f %s", digits,
+                  static_cast<double>(amount) / (large ? 1 << 30 : 1 << 20), large ? "GiB" : "MiB");
+    return std::string(text);
+  };
+  constexpr int kMostDigits = 10;  // 2^-30 has its first behind nine zeros
+  for (int digits = 1;; ++digits) {
+    std::pair words{in_words(bytes, digits), in_words(other, digits)};
+    if (words.first != words.second || digits == kMostDigits) return words;
+  }
+}
+
 void check_memory(const SampleOptions& options, int64_t needed, int64_t free) {
   if (needed <= free) return;
+  const auto [need, left] = amounts_apart(needed, free);
   std::vector<std::string> ways = {"smaller models or pictures"};
   const std::string dtype = decided_dtype(options.backend);
   if (dtype != "int8" && !options.backend.device.starts_with("cuda"))
     ways.emplace_back(dtype == "f32" ? "--dtype bf16 or int8" : "--dtype int8");
   if (options.batch_size > 1) ways.emplace_back("a smaller --batch-size");
-  fail(ErrorKind::device, "the run needs ", gibibytes(needed), " of memory, ", gibibytes(free),
+  fail(ErrorKind::device, "the run needs ", need, " of memory, ", left,
        " are free: expected ", join(ways), "; --no-memory-check tries it all the same");
 }
 

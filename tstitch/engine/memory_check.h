@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tstitch/engine/run_spec.h"
@@ -43,6 +44,10 @@ std::optional<int64_t> bytes_left(std::string_view max, std::string_view current
 // The least of these here and now, in control groups of either version. Nothing where nobody says. root: of
 // the file system.
 std::optional<int64_t> bytes_free(const std::string& root = "/");
+
+// Two different amounts as texts that differ: in GiB, or in MiB where one is below a GiB, to one digit behind
+// the point or as many as tell them apart.
+std::pair<std::string, std::string> amounts_apart(int64_t bytes, int64_t other);
 
 // Throws Error{device} where more is needed than is free, with what the options can do about it.
 void check_memory(const SampleOptions& options, int64_t needed, int64_t free);

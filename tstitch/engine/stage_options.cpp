@@ -120,9 +120,13 @@ std::string to_string(const StageOptions& stage) { return printed(stage, false);
 std::string settings_of(const StageOptions& stage) { return printed(stage, true); }
 
 StageOptions parse_twin(const std::string& text, const std::string& option) {
-  std::string stage;
+  std::string stage, before;
   for (size_t at = 0; skip_spaces(text, at);) {
     const std::string part = take_value(option, text, at);
+    check(!before.starts_with("skip=") || part.find_first_not_of("0123456789+-") != part.npos,
+          ErrorKind::usage, option, " is \"", printable(text), "\", expected + between blocks: ",
+          printable(before), '+', printable(part));
+    before = part;
     check(part == "int8" || part.starts_with("merge=") || part.starts_with("cache=") ||
               part.starts_with("skip="),
           ErrorKind::usage, option, " is \"", printable(text),

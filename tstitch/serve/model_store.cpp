@@ -1,24 +1,14 @@
 #include "tstitch/serve/model_store.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "tstitch/base/error.h"
 #include "tstitch/engine/controls.h"
+#include "tstitch/engine/memory_check.h"
 #include "tstitch/serve/refusal.h"
 #include "tstitch/zoo/latents.h"
 
 namespace tstitch::serve {
-namespace {
-
-std::string gibibytes(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1 << 30));
-  return text;
-}
-
-}  // namespace
-
 ModelStore::ModelStore(std::shared_ptr<Backend> backend, int64_t budget)
     : backend_(std::move(backend)), budget_(budget) {}
 
@@ -47,10 +37,11 @@ int64_t ModelStore::bytes_of_all() const {
 
 void ModelStore::check_fits(const MemoryNeed& need) const {
   const int64_t bytes = need.networks + need.text_encoder + need.autoencoder + need.work;
-  if (budget_ > 0 && bytes > budget_)
-    throw Refusal(422, "needs_too_much_memory",
-                  concat("the job needs ", gibibytes(bytes), " of memory, and this server may use ",
-                         gibibytes(budget_), ": expected smaller models or pictures"));
+  if (budget_ == 0 || bytes <= budget_) return;
+  const auto [needed, allowed] = amounts_apart(bytes, budget_);
+  throw Refusal(422, "needs_too_much_memory",
+                concat("the job needs ", needed, " of memory, and this server may use ", allowed,
+                       ": expected smaller models or pictures"));
 }
 
 std::unique_ptr<ModelStore::Claim> ModelStore::claim(std::span<const ModelInfo> models,

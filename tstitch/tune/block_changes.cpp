@@ -68,6 +68,22 @@ class Probe final : public ForwardingObserver, public Evaluator {
   size_t step_ = 0;
 };
 
+// Up to `count` blocks that may be left out together, those that change least first to be taken; sorted.
+std::vector<int64_t> least_that_go(const Architecture& network, std::span<const double> changes,
+                                   int64_t count) {
+  std::vector<int64_t> order(changes.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::ranges::stable_sort(order, {}, [&](int64_t block) { return changes[static_cast<size_t>(block)]; });
+  CheaperForm form;
+  for (const int64_t block : order) {
+    if (std::ssize(form.skip) == count) break;
+    CheaperForm more = form;
+    more.skip.insert(std::ranges::upper_bound(more.skip, block), block);
+    if (network.form_obstacle(more).empty()) form = more;
+  }
+  return form.skip;
+}
+
 }  // namespace
 
 std::vector<StepBlockChanges> block_changes(Backend& backend, std::span<const Model> models,
@@ -91,21 +107,18 @@ std::vector<double> mean_changes(std::span<const StepBlockChanges> steps) {
   return mean;
 }
 
+int64_t most_blocks_to_skip(const Architecture& network) {
+  // How many go together does not depend on which change least.
+  const std::vector<double> alike(static_cast<size_t>(network.blocks()));
+  return std::ssize(least_that_go(network, alike, network.blocks()));
+}
+
 std::vector<int64_t> blocks_to_skip(const Architecture& network, std::span<const double> changes,
                                     int64_t count) {
-  std::vector<int64_t> order(changes.size());
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::ranges::stable_sort(order, {}, [&](int64_t block) { return changes[static_cast<size_t>(block)]; });
-  CheaperForm form;
-  for (const int64_t block : order) {
-    if (std::ssize(form.skip) == count) break;
-    CheaperForm more = form;
-    more.skip.insert(std::ranges::upper_bound(more.skip, block), block);
-    if (network.form_obstacle(more).empty()) form = more;
-  }
-  check(std::ssize(form.skip) == count, ErrorKind::usage, "of the ", changes.size(), " blocks of a ",
-        network.name(), " at most ", form.skip.size(), " may be left out together, and not ", count);
-  return form.skip;
+  const std::vector<int64_t> skip = least_that_go(network, changes, count);
+  check(std::ssize(skip) == count, ErrorKind::usage, "of the ", changes.size(), " blocks of a ",
+        network.name(), " at most ", skip.size(), " may be left out together, and not ", count);
+  return skip;
 }
 
 }  // namespace tstitch

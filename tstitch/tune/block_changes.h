@@ -31,6 +31,9 @@ std::vector<StepBlockChanges> block_changes(Backend& backend, std::span<const Mo
 // Of every block the mean over some steps, one or more.
 std::vector<double> mean_changes(std::span<const StepBlockChanges> steps);
 
+// How many blocks may be left out together, none where each is the only one of its transformer.
+int64_t most_blocks_to_skip(const Architecture& network);
+
 // So many blocks, ascending: those that change least, of those that may be left out together. Throws
 // Error{usage} where not so many may.
 std::vector<int64_t> blocks_to_skip(const Architecture& network, std::span<const double> changes,

@@ -8,6 +8,7 @@
 #include "tstitch/io/json.h"
 #include "tstitch/io/refuse.h"
 #include "tstitch/output/run_manifest.h"
+#include "tstitch/zoo/assets.h"
 
 namespace tstitch {
 namespace {
@@ -151,6 +152,19 @@ Said with_choice(const Said& said, const ChosenTrajectory& choice) {
     check(!said.contains(name), ErrorKind::usage, "a plan says who serves which step: it excludes ",
           field_named(name).option());
   return merged(choice.options, said);
+}
+
+void check_models_said(const Said& said, const ChosenTrajectory& choice) {
+  if (!said.contains("stage") || !choice.options.contains("stage")) return;
+  const std::optional<size_t> named = models_said(said);
+  const size_t models = named ? *named : builtin_names(says_text(said)).size();
+  // What a stage has of its own stands behind its model's name.
+  std::string expected;
+  for (const std::string& name : choice.models)
+    expected += concat(" -m ", printable(name.substr(0, name.find(" ["))));
+  check(models == choice.models.size(), ErrorKind::usage, "the stages are the plan's, ", choice.models.size(),
+        " of them, and ", named ? "there are " : "the demo family has ", models,
+        " models: expected one for each,", expected);
 }
 
 void check_models(const std::vector<ModelInfo>& models, const ChosenTrajectory& choice) {

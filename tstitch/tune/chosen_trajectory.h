@@ -58,6 +58,10 @@ ChosenTrajectory read_chosen_trajectory(const std::string& path);
 // What was said, and the rest as the choice says. Throws Error{usage} where the two differ.
 Said with_choice(const Said& said, const ChosenTrajectory& choice);
 
+// Throws Error{usage} where the choice has stages, which a run with_choice takes from it, and the run names
+// another number of models than these. said: all that the run says, with what the choice says.
+void check_models_said(const Said& said, const ChosenTrajectory& choice);
+
 // Throws Error{usage} where a run with_choice is not what was chosen: for other models, or models whose
 // schedulers have changed.
 void check_models(const std::vector<ModelInfo>& models, const ChosenTrajectory& choice);

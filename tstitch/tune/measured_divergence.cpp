@@ -134,6 +134,8 @@ MeasuredDivergence measured_of(const json& all, const std::string& where) {
           " s, expected more than 0");
     m.times[asking] = time;
   }
+  check(!m.times.empty(), ErrorKind::input, where,
+        ": \"times\" is empty, expected the time of an evaluation of every form");
   return m;
 }
 
