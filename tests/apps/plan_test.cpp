@@ -97,10 +97,10 @@ TEST_F(Divergences, ChooseOfTheUsualStepsAndOfStages) {
   const Outcome made =
       run(with(with({"plan", "--divergence", "d.json", "--speedup", "1.1", "-o", "p.json"}, forms), images));
   ASSERT_EQ(made.code, 0) << made.err;
-  const Outcome sampled = run(with(
-      with(with({"sample", "--budget", "1h", "--divergence", "d.json", "-o", "a.png"}, kFamily),
-           {"-m", "fashion-l", "--stage", "", "--stage", "", "--stage", "dtype=int8", "--stage", ""}),
-      images));
+  const Outcome sampled = run(
+      with(with(with({"sample", "--budget", "1h", "--divergence", "d.json", "-o", "a.png"}, kFamily),
+                {"-m", "fashion-l", "--stage", "", "--stage", "", "--stage", "dtype=int8", "--stage", ""}),
+           images));
   EXPECT_EQ(sampled.code, 0) << sampled.err;
 }
 
