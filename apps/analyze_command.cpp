@@ -451,12 +451,11 @@ Command add_analyze_command(CLI::App& program) {
         ->description("A .png file; .svg, .csv and .json of the same name go beside it. Default: " +
                       analysis->get_name() + ".png");
   }
-  blocks->get_option("--model")->description(
-      concat("The one model: a checkpoint (.safetensors, .gguf, .pt, .ckpt, .bin), a folder of diffusers, or a"
-             " demo model. Default: ",
-             builtin_names().back(),
-             builtin_names(true) == builtin_names() ? ""
-                                                    : concat("; with --prompt ", builtin_names(true).back())));
+  blocks->get_option("--model")->description(concat(
+      "The one model: a checkpoint (.safetensors, .gguf, .pt, .ckpt, .bin), a folder of diffusers, or a"
+      " demo model. Default: ",
+      builtin_names().back(),
+      builtin_names(true) == builtin_names() ? "" : concat("; with --prompt ", builtin_names(true).back())));
   add_form_option(*divergence, arguments->forms);
   divergence
       ->add_option(

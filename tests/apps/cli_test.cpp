@@ -594,7 +594,8 @@ TEST_F(Cli, AnalyzeBlocksNamesThoseThatChangeLeast) {
 TEST_F(Cli, AnalyzeRefusesBeforeItLoads) {
   expect_refused(2, {"about one model, and there are 2"},
                  {"analyze", "blocks", "-m", "fashion-s", "-m", "fashion-l"});
-  expect_refused(2, {"--count is 99", "more may not be left out together"}, {"analyze", "blocks", "-m", "fashion-l", "--count", "99"});
+  expect_refused(2, {"--count is 99", "more may not be left out together"},
+                 {"analyze", "blocks", "-m", "fashion-l", "--count", "99"});
   expect_refused(2, {"--over 0.01:0.02 holds none"},
                  {"analyze", "blocks", "-m", "fashion-l", "--steps", "5", "--over", "0.01:0.02"});
   expect_refused(2, {"--twin"}, {"analyze", "blocks", "-m", "fashion-l", "--twin", "skip=1"});

@@ -89,6 +89,21 @@ TEST_F(Divergences, AreMeasuredAndPlannedWith) {
   expect_refused(2, {"and there are 3 models", list}, with({"sample", "--plan", "p.json"}, kFamily));
 }
 
+// As docs/metrics.md has it: the steps go without saying, and what were forms are stages.
+TEST_F(Divergences, ChooseOfTheUsualStepsAndOfStages) {
+  const Arguments images = {"--class", "1", "--cfg-scale", "1", "-b", "1"};
+  const Arguments forms = with(kFamily, {"--form", "int8"});
+  ASSERT_EQ(run(with(with({"analyze", "divergence", "-o", "d.png", "-q"}, forms), images)).code, 0);
+  const Outcome made =
+      run(with(with({"plan", "--divergence", "d.json", "--speedup", "1.1", "-o", "p.json"}, forms), images));
+  ASSERT_EQ(made.code, 0) << made.err;
+  const Outcome sampled = run(
+      with(with(with({"sample", "--budget", "1h", "--divergence", "d.json", "-o", "a.png"}, kFamily),
+                {"-m", "fashion-l", "--stage", "", "--stage", "", "--stage", "dtype=int8", "--stage", ""}),
+           images));
+  EXPECT_EQ(sampled.code, 0) << sampled.err;
+}
+
 // Whoever comes last, the run is the last model's.
 TEST_F(Divergences, AnyOrderIsPlanned) {
   ASSERT_EQ(measure({"-o", "d.png", "-q"}).code, 0);

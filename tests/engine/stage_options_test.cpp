@@ -70,8 +70,7 @@ TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
         {"negative=\"a", "a quote is not closed"},
         {"negative=\"a\"b", "expected a comma"}})
     testing::expect_error(ErrorKind::usage, part, [&, text = text] { parse_stage(text); });
-  testing::expect_error(ErrorKind::usage,
-                        "--twin is \"int8,skip=1, 2\", expected + between blocks: skip=1+2",
+  testing::expect_error(ErrorKind::usage, "--twin is \"int8,skip=1, 2\", expected + between blocks: skip=1+2",
                         [] { parse_twin("int8,skip=1, 2"); });
 }
 

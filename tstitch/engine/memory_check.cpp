@@ -244,8 +244,8 @@ void check_memory(const SampleOptions& options, int64_t needed, int64_t free) {
   if (dtype != "int8" && !options.backend.device.starts_with("cuda"))
     ways.emplace_back(dtype == "f32" ? "--dtype bf16 or int8" : "--dtype int8");
   if (options.batch_size > 1) ways.emplace_back("a smaller --batch-size");
-  fail(ErrorKind::device, "the run needs ", need, " of memory, ", left,
-       " are free: expected ", join(ways), "; --no-memory-check tries it all the same");
+  fail(ErrorKind::device, "the run needs ", need, " of memory, ", left, " are free: expected ", join(ways),
+       "; --no-memory-check tries it all the same");
 }
 
 }  // namespace tstitch

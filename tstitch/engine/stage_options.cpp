@@ -124,8 +124,8 @@ StageOptions parse_twin(const std::string& text, const std::string& option) {
   for (size_t at = 0; skip_spaces(text, at);) {
     const std::string part = take_value(option, text, at);
     check(!before.starts_with("skip=") || part.find_first_not_of("0123456789+-") != part.npos,
-          ErrorKind::usage, option, " is \"", printable(text), "\", expected + between blocks: ",
-          printable(before), '+', printable(part));
+          ErrorKind::usage, option, " is \"", printable(text),
+          "\", expected + between blocks: ", printable(before), '+', printable(part));
     before = part;
     check(part == "int8" || part.starts_with("merge=") || part.starts_with("cache=") ||
               part.starts_with("skip="),

@@ -123,8 +123,7 @@ std::vector<Assigned> some_of(const std::vector<Assigned>& best) {
   return some;
 }
 
-std::optional<ChosenTrajectory> choose_by_divergence(Engine& engine, const SampleOptions& options,
-                                                     const RunSpec& spec, const Goal& goal,
+std::optional<ChosenTrajectory> choose_by_divergence(Engine& engine, const RunSpec& spec, const Goal& goal,
                                                      const std::function<bool()>& cancelled) {
   const std::vector<std::string> names = names_of(engine.infos());
   const MeasuredDivergence* const measured = goal.divergence ? &*goal.divergence : nullptr;
@@ -170,7 +169,7 @@ std::optional<ChosenTrajectory> choose_by_divergence(Engine& engine, const Sampl
   }
 
   ChosenTrajectory choice;
-  choice.steps_option = options.steps;
+  choice.steps_option = spec.options.steps;  // also where they are the model's
   choice.sampler = spec.options.sampler;
   choice.steps = spec.trajectory.size();
   choice.assignment = format_assignment(chosen->assignment);
@@ -322,7 +321,7 @@ std::optional<ChosenTrajectory> choose_trajectory(Engine& engine, const SampleOp
     if (cancelled()) return {};
     choice = choose_by_curve(infos, spec, *costs, goal);
   } else {
-    choice = choose_by_divergence(engine, options, spec, goal, cancelled);
+    choice = choose_by_divergence(engine, spec, goal, cancelled);
   }
   if (!choice) return {};
   choice->models = names_of(infos);
