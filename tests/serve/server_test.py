@@ -824,8 +824,8 @@ class Ends(unittest.TestCase):
         for sign in (signal.SIGTERM, signal.SIGINT):
             server = Server("--jobs", "1")
             with concurrent.futures.ThreadPoolExecutor(4) as pool:
-                job = server.ask("POST", "/v1/jobs", {"class": 1, "steps": 60, "ratio": 0})[2]["id"]
-                waiting = server.ask("POST", "/v1/jobs", {"class": 1, "steps": 60})[2]["id"]
+                job = server.ask("POST", "/v1/jobs", {"class": 1, "steps": 400, "ratio": 0})[2]["id"]
+                waiting = server.ask("POST", "/v1/jobs", {"class": 1, "steps": 400})[2]["id"]
                 runs, waits = (pool.submit(server.ask, "GET", "/v1/jobs/%s/events" % each) for each in (job, waiting))
                 time.sleep(0.1)
                 kept = server.connect()
