@@ -105,8 +105,9 @@ def check_page(browser, url):
     browser.set("seed", "3")
     browser.click("#generate")
     browser.wait("return document.getElementById('message').textContent.includes('seed 3')")
-    first = browser.run(pictures)
-    assert len(first) == 1 and browser.run("return document.querySelectorAll('#gallery img').length") == 1
+    browser.wait("return document.querySelectorAll('#gallery img').length === 1")  # it is kept behind what is said
+    first = browser.wait(pictures)
+    assert len(first) == 1
     browser.shoot("2-generated")
 
     # All shares, and the slider over them.
@@ -146,7 +147,7 @@ def check_page(browser, url):
     assert browser.run("return ['class', 'steps', 'seed'].map(id => document.getElementById(id).value)") == ["Sandal", "6", "3"]
     browser.click("#generate")
     browser.wait("return document.getElementById('message').textContent.includes('seed 3')")
-    assert browser.run(pictures) == first
+    assert browser.wait(pictures) == first
 
     # From a picture, with a mask painted on it.
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
@@ -165,8 +166,7 @@ def check_page(browser, url):
     browser.shoot("5-mask")
     browser.click("#generate")
     browser.wait("return document.getElementById('message').textContent.includes('seed 3')")
-    changed = browser.run(pictures)
-    assert changed and changed != first
+    assert browser.wait(pictures) != first
     browser.shoot("6-masked")
 
     # Painted is what the mask says, and seen on the picture.
