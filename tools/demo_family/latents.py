@@ -26,6 +26,24 @@ class Shard:
     views: list[data.View]
 
 
+class Draws:
+    """What any step of a training sees: latents (batch, 4, 16, 16) and their views. Each round over a shard has an order of
+    its own."""
+
+    def __init__(self, store, batch, seed, shards=SHARDS):
+        self.store, self.batch, self.seed, self.shards = store, batch, seed, shards
+        self.number, self.shard = None, None
+
+    def __call__(self, step):
+        round_, place = divmod(step, SHARD // self.batch)
+        if self.number != round_ % self.shards:
+            self.number = round_ % self.shards
+            self.shard = self.store.training(self.number)
+        order = np.random.default_rng([self.seed, round_]).permutation(SHARD)
+        chosen = order[place * self.batch:(place + 1) * self.batch]
+        return self.shard.latents[torch.from_numpy(chosen)].float(), [self.shard.views[i] for i in chosen]
+
+
 class Latents:
     """look: makes pictures of another look of the rendered ones; those latents have a folder of their own."""
 

@@ -133,24 +133,20 @@ def main():
     run = training.Training(os.path.join(work, f"{name}.pt"), [model], steps=args.crop_steps + args.whole_steps,
                             peak_rate=PEAK_RATE, warm_up=WARM_UP, decay=DECAY, seed=args.seed)
     average, = run.average.modules
-    due, report = training.Clock(args.checkpoint_seconds), Report(os.path.join(work, f"{name}.png"))
+    report = Report(os.path.join(work, f"{name}.png"))
 
-    while run.goes_on():
+    def keep():
+        run.save()
+        report(run.step, average)
+
+    for step in run.steps_left(BATCH, args.checkpoint_seconds, keep):
         rng, generator = run.draws()
         x = pictures.to_tensor([data.draw_view(rng) for _ in range(BATCH)]).to(args.device)
-        if run.step < args.crop_steps:
+        if step < args.crop_steps:
             x = crop(x, rng)
         with training.autocast(args.device):
-            loss = loss_of(model, x.contiguous(memory_format=torch.channels_last), run.step, generator)
+            loss = loss_of(model, x.contiguous(memory_format=torch.channels_last), step, generator)
         run.update(loss.float())
-        run.log(BATCH)
-        if due():
-            run.save()
-            report(run.step, average)
-    run.save()
-    report(run.step, average)
-    if run.stopped:
-        raise SystemExit("stopped; the same command goes on")
     if not args.decoder_only:
         standardise(average)
     average.save_pretrained(os.path.join(work, name))

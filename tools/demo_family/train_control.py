@@ -17,8 +17,8 @@ import exported
 import looks
 import pictures
 import training
-from latents import Latents
-from train_words import BATCH, Batches, Noise, loss_of
+from latents import Draws, Latents
+from train_words import BATCH, Captions, Noise, loss_of
 
 SEED = 9
 
@@ -48,27 +48,21 @@ def main():
     text_encoder = text_encoder.eval().requires_grad_(False).to(args.device)
     run = training.Training(os.path.join(folder, "checkpoint.pt"), [control], steps=args.pictures // BATCH,
                             peak_rate=5e-4, warm_up=100, decay=0.999, seed=SEED)
-    batches, noise = Batches(Latents(work, args.device), SEED), Noise(args.device)
-    autocast, due = training.autocast(args.device), training.Clock(args.checkpoint_seconds)
+    draws, captions = Draws(Latents(work, args.device), BATCH, SEED), Captions(SEED)
+    noise, autocast = Noise(args.device), training.autocast(args.device)
 
     def predict(x_t, t):
         down, middle = control(x_t, t, context, controlnet_cond=hints, return_dict=False)
         return unet(x_t, t, context, down_block_additional_residuals=down, mid_block_additional_residual=middle).sample
 
-    while run.goes_on():
-        x0, ids = (tensor.to(args.device) for tensor in batches(run.step))
-        hints = hints_of(batches.views(run.step)[1]).to(args.device)
+    for step in run.steps_left(BATCH, args.checkpoint_seconds):
+        x0, views = draws(step)
+        x0, ids, hints = (each.to(args.device) for each in (x0, captions(step, views), hints_of(views)))
         with torch.no_grad():
             context = text_encoder(ids).last_hidden_state
-        with autocast:
+        with autocast, training.attention(args.device):
             loss = loss_of(noise, predict, x0, run.draws()[1])
         run.update(loss)
-        run.log(BATCH)
-        if due():
-            run.save()
-    run.save()
-    if run.stopped:
-        raise SystemExit("stopped; the same command goes on")
     run.average.modules[0].to(torch.bfloat16).save_pretrained(args.out)
 
 

@@ -11,19 +11,16 @@ import argparse
 import dataclasses
 import os
 
-import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
-import data
 import exported
 import latents
 import looks
-import tokens
 import training
-from train_words import BATCH, DROPPED, Noise, loss_of
+from train_words import BATCH, Captions, Noise, loss_of
 
 SHARDS, SEED = 8, 8
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "conv1", "conv2"]
@@ -64,29 +61,17 @@ def main():
     text_encoder = text_encoder.eval().requires_grad_(False).to(args.device)
     run = training.Training(os.path.join(folder, "checkpoint.pt"), [unet], steps=args.pictures // BATCH, peak_rate=1e-3,
                             warm_up=100, decay=0.999, seed=SEED)
-    store, noise, tokenize = Drawings(work, args.device), Noise(args.device), tokens.tokenizer()
-    autocast, due = training.autocast(args.device), training.Clock(args.checkpoint_seconds)
-    per_shard, number, shard = latents.SHARD // BATCH, None, None
-    while run.goes_on():
-        round_, place = divmod(run.step, per_shard)
-        if number != round_ % SHARDS:
-            number = round_ % SHARDS
-            shard = store.training(number)
-        rng, generator = run.draws()
-        chosen = np.random.default_rng([SEED, round_]).permutation(latents.SHARD)[place * BATCH:(place + 1) * BATCH]
-        captions = ["" if rng.random() < DROPPED else data.caption(plain(shard.views[i]), rng) for i in chosen]
-        x0 = shard.latents[torch.from_numpy(chosen)].float().to(args.device)
+    draws, captions = latents.Draws(Drawings(work, args.device), BATCH, SEED, SHARDS), Captions(SEED)
+    noise, autocast = Noise(args.device), training.autocast(args.device)
+    for step in run.steps_left(BATCH, args.checkpoint_seconds):
+        x0, views = draws(step)
+        x0, ids = x0.to(args.device), captions(step, [plain(view) for view in views]).to(args.device)
+        _, generator = run.draws()
         with torch.no_grad():
-            context = text_encoder(tokens.encode(tokenize, captions).to(args.device)).last_hidden_state
-        with autocast:
+            context = text_encoder(ids).last_hidden_state
+        with autocast, training.attention(args.device):
             loss = loss_of(noise, lambda x_t, t: unet(x_t, t, context).sample, x0, generator)
         run.update(loss)
-        run.log(BATCH)
-        if due():
-            run.save()
-    run.save()
-    if run.stopped:
-        raise SystemExit("stopped; the same command goes on")
     adapter = get_peft_model_state_dict(run.average.modules[0])
     adapter = {key: tensor.bfloat16().contiguous() for key, tensor in adapter.items()}
     StableDiffusionPipeline.save_lora_weights(os.path.dirname(args.out) or ".", unet_lora_layers=adapter,

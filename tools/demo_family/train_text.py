@@ -10,6 +10,7 @@ then takes as it is.
 import argparse
 import os
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -19,7 +20,7 @@ import data
 import models
 import tokens
 import training
-from latents import SHARD, SHARDS, Latents
+from latents import Draws, Latents
 
 BATCH, PEAK_RATE, WARM_UP, DECAY, WIDTH = 256, 1e-3, 100, 0.999, 64
 END = 49407
@@ -61,20 +62,24 @@ def said(view):
     return view.emoji, view.other, view.tint, view.background
 
 
-def batch_of(store, step, seed, tokenize):
-    round_, place = divmod(step, SHARD // BATCH)
-    shard = store.training(round_ % SHARDS)
-    rng = training.generator(seed, round_)
-    chosen = rng.permutation(SHARD)[place * BATCH:(place + 1) * BATCH]
-    rng = training.generator(seed, 0, step)
-    views = [shard.views[i] for i in chosen]
+def kinds_of(views):
+    """(N), the same number for those of which the same is said."""
+    kinds = {}
+    return torch.tensor([kinds.setdefault(said(view), len(kinds)) for view in views])
+
+
+def ends_of(ids):
+    """(N), where each caption ends."""
+    return (ids == END).int().argmax(dim=1)
+
+
+def batch_of(draws, step, tokenize):
+    latents, views = draws(step)
+    rng = np.random.default_rng([draws.seed, 0, step])
     ids = tokens.encode(tokenize, [data.caption(view, rng) for view in views])
     # At the end of the caption, or at one of the ends that pad it: a U-Net reads them all.
-    first = (ids == END).int().argmax(dim=1).numpy()
-    places = [int(end) if rng.random() < 0.5 else int(rng.integers(end, tokens.LENGTH)) for end in first]
-    kinds = {}
-    kind = torch.tensor([kinds.setdefault(said(view), len(kinds)) for view in views])
-    return shard.latents[torch.from_numpy(chosen)].float(), ids, torch.tensor(places), kind
+    places = [int(end) if rng.random() < 0.5 else int(rng.integers(end, tokens.LENGTH)) for end in ends_of(ids).numpy()]
+    return latents, ids, torch.tensor(places), kinds_of(views)
 
 
 def main():
@@ -94,7 +99,7 @@ def main():
     store, tokenize = Latents(work, args.device), tokens.tokenizer()
     run = training.Training(os.path.join(folder, "checkpoint.pt"), [Towers().to(args.device)], steps=args.pictures // BATCH,
                             peak_rate=PEAK_RATE, warm_up=WARM_UP, decay=DECAY, seed=args.seed)
-    keep_due, autocast = training.Clock(300), training.autocast(args.device)
+    draws, autocast = Draws(store, BATCH, args.seed), training.autocast(args.device)
 
     def similarities(module, x, ids, places, kind):
         with autocast, training.attention(args.device):
@@ -107,11 +112,9 @@ def main():
         """How many captions of held-out views, of 128 each, are found by their pictures at once."""
         found = {}
         for split in ("known", "captions", "emoji"):
-            shard, rng = store.held_out(split), training.generator(args.seed)
+            shard, rng = store.held_out(split), np.random.default_rng(args.seed)
             ids = tokens.encode(tokenize, [data.caption(view, rng) for view in shard.views])
-            kinds = {}
-            kind = torch.tensor([kinds.setdefault(said(view), len(kinds)) for view in shard.views])
-            given = (shard.latents.float(), ids, (ids == END).int().argmax(dim=1), kind)
+            given = (shard.latents.float(), ids, ends_of(ids), kinds_of(shard.views))
             best = similarities(run.average.modules[0], *(each.to(args.device) for each in given)).argmax(dim=1).cpu()
             found[split] = float((best == torch.arange(len(best))).float().mean())
         run.save()
@@ -119,15 +122,11 @@ def main():
                         {"text_encoder": run.average.modules[0].text.state_dict(), "found": found, "step": run.step})
         training.log(step=run.step, **{f"found_{split}": share for split, share in found.items()})
 
-    while run.goes_on():
-        given = [each.to(args.device) for each in batch_of(store, run.step, args.seed, tokenize)]
+    for step in run.steps_left(BATCH, 300, keep):
+        given = [each.to(args.device) for each in batch_of(draws, step, tokenize)]
         scores = similarities(run.modules[0], *given)
         target = torch.arange(BATCH, device=args.device)
         run.update((F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2)
-        run.log(BATCH)
-        if keep_due():
-            keep()
-    keep()
 
 
 if __name__ == "__main__":

@@ -127,19 +127,13 @@ def main():
     trained = Trained(model.picture).to(memory_format=torch.channels_last).train()
     run = training.Training(os.path.join(folder, "checkpoint.pt"), [model, trained.norms],
                             steps=args.pictures // BATCH, peak_rate=2e-3, warm_up=100, decay=0.999, seed=TRAINING_SEED)
-    batches, autocast, due = Batches(TRAINING_SEED), training.autocast("cpu"), training.Clock(args.checkpoint_seconds)
-    while run.goes_on():
-        pixels, prompts, maybe = batches(run.step)
+    batches, autocast = Batches(TRAINING_SEED), training.autocast("cpu")
+    for step in run.steps_left(BATCH, args.checkpoint_seconds, every=20):
+        pixels, prompts, maybe = batches(step)
         with autocast:
             pictures = trained(pixels.contiguous(memory_format=torch.channels_last)).float()
             texts = model.embed_prompts(prompts)
         run.update(loss_of(F.normalize(pictures, dim=-1), texts, maybe, model.scale.exp().clamp(max=100)))
-        run.log(BATCH, every=20)
-        if due():
-            run.save()
-    run.save()
-    if run.stopped:
-        raise SystemExit("stopped; the same command goes on")
     towers.save(args.out, model, trained.folded())
     measured = held_out(towers.load(args.out))
     print(json.dumps({"held_out": measured, "bytes": os.path.getsize(args.out)}))

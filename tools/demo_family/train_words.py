@@ -25,7 +25,7 @@ import paint
 import pictures
 import tokens
 import training
-from latents import SHARD, SHARDS, Latents
+from latents import Draws, Latents
 
 BATCH, DROPPED, GAMMA = 32, 0.1, 5.0
 WARM_UP = 300  # in steps
@@ -49,28 +49,16 @@ class Noise:
         return snr.clamp(max=GAMMA) / snr
 
 
-class Batches:
-    """The batch of any step: latents (BATCH, 4, 16, 16) and token ids (BATCH, 77); or its views."""
+class Captions:
+    """The token ids (N, 77) of captions of a step's views, drawn from the seed and the step."""
 
-    def __init__(self, store, seed):
-        self.store, self.seed, self.tokenize = store, seed, tokens.tokenizer()
-        self.number, self.shard = None, None
+    def __init__(self, seed):
+        self.seed, self.tokenize = seed, tokens.tokenizer()
 
-    def __call__(self, step):
-        latents, views = self.views(step)
+    def __call__(self, step, views):
         rng = np.random.default_rng([self.seed, 0, step])
         captions = ["" if rng.random() < DROPPED else data.caption(view, rng) for view in views]
-        return latents, tokens.encode(self.tokenize, captions)
-
-    def views(self, step):
-        """Their latents and what they show."""
-        round_, place = divmod(step, SHARD // BATCH)
-        if self.number != round_ % SHARDS:
-            self.number = round_ % SHARDS
-            self.shard = self.store.training(self.number)
-        order = np.random.default_rng([self.seed, round_]).permutation(SHARD)
-        chosen = order[place * BATCH:(place + 1) * BATCH]
-        return self.shard.latents[torch.from_numpy(chosen)].float(), [self.shard.views[i] for i in chosen]
+        return tokens.encode(self.tokenize, captions)
 
 
 class HeldOut:
@@ -148,10 +136,9 @@ def main():
                             warm_up=WARM_UP, decay=min(DECAY, 1 - 6 / steps), seed=args.seed)
     averages = [*run.average.modules, text_encoder]
     store, noise = Latents(work, args.device), Noise(args.device)
-    batches = Batches(store, args.seed)
-    held_out = HeldOut(store, batches.tokenize, noise, args.device)
-    autocast = training.autocast(args.device)
-    keep_due, grid_due = training.Clock(args.checkpoint_seconds), training.Clock(args.grid_seconds)
+    draws, captions = Draws(store, BATCH, args.seed), Captions(args.seed)
+    held_out = HeldOut(store, captions.tokenize, noise, args.device)
+    autocast, grid_due = training.autocast(args.device), training.Clock(args.grid_seconds)
 
     def keep():
         errors = held_out(*averages)
@@ -164,26 +151,21 @@ def main():
         training.log(step=run.step, **{f"held_out_{split}": error for split, error in errors.items()}, best=run.best)
 
     def draw_grid():
-        latents = paint.paint(*averages, batches.tokenize, paint.KNOWN + paint.UNSEEN)
+        latents = paint.paint(*averages, captions.tokenize, paint.KNOWN + paint.UNSEEN)
         pictures.save_grid(os.path.join(grids, f"words-{args.model}-{run.step:06}.png"), store.decode(latents), 8)
 
     if args.start and run.step == 0:
         keep()  # what it goes on from is the first to beat
-    while run.goes_on():
-        x0, ids = (tensor.to(args.device) for tensor in batches(run.step))
+    for step in run.steps_left(BATCH, args.checkpoint_seconds, keep):
+        x0, views = draws(step)
+        x0, ids = x0.to(args.device), captions(step, views).to(args.device)
         _, generator = run.draws()
         with autocast, training.attention(args.device):
             context = text_encoder(ids).last_hidden_state
             loss = loss_of(noise, lambda x_t, t: unet(x_t, t, context).sample, x0, generator)
         run.update(loss)
-        run.log(BATCH)
-        if keep_due():
-            keep()
         if grid_due():
             draw_grid()
-    keep()
-    if run.stopped:
-        raise SystemExit("stopped; the same command goes on")
     draw_grid()
 
 

@@ -23,11 +23,6 @@ def attention(device):
     return sdpa_kernel([SDPBackend.MATH] if device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
 
 
-def generator(*seed):
-    """NumPy's, for a seed of several numbers."""
-    return np.random.default_rng(seed)
-
-
 class Training:
     """Modules that learn for a number of steps; goes on from the file `path` if it is there.
 
@@ -78,6 +73,19 @@ class Training:
         self.step += 1
         self.average.update(self.step)
         self.loss = loss.item() if self.loss is None else 0.98 * self.loss + 0.02 * loss.item()
+
+    def steps_left(self, batch, seconds, keep=None, every=50):
+        """The steps that are left, one by one; the caller's loop takes each of them by update(). Every so many seconds of
+        the processor's time and at the end what there is is kept (default: save). Ends the program when it was stopped."""
+        keep, due = keep or self.save, Clock(seconds)
+        while self.goes_on():
+            yield self.step
+            self.log(batch, every)
+            if due():
+                keep()
+        keep()
+        if self.stopped:
+            raise SystemExit("stopped; the same command goes on")
 
     def log(self, batch, every=50):
         if self.step % every == 0:
