@@ -339,22 +339,20 @@ std::string_view find_header(std::span<const std::byte> bytes, const std::string
   return header;
 }
 
-TensorFile parse_shard(std::span<const std::byte> bytes, const std::string& where,
-                       std::shared_ptr<const MappedFile> file) {
+// Whether scales and what they belong to lie in one file.
+enum class Extent { checkpoint, shard };
+
+TensorFile parse(std::span<const std::byte> bytes, const std::string& where,
+                 std::shared_ptr<const MappedFile> file, Extent extent = Extent::checkpoint) {
   const std::string_view header = find_header(bytes, where);
   HeaderReader reader(where);
   reader.walk(header);
   place(reader.spans, bytes.subspan(sizeof(uint64_t) + header.size()), where);
+  if (extent == Extent::checkpoint) {
+    attach_scales(reader.tensors, where);
+    check_quantization_metadata(reader.tensors, reader.metadata, where);
+  }
   return TensorFile(where, std::move(file), std::move(reader.tensors), std::move(reader.metadata));
-}
-
-TensorFile parse(std::span<const std::byte> bytes, const std::string& where,
-                 std::shared_ptr<const MappedFile> file) {
-  const TensorFile shard = parse_shard(bytes, where, file);
-  TensorFile::Tensors tensors = shard.tensors();
-  attach_scales(tensors, where);
-  check_quantization_metadata(tensors, shard.metadata(), where);
-  return TensorFile(where, std::move(file), std::move(tensors), shard.metadata());
 }
 
 }  // namespace
@@ -373,7 +371,7 @@ TensorFile read_safetensors(std::shared_ptr<const MappedFile> file) {
 
 TensorFile read_safetensors_shard(std::shared_ptr<const MappedFile> file) {
   return file->parsed(
-      [&](std::span<const std::byte> bytes) { return parse_shard(bytes, file->path(), file); });
+      [&](std::span<const std::byte> bytes) { return parse(bytes, file->path(), file, Extent::shard); });
 }
 
 TensorFile read_safetensors(const std::string& path) {

@@ -6,6 +6,7 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/tune/forwarding_observer.h"
+#include "tstitch/tune/watch.h"
 
 namespace tstitch {
 namespace {
@@ -91,12 +92,8 @@ std::vector<StepBlockChanges> block_changes(Backend& backend, std::span<const Mo
                                             const EncodedInputs& inputs) {
   Probe probe(observer, backend, spec.trajectory.size(),
               static_cast<size_t>(models[0].info.architecture->blocks()));
-  struct Nowhere final : BatchSink {
-    void take(IndexRange, const Tensor&) override {}
-  } nowhere;
-  const IndexRange all = {0, spec.images()};
-  const bool cancelled = run(backend, probe, models, spec, {&all, 1}, probe, nowhere, inputs).cancelled;
-  return cancelled ? std::vector<StepBlockChanges>() : probe.result(spec.trajectory);
+  const bool done = watch(backend, probe, models, spec, probe, inputs);
+  return done ? probe.result(spec.trajectory) : std::vector<StepBlockChanges>();
 }
 
 std::vector<double> mean_changes(std::span<const StepBlockChanges> steps) {

@@ -9,10 +9,10 @@
 #include "tstitch/base/error.h"
 #include "tstitch/diffusion/sample.h"
 #include "tstitch/diffusion/solver.h"
-#include "tstitch/engine/stage_denoiser.h"
 #include "tstitch/ops/ops.h"
 #include "tstitch/tune/forwarding_observer.h"
 #include "tstitch/tune/similarity.h"
+#include "tstitch/tune/watch.h"
 
 namespace tstitch {
 namespace {
@@ -20,8 +20,7 @@ namespace {
 constexpr int64_t kMostAges = 16;
 constexpr const char* kNothingDiffers =
     "--measure-weights: no form differs from the last model while its evaluations are whole: nothing to "
-    "measure "
-    "the weights of steps by";
+    "measure the weights of steps by";
 
 // The number of a step's first evaluation.
 int first_evaluation(const Divergence& divergence, int step) {
@@ -38,8 +37,7 @@ class Distances final : public ForwardingObserver {
         backend_(backend),
         models_(models),
         spec_(spec),
-        inputs_(inputs),
-        binder_(spec.height, spec.width),
+        asker_(backend, models, spec, inputs),
         forms_(models.size() - 1) {
     result_.evaluations = std::move(evaluations);
     for (const Step& step : spec.trajectory) result_.weights.push_back(step_weight(step, sigma_data));
@@ -100,45 +98,20 @@ class Distances final : public ForwardingObserver {
     const std::vector<NoiseLevel> levels =
         levels_asked(spec_.trajectory, *solver, spec_.trajectory[0].denoiser);
     for (size_t i = 0; i < forms_.size(); ++i) {
-      const int stage = static_cast<int>(i);
       forms_[i].asked.clear();
-      for (size_t begun = 0; begun < forms_[i].at.back().size(); ++begun) {
-        const StageRows rows =
-            bind_rows(binder_, models_[i], spec_, cfg_scale_of(spec_, stage), *inputs_.conditions[i], images);
-        forms_[i].asked.push_back(
-            std::make_unique<StageDenoiser>(backend_, evaluator_, models_[i], spec_, stage, rows));
-        forms_[i].asked.back()->prepare(levels);
-      }
+      for (size_t begun = 0; begun < forms_[i].at.back().size(); ++begun)
+        forms_[i].asked.push_back(asker_.stage(i, images, levels));
     }
-    binder_.end_batch();
+    asker_.end_batch();
   }
 
   Backend& backend_;
   std::span<const Model> models_;
   const RunSpec& spec_;
-  const EncodedInputs& inputs_;
-  DirectEvaluator evaluator_;
-  ConditionBinder binder_;
+  StageAsker asker_;
   std::vector<Form> forms_;
   size_t evaluation_ = 0;  // of the batch, that comes next
   Divergence result_;
-};
-
-// One of several runs of the same images, for the progress.
-class Part final : public ForwardingObserver {
- public:
-  Part(RunObserver& outer, int64_t part, int64_t parts)
-      : ForwardingObserver(outer), part_(part), parts_(parts) {}
-
-  void progress(const Progress& progress) override {
-    Progress whole = progress;
-    whole.batch += part_ * progress.batches;
-    whole.batches *= parts_;
-    outer_.progress(whole);
-  }
-
- private:
-  int64_t part_, parts_;
 };
 
 }  // namespace
@@ -185,20 +158,14 @@ int64_t divergence_bytes(std::span<const ModelInfo> models, const RunSpec& spec,
 
 Divergence measure_divergence(Backend& backend, std::span<const Model> models, const RunSpec& spec,
                               RunObserver& observer, const EncodedInputs& inputs, double sigma_data) {
-  check_internal(models.size() >= 2, "the divergence of ", models.size(), " models");
-  for (const Model& model : models)
-    check_internal(model.network != nullptr, model.info.name, " is not loaded");
+  check_compared(models);
   std::vector<ModelInfo> infos;
   for (const Model& model : models) infos.push_back(model.info);
   check_compares(infos);
   const RunSpec alone = served_by(spec, static_cast<int>(models.size()) - 1);
   Distances distances(observer, backend, models, alone, inputs, evaluations_of_steps(backend, alone),
                       sigma_data);
-  struct Nowhere final : BatchSink {
-    void take(IndexRange, const Tensor&) override {}
-  } nowhere;
-  const IndexRange all = {0, alone.images()};
-  if (run(backend, models, alone, {&all, 1}, distances, nowhere, inputs).cancelled) return {};
+  if (!watch(backend, models, alone, distances, inputs)) return {};
   return distances.result();
 }
 
@@ -249,20 +216,15 @@ bool measure_weights(Backend& backend, std::span<const Model> models, const RunS
     chosen.push_back(all.size() <= kMostSteps ? all[i] : all[i * (all.size() - 1) / (kMostSteps - 1)]);
   const auto parts = std::ssize(chosen) + 1;
   const auto latents_of = [&](const RunSpec& run_spec, int64_t part) {
-    Part observed(observer, part, parts);
+    PartObserver observed(observer, part, parts);
     return run(backend, models, run_spec, observed, inputs);
   };
   const RunResult expected = latents_of(alone, 0);
   std::vector<double> factors;  // logarithms, of the chosen steps
   for (size_t i = 0; i < chosen.size() && !expected.cancelled; ++i) {
-    RunSpec one = alone;
     std::vector<int> assignment(static_cast<size_t>(steps), last);
     assignment[static_cast<size_t>(chosen[i])] = farthest;
-    std::vector<NoiseLevel> levels;
-    for (const Step& step : alone.trajectory) levels.push_back(step.level);
-    levels.push_back(alone.trajectory[steps - 1].next);
-    one.trajectory = Trajectory(levels, assignment);
-    const RunResult moved = latents_of(one, static_cast<int64_t>(i) + 1);
+    const RunResult moved = latents_of(served_by(spec, assignment), static_cast<int64_t>(i) + 1);
     if (moved.cancelled) return false;
     Similarity change;
     change.add(moved.latents, expected.latents);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "tstitch/engine/run.h"
 
 namespace tstitch {
@@ -14,6 +16,23 @@ class ForwardingObserver : public RunObserver {
 
  protected:
   RunObserver& outer_;
+};
+
+// The same of one of several runs of as many batches, for the progress.
+class PartObserver : public ForwardingObserver {
+ public:
+  PartObserver(RunObserver& outer, int64_t part, int64_t parts)
+      : ForwardingObserver(outer), part_(part), parts_(parts) {}
+
+  void progress(const Progress& progress) override {
+    Progress whole = progress;
+    whole.batch += part_ * progress.batches;
+    whole.batches *= parts_;
+    outer_.progress(whole);
+  }
+
+ private:
+  int64_t part_, parts_;
 };
 
 }  // namespace tstitch

@@ -8,9 +8,9 @@
 
 #include "tstitch/base/error.h"
 #include "tstitch/engine/evaluation_counts.h"
-#include "tstitch/engine/stage_denoiser.h"
 #include "tstitch/ops/ops.h"
 #include "tstitch/tune/forwarding_observer.h"
+#include "tstitch/tune/watch.h"
 
 namespace tstitch {
 namespace {
@@ -52,12 +52,6 @@ class Pairs {
   std::vector<Pair> pairs_;
 };
 
-void check_models(std::span<const Model> models) {
-  check_internal(models.size() >= 2, "a comparison of ", models.size(), " models");
-  for (const Model& model : models)
-    check_internal(model.network != nullptr, model.info.name, " is not loaded");
-}
-
 Tensor on_host(Backend& backend, const Tensor& x) { return backend.download(to_channels_first(backend, x)); }
 
 // Asks all models what the one that serves the step was asked.
@@ -67,10 +61,9 @@ class Predictions final : public ForwardingObserver {
               const EncodedInputs& inputs)
       : ForwardingObserver(outer),
         backend_(backend),
-        models_(models),
         spec_(spec),
-        inputs_(inputs),
-        binder_(spec.height, spec.width),
+        asker_(backend, models, spec, inputs),
+        others_(models.size()),
         eps_(static_cast<int>(models.size()), spec.trajectory.size()),
         x0_(eps_) {}
 
@@ -79,7 +72,7 @@ class Predictions final : public ForwardingObserver {
     if (step.index == 0) bind(images);
     for (const auto& other : others_) other->enter(step);
     std::vector<Tensor> eps, x0;
-    for (int i = 0; i < std::ssize(models_); ++i) {
+    for (int i = 0; i < std::ssize(others_); ++i) {
       const Prediction of_model =
           i == step.denoiser ? prediction : others_[static_cast<size_t>(i)]->predict(x, step.level);
       eps.push_back(on_host(backend_, of_model.eps));
@@ -100,44 +93,28 @@ class Predictions final : public ForwardingObserver {
 
  private:
   void bind(IndexRange images) {
-    others_.clear();
-    for (size_t i = 0; i < models_.size(); ++i) {
-      const int stage = static_cast<int>(i);
-      const StageRows rows =
-          bind_rows(binder_, models_[i], spec_, cfg_scale_of(spec_, stage), *inputs_.conditions[i], images);
-      others_.push_back(
-          std::make_unique<StageDenoiser>(backend_, evaluator_, models_[i], spec_, stage, rows));
+    for (size_t i = 0; i < others_.size(); ++i) {
       std::vector<NoiseLevel> levels;
       for (const Step& step : spec_.trajectory)
         if (step.denoiser != static_cast<int>(i)) levels.push_back(step.level);
-      others_.back()->prepare(levels);
+      others_[i] = asker_.stage(i, images, levels);
     }
-    binder_.end_batch();
+    asker_.end_batch();
   }
 
   Backend& backend_;
-  std::span<const Model> models_;
   const RunSpec& spec_;
-  const EncodedInputs& inputs_;
-  DirectEvaluator evaluator_;
-  ConditionBinder binder_;
+  StageAsker asker_;
   std::vector<std::unique_ptr<StageDenoiser>> others_;  // each model, for the steps that others serve
   Pairs eps_, x0_;
 };
 
 // The latents of one batch along a whole trajectory.
-class Latents final : public ForwardingObserver, public BatchSink {
+class Latents final : public PartObserver, public BatchSink {
  public:
-  // part, parts: this run as one of several of the same size, for the progress.
   Latents(RunObserver& outer, Backend& backend, int64_t part, int64_t parts)
-      : ForwardingObserver(outer), backend_(backend), part_(part), parts_(parts) {}
+      : PartObserver(outer, part, parts), backend_(backend) {}
 
-  void progress(const Progress& progress) override {
-    Progress whole = progress;
-    whole.batch = part_;
-    whole.batches = parts_;
-    outer_.progress(whole);
-  }
   void predicted(IndexRange, const Step&, const Tensor& x, const Prediction&) override {
     latents_.push_back(on_host(backend_, x));
   }
@@ -147,7 +124,6 @@ class Latents final : public ForwardingObserver, public BatchSink {
 
  private:
   Backend& backend_;
-  int64_t part_, parts_;
   std::vector<Tensor> latents_;
 };
 
@@ -193,12 +169,15 @@ double Similarity::relative_mse() const {
 }
 
 RunSpec served_by(const RunSpec& spec, int model) {
+  return served_by(spec, std::vector<int>(static_cast<size_t>(spec.trajectory.size()), model));
+}
+
+RunSpec served_by(const RunSpec& spec, const std::vector<int>& assignment) {
   std::vector<NoiseLevel> levels;
   for (const Step& step : spec.trajectory) levels.push_back(step.level);
   levels.push_back(spec.trajectory[spec.trajectory.size() - 1].next);
   RunSpec served = spec;
-  served.trajectory =
-      Trajectory(levels, std::vector<int>(static_cast<size_t>(spec.trajectory.size()), model));
+  served.trajectory = Trajectory(levels, assignment);
   return served;
 }
 
@@ -214,20 +193,16 @@ void check_asks_once(std::span<const RunSpec> alone, std::span<const ModelInfo> 
 std::vector<PairSimilarity> prediction_similarity(Backend& backend, std::span<const Model> models,
                                                   const RunSpec& spec, RunObserver& observer,
                                                   const EncodedInputs& inputs) {
-  check_models(models);
+  check_compared(models);
   Predictions predictions(observer, backend, models, spec, inputs);
-  struct Nowhere final : BatchSink {
-    void take(IndexRange, const Tensor&) override {}
-  } nowhere;
-  const IndexRange all = {0, spec.images()};
-  const bool cancelled = run(backend, models, spec, {&all, 1}, predictions, nowhere, inputs).cancelled;
-  return cancelled ? std::vector<PairSimilarity>() : predictions.result();
+  const bool done = watch(backend, models, spec, predictions, inputs);
+  return done ? predictions.result() : std::vector<PairSimilarity>();
 }
 
 std::vector<PairSimilarity> latent_similarity(Backend& backend, std::span<const Model> models,
                                               const RunSpec& spec, RunObserver& observer,
                                               const EncodedInputs& inputs) {
-  check_models(models);
+  check_compared(models);
   const int count = static_cast<int>(models.size()), steps = spec.trajectory.size();
   std::vector<RunSpec> specs;
   for (int i = 0; i < count; ++i) specs.push_back(served_by(spec, i));

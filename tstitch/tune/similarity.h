@@ -50,8 +50,9 @@ struct PairSimilarity {
   std::vector<StepSimilarity> steps;
 };
 
-// The spec with all its steps served by one model.
+// The spec with all its steps served by one model, or each by the one of that number.
 RunSpec served_by(const RunSpec& spec, int model);
+RunSpec served_by(const RunSpec& spec, const std::vector<int>& assignment);
 
 // Predictions are compared once a step, and cached blocks count every evaluation: throws Error{usage} where a
 // model has cache= and the sampler asks more often. alone: the spec served by each of the models.
