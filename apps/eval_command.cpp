@@ -70,15 +70,6 @@ std::vector<Metric> asked_metrics(const EvalArguments& a) {
 // Of the samples alone, without a reference.
 bool is_of_samples(Metric metric) { return metric == Metric::agreement || metric == Metric::inception_score; }
 
-// What was asked for, else all that these sets allow.
-std::vector<Metric> possible(const EvalArguments& a, const SetStatistics& samples,
-                             const SetStatistics& reference) {
-  std::vector<Metric> metrics = asked_metrics(a);
-  if (a.metrics.empty())
-    std::erase_if(metrics, [&](Metric metric) { return !obstacle(metric, samples, reference).empty(); });
-  return metrics;
-}
-
 int eval_command(const EvalArguments& a) {
   const std::vector<Metric> asked = asked_metrics(a);
   const Stopwatch stopwatch;
@@ -93,9 +84,8 @@ int eval_command(const EvalArguments& a) {
         open_picture_set(reference_for(a, samples.pictures ? samples.pictures->picture() : Shape({0, 0, 0})));
 
   // What the metrics need, and the score of the samples only; whoever saves statistics wants all of them.
-  FeatureNeeds needs = needs_of(asked);
+  FeatureNeeds needs = needs_of(asked), reference_needs = needs;
   if (!a.save_stats.empty()) needs.pooled = needs.spatial = needs.features = true;
-  FeatureNeeds reference_needs = needs_of(asked);
   reference_needs.logits = reference_needs.agreement = false;
   if (compares && !reference.pictures)
     needs.features = needs.features && (!a.save_stats.empty() || reference.stored.features);
@@ -126,8 +116,11 @@ int eval_command(const EvalArguments& a) {
   const SetStatistics of_samples = measured(samples, network.get(), needs, a.quiet || a.json);
   SetStatistics of_reference;
   if (compares) of_reference = measured(reference, network.get(), reference_needs, a.quiet || a.json);
-  const MetricValues values =
-      evaluate(*backend, possible(a, of_samples, of_reference), of_samples, of_reference);
+  std::vector<Metric> possible = asked;
+  if (a.metrics.empty())
+    std::erase_if(possible,
+                  [&](Metric metric) { return !obstacle(metric, of_samples, of_reference).empty(); });
+  const MetricValues values = evaluate(*backend, possible, of_samples, of_reference);
   check(asked.empty() || !values.empty(), ErrorKind::usage, "nothing can be ",
         compares ? "compared" : "evaluated", ": ",
         asked.empty() ? "" : obstacle(asked[0], of_samples, of_reference));

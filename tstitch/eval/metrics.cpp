@@ -113,6 +113,7 @@ struct FeatureCollector::Parts {
 FeatureCollector::FeatureCollector(const FeatureExtractor& network, FeatureNeeds needs,
                                    const PicturePrompts& prompts)
     : network_(network), needs_(needs), parts_(std::make_unique<Parts>(network)) {
+  if (network.classes() == 0) needs_.logits = false;
   if (!needs.agreement || prompts.texts.empty() || !network.reads_texts()) return;
   parts_->texts = network.embed_texts(prompts.texts);
   parts_->text_of_picture = prompts.of_picture;
@@ -128,7 +129,7 @@ void FeatureCollector::add(const PictureFeatures& at) {
   if (needs_.pooled) parts_->pooled.add(at.pooled);
   if (needs_.spatial) parts_->spatial.add(at.spatial);
   if (needs_.features) append(parts_->features, at.pooled);
-  if (needs_.logits && at.logits) parts_->score.add(at.logits);
+  if (needs_.logits) parts_->score.add(at.logits);
 }
 
 SetStatistics FeatureCollector::result(const std::string& name) const {
@@ -145,7 +146,7 @@ SetStatistics FeatureCollector::result(const std::string& name) const {
   if (needs_.spatial) set.spatial = parts_->spatial.statistics();
   if (needs_.features)
     set.features = make_tensor<float>({set.pictures, network_.features()}, parts_->features);
-  if (needs_.logits && network_.classes() > 0) set.inception_score = parts_->score.value();
+  if (needs_.logits) set.inception_score = parts_->score.value();
   if (parts_->texts) {
     check_internal(set.pictures == std::ssize(parts_->text_of_picture), "prompts of ",
                    parts_->text_of_picture.size(), " pictures, and there are ", set.pictures);

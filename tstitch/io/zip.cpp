@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "tstitch/base/ascii.h"
 #include "tstitch/base/utf8.h"
 #include "tstitch/io/refuse.h"
 
@@ -348,9 +349,8 @@ class ZipReader {
   }
 
   void sort_names(std::vector<ZipEntry>& entries) const {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    const auto ignoring_case = [&](const ZipEntry& a, const ZipEntry& b) {
-      return std::ranges::lexicographical_compare(a.name, b.name, {}, lower, lower);
+    const auto ignoring_case = [](const ZipEntry& a, const ZipEntry& b) {
+      return std::ranges::lexicographical_compare(a.name, b.name, {}, ascii_lower, ascii_lower);
     };
     std::ranges::sort(entries, ignoring_case);
     for (size_t i = 1; i < entries.size(); ++i)

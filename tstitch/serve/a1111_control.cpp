@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "tstitch/base/ascii.h"
 #include "tstitch/engine/control_options.h"
 #include "tstitch/serve/json_values.h"
 
@@ -42,12 +43,6 @@ const NeutralValues kNeutral = {
 const std::pair<std::string, std::string> kOldNames[] = {{"input_image", "image"},
                                                          {"guidance", "guidance_end"}};
 
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return text;
-}
-
 class Unit {
  public:
   Unit(const json& unit, std::vector<std::string>& ignored) {
@@ -76,7 +71,7 @@ class Unit {
                                       std::clamp(number("guidance_end", 1), 0.0, 1.0)}};
     if (option.interval.low >= option.interval.high)
       refuse_value("guidance_end", option.interval.high, "more than \"guidance_start\"");
-    const std::string module = lower(text("module", "none"));
+    const std::string module = ascii_lowered(text("module", "none"));
     if (module == "canny") {
       option.canny = thresholds();
       if (values_.value("pixel_perfect", json(false)) != true)
@@ -191,8 +186,7 @@ void take_control_units(const json& units, const json& body, const Catalog& cata
       if (!unit.does_something()) continue;
       const std::string image = unit.image(of_body);
       const std::optional<Refusal> uncut = unit.uncut();
-      const std::string name = add_control(request, unit.option(catalog, request.notes), image,
-                                           read_base64_picture("image", image));
+      const std::string name = add_control(request, unit.option(catalog, request.notes), "image", image);
       if (uncut) request.uncut.insert_or_assign(name, *uncut);
     } catch (Refusal& refusal) {
       refusal.message = "alwayson_scripts.ControlNet: " + refusal.message;

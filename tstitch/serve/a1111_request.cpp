@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <utility>
 
+#include "tstitch/base/ascii.h"
 #include "tstitch/base/numbers.h"
 #include "tstitch/engine/sampler_names.h"
 #include "tstitch/serve/a1111_control.h"
@@ -102,7 +104,7 @@ class Reader {
     } else if (name == "sampler_name" || (name == "sampler_index" && !body_.contains("sampler_name"))) {
       take_sampler(text_in(value, name));
     } else if (name == "scheduler") {
-      take_scheduler(text_in(value, name));
+      take_scheduler(ascii_lowered(text_in(value, name)));
     } else if (name == "batch_size" || name == "n_iter") {
       const int64_t count = whole_in(value, name);
       if (count < 1 || count > 1'000'000) refuse_value(name, value, "1 or more");
@@ -128,13 +130,13 @@ class Reader {
     }
   }
 
-  void take(const Request& own) {
+  void take(Request own) {
     for (const auto& [field, texts] : own.said) {
       Texts& all = request_.said[field];
       if (field != "control_net") all.clear();  // which units say, too
       all.insert(all.end(), texts.begin(), texts.end());
     }
-    for (const auto& [field, picture] : own.pictures) request_.pictures[field] = picture;
+    for (auto& [field, picture] : own.pictures) request_.pictures[field] = std::move(picture);
     check_pictures(request_);
   }
 
@@ -172,9 +174,7 @@ class Reader {
     say("sampler", name);
   }
 
-  void take_scheduler(std::string name) {
-    std::ranges::transform(name, name.begin(),
-                           [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  void take_scheduler(const std::string& name) {
     // Timesteps that are evenly spaced, which "normal" and "uniform" ask for there, are no schedule of
     // sigmas.
     if (name == "normal" || name == "uniform")
@@ -211,9 +211,7 @@ class Reader {
     for (const auto& [name, script] : scripts.items()) {
       const json args = script.is_object() ? script.value("args", json::array()) : json();
       if (!args.is_array()) refuse_value("alwayson_scripts", script, "an object with a list \"args\"");
-      std::string key = name;
-      std::ranges::transform(key, key.begin(),
-                             [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+      const std::string key = ascii_lowered(name);
       if (key == "refiner" && args.size() == 3) {
         if (args[0] != true) continue;
         refiner_ = text_in(args[1], "alwayson_scripts");
@@ -267,19 +265,18 @@ class Reader {
                                 : 0.75;
     own.said["strength"] = {number_text(strength)};
     if (const json mask = body_.value("mask", json()); !mask.is_null()) {
-      const Request of_mask = read_request({{"mask", text_in(mask, "mask")}}, catalog_);
-      for (const auto& [field, texts] : of_mask.said) own.said[field] = texts;
-      for (auto [name, picture] : of_mask.pictures) {
-        if (body_.value("inpainting_mask_invert", json(0)) != 0)
+      Request of_mask = read_request({{"mask", text_in(mask, "mask")}}, catalog_);
+      if (body_.value("inpainting_mask_invert", json(0)) != 0)
+        for (auto& [name, picture] : of_mask.pictures)
           for (uint8_t& pixel : picture.pixels) pixel = static_cast<uint8_t>(255 - pixel);
-        own.pictures[name] = picture;
-      }
+      own.said.merge(of_mask.said);
+      own.pictures.merge(of_mask.pictures);
       double blur = 4;
       for (const char* name : {"mask_blur_x", "mask_blur_y", "mask_blur"})
         if (body_.contains(name) && !body_[name].is_null()) blur = number_in(body_[name], name);
       own.said["mask_blur"] = {number_text(blur)};
     }
-    take(own);
+    take(std::move(own));
   }
 
   const json& body_;

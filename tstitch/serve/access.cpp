@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tstitch/base/ascii.h"
 #include "tstitch/base/error.h"
 #include "tstitch/serve/base64.h"
 
@@ -16,8 +17,7 @@ std::string_view without_port(std::string_view host) {
 }
 
 bool same_letters(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::ranges::equal(a, b, {}, lower, lower);
+  return std::ranges::equal(a, b, {}, ascii_lower, ascii_lower);
 }
 
 // Behind a scheme of authorization ("Bearer", of any case) and spaces; nothing for another.

@@ -270,10 +270,7 @@ std::string Catalog::model_path(const std::string& name) const {
   const std::lock_guard lock(mutex_);
   if (const auto found = models_.paths.find(name); found != models_.paths.end()) return found->second;
   if (const auto why = models_.left_out.find(name); why != models_.left_out.end())
-    throw Refusal(404, "model_not_found",
-                  concat("the model \"", printable(name),
-                         "\" cannot be read: ", with_names(why->second, names_of_folders())),
-                  "model");
+    refuse_left_out(*why, "model", "model");
   throw Refusal(404, "model_not_found",
                 models_.paths.empty()
                     ? std::string("there is no model here")
@@ -282,18 +279,20 @@ std::string Catalog::model_path(const std::string& name) const {
                 "model");
 }
 
+void Catalog::refuse_left_out(const Paths::value_type& one, const char* kind, const char* field) const {
+  throw Refusal(404, concat(field, "_not_found"),
+                concat("the ", kind, " \"", printable(one.first),
+                       "\" cannot be read: ", with_names(one.second, names_of_folders())),
+                field);
+}
+
 std::string Catalog::path_of(const Shelf& shelf, const std::string& name, const char* kind,
                              const char* field) const {
   const Paths found = called(shelf.paths, name), left_out = called(shelf.left_out, name);
   if (found.size() > 1) refuse_field(field, "there are several ", kind, "s \"", printable(name), "\"");
   if (!found.empty()) return found.begin()->second;
-  const std::string code = concat(field, "_not_found");
-  if (!left_out.empty())
-    throw Refusal(404, code,
-                  concat("the ", kind, " \"", printable(left_out.begin()->first),
-                         "\" cannot be read: ", with_names(left_out.begin()->second, names_of_folders())),
-                  field);
-  throw Refusal(404, code,
+  if (!left_out.empty()) refuse_left_out(*left_out.begin(), kind, field);
+  throw Refusal(404, concat(field, "_not_found"),
                 concat("there is no ", kind, " \"", printable(name), "\"",
                        shelf.paths.empty() ? "" : ", expected " + printable(join(keys_of(shelf.paths)), 400)),
                 field);

@@ -77,6 +77,8 @@ class Catalog {
   Shelf readable(const char* option, Paths found, const std::function<void(const std::string&)>& read,
                  const Shelf& before) const;
   PathNames names_of_folders() const;
+  // Throws Refusal for one of what a shelf has left out.
+  [[noreturn]] void refuse_left_out(const Paths::value_type& one, const char* kind, const char* field) const;
   // By name, or by the last part of it where only one has that.
   std::string path_of(const Shelf& shelf, const std::string& name, const char* kind, const char* field) const;
 

@@ -16,6 +16,7 @@
 #include <thread>
 #include <type_traits>
 
+#include "tstitch/base/ascii.h"
 #include "tstitch/base/clock.h"
 #include "tstitch/base/error.h"
 
@@ -33,13 +34,6 @@ constexpr size_t kMostTargetBytes = 8 << 10;
 constexpr int kMostHeaders = 64;
 constexpr size_t kMostDrained = 64 << 20;
 constexpr int kHandlerThreads = 4;
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(),
-                         [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return result;
-}
 
 // The status for what the parser does not accept; 0 where there is nobody to tell.
 int status_of(const error_code& error) {
@@ -358,7 +352,7 @@ HttpRequest Connection::head() const {
   request.path = target.substr(0, question);
   request.query = target.substr(std::min(question + 1, target.size()));
   for (const auto& field : message)
-    request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
+    request.headers.emplace_back(ascii_lowered(field.name_string()), std::string(field.value()));
   return request;
 }
 
@@ -402,7 +396,7 @@ void Connection::head_read(const error_code& error) {
   if (length > server_->options.body_bytes)
     return refuse(413, concat("the body is longer than ", server_->options.body_bytes, " bytes"));
   if (const auto expect = request_.header("expect")) {
-    if (lower(*expect) != "100-continue") return refuse(417, "expected Expect: 100-continue");
+    if (ascii_lowered(*expect) != "100-continue") return refuse(417, "expected Expect: 100-continue");
     static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     asio::async_write(socket_, asio::buffer(kContinue), guarded([this](const error_code& failed) {
                         if (failed) return abort();

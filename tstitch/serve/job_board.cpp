@@ -127,21 +127,18 @@ void JobBoard::check_room_now() const {
 
 std::shared_ptr<Job> JobBoard::submit(std::shared_ptr<const Plan> plan, const Caller& owner) {
   store_.check_fits(plan->need);
-  // What has ended stays for a while, and needs no pictures to follow.
-  auto without_hints = std::make_shared<Plan>(*plan);
-  without_hints->spec.options.hints.clear();
-  auto job = std::make_shared<Job>(new_id(), owner, std::move(without_hints));
+  auto job = std::make_shared<Job>(new_id(), owner, std::move(plan));
   std::unique_lock lock(mutex_);
   check_room_now();
-  const size_t own = bytes_of_pictures(*plan);
+  const size_t own = bytes_of_pictures(job->plan());
   size_t bytes = own;
-  for (const Waiting& waiting : queue_) bytes += bytes_of_pictures(*waiting.plan);
+  for (const Waiting& waiting : queue_) bytes += bytes_of_pictures(waiting.job->plan());
   if (own > 0 && !queue_.empty() && bytes > limits_.queued_bytes)
     throw Refusal(429, "queue_full",
                   concat("the pictures of the jobs that wait are ", bytes >> 20,
                          " MiB with these, expected at most ", limits_.queued_bytes >> 20, ": try again"),
                   "", 2);
-  queue_.push_back({job, std::move(plan), turn_ + 1});
+  queue_.push_back({job, turn_ + 1});
   ++turn_;
   start_what_fits();
   tell(lock);
@@ -168,15 +165,12 @@ void JobBoard::start_what_fits() noexcept {
 bool JobBoard::start_next() {
   const auto place = queue_.begin() + static_cast<std::ptrdiff_t>(next_in_queue());
   const std::shared_ptr<Job> job = place->job;
-  const Plan& plan = *place->plan;
+  const Plan& plan = job->plan();
   auto claim = store_.claim(plan.models, plan.used, plan.vae, static_cast<bool>(plan.spec.options.init_image),
                             plan.spec.options.backend, plan.need);
   if (!claim) return false;
-  std::unique_ptr<Active> started(new Active{.job = job,
-                                             .plan = place->plan,
-                                             .claim = std::move(claim),
-                                             .work = {},
-                                             .no_memory = out_of_resources("out of memory")});
+  std::unique_ptr<Active> started(new Active{
+      .job = job, .claim = std::move(claim), .work = {}, .no_memory = out_of_resources("out of memory")});
   Refusal no_thread = out_of_resources("no thread for the job");
   uint64_t& turn = turns_[job->owner()];
   Active& active = *(running_[job.get()] = std::move(started));
@@ -198,7 +192,7 @@ bool JobBoard::start_next() {
 }
 
 void JobBoard::run(Active& active, Evaluator& evaluator) {
-  const Plan& plan = *active.plan;
+  const Plan& plan = active.job->plan();
   Engine engine(plan.models, backend_, plan.vae, store_);
   if (!engine.load({&plan.spec, 1}, true, [&] { return active.cancelled.load(); })) return;
   Observer observer(active, *backend_);
@@ -307,11 +301,11 @@ void JobBoard::hand_back_what_waited_too_long() {
 
 void JobBoard::keep_house() {
   constexpr std::chrono::milliseconds kSeldom{1000};
+  const auto pause = limits_.wait.count() > 0
+                         ? std::clamp(limits_.wait / 10, std::chrono::milliseconds(5), kSeldom)
+                         : kSeldom;
   std::unique_lock lock(mutex_);
   while (!leaving_) {
-    auto pause = kSeldom;
-    if (limits_.wait.count() > 0)
-      pause = std::clamp(limits_.wait / 10, std::chrono::milliseconds(5), kSeldom);
     leave_.wait_for(lock, pause);
     try {
       hand_back_what_waited_too_long();

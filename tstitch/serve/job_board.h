@@ -70,7 +70,6 @@ class JobBoard {
  private:
   struct Active {
     std::shared_ptr<Job> job;
-    std::shared_ptr<const Plan> plan;  // as of one that waits
     std::unique_ptr<ModelStore::Claim> claim;
     std::shared_ptr<StepBatcher::Job> work;
     std::atomic<bool> cancelled = false;
@@ -80,8 +79,7 @@ class JobBoard {
   class Observer;
   struct Waiting {
     std::shared_ptr<Job> job;
-    std::shared_ptr<const Plan> plan;  // the job's, with the pictures to follow
-    uint64_t arrival;                  // the turn in which it came
+    uint64_t arrival;  // the turn in which it came
   };
 
   // Under the mutex.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "tstitch/base/ascii.h"
 #include "tstitch/serve/refusal.h"
 
 namespace tstitch::serve {
@@ -14,13 +15,6 @@ constexpr size_t kMostParts = 64, kMostHeadBytes = 4096;
   throw Refusal(400, "invalid_form", "the form cannot be read: " + why);
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(),
-                         [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return result;
-}
-
 // Of a header's "; name=value" or "; name="value"".
 std::optional<std::string> parameter(std::string_view header, std::string_view name) {
   for (size_t at = header.find(';'); at != header.npos; at = header.find(';', at)) {
@@ -28,7 +22,7 @@ std::optional<std::string> parameter(std::string_view header, std::string_view n
     if (at == header.npos) return std::nullopt;
     const size_t equals = header.find('=', at);
     if (equals == header.npos) return std::nullopt;
-    const bool it = lower(header.substr(at, equals - at)) == name;
+    const bool it = ascii_lowered(header.substr(at, equals - at)) == name;
     std::string value;
     at = equals + 1;
     if (at < header.size() && header[at] == '"') {
@@ -53,7 +47,7 @@ FormPart part_of(std::string_view text) {
   while (!head.empty()) {
     const std::string_view line = head.substr(0, head.find("\r\n"));
     head.remove_prefix(std::min(line.size() + 2, head.size()));
-    if (!lower(line.substr(0, line.find(':'))).starts_with("content-disposition")) continue;
+    if (!ascii_lowered(line.substr(0, line.find(':'))).starts_with("content-disposition")) continue;
     part.name = parameter(line, "name").value_or("");
     part.file_name = parameter(line, "filename").value_or("");
   }

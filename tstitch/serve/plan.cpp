@@ -319,9 +319,11 @@ void check_pictures(const Request& request) {
                   many || request.pictures.size() > 2 ? "control_net" : "init_image");
 }
 
-std::string add_control(Request& request, ControlOption control, const std::string& bytes, Image picture) {
-  control.image = picture_name("control_net", bytes);
-  request.pictures.insert_or_assign(control.image, std::move(picture));
+std::string add_control(Request& request, ControlOption control, const std::string& field,
+                        const std::string& base64) {
+  control.image = picture_name("control_net", base64);
+  if (!request.pictures.contains(control.image))
+    request.pictures.emplace(control.image, read_base64_picture(field, base64));
   request.said["control_net"].push_back(to_string(control));
   check_pictures(request);
   return control.image;
@@ -362,7 +364,7 @@ Request read_request(const json& object, const Catalog& catalog) {
       for (const json& one : value.is_array() ? value : json::array({value}))
         naming_field(name, [&] {
           const ControlOption control = control_of(one);
-          add_control(request, control, control.image, read_base64_picture(name, control.image));
+          add_control(request, control, name, control.image);
         });
       continue;
     }
@@ -500,11 +502,17 @@ std::shared_ptr<const Plan> Planner::check_own() const {
   std::shared_ptr<const Plan> plan, without;
   const auto wrong = what_is_wrong(*this, plan);
   if (!wrong) return plan;
+  if (!catalog_.usual_is_a_guess()) throw *wrong;
   // What a model of a folder lacks by itself whoever asks for it is told: there are others.
   const Planner silent(catalog_, {}, limits_, device_);
   const auto own = what_is_wrong(silent, without);
-  if (!catalog_.usual_is_a_guess() || !own || std::string_view(own->what()) != wrong->what()) throw *wrong;
+  if (!own || std::string_view(own->what()) != wrong->what()) throw *wrong;
   return nullptr;
+}
+
+Planner::Stamp Planner::stamp_of(const std::string& path) {
+  std::error_code ignored;
+  return {std::filesystem::last_write_time(path, ignored), std::filesystem::file_size(path, ignored)};
 }
 
 std::string Planner::content_of_control(const ModelFiles& files) const {
@@ -512,11 +520,8 @@ std::string Planner::content_of_control(const ModelFiles& files) const {
   if (files.weights.ends_with(".json"))
     return read();  // an index, which does not show when its shards change
   KnownContent now{.stamps = {}, .content = {}};
-  for (const std::string& path : {files.weights, files.config, files.scheduler}) {
-    std::error_code ignored;
-    now.stamps.emplace_back(std::filesystem::last_write_time(path, ignored),
-                            std::filesystem::file_size(path, ignored));
-  }
+  for (const std::string& path : {files.weights, files.config, files.scheduler})
+    now.stamps.push_back(stamp_of(path));
   {
     const std::lock_guard lock(contents_mutex_);
     const KnownContent& known = contents_[files.weights];
@@ -528,14 +533,10 @@ std::string Planner::content_of_control(const ModelFiles& files) const {
 }
 
 Planner::KnownWords Planner::words_of(const std::string& path, const std::string& name) const {
-  std::error_code ignored;
-  KnownWords now{.written = std::filesystem::last_write_time(path, ignored),
-                 .bytes = std::filesystem::file_size(path, ignored),
-                 .names = {},
-                 .vectors = {}};
+  KnownWords now{.stamp = stamp_of(path), .names = {}, .vectors = {}};
   const std::lock_guard lock(words_mutex_);
   KnownWords& known = words_[{path, name}];
-  if (!known.names.empty() && known.written == now.written && known.bytes == now.bytes) return known;
+  if (!known.names.empty() && known.stamp == now.stamp) return known;
   try {
     const Embedding embedding(path, name);
     now.names = embedding.names();

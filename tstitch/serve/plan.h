@@ -76,10 +76,12 @@ class Planner {
   void check_limits(const Said& said) const;
   Request silent_request() const;
 
+  using Stamp = std::pair<std::filesystem::file_time_type, uintmax_t>;  // of a file: when written, bytes
+  static Stamp stamp_of(const std::string& path);
+
   // The words of a file of embeddings and how many vectors stand for each, as it was when it was read.
   struct KnownWords {
-    std::filesystem::file_time_type written = {};
-    uintmax_t bytes = 0;
+    Stamp stamp = {};
     std::vector<std::string> names;
     std::optional<int64_t> vectors;  // nothing where it cannot be read
   };
@@ -89,7 +91,7 @@ class Planner {
   // does not wait for gigabytes.
   std::string content_of_control(const ModelFiles& files) const;
   struct KnownContent {
-    std::vector<std::pair<std::filesystem::file_time_type, uintmax_t>> stamps;  // when written, bytes
+    std::vector<Stamp> stamps;
     std::string content;
   };
 
@@ -127,9 +129,10 @@ Request read_request(const nlohmann::json& object, const Catalog& catalog);
 // opaque throughout is itself.
 Image opaque(const TransparentImage& picture, bool is_mask);
 
-// A ControlNet by its name that follows the picture, added to what the request says, with the name that the
-// picture has there. bytes: what tells the picture from others.
-std::string add_control(Request& request, ControlOption control, const std::string& bytes, Image picture);
+// A ControlNet by its name that follows the picture, added to what the request says; returns the name that
+// the picture has there. base64: the picture's file, which messages call `field`.
+std::string add_control(Request& request, ControlOption control, const std::string& field,
+                        const std::string& base64);
 // Throws Refusal{413} where there are too many ControlNets, or the pictures are too large together: small
 // files may be large pictures.
 void check_pictures(const Request& request);

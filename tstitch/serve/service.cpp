@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "tstitch/base/ascii.h"
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/base/version.h"
@@ -52,9 +53,7 @@ std::string media_type(const HttpRequest& request) {
   std::string type(request.header("content-type").value_or(""));
   type = type.substr(0, type.find(';'));
   while (type.ends_with(' ')) type.pop_back();
-  std::ranges::transform(type, type.begin(),
-                         [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return type;
+  return ascii_lowered(type);
 }
 
 json parsed(const std::string& body) {
@@ -120,7 +119,7 @@ Service::Service(ServiceOptions options)
       catalog_(said_by(options_.catalog, options_.warn)),
       planner_(catalog_, options_.before, options_.limits, options_.device),
       board_(
-          options_.backend ? options_.backend : make_backend(options_.device), options_.limits,
+          options_.backend, options_.limits,
           [this](const std::string& message) {
             options_.log(text_of({{"event", "error"}, {"message", message}}));
           },

@@ -22,7 +22,7 @@ struct ServiceOptions {
   CatalogOptions catalog;  // `say` is the service's
   Said before;             // what requests mean where they are silent
   BackendOptions device;
-  std::shared_ptr<Backend> backend;  // of the device; null: made here
+  std::shared_ptr<Backend> backend;  // of the device
   Limits limits;
   AccessOptions access;
   // JSON, from any thread: what was answered and what failed; and what its owner should know.
@@ -32,8 +32,8 @@ struct ServiceOptions {
 
 class Service final : public HttpHandler {
  public:
-  // Throws Error for models that cannot be read, for options of runs that are wrong, for models that need
-  // more than the memory there is, and what make_backend throws.
+  // Throws Error for models that cannot be read, for options of runs that are wrong, and for models that need
+  // more than the memory there is.
   explicit Service(ServiceOptions options);
   ~Service() override;
 

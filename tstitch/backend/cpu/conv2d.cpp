@@ -262,8 +262,8 @@ void Conv2d::run_images(const Call& call) const {
   if (dtype_ == DType::i8) {
     scales = Tensor({together, H * W}, DType::f32);
     zeros = Tensor({together, H * W}, DType::i32);
-    row_of_pixels = Tensor({threads, W * inputs_}, DType::f32);
   }
+  if (call.by_pixel) row_of_pixels = Tensor({threads, W * inputs_}, DType::f32);
 
   for (int64_t first = 0; first < N; first += together) {
     const int64_t images = std::min(together, N - first);
