@@ -228,6 +228,8 @@ class Jobs(Test):
                 self.expect_refused(429, "queue_full", answer)
                 self.assertGreater(int(answer[1]["Retry-After"]), 0)
             self.assertEqual(len(jobs), 40 + 16)
+            for path in ("/v1/jobs", "/sdapi/v1/txt2img", "/v1/images/generations"):  # whatever it says
+                self.assertEqual(self.ask("POST", path, {"steps": "none"})[0], 429, path)
             self.assertEqual(self.server.metrics()["tstitch_queue_length"], 40)
             self.assertLess(slowest, 1)  # 50 ms on a quiet machine
         finally:
@@ -788,6 +790,20 @@ class Keys(Test):
         job = self.ask("POST", "/v1/jobs", {"class": 1, "steps": 2}, first)[2]["id"]
         self.assertEqual(self.ask("GET", "/v1/jobs/" + job, headers=first)[0], 200)
         self.assertEqual(self.ask("GET", "/v1/jobs/" + job, headers=second)[0], 404)
+
+    def test_tasks_belong_to_a_key(self):
+        first, second = {"Authorization": "Bearer first-key"}, {"Authorization": "Bearer anna:second-key"}
+        ask = lambda key, steps: self.ask("POST", "/sdapi/v1/txt2img", {"prompt": "Bag", "steps": steps, "force_task_id": "mine"}, key)
+        task = lambda key: self.ask("POST", "/internal/progress", {"id_task": "mine"}, key)[2]
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            waits = pool.submit(ask, first, 1000)
+            while not task(first)["active"]:
+                time.sleep(0.01)
+            self.assertFalse(task(second)["active"])
+            self.assertEqual(len(ask(second, 2)[2]["images"]), 1)
+            self.assertEqual((task(first)["active"], task(second)["completed"]), (True, True))
+            self.ask("POST", "/sdapi/v1/interrupt?force_task_id=mine", headers=first)
+            self.assertEqual(waits.result()[2]["images"], [])
 
     def test_cors(self):
         good = {"Origin": "https://good.example"}

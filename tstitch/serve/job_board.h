@@ -98,7 +98,8 @@ class JobBoard {
 
   void perform(Active& active, Evaluator& evaluator);
   void run(Active& active, Evaluator& evaluator);
-  void ended(Active& active, JobStatus status, std::optional<Refusal> error) noexcept;
+  // error: why it failed, unless it was cancelled meanwhile.
+  void ended(Active& active, std::optional<Refusal> error) noexcept;
   // Now and then looks after what nobody asks for: on a thread of its own.
   void keep_house();
 
@@ -125,8 +126,11 @@ class JobBoard {
     Job::Clock::time_point ended;
     size_t bytes;
   };
-  mutable std::deque<Kept> kept_;              // the oldest first
-  mutable std::deque<std::string> forgotten_;  // ids
+  struct Forgotten {
+    std::string id, key;  // and whose it was
+  };
+  mutable std::deque<Kept> kept_;  // the oldest first
+  mutable std::deque<Forgotten> forgotten_;
   mutable size_t kept_bytes_ = 0;
   mutable Statistics statistics_;
   std::thread housekeeper_;
