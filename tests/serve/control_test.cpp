@@ -305,27 +305,37 @@ TEST_F(ControlOfRequests, PicturesHaveLimitsAndAreKeptOnce) {
 
 // What a network's files hold is read again only where one of them has changed.
 TEST_F(ControlOfRequests, FilesAreReadOnce) {
-  const fs::path own = folder() / "own_nets", weights = own / "net" / "diffusion_pytorch_model.safetensors";
+  const fs::path own = folder() / "own_nets", weights = own / "net" / "diffusion_pytorch_model.safetensors",
+                 shard = own / "shards" / "diffusion_pytorch_model-00001-of-00001.safetensors";
   fs::create_directories(own);
-  fs::copy(nets() / "canny", own / "net", fs::copy_options::recursive);
+  for (const char* net : {"net", "shards"})
+    fs::copy(nets() / "canny", own / net, fs::copy_options::recursive);
+  fs::rename(own / "shards" / weights.filename(), shard);
+  json index;
+  for (const auto& [name, tensor] : tiny_control_tensors("sd"))
+    index["weight_map"][name] = shard.filename().string();
+  std::ofstream(own / "shards" / "diffusion_pytorch_model.safetensors.index.json") << index;
   const Catalog of_own{CatalogOptions{
       .models = {path("large")}, .models_dir = {}, .lora_dir = {}, .control_dir = own.string()}};
   const Planner own_planner{of_own, {}, limits, device};
-  const auto content = [&] {
-    const json asked = request({{"control_net", {{"name", "net"}, {"image", hint()}}}});
-    return own_planner.plan(read_request(asked, of_own))->models[0].controls.at(0).net->content;
-  };
-  const std::string before = content();
-  const auto written = fs::last_write_time(weights);
-  {
-    std::fstream file(weights, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(-4, std::ios::end);
-    file.write("\0\0\0\0", 4);
+  for (const fs::path& file : {weights, shard}) {
+    const auto content = [&] {
+      const std::string name = file.parent_path().filename().string();
+      const json asked = request({{"control_net", {{"name", name}, {"image", hint()}}}});
+      return own_planner.plan(read_request(asked, of_own))->models[0].controls.at(0).net->content;
+    };
+    const std::string before = content();
+    const auto written = fs::last_write_time(file);
+    {
+      std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+      stream.seekp(-4, std::ios::end);
+      stream.write("\0\0\0\0", 4);
+    }
+    fs::last_write_time(file, written);
+    EXPECT_EQ(content(), before) << file;
+    fs::last_write_time(file, written + std::chrono::seconds(1));
+    EXPECT_NE(content(), before) << file;
   }
-  fs::last_write_time(weights, written);
-  EXPECT_EQ(content(), before);
-  fs::last_write_time(weights, written + std::chrono::seconds(1));
-  EXPECT_NE(content(), before);
 }
 
 TEST_F(ControlOfRequests, WhatUnitsSayAndIsNotHonouredIsRefused) {

@@ -14,8 +14,10 @@
 #include "tstitch/engine/key_values.h"
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/engine/report.h"
+#include "tstitch/io/file.h"
 #include "tstitch/io/jpeg.h"
 #include "tstitch/io/png.h"
+#include "tstitch/io/sharded_checkpoint.h"
 #include "tstitch/serve/base64.h"
 #include "tstitch/serve/json_values.h"
 #include "tstitch/serve/refusal.h"
@@ -516,18 +518,17 @@ Planner::Stamp Planner::stamp_of(const std::string& path) {
 }
 
 std::string Planner::content_of_control(const ModelFiles& files) const {
-  const auto read = [&] { return content_of(files, WeightChoice::automatic, [] {}); };
-  if (files.weights.ends_with(".json"))
-    return read();  // an index, which does not show when its shards change
+  std::vector<std::string> paths = {files.weights, files.config, files.scheduler};
+  if (is_shard_index(files.weights))  // which does not show when its shards change: they lie beside it
+    for (std::string& path : list_folder(parent_folder(files.weights))) paths.push_back(std::move(path));
   KnownContent now{.stamps = {}, .content = {}};
-  for (const std::string& path : {files.weights, files.config, files.scheduler})
-    now.stamps.push_back(stamp_of(path));
+  for (const std::string& path : paths) now.stamps.push_back(stamp_of(path));
   {
     const std::lock_guard lock(contents_mutex_);
     const KnownContent& known = contents_[files.weights];
     if (known.stamps == now.stamps) return known.content;
   }
-  now.content = read();
+  now.content = content_of(files, WeightChoice::automatic, [] {});
   const std::lock_guard lock(contents_mutex_);
   return (contents_[files.weights] = std::move(now)).content;
 }
