@@ -338,6 +338,46 @@ TEST_F(ControlOfRequests, FilesAreReadOnce) {
   }
 }
 
+// Before the request or while its job waits.
+TEST_F(ControlOfRequests, WhatHasGoneIsNotFound) {
+  const fs::path own = folder() / "passing_nets";
+  const auto put = [&] { fs::copy(nets() / "canny", own / "net", fs::copy_options::recursive); };
+  fs::create_directories(own);
+  put();
+  const Catalog of_own{CatalogOptions{
+      .models = {path("large")}, .models_dir = {}, .lora_dir = {}, .control_dir = own.string()}};
+  const Planner own_planner{of_own, {}, limits, device};
+  const auto planned = [&] {
+    const json asked = request({{"control_net", {{"name", "net"}, {"image", hint()}}}});
+    return own_planner.plan(read_request(asked, of_own));
+  };
+  const auto expect_gone = [&](const Refusal& r) {
+    EXPECT_EQ(std::tuple(r.status, r.code, r.param),
+              std::tuple(404, std::string("control_net_not_found"), std::string("control_net")))
+        << r.message;
+    EXPECT_EQ(r.message.find(folder().string()), r.message.npos) << r.message;
+  };
+  const auto waits = planned();
+  fs::remove_all(own / "net");
+  try {
+    planned();
+    ADD_FAILURE() << "not refused";
+  } catch (const Refusal& r) {
+    expect_gone(r);
+  }
+  JobBoard board(
+      make_backend(device), limits, [](const std::string& line) { ADD_FAILURE() << line; },
+      [&](const Error& error, const Plan& of) { return own_planner.refusal(error, of); });
+  const auto job = board.submit(waits, {});
+  wait_for(job);
+  ASSERT_EQ(job->state().status, JobStatus::failed);
+  expect_gone(*job->state().error);
+  put();
+  const auto again = board.submit(planned(), {});
+  wait_for(again);
+  EXPECT_EQ(again->state().status, JobStatus::done);
+}
+
 TEST_F(ControlOfRequests, WhatUnitsSayAndIsNotHonouredIsRefused) {
   for (const auto& [more, message] :
        {std::pair<json, const char*>{{{"control_mode", 1}}, "control_mode"},

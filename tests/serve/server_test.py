@@ -24,6 +24,7 @@ import urllib.parse
 import zlib
 
 PROGRAM = sys.argv.pop(1)
+ASSETS = os.environ.get("TSTITCH_ASSETS", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "assets"))
 
 
 class Server:
@@ -889,6 +890,51 @@ class Ends(unittest.TestCase):
             status, _, answer = server.ask("POST", "/v1/jobs", {"class": 1, "lora": "broken"})
             self.assertEqual((status, answer["error"]["param"]), (422, "lora"), answer)
             self.assertNotIn(folder, answer["error"]["message"])
+            self.assertEqual(server.end(), 0)
+            server.close()
+
+    def test_what_goes_or_changes_while_it_runs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            loras = os.path.join(folder, "loras")
+            os.mkdir(loras)
+            path = lambda name: os.path.join(folder, name + ".safetensors")
+
+            def put(model, name):
+                shutil.copy(os.path.join(ASSETS, model + ".safetensors"), path("new"))
+                os.replace(path("new"), path(name))
+
+            put("fashion-s", "own")
+            put("fashion-l", "other")
+            with open(path("loras/fox"), "wb") as file:
+                file.write(b"x" * 100)
+            server = Server("--models-dir", folder, "--lora-dir", loras)
+            request = {"model": "own", "class": 1, "steps": 2, "seed": 1}
+            self.assertEqual(server.job(request)["status"], "done")
+
+            def expect_gone(code, asked):
+                status, _, answer = asked
+                self.assertEqual((status, answer["error"]["code"]), (404, code), answer)
+                self.assertNotIn(folder, answer["error"]["message"])
+
+            os.remove(path("loras/fox"))
+            expect_gone("lora_not_found", server.ask("POST", "/v1/jobs", request | {"lora": "fox"}))
+            for content in (None, b"x" * 100):
+                os.remove(path("own"))
+                if content:
+                    with open(path("own"), "wb") as file:
+                        file.write(content)
+                for _ in range(2):  # the second time the server has looked, too
+                    for more in ({}, {"model": "other+own", "ratio": 0.5}):
+                        expect_gone("model_not_found", server.ask("POST", "/v1/jobs", request | more))
+                    expect_gone("model_not_found", server.ask("POST", "/v1/images/generations", {"model": "own", "prompt": "Bag"}))
+                    expect_gone("model_not_found", server.ask("GET", "/v1/models/own"))
+                    self.assertEqual(server.job(request | {"model": "other"})["status"], "done")
+                    server.ask("POST", "/sdapi/v1/refresh-checkpoints")
+                # It comes back as another, which what was loaded of the first is not taken for.
+                put("fashion-b", "own")
+                server.ask("POST", "/sdapi/v1/refresh-checkpoints")
+                picture = base64.b64decode(server.job(request)["images"][0]["png"])
+                self.assertEqual(pixels(picture), pixels(sample(["-m", path("own"), "--class", "1", "--steps", "2", "--seed", "1"])))
             self.assertEqual(server.end(), 0)
             server.close()
 

@@ -94,10 +94,10 @@ class JobBoard::Observer final : public RunObserver, public PictureSink {
   Backend& backend_;
 };
 
-JobBoard::JobBoard(std::shared_ptr<Backend> backend, const Limits& limits, Log log, Wording wording)
+JobBoard::JobBoard(std::shared_ptr<Backend> backend, const Limits& limits, Log log, Answer answer)
     : limits_(limits),
       log_(std::move(log)),
-      wording_(std::move(wording)),
+      answer_(std::move(answer)),
       backend_(std::move(backend)),
       store_(backend_, limits.memory),
       batcher_(*backend_) {
@@ -214,7 +214,7 @@ void JobBoard::perform(Active& active, Evaluator& evaluator) {
     try {
       run(active, evaluator);
     } catch (const Error& e) {
-      error = refusal_of(Error(e.kind(), wording_(e.what())));
+      error = answer_(e, active.job->plan());
       if (error->status >= 500) log_(concat("job ", active.job->id(), ": ", e.what()));
     } catch (const Refusal& refusal) {
       error = refusal;

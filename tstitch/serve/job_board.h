@@ -38,12 +38,12 @@ class JobBoard {
 
   using Log = std::function<void(const std::string&)>;  // from any thread
 
-  // What clients see of a message.
-  using Wording = std::function<std::string(const std::string&)>;
+  // What clients see of an error of a job.
+  using Answer = std::function<Refusal(const Error&, const Plan&)>;
 
   JobBoard(
       std::shared_ptr<Backend> backend, const Limits& limits, Log log,
-      Wording wording = [](const std::string& message) { return message; });
+      Answer answer = [](const Error& error, const Plan&) { return refusal_of(error); });
   // Cancels what runs.
   ~JobBoard();
 
@@ -105,7 +105,7 @@ class JobBoard {
 
   const Limits& limits_;
   const Log log_;
-  const Wording wording_;
+  const Answer answer_;
   const std::shared_ptr<Backend> backend_;
   ModelStore store_;
 

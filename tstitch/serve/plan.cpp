@@ -466,8 +466,35 @@ auto Planner::named(F work) const try {
   throw Error(error.kind(), in_names(error.what()));
 }
 
+std::vector<ModelInfo> Planner::read(const Said& said) const {
+  const SampleOptions options = parse_models(said);
+  try {
+    return read_models(options, [this](const ModelFiles& files) { return content_of_control(files); });
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::input) throw;
+    std::vector<std::string> paths = options.models;
+    for (const ControlOption& control : options.controls) paths.push_back(control.path);
+    for (const LoraOption& lora : options.loras) paths.push_back(lora.path);
+    for (const StageOptions& stage : options.stages)
+      for (const LoraOption& lora : stage.loras) paths.push_back(lora.path);
+    for (const std::string& path : paths) catalog_.check_readable(path);
+    throw;
+  }
+}
+
 std::vector<ModelInfo> Planner::models_of(const Said& said) const {
-  return named([&] { return read_models(parse_models(merged(before_, with_paths(said, says_text(said))))); });
+  return named([&] { return read(merged(before_, with_paths(said, says_text(said)))); });
+}
+
+Refusal Planner::refusal(const Error& error, const Plan& plan) const try {
+  if (error.kind() == ErrorKind::input) {  // its networks are read when its turn comes
+    for (const std::string& name : plan.names) catalog_.check_readable(catalog_.model_path(name));
+    for (const ControlOption& control : plan.spec.options.controls)
+      catalog_.check_readable(catalog_.control_path(control.path));
+  }
+  return refusal_of(Error(error.kind(), in_names(error.what())));
+} catch (const Refusal& gone) {
+  return gone;
 }
 
 // That says nothing but what the usual models cannot do without.
@@ -604,8 +631,7 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   // A subject is whatever the usual models make of it.
   const Said asked = with_paths(said, !request.subject && says_text(said));
   Said all = merged(before_, asked);
-  std::vector<ModelInfo> models =
-      read_models(parse_models(all), [this](const ModelFiles& files) { return content_of_control(files); });
+  std::vector<ModelInfo> models = read(all);
   const ModelInfo& model = models.back();
   std::vector<std::string> notes = request.notes;
   if (request.subject && model.condition.kind != ConditionKind::text) {
