@@ -320,27 +320,77 @@ TEST_F(ControlOfRequests, WhomTheyFitIsKnown) {
 
 // What a network's files hold is read again only where one of them has changed.
 TEST_F(ControlOfRequests, FilesAreReadOnce) {
-  const fs::path own = folder() / "own_nets", weights = own / "net" / "diffusion_pytorch_model.safetensors";
+  const fs::path own = folder() / "own_nets", weights = own / "net" / "diffusion_pytorch_model.safetensors",
+                 shard = own / "shards" / "diffusion_pytorch_model-00001-of-00001.safetensors";
   fs::create_directories(own);
-  fs::copy(nets() / "canny", own / "net", fs::copy_options::recursive);
+  for (const char* net : {"net", "shards"})
+    fs::copy(nets() / "canny", own / net, fs::copy_options::recursive);
+  fs::rename(own / "shards" / weights.filename(), shard);
+  json index;
+  for (const auto& [name, tensor] : tiny_control_tensors("sd"))
+    index["weight_map"][name] = shard.filename().string();
+  std::ofstream(own / "shards" / "diffusion_pytorch_model.safetensors.index.json") << index;
   const Catalog of_own{CatalogOptions{
       .models = {path("large")}, .models_dir = {}, .lora_dir = {}, .control_dir = own.string()}};
   const Planner own_planner{of_own, {}, limits, device};
-  const auto content = [&] {
-    const json asked = request({{"control_net", {{"name", "net"}, {"image", hint()}}}});
-    return own_planner.plan(read_request(asked, of_own))->models[0].controls.at(0).net->content;
-  };
-  const std::string before = content();
-  const auto written = fs::last_write_time(weights);
-  {
-    std::fstream file(weights, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(-4, std::ios::end);
-    file.write("\0\0\0\0", 4);
+  for (const fs::path& file : {weights, shard}) {
+    const auto content = [&] {
+      const std::string name = file.parent_path().filename().string();
+      const json asked = request({{"control_net", {{"name", name}, {"image", hint()}}}});
+      return own_planner.plan(read_request(asked, of_own))->models[0].controls.at(0).net->content;
+    };
+    const std::string before = content();
+    const auto written = fs::last_write_time(file);
+    {
+      std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+      stream.seekp(-4, std::ios::end);
+      stream.write("\0\0\0\0", 4);
+    }
+    fs::last_write_time(file, written);
+    EXPECT_EQ(content(), before) << file;
+    fs::last_write_time(file, written + std::chrono::seconds(1));
+    EXPECT_NE(content(), before) << file;
   }
-  fs::last_write_time(weights, written);
-  EXPECT_EQ(content(), before);
-  fs::last_write_time(weights, written + std::chrono::seconds(1));
-  EXPECT_NE(content(), before);
+}
+
+// Before the request or while its job waits.
+TEST_F(ControlOfRequests, WhatHasGoneIsNotFound) {
+  const fs::path own = folder() / "passing_nets";
+  const auto put = [&] { fs::copy(nets() / "canny", own / "net", fs::copy_options::recursive); };
+  fs::create_directories(own);
+  put();
+  const Catalog of_own{CatalogOptions{
+      .models = {path("large")}, .models_dir = {}, .lora_dir = {}, .control_dir = own.string()}};
+  const Planner own_planner{of_own, {}, limits, device};
+  const auto planned = [&] {
+    const json asked = request({{"control_net", {{"name", "net"}, {"image", hint()}}}});
+    return own_planner.plan(read_request(asked, of_own));
+  };
+  const auto expect_gone = [&](const Refusal& r) {
+    EXPECT_EQ(std::tuple(r.status, r.code, r.param),
+              std::tuple(404, std::string("control_net_not_found"), std::string("control_net")))
+        << r.message;
+    EXPECT_EQ(r.message.find(folder().string()), r.message.npos) << r.message;
+  };
+  const auto waits = planned();
+  fs::remove_all(own / "net");
+  try {
+    planned();
+    ADD_FAILURE() << "not refused";
+  } catch (const Refusal& r) {
+    expect_gone(r);
+  }
+  JobBoard board(
+      make_backend(device), limits, [](const std::string& line) { ADD_FAILURE() << line; },
+      [&](const Error& error, const Plan& of) { return own_planner.refusal(error, of); });
+  const auto job = board.submit(waits, {});
+  wait_for(job);
+  ASSERT_EQ(job->state().status, JobStatus::failed);
+  expect_gone(*job->state().error);
+  put();
+  const auto again = board.submit(planned(), {});
+  wait_for(again);
+  EXPECT_EQ(again->state().status, JobStatus::done);
 }
 
 TEST_F(ControlOfRequests, WhatUnitsSayAndIsNotHonouredIsRefused) {

@@ -32,19 +32,26 @@ class SilentEvents final : public HttpHandler {
     reply_->end();
     reply_ = nullptr;
   }
+  void give_up() {
+    const std::lock_guard lock(mutex_);
+    reply_ = nullptr;
+  }
 
  private:
   std::mutex mutex_;
   std::shared_ptr<HttpReply> reply_;
 };
 
-int connected_to(uint16_t port) {
+// A client that has asked.
+int asking(uint16_t port) {
   const int client = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_EQ(connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  constexpr std::string_view kRequest = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  EXPECT_EQ(send(client, kRequest.data(), kRequest.size(), 0), std::ssize(kRequest));
   return client;
 }
 
@@ -63,9 +70,7 @@ std::string read_until(int client, std::string_view end) {
 TEST(HttpServer, EventsOnWhichNothingHappensSaySo) {
   SilentEvents handler;
   HttpServer server({.port = 0, .event_pause = 20ms}, handler);
-  const int client = connected_to(server.port());
-  constexpr std::string_view kRequest = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-  ASSERT_EQ(send(client, kRequest.data(), kRequest.size(), 0), std::ssize(kRequest));
+  const int client = asking(server.port());
   const std::string pings = ": still here\n\n: still here\n\n: still here\n\n";
   const std::string begun = read_until(client, pings);
   EXPECT_TRUE(begun.starts_with("HTTP/1.1 200 OK\r\n")) << begun;
@@ -74,6 +79,17 @@ TEST(HttpServer, EventsOnWhichNothingHappensSaySo) {
   EXPECT_TRUE(read_until(client, "event: done\n\n").ends_with("event: done\n\n"));
   char rest;
   EXPECT_EQ(recv(client, &rest, 1, 0), 0);
+  close(client);
+}
+
+// As where there is no memory for saying how a job has ended.
+TEST(HttpServer, AStreamThatIsGivenUpEnds) {
+  SilentEvents handler;
+  HttpServer server({.port = 0}, handler);
+  const int client = asking(server.port());
+  EXPECT_TRUE(read_until(client, "\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n"));
+  handler.give_up();
+  EXPECT_EQ(read_until(client, "more"), "");
   close(client);
 }
 

@@ -235,6 +235,66 @@ TEST_F(Board, WhoWaitsTooLongIsHandedBack) {
   jobs_board->cancel(runs);
   wait_for(runs);
   EXPECT_EQ(jobs_board->statistics().queued, 0u);
+  // Nor is what others have waited.
+  const auto late = jobs_board->submit(plan({{"class", 1}, {"steps", 2}}), kBob);
+  wait_for(late);
+  EXPECT_EQ(late->state().status, JobStatus::done);
+}
+
+// The end of a job starts the next: by the housekeeper's rounds, one a second, the last would come too late.
+TEST_F(Board, WhoseTurnComesInTimeIsNotHandedBack) {
+  limits.running = 1;
+  limits.wait = 15s;
+  const auto jobs_board = board();
+  const auto small = plan({{"class", 1}, {"steps", 1}, {"ratio", 1}});
+  Watching watching;
+  for (int i = 0; i < 24; ++i)
+    watching.watch(jobs_board->submit(small, i < 20 ? kAnna : kBob), std::to_string(i));
+  watching.wait_for_end(24);
+  EXPECT_EQ(jobs_board->statistics().ended[static_cast<size_t>(JobStatus::done)], 24);
+}
+
+// However it ends: what is kept of it are its own pictures, which are counted.
+TEST_F(Board, WhatHasEndedHoldsNoPictureOfItsRequest) {
+  limits.running = 1;
+  const auto jobs_board = board();
+  const Image gray{.width = 28, .height = 28, .channels = 1, .pixels = std::vector<uint8_t>(28 * 28, 90)};
+  const std::string picture = base64(encode_png(gray, {}));
+  std::vector<std::shared_ptr<Job>> jobs;
+  std::vector<std::weak_ptr<const Plan>> plans;
+  for (const int steps : {4, 1000, 1000, 1000}) {
+    const auto from_picture =
+        plan({{"class", 1}, {"steps", steps}, {"init_image", picture}, {"mask", picture}});
+    EXPECT_TRUE(from_picture->spec.options.init_image && from_picture->spec.mask);
+    plans.push_back(from_picture);
+    jobs.push_back(jobs_board->submit(from_picture, kAnna));
+  }
+  wait_for(jobs[0]);
+  jobs_board->cancel(jobs[1]);  // which runs
+  jobs_board->cancel(jobs[3]);  // which waits
+  for (const auto& job : {jobs[1], jobs[3]}) wait_for(job);
+  jobs_board->close(0ms);
+  const std::vector<JobStatus> expected = {JobStatus::done, JobStatus::cancelled, JobStatus::failed,
+                                           JobStatus::cancelled};
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    EXPECT_EQ(jobs[i]->state().status, expected[i]) << i;
+    EXPECT_TRUE(plans[i].expired()) << i;
+  }
+  const auto counts = jobs_board->statistics();
+  EXPECT_EQ(counts.kept, 4u);
+  EXPECT_EQ(counts.kept_bytes, jobs[0]->pictures()[0]->png.size());
+}
+
+// Clients say forms as they like, and each would be a line of the metrics for ever.
+TEST_F(Board, TimeIsCountedByModelsInWhateverForm) {
+  const auto jobs_board = board();
+  for (const char* twin : {"skip=2+3", "skip=3"})
+    wait_for(jobs_board->submit(
+        plan({{"class", 1}, {"model", "fashion-l"}, {"steps", 4}, {"ratio", 0.5}, {"twin", twin}}), kAnna));
+  const auto stages = jobs_board->statistics().stages;
+  ASSERT_EQ(stages.size(), 1u);
+  EXPECT_EQ(stages.begin()->first, "fashion-l");
+  EXPECT_GE(stages.begin()->second.evaluations, 8);
 }
 
 TEST_F(Board, AWatcherThatFailsHarmsNobody) {
@@ -292,14 +352,30 @@ TEST_F(Board, WhatIsOldIsForgotten) {
     jobs.push_back(jobs_board->submit(plan({{"class", 1}, {"steps", 2}}), kAnna));
     wait_for(jobs.back());
   }
-  EXPECT_EQ(jobs_board->find(jobs[2]->id(), kAnna), jobs[2]);
-  try {
-    jobs_board->find(jobs[0]->id(), kAnna);
-    FAIL();
-  } catch (const Refusal& refusal) {
-    EXPECT_EQ(refusal.status, 410);
-  }
+  const auto status_of = [&](const std::shared_ptr<Job>& job, const Caller& caller) {
+    try {
+      return jobs_board->find(job->id(), caller) == job ? 200 : 0;
+    } catch (const Refusal& refusal) {
+      return refusal.status;
+    }
+  };
+  EXPECT_EQ(status_of(jobs[2], kAnna), 200);
+  EXPECT_EQ(status_of(jobs[0], kAnna), 410);
+  EXPECT_EQ(status_of(jobs[0], {"another key", "anna"}), 404);
   EXPECT_EQ(jobs_board->statistics().kept, 2u);
+}
+
+// Nobody could fetch its pictures otherwise.
+TEST_F(Board, TheLastIsKeptHoweverLargeItIs) {
+  limits.kept_bytes = 1;
+  const auto jobs_board = board();
+  for (int i = 0; i < 2; ++i) {
+    const auto job = jobs_board->submit(plan({{"class", 1}, {"steps", 2}}), kAnna);
+    wait_for(job);
+    EXPECT_EQ(jobs_board->find(job->id(), kAnna), job);
+    EXPECT_EQ(jobs_board->statistics().kept, 1u);
+    EXPECT_EQ(jobs_board->statistics().kept_bytes, job->pictures()[0]->png.size());
+  }
 }
 
 TEST_F(Board, AtTheEndWhatRunsMayGoOnAndWhatWaitsIsHandedBack) {

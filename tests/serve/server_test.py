@@ -24,6 +24,7 @@ import urllib.parse
 import zlib
 
 PROGRAM = sys.argv.pop(1)
+ASSETS = os.environ.get("TSTITCH_ASSETS", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "assets"))
 
 
 class Server:
@@ -228,6 +229,8 @@ class Jobs(Test):
                 self.expect_refused(429, "queue_full", answer)
                 self.assertGreater(int(answer[1]["Retry-After"]), 0)
             self.assertEqual(len(jobs), 40 + 16)
+            for path in ("/v1/jobs", "/sdapi/v1/txt2img", "/v1/images/generations"):  # whatever it says
+                self.assertEqual(self.ask("POST", path, {"steps": "none"})[0], 429, path)
             self.assertEqual(self.server.metrics()["tstitch_queue_length"], 40)
             self.assertLess(slowest, 1)  # 50 ms on a quiet machine
         finally:
@@ -791,6 +794,20 @@ class Keys(Test):
         self.assertEqual(self.ask("GET", "/v1/jobs/" + job, headers=first)[0], 200)
         self.assertEqual(self.ask("GET", "/v1/jobs/" + job, headers=second)[0], 404)
 
+    def test_tasks_belong_to_a_key(self):
+        first, second = {"Authorization": "Bearer first-key"}, {"Authorization": "Bearer anna:second-key"}
+        ask = lambda key, steps: self.ask("POST", "/sdapi/v1/txt2img", {"prompt": "Bag", "steps": steps, "force_task_id": "mine"}, key)
+        task = lambda key: self.ask("POST", "/internal/progress", {"id_task": "mine"}, key)[2]
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            waits = pool.submit(ask, first, 1000)
+            while not task(first)["active"]:
+                time.sleep(0.01)
+            self.assertFalse(task(second)["active"])
+            self.assertEqual(len(ask(second, 2)[2]["images"]), 1)
+            self.assertEqual((task(first)["active"], task(second)["completed"]), (True, True))
+            self.ask("POST", "/sdapi/v1/interrupt?force_task_id=mine", headers=first)
+            self.assertEqual(waits.result()[2]["images"], [])
+
     def test_cors(self):
         good = {"Origin": "https://good.example"}
         status, headers, _ = self.ask("OPTIONS", "/v1/jobs", headers=good)
@@ -875,6 +892,51 @@ class Ends(unittest.TestCase):
             status, _, answer = server.ask("POST", "/v1/jobs", {"class": 1, "lora": "broken"})
             self.assertEqual((status, answer["error"]["param"]), (422, "lora"), answer)
             self.assertNotIn(folder, answer["error"]["message"])
+            self.assertEqual(server.end(), 0)
+            server.close()
+
+    def test_what_goes_or_changes_while_it_runs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            loras = os.path.join(folder, "loras")
+            os.mkdir(loras)
+            path = lambda name: os.path.join(folder, name + ".safetensors")
+
+            def put(model, name):
+                shutil.copy(os.path.join(ASSETS, model + ".safetensors"), path("new"))
+                os.replace(path("new"), path(name))
+
+            put("fashion-s", "own")
+            put("fashion-l", "other")
+            with open(path("loras/fox"), "wb") as file:
+                file.write(b"x" * 100)
+            server = Server("--models-dir", folder, "--lora-dir", loras)
+            request = {"model": "own", "class": 1, "steps": 2, "seed": 1}
+            self.assertEqual(server.job(request)["status"], "done")
+
+            def expect_gone(code, asked):
+                status, _, answer = asked
+                self.assertEqual((status, answer["error"]["code"]), (404, code), answer)
+                self.assertNotIn(folder, answer["error"]["message"])
+
+            os.remove(path("loras/fox"))
+            expect_gone("lora_not_found", server.ask("POST", "/v1/jobs", request | {"lora": "fox"}))
+            for content in (None, b"x" * 100):
+                os.remove(path("own"))
+                if content:
+                    with open(path("own"), "wb") as file:
+                        file.write(content)
+                for _ in range(2):  # the second time the server has looked, too
+                    for more in ({}, {"model": "other+own", "ratio": 0.5}):
+                        expect_gone("model_not_found", server.ask("POST", "/v1/jobs", request | more))
+                    expect_gone("model_not_found", server.ask("POST", "/v1/images/generations", {"model": "own", "prompt": "Bag"}))
+                    expect_gone("model_not_found", server.ask("GET", "/v1/models/own"))
+                    self.assertEqual(server.job(request | {"model": "other"})["status"], "done")
+                    server.ask("POST", "/sdapi/v1/refresh-checkpoints")
+                # It comes back as another, which what was loaded of the first is not taken for.
+                put("fashion-b", "own")
+                server.ask("POST", "/sdapi/v1/refresh-checkpoints")
+                picture = base64.b64decode(server.job(request)["images"][0]["png"])
+                self.assertEqual(pixels(picture), pixels(sample(["-m", path("own"), "--class", "1", "--steps", "2", "--seed", "1"])))
             self.assertEqual(server.end(), 0)
             server.close()
 

@@ -28,6 +28,8 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return bytes_; }
+  // When it had last been changed as it was opened: nanoseconds since 1970.
+  int64_t modified() const { return int64_t{modified_.tv_sec} * 1'000'000'000 + modified_.tv_nsec; }
 
   // Throws Error{input} [IO_CHANGED] when the size or the time of the last change are no longer those of the
   // opening, or zeros have stood for a part that was cut off (survive_truncation). Readers ask when they are

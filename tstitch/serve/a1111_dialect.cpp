@@ -58,10 +58,12 @@ struct Shared {
     tasks.emplace_back(task, job);
     if (tasks.size() > 1000) tasks.pop_front();
   }
-  std::shared_ptr<Job> find(const std::string& task) {
+  // The last that was called so with that key.
+  std::shared_ptr<Job> find(const std::string& task, const std::string& key) {
     const std::lock_guard lock(mutex);
     for (auto one = tasks.rbegin(); one != tasks.rend(); ++one)
-      if (one->first == task) return one->second.lock();
+      if (one->first == task)
+        if (auto job = one->second.lock(); job && job->owner().key == key) return job;
     return nullptr;
   }
 };
@@ -334,14 +336,13 @@ void add_a1111_routes(Routes& routes, const Parts& parts) {
   });
   post("/internal/progress", "How the job of a force_task_id stands", Body::json, [=](Call& call) {
     const std::string task = text_in(call.body.value("id_task", json("")), "id_task");
-    const auto job = shared->find(task);
-    call.answer(200, task_json(job && job->owner().key == call.caller.key ? job : nullptr,
+    call.answer(200, task_json(shared->find(task, call.caller.key),
                                call.body.value("live_preview", json(true)) == true));
   });
   const auto interrupt = [=](Call& call) {
     const auto task = call.request.parameter("force_task_id");
     for (const auto& job : parts.board.active(call.caller))
-      if (!task || shared->find(*task) == job) parts.board.cancel(job);
+      if (!task || shared->find(*task, call.caller.key) == job) parts.board.cancel(job);
     call.answer(200, ordered_json::object());
   };
   post("/sdapi/v1/interrupt", "Ends the caller's jobs, or that of ?force_task_id=", Body::none, interrupt);

@@ -308,6 +308,30 @@ std::string Catalog::control_path(const std::string& name) const {
   return path_of(controls_, name, "ControlNet", "control_net");
 }
 
+void Catalog::check_readable(const std::string& path) const {
+  const auto check_on = [&](const Shelf& shelf, const char* kind, const char* field, const auto& read) {
+    std::string name;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = std::ranges::find(shelf.paths, path, &Paths::value_type::second);
+      if (found == shelf.paths.end()) return;
+      name = found->first;
+    }
+    try {
+      read(path);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::input)  // or it is the machine that fails
+        refuse_left_out({name, with_names(error.what(), path_names())}, kind, field);
+    }
+  };
+  check_on(models_, "model", "model", options_.read_model);
+  check_on(controls_, "ControlNet", "control_net", options_.read_control);
+  check_on(loras_, "LoRA", "lora", [](const std::string& lora) {
+    std::error_code ignored;
+    if (!fs::exists(lora, ignored)) refuse(lora, "IO_NOT_FOUND", "no such file");
+  });
+}
+
 PathNames Catalog::names_of_folders() const {
   PathNames names;
   for (const std::string& folder : {options_.models_dir, options_.lora_dir, options_.control_dir})

@@ -61,6 +61,9 @@ class Catalog {
   std::string model_path(const std::string& name) const;
   std::string lora_path(const std::string& name) const;
   std::string control_path(const std::string& name) const;
+  // Throws Refusal{404}, as for what was left out, where one of these gave the path and what lay there has
+  // changed since: a model or ControlNet that can be read no more, a LoRA that is gone.
+  void check_readable(const std::string& path) const;
   // Of a path that one of these gave; of any other, what it is called without its folder.
   std::string name_of(const std::string& path) const;
   // All paths that it knows.

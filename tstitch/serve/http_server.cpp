@@ -249,12 +249,12 @@ class Reply final : public HttpReply {
     } catch (const std::exception&) {
     }
   }
+  // What could not be passed on for want of memory is no answer, nor is a stream without its end.
   void send(HttpResponse response) override {
-    answered_ = true;
     post([response = std::move(response)](Connection& c) mutable { c.respond(std::move(response)); });
+    answered_ = true;
   }
   void begin_events() override {
-    answered_ = true;
     post([](Connection& c) { c.begin_events(); });
   }
   void event(std::string text) override {
@@ -262,6 +262,7 @@ class Reply final : public HttpReply {
   }
   void end() override {
     post([](Connection& c) { c.end_events(); });
+    answered_ = true;
   }
   void when_gone(std::function<void()> call) override {
     post([call = std::move(call)](Connection& c) mutable { c.when_gone(std::move(call)); });
@@ -462,7 +463,8 @@ void Connection::watch_client() {
 }
 
 void Connection::respond(HttpResponse response) {
-  if (gone_ || response_ || streams_) return;
+  if (gone_ || response_) return;
+  if (streams_) return abort();  // it went wrong behind the head
   const bool head_only = request_.method == "HEAD";
   response_.emplace(static_cast<http::status>(response.status), parser_->get().version() == 10 ? 10 : 11);
   server_->handler.finish(request_, response, begin_ ? begin_->seconds() : 0);

@@ -94,10 +94,10 @@ class JobBoard::Observer final : public RunObserver, public PictureSink {
   Backend& backend_;
 };
 
-JobBoard::JobBoard(std::shared_ptr<Backend> backend, const Limits& limits, Log log, Wording wording)
+JobBoard::JobBoard(std::shared_ptr<Backend> backend, const Limits& limits, Log log, Answer answer)
     : limits_(limits),
       log_(std::move(log)),
-      wording_(std::move(wording)),
+      answer_(std::move(answer)),
       backend_(std::move(backend)),
       store_(backend_, limits.memory),
       batcher_(*backend_) {
@@ -201,7 +201,7 @@ void JobBoard::run(Active& active, Evaluator& evaluator) {
   const std::lock_guard lock(mutex_);
   statistics_.pictures += result.images;
   for (size_t i = 0; i < result.models.size(); ++i) {
-    ModelTime& sum = statistics_.stages[stage_name(plan, i)];
+    ModelTime& sum = statistics_.stages[plan.names[i]];  // whatever its form: clients say those at will
     sum.evaluations += result.models[i].evaluations;
     sum.seconds += result.models[i].seconds;
   }
@@ -214,7 +214,7 @@ void JobBoard::perform(Active& active, Evaluator& evaluator) {
     try {
       run(active, evaluator);
     } catch (const Error& e) {
-      error = refusal_of(Error(e.kind(), wording_(e.what())));
+      error = answer_(e, active.job->plan());
       if (error->status >= 500) log_(concat("job ", active.job->id(), ": ", e.what()));
     } catch (const Refusal& refusal) {
       error = refusal;
@@ -227,20 +227,22 @@ void JobBoard::perform(Active& active, Evaluator& evaluator) {
   } catch (const std::exception&) {  // no memory for what was wrong
     if (!error) error = std::move(active.no_memory);
   } catch (...) {  // how a cancelled job ends, which the batcher wants to see
-    ended(active, JobStatus::cancelled, {});
+    active.cancelled = true;
+    ended(active, {});
     throw;
   }
-  const JobStatus status = active.cancelled ? JobStatus::cancelled
-                           : error          ? JobStatus::failed
-                                            : JobStatus::done;
-  ended(active, status, std::move(error));
+  ended(active, std::move(error));
 }
 
 // `active` is no more when it returns.
-void JobBoard::ended(Active& active, JobStatus status, std::optional<Refusal> error) noexcept {
+void JobBoard::ended(Active& active, std::optional<Refusal> error) noexcept {
   const std::shared_ptr<Job> job = active.job;
   std::unique_lock lock(mutex_);
-  if (active.handed_back) status = JobStatus::failed, error = std::move(active.handed_back);
+  // Asked under the mutex: whom cancel() has told that it ends the job must not see it done.
+  if (active.cancelled) error = std::move(active.handed_back);
+  const JobStatus status = error              ? JobStatus::failed
+                           : active.cancelled ? JobStatus::cancelled
+                                              : JobStatus::done;
   running_.erase(job.get());
   finish(job, status, std::move(error));
   start_what_fits();
@@ -325,9 +327,11 @@ void JobBoard::keep_house() {
 void JobBoard::forget_old() const {
   constexpr size_t kMostForgotten = 10'000;
   const auto oldest = Job::Clock::now() - limits_.keep;
-  while (!kept_.empty() &&
-         (kept_[0].ended < oldest || kept_.size() > limits_.kept || kept_bytes_ > limits_.kept_bytes)) {
-    forgotten_.push_back(kept_[0].job->id());  // first: where there is no memory for it, nothing has changed
+  // The last to end stays however large it is: nobody could fetch its pictures otherwise.
+  while (!kept_.empty() && (kept_[0].ended < oldest || kept_.size() > limits_.kept ||
+                            (kept_.size() > 1 && kept_bytes_ > limits_.kept_bytes))) {
+    // First: where there is no memory for it, nothing has changed.
+    forgotten_.push_back({kept_[0].job->id(), kept_[0].job->owner().key});
     kept_bytes_ -= kept_[0].bytes;
     kept_.pop_front();
   }
@@ -344,7 +348,8 @@ std::shared_ptr<Job> JobBoard::find(const std::string& id, const Caller& owner) 
     if (is_it(*job)) return active->job;
   for (const Kept& kept : kept_)
     if (is_it(*kept.job)) return kept.job;
-  if (std::ranges::count(forgotten_, id))
+  if (std::ranges::any_of(forgotten_,
+                          [&](const Forgotten& one) { return one.id == id && one.key == owner.key; }))
     throw Refusal(410, "job_expired", "the job has ended and its pictures are no longer kept", "id");
   throw Refusal(404, "job_not_found", "there is no such job", "id");
 }

@@ -38,12 +38,12 @@ class JobBoard {
 
   using Log = std::function<void(const std::string&)>;  // from any thread
 
-  // What clients see of a message.
-  using Wording = std::function<std::string(const std::string&)>;
+  // What clients see of an error of a job.
+  using Answer = std::function<Refusal(const Error&, const Plan&)>;
 
   JobBoard(
       std::shared_ptr<Backend> backend, const Limits& limits, Log log,
-      Wording wording = [](const std::string& message) { return message; });
+      Answer answer = [](const Error& error, const Plan&) { return refusal_of(error); });
   // Cancels what runs.
   ~JobBoard();
 
@@ -98,13 +98,14 @@ class JobBoard {
 
   void perform(Active& active, Evaluator& evaluator);
   void run(Active& active, Evaluator& evaluator);
-  void ended(Active& active, JobStatus status, std::optional<Refusal> error) noexcept;
+  // error: why it failed, unless it was cancelled meanwhile.
+  void ended(Active& active, std::optional<Refusal> error) noexcept;
   // Now and then looks after what nobody asks for: on a thread of its own.
   void keep_house();
 
   const Limits& limits_;
   const Log log_;
-  const Wording wording_;
+  const Answer answer_;
   const std::shared_ptr<Backend> backend_;
   ModelStore store_;
 
@@ -125,8 +126,11 @@ class JobBoard {
     Job::Clock::time_point ended;
     size_t bytes;
   };
-  mutable std::deque<Kept> kept_;              // the oldest first
-  mutable std::deque<std::string> forgotten_;  // ids
+  struct Forgotten {
+    std::string id, key;  // and whose it was
+  };
+  mutable std::deque<Kept> kept_;  // the oldest first
+  mutable std::deque<Forgotten> forgotten_;
   mutable size_t kept_bytes_ = 0;
   mutable Statistics statistics_;
   std::thread housekeeper_;

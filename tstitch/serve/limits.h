@@ -23,7 +23,7 @@ struct Limits {
   int64_t memory = 0;                 // bytes of models and what jobs need beside them; 0: no limit is known
   std::chrono::milliseconds wait{0};  // of a job for its turn, which is then handed back; 0: any time
 
-  // Finished jobs stay so long, unless there are more, or larger ones, than these.
+  // Finished jobs stay so long, unless there are more, or larger ones, than these; the last however large.
   std::chrono::seconds keep{600};
   size_t kept = 1000;
   size_t kept_bytes = 256 << 20;

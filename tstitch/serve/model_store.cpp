@@ -16,13 +16,13 @@ ModelStore::Claim::~Claim() { store_.release(*this); }
 
 bool ModelStore::Part::operator==(const Part& other) const {
   if (vae != other.vae || with_encoder != other.with_encoder || !control != !other.control) return false;
+  const bool same_file = info.files.path == other.info.files.path && info.modified == other.info.modified;
   // What is stored as a difference is another for every network that it is added to.
   if (control)
     return control->files.path == other.control->files.path && control->content == other.control->content &&
-           (!control->is_difference ||
-            (info.files.path == other.info.files.path && info.weights == other.info.weights));
+           (!control->is_difference || (same_file && info.weights == other.info.weights));
   // An autoencoder was checked against the latents of the model it came for.
-  return vae.empty() ? same_network(info, other.info) : info.files.path == other.info.files.path;
+  return vae.empty() ? same_network(info, other.info) : same_file;
 }
 
 ModelStore::Entries::iterator ModelStore::find(const Part& part) {

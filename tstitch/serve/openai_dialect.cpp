@@ -110,7 +110,6 @@ std::string event_text(const std::string& name, ordered_json data) {
 }
 
 void generate(const Parts& parts, Call& call, Request request, bool stream, const std::string& kind) {
-  parts.board.check_room();
   const auto plan = parts.planner.plan(std::move(request));
   const auto job = parts.board.submit(plan, call.caller);
   call.reply->when_gone([&board = parts.board, job] { board.cancel(job); });
@@ -233,6 +232,7 @@ void add_openai_routes(Routes& routes, const Parts& parts) {
                     .path = "/v1/images/generations",
                     .answer =
                         [parts](Call& call) {
+                          parts.board.check_room();
                           generate(parts, call, request_of(call.body, parts.catalog),
                                    is_true(call.body.value("stream", json())), "image_generation");
                         },
@@ -253,6 +253,7 @@ void add_openai_routes(Routes& routes, const Parts& parts) {
                     .path = "/v1/images/edits",
                     .answer =
                         [parts](Call& call) {
+                          parts.board.check_room();
                           bool stream = false;
                           Request request = request_of_form(call, parts.catalog, stream);
                           generate(parts, call, std::move(request), stream, "image_edit");

@@ -15,8 +15,10 @@
 #include "tstitch/engine/key_values.h"
 #include "tstitch/engine/prompt_loras.h"
 #include "tstitch/engine/report.h"
+#include "tstitch/io/file.h"
 #include "tstitch/io/jpeg.h"
 #include "tstitch/io/png.h"
+#include "tstitch/io/sharded_checkpoint.h"
 #include "tstitch/serve/base64.h"
 #include "tstitch/serve/json_values.h"
 #include "tstitch/serve/refusal.h"
@@ -465,8 +467,35 @@ auto Planner::named(F work) const try {
   throw Error(error.kind(), in_names(error.what()));
 }
 
+std::vector<ModelInfo> Planner::read(const Said& said) const {
+  const SampleOptions options = parse_models(said);
+  try {
+    return read_models(options, [this](const ModelFiles& files) { return content_of_control(files); });
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::input) throw;
+    std::vector<std::string> paths = options.models;
+    for (const ControlOption& control : options.controls) paths.push_back(control.path);
+    for (const LoraOption& lora : options.loras) paths.push_back(lora.path);
+    for (const StageOptions& stage : options.stages)
+      for (const LoraOption& lora : stage.loras) paths.push_back(lora.path);
+    for (const std::string& path : paths) catalog_.check_readable(path);
+    throw;
+  }
+}
+
 std::vector<ModelInfo> Planner::models_of(const Said& said) const {
-  return named([&] { return read_models(parse_models(merged(before_, with_paths(said, says_text(said))))); });
+  return named([&] { return read(merged(before_, with_paths(said, says_text(said)))); });
+}
+
+Refusal Planner::refusal(const Error& error, const Plan& plan) const try {
+  if (error.kind() == ErrorKind::input) {  // its networks are read when its turn comes
+    for (const std::string& name : plan.names) catalog_.check_readable(catalog_.model_path(name));
+    for (const ControlOption& control : plan.spec.options.controls)
+      catalog_.check_readable(catalog_.control_path(control.path));
+  }
+  return refusal_of(Error(error.kind(), in_names(error.what())));
+} catch (const Refusal& gone) {
+  return gone;
 }
 
 std::vector<std::vector<std::string>> Planner::controls_of(const std::vector<ModelInfo>& models) const {
@@ -530,18 +559,17 @@ Planner::Stamp Planner::stamp_of(const std::string& path) {
 }
 
 std::string Planner::content_of_control(const ModelFiles& files) const {
-  const auto read = [&] { return content_of(files, WeightChoice::automatic, [] {}); };
-  if (files.weights.ends_with(".json"))
-    return read();  // an index, which does not show when its shards change
+  std::vector<std::string> paths = {files.weights, files.config, files.scheduler};
+  if (is_shard_index(files.weights))  // which does not show when its shards change: they lie beside it
+    for (std::string& path : list_folder(parent_folder(files.weights))) paths.push_back(std::move(path));
   KnownContent now{.stamps = {}, .content = {}};
-  for (const std::string& path : {files.weights, files.config, files.scheduler})
-    now.stamps.push_back(stamp_of(path));
+  for (const std::string& path : paths) now.stamps.push_back(stamp_of(path));
   {
     const std::lock_guard lock(contents_mutex_);
     const KnownContent& known = contents_[files.weights];
     if (known.stamps == now.stamps) return known.content;
   }
-  now.content = read();
+  now.content = content_of(files, WeightChoice::automatic, [] {});
   const std::lock_guard lock(contents_mutex_);
   return (contents_[files.weights] = std::move(now)).content;
 }
@@ -617,8 +645,7 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   // A subject is whatever the usual models make of it.
   const Said asked = with_paths(said, !request.subject && says_text(said));
   Said all = merged(before_, asked);
-  std::vector<ModelInfo> models =
-      read_models(parse_models(all), [this](const ModelFiles& files) { return content_of_control(files); });
+  std::vector<ModelInfo> models = read(all);
   const ModelInfo& model = models.back();
   std::vector<std::string> notes = request.notes;
   if (request.subject && model.condition.kind != ConditionKind::text) {

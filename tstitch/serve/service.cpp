@@ -123,7 +123,7 @@ Service::Service(ServiceOptions options)
           [this](const std::string& message) {
             options_.log(text_of({{"event", "error"}, {"message", message}}));
           },
-          [this](const std::string& message) { return planner_.in_names(message); }) {
+          [this](const Error& error, const Plan& plan) { return planner_.refusal(error, plan); }) {
   if (const auto plan = planner_.check_own()) try {
       board_.store().check_fits(plan->need);
     } catch (const Refusal& refusal) {

@@ -108,8 +108,10 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights,
   info.files = files;
   info.weights = weights;
   info.dtypes = dtypes_of(file);
-  for (const auto& [name, tensor] : file.tensors())
+  for (const auto& [name, tensor] : file.tensors()) {
     info.file_bytes += static_cast<int64_t>(tensor.bytes.size());
+    if (tensor.file) info.modified.emplace(tensor.file->path(), tensor.file->modified());
+  }
   if (info.name.empty()) info.name = printable(name_of(files));
   if (prediction) {
     check(!info.noise.flow(), ErrorKind::usage, "--prediction ", name_of(*prediction), " for ", info.name,
@@ -133,8 +135,8 @@ bool same_network(const ModelInfo& a, const ModelInfo& b) {
         of_network.emplace_back(lora.content, lora.weight);
     return of_network;
   };
-  return a.files.path == b.files.path && a.weights == b.weights && a.dtype == b.dtype &&
-         changes(a) == changes(b);
+  return a.files.path == b.files.path && a.modified == b.modified && a.weights == b.weights &&
+         a.dtype == b.dtype && changes(a) == changes(b);
 }
 
 std::vector<std::string> names_of(std::span<const ModelInfo> models) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -115,15 +116,16 @@ struct ModelInfo {
   bool says_training = false;                           // its own file says that prediction and the noise
   SamplingDefaults defaults;
   int64_t file_bytes = 0;
-  std::string dtypes;       // of the stored tensors: "F32" or "BF16, F32"
-  std::vector<Lora> loras;  // that change it, in this order
+  std::map<std::string, int64_t> modified;  // MappedFile::modified of the files of its tensors
+  std::string dtypes;                       // of the stored tensors: "F32" or "BF16, F32"
+  std::vector<Lora> loras;                  // that change it, in this order
   std::vector<RefusedLora> refused_loras;
   std::vector<ModelControl> controls;  // that steer it, in this order
   std::string dtype;                   // as BackendOptions::dtype, where it is not to be the run's
   CheaperForm form;                    // in which it is asked
 };
 
-// Whether both are one network, of one file, changed alike and of one type.
+// Whether both are one network, of one file that was not written anew, changed alike and of one type.
 bool same_network(const ModelInfo& a, const ModelInfo& b);
 
 // The tensors of a model: of one file, or of the shards of an index.
