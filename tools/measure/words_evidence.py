@@ -64,7 +64,7 @@ def groups(args):
                                for ratio in (0.2, 0.4, 0.6)}}
     if args.lcm:
         few = ["--sampler", "lcm", "--steps", "4", "--cfg-scale", "1"]
-        forms["four steps"] = {"L, 12 steps": ["-m", L],
+        forms["four steps"] = {"L": ["-m", L],
                                "L, 4 steps": ["-m", L, "--steps", "4"],
                                "L with the LCM LoRA, 4 steps": ["-m", L, "--lora", args.lcm, *few]}
     return forms
@@ -156,13 +156,18 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--only", action="append", help="a group; repeat it for more. Default: all")
     args = parser.parse_args()
     bench, forms = Bench(args), groups(args)
+    if unknown := set(args.only or []) - set(forms):
+        parser.error(f"--only {', '.join(unknown)}, expected some of {', '.join(forms)}")
+    forms = {group: each for group, each in forms.items() if group in (args.only or forms)}
     repeats = range(args.repeats)
     results = {(group, label): [bench.run(label, words, r) for r in repeats]
                for group, each in forms.items() for label, words in each.items()}
-    times = median_times([(label, report) for (_, label), runs in results.items() for report, _ in runs])
-    large = seconds("L", results["ratio", "L"][0][0], times)
+    alone = bench.run("L", ["-m", L], 0)[0]
+    times = median_times([("L", alone), *((label, report) for (_, label), runs in results.items() for report, _ in runs)])
+    large = seconds("L", alone, times)
     for group, each in forms.items():
         print(f"\n| {group} | s a picture | speed-up | FID | agreement | likeness | PSNR |\n|---|---|---|---|---|---|---|")
         first = results[group, next(iter(each))]
