@@ -99,9 +99,11 @@ INSTANTIATE_TEST_SUITE_P(Small, DiTGolden,
                          test_name);
 
 // PyTorch multiplies the same 8-bit numbers (tools/goldens/make_int8_goldens.py); where f32 rounds otherwise,
-// a number falls to its neighbour now and then. From f32 all are 0.004 and 0.0013 away.
+// a number falls to its neighbour now and then. From f32 all are 0.004 and 0.0013 away. Through the twelve blocks of S/8
+// such falls spread: inputs that differ by 1e-6 move PyTorch's own result by 0.65 of that distance. Errors of another kind
+// would be 1.4 of it away.
 TEST(DiT, InInt8IsPyTorchsInInt8) {
-  for (const auto& [c, distance] : {std::pair{kSmall, 0.0040}, {kTiny, 0.0013}})
+  for (const auto& [c, distance, apart] : {std::tuple{kSmall, 0.0040, 0.9}, {kTiny, 0.0013, 0.3}})
     for (const char* device : {"cpu", "reference"}) {
       if (device == std::string("reference") && c.tag == kSmall.tag) continue;  // takes its time
       SCOPED_TRACE(testing::Message() << device << " " << c.tag);
@@ -116,7 +118,7 @@ TEST(DiT, InInt8IsPyTorchsInInt8) {
       const Tensor y =
           to_channels_first(*backend, dit(x, dit.positions(side, side), dit.condition(t, c.classes), rows));
       const bool bf16 = backend->compute_dtype() == DType::bf16;
-      EXPECT_LE(relative_error(y, golden("int8/" + c.file + ".npy")), bf16 ? 2e-2 : 0.3 * distance);
+      EXPECT_LE(relative_error(y, golden("int8/" + c.file + ".npy")), bf16 ? 2e-2 : apart * distance);
       const double from_f32 = relative_error(y, golden("dit/" + c.file + "_forward.npy"));
       EXPECT_LE(from_f32, bf16 ? 2e-2 : 1.2 * distance);
       EXPECT_GE(from_f32, 0.8 * distance);

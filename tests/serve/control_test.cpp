@@ -303,6 +303,21 @@ TEST_F(ControlOfRequests, PicturesHaveLimitsAndAreKeptOnce) {
   EXPECT_THROW(check_pictures(request), Refusal);
 }
 
+// Of those of a folder, before anybody asks for one.
+TEST_F(ControlOfRequests, WhomTheyFitIsKnown) {
+  const auto models = read_models({.models = {path("small"), path("large")}});
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(planner.controls_of(models), (std::vector<Names>{{}, {"canny", "more/depth"}}));
+  const fs::path own = folder() / "passing_nets";
+  fs::create_directories(own);
+  for (const char* name : {"one", "two"}) fs::copy(nets() / "canny", own / name, fs::copy_options::recursive);
+  const Catalog of_own{CatalogOptions{
+      .models = {path("large")}, .models_dir = {}, .lora_dir = {}, .control_dir = own.string()}};
+  const Planner own_planner{of_own, {}, limits, device};
+  fs::remove_all(own / "one");
+  EXPECT_EQ(own_planner.controls_of(models), (std::vector<Names>{{}, {"two"}}));
+}
+
 // What a network's files hold is read again only where one of them has changed.
 TEST_F(ControlOfRequests, FilesAreReadOnce) {
   const fs::path own = folder() / "own_nets", weights = own / "net" / "diffusion_pytorch_model.safetensors",

@@ -244,14 +244,14 @@ TEST_F(Board, WhoWaitsTooLongIsHandedBack) {
 // The end of a job starts the next: by the housekeeper's rounds, one a second, the last would come too late.
 TEST_F(Board, WhoseTurnComesInTimeIsNotHandedBack) {
   limits.running = 1;
-  limits.wait = 15s;
+  limits.wait = 45s;
   const auto jobs_board = board();
   const auto small = plan({{"class", 1}, {"steps", 1}, {"ratio", 1}});
   Watching watching;
-  for (int i = 0; i < 24; ++i)
-    watching.watch(jobs_board->submit(small, i < 20 ? kAnna : kBob), std::to_string(i));
-  watching.wait_for_end(24);
-  EXPECT_EQ(jobs_board->statistics().ended[static_cast<size_t>(JobStatus::done)], 24);
+  for (int i = 0; i < 60; ++i)
+    watching.watch(jobs_board->submit(small, i < 50 ? kAnna : kBob), std::to_string(i));
+  watching.wait_for_end(60);
+  EXPECT_EQ(jobs_board->statistics().ended[static_cast<size_t>(JobStatus::done)], 60);
 }
 
 // However it ends: what is kept of it are its own pictures, which are counted.

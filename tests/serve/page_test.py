@@ -18,6 +18,47 @@ import urllib.request
 
 PROGRAM = sys.argv[1]
 SHOTS = sys.argv[2] if len(sys.argv) > 2 else None
+WORDS_L = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../assets/words/words-l")
+
+
+def write_control_net(folder):
+    """A folder of one for words-l as diffusers begins it, a copy of the U-Net's way down, but that its last convolutions are not zero."""
+    with open(os.path.join(WORDS_L, "unet/config.json")) as file:
+        config = json.load(file)
+    with open(os.path.join(WORDS_L, "unet/diffusion_pytorch_model.safetensors"), "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        begin = file.tell()
+        tensors = {}
+        for name, tensor in header.items():
+            if name.startswith(("conv_in", "time_embedding", "down_blocks", "mid_block")):
+                low, high = tensor["data_offsets"]
+                file.seek(begin + low)
+                tensors[name] = (tensor["shape"], file.read(high - low))
+
+    def add_convolution(name, inputs, outputs, size):
+        tensors[name + ".weight"] = ([outputs, inputs, size, size], b"\x00\x3d" * (outputs * inputs * size * size))  # 1/32 in bf16
+        tensors[name + ".bias"] = ([outputs], bytes(2 * outputs))
+
+    hint = [4, 8, 8, 16]
+    add_convolution("controlnet_cond_embedding.conv_in", 3, hint[0], 3)
+    for i, (inputs, outputs) in enumerate(zip(hint, hint[1:])):
+        add_convolution("controlnet_cond_embedding.blocks.%d" % (2 * i), inputs, inputs, 3)
+        add_convolution("controlnet_cond_embedding.blocks.%d" % (2 * i + 1), inputs, outputs, 3)
+    add_convolution("controlnet_cond_embedding.conv_out", hint[-1], 64, 3)
+    for i, channels in enumerate((64, 64, 64, 128, 128, 192)):
+        add_convolution("controlnet_down_blocks.%d" % i, channels, channels, 1)
+    add_convolution("controlnet_mid_block", 192, 192, 1)
+
+    header, end = {}, 0
+    for name, (shape, content) in tensors.items():
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + len(content)]}
+        end += len(content)
+    text = json.dumps(header).encode()
+    os.mkdir(folder)
+    with open(os.path.join(folder, "config.json"), "w") as file:
+        json.dump(config | {"_class_name": "ControlNetModel", "conditioning_embedding_out_channels": hint}, file)
+    with open(os.path.join(folder, "diffusion_pytorch_model.safetensors"), "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text + b"".join(content for _, content in tensors.values()))
 
 
 class Browser:
@@ -75,6 +116,13 @@ class Browser:
         self.run("const e = document.getElementById(arguments[0]); e.value = arguments[1];"
                  "e.dispatchEvent(new Event('input')); e.dispatchEvent(new Event('change'));", field, value)
 
+    def drop(self, css, data_url):
+        """A picture, as if it were dragged there."""
+        self.run("""const bytes = Uint8Array.from(atob(arguments[1].split(',')[1]), (c) => c.charCodeAt(0));
+                    const dataTransfer = new DataTransfer();
+                    dataTransfer.items.add(new File([bytes], 'dropped.png', { type: 'image/png' }));
+                    document.querySelector(arguments[0]).dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));""", css, data_url)
+
     def shoot(self, name):
         if SHOTS:
             with open(os.path.join(SHOTS, name + ".png"), "wb") as file:
@@ -92,22 +140,71 @@ class Browser:
         self.folder.cleanup()
 
 
-def check_page(browser, url):
-    said = "return document.getElementById('message').textContent"
-    pictures = "return [...document.querySelectorAll('#pictures img')].filter(i => i.complete && i.naturalWidth).map(i => i.src)"
-    browser.go(url)
-    browser.wait("return document.getElementById('class').options.length === 10")
-    browser.shoot("1-start")
+SAID = "return document.getElementById('message').textContent"
+PICTURES = "return [...document.querySelectorAll('#pictures img')].filter(i => i.complete && i.naturalWidth).map(i => i.src)"
+SHOWN = "return arguments[0].map(id => document.getElementById(id).getClientRects().length > 0)"
+VALUES = "return arguments[0].map(id => document.getElementById(id).value)"
 
-    # Generate.
+
+def generate(browser, kept):
+    """The picture, once it is the newest of so many in the gallery, where it is kept behind what is said."""
+    browser.click("#generate")
+    browser.wait("return document.querySelectorAll('#gallery img').length === arguments[0]", kept)
+    picture, = browser.wait(PICTURES)
+    return picture
+
+
+def check_prompts(browser):
+    assert browser.run(SHOWN, ["prompt", "class", "control", "control-settings"]) == [True, False, True, False]
+    browser.set("prompt", "red heart")
+    for field in ("steps", "seed"):
+        browser.set(field, "4")
+    free = generate(browser, 1)
+
+    # Steered by that picture, the large model alone.
+    browser.set("control", "edges")
+    assert browser.run("return document.getElementById('control-help').textContent") == "It steers words-l alone."
+    browser.click("#generate")
+    browser.wait("return document.getElementById('message').classList.contains('error')")
+    assert "the picture to follow" in browser.run(SAID), browser.run(SAID)
+    browser.drop("#control-settings", free)
+    browser.wait("return document.getElementById('hint-picture').naturalWidth === 128")
+    browser.set("control-strength", "0.5")
+    browser.set("control-end", "0.75")
+    steered = generate(browser, 2)
+    browser.click("#canny")
+    for field, value in (("canny-low", "30"), ("canny-high", "60")):
+        browser.set(field, value)
+    browser.shoot("1-control")
+    with_edges = generate(browser, 3)
+    assert len({free, steered, with_edges}) == 3
+
+    # A picture gives all that back but what it followed; one that followed none clears it.
+    fields = ["control", "control-strength", "control-begin", "control-end", "canny-low", "canny-high"]
+    browser.drop("#result", free)
+    browser.wait(SAID + " === 'These are its settings.'")
+    assert browser.run(VALUES, fields)[:4] == ["", "1", "0", "1"]
+    browser.drop("#result", with_edges)
+    browser.wait(SAID + " === 'These are its settings, without the picture that it followed.'")
+    assert browser.run(VALUES, fields) == ["edges", "0.5", "0", "0.75", "30", "60"]
+    assert generate(browser, 4) == with_edges  # what was dropped there still is
+
+
+def check_page(browser, url):
+    browser.go(url)
+    browser.wait("return document.getElementById('model').value === 'words-s+words-l' && !document.getElementById('prompt-field').hidden")
+    browser.shoot("1-start")
+    check_prompts(browser)
+
+    # The garments, which no ControlNet fits.
+    browser.set("model", "fashion-s+fashion-l")
+    browser.wait("return document.getElementById('class').options.length === 10")
+    assert browser.run(SHOWN, ["prompt", "class", "control"]) == [False, True, False]
     browser.set("class", "Sandal")
     browser.set("steps", "6")
     browser.set("seed", "3")
-    browser.click("#generate")
-    browser.wait("return document.getElementById('message').textContent.includes('seed 3')")
-    browser.wait("return document.querySelectorAll('#gallery img').length === 1")  # it is kept behind what is said
-    first = browser.wait(pictures)
-    assert len(first) == 1
+    first = generate(browser, 5)
+    assert "seed 3" in browser.run(SAID), browser.run(SAID)
     browser.shoot("2-generated")
 
     # All shares, and the slider over them.
@@ -117,7 +214,7 @@ def check_page(browser, url):
     shown = []
     for share in ("0", "40", "100"):
         browser.set("ratio", share)
-        shown += browser.wait(pictures)
+        shown += browser.wait(PICTURES)
         assert browser.run("return document.querySelector('#strip-pictures .chosen').dataset.ratio") == share
     assert len(set(shown)) == 3
     assert browser.run("return document.querySelectorAll('#curve circle').length") == 6
@@ -136,22 +233,20 @@ def check_page(browser, url):
     browser.set("width", "29")
     browser.click("#generate")
     browser.wait("return document.getElementById('message').classList.contains('error')")
-    assert "width is 29" in browser.run(said), browser.run(said)
+    assert "width is 29" in browser.run(SAID), browser.run(SAID)
     browser.shoot("4-error")
 
     # The gallery is still there after a reload; a picture gives its settings back.
     browser.go(url)
-    browser.wait("return document.querySelectorAll('#gallery img').length === 1 && document.getElementById('class').options.length === 10")
+    browser.wait("return document.querySelectorAll('#gallery img').length === 5 && !document.getElementById('prompt-field').hidden")
     browser.click("#gallery button")
-    browser.wait("return document.getElementById('message').textContent === 'These are its settings.'")
-    assert browser.run("return ['class', 'steps', 'seed'].map(id => document.getElementById(id).value)") == ["Sandal", "6", "3"]
-    browser.click("#generate")
-    browser.wait("return document.getElementById('message').textContent.includes('seed 3')")
-    assert browser.wait(pictures) == first
+    browser.wait(SAID + " === 'These are its settings.'")
+    assert browser.run(VALUES, ["class", "steps", "seed"]) == ["Sandal", "6", "3"]
+    assert generate(browser, 6) == first
 
     # From a picture, with a mask painted on it.
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
-        file.write(base64.b64decode(first[0].split(",")[1]))
+        file.write(base64.b64decode(first.split(",")[1]))
         file.flush()
         browser.click("#start summary")
         browser.type("#init", file.name)
@@ -164,17 +259,18 @@ def check_page(browser, url):
     browser.set("class", "Bag")
     browser.set("strength", "1")
     browser.shoot("5-mask")
-    browser.click("#generate")
-    browser.wait("return document.getElementById('message').textContent.includes('seed 3')")
-    assert browser.wait(pictures) != first
+    masked = generate(browser, 7)
+    assert masked != first
     browser.shoot("6-masked")
+    browser.drop("#result", masked)
+    browser.wait(SAID + " === 'These are its settings, without the picture that it started from.'")
 
     # Painted is what the mask says, and seen on the picture.
     assert browser.run("""const pixels = document.getElementById('canvas').getContext('2d').getImageData(0, 0, 28, 28).data;
                           return pixels[4 * (14 * 28 + 14)] > pixels[4 * (14 * 28 + 14) + 1] + 50""")
 
     # Without a key nothing asks for one, and what does not belong to the model is not there.
-    assert browser.run("return ['key-field', 'prompt-field'].every(id => getComputedStyle(document.getElementById(id)).display === 'none')")
+    assert browser.run(SHOWN, ["key-field", "prompt-field", "control-field"]) == [False] * 3
 
     # On a phone nothing is wider than the screen.
     browser.ask("POST", browser.session + "/window/rect", {"width": 500, "height": 900})
@@ -191,7 +287,9 @@ def main():
     if not shutil.which("chromedriver"):
         print("There is no chromedriver here, so the page is not tested: scripts/install_dependencies --page installs it.")
         return 77
-    server = subprocess.Popen([PROGRAM, "serve", "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True)
+    nets = tempfile.TemporaryDirectory()
+    write_control_net(os.path.join(nets.name, "edges"))
+    server = subprocess.Popen([PROGRAM, "serve", "--port", "0", "--quiet", "--control-dir", nets.name], stdout=subprocess.PIPE, text=True)
     browser = None
     try:
         browser = Browser()
@@ -202,6 +300,7 @@ def main():
         server.terminate()
         code = server.wait()
         server.stdout.close()
+        nets.cleanup()
     assert code == 0, code
     return 0
 

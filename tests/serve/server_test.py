@@ -727,9 +727,11 @@ class OpenAI(Test):
         models = self.ask("GET", "/v1/models")[2]
         garments = [one["id"] for one in models["data"] if "fashion" in one["id"]]  # the family of words may be there, too
         self.assertEqual(garments, ["fashion-s+fashion-l", "fashion-b", "fashion-l", "fashion-s"])
+        self.assertEqual(models["tstitch"]["usual"], "fashion-s+fashion-l")
+        self.assertIn(models["tstitch"]["usual_of_text"], ("fashion-s+fashion-l", "words-s+words-l"))
         one = self.ask("GET", "/v1/models/fashion-s%2Bfashion-l")[2]
         self.assertEqual((one["object"], one["tstitch"]["models"], one["tstitch"]["width"]), ("model", ["fashion-s", "fashion-l"], 28))
-        self.assertEqual(one["tstitch"]["classes"][5], "Sandal")
+        self.assertEqual((one["tstitch"]["classes"][5], one["tstitch"]["controls"]), ("Sandal", [[], []]))
         self.expect_refused(404, "model_not_found", self.ask("GET", "/v1/models/none"))
 
 

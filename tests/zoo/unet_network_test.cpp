@@ -193,7 +193,8 @@ TEST(UNet, LeavesOutBlocks) {
 }
 
 // PyTorch multiplies the same 8-bit numbers (tools/goldens/make_int8_goldens.py); where f32 rounds otherwise,
-// a number falls to its neighbour now and then. From f32 both are 0.049 and 0.033 away.
+// a number falls to its neighbour now and then, and these small pictures carry that far: inputs that differ by 1e-6 move
+// PyTorch's own results by up to 1.1 of their distance from f32, 0.049 and 0.033. Errors of another kind would be 1.4 of it away.
 TEST(UNet, InInt8IsPyTorchsInInt8) {
   const auto backend = make_backend({.dtype = "int8"});
   const bool bf16 = backend->compute_dtype() == DType::bf16;
@@ -201,7 +202,7 @@ TEST(UNet, InInt8IsPyTorchsInInt8) {
     SCOPED_TRACE(name);
     const Tensor y = to_channels_first(*backend, bound(*backend, name)(input(*backend), kTimestep));
     EXPECT_LE(relative_error(y, golden("int8/unet_" + std::string(name) + ".npy")),
-              bf16 ? 7e-2 : 0.3 * distance);
+              bf16 ? 7e-2 : 1.25 * distance);
     EXPECT_LE(relative_error(y, golden("unet/" + std::string(name) + ".npy")), bf16 ? 8e-2 : 1.3 * distance);
   }
 }

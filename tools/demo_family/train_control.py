@@ -17,7 +17,7 @@ import exported
 import looks
 import pictures
 import training
-from latents import Draws, Latents
+from latents import SHARDS, Draws, Latents
 from train_words import BATCH, Captions, Noise, loss_of
 
 SEED = 9
@@ -34,6 +34,7 @@ def main():
     parser.add_argument("--start", required=True, help="the exported folder of words-l")
     parser.add_argument("--out", required=True, help="folder")
     parser.add_argument("--pictures", type=int, default=100_000, help="the whole budget; default %(default)s")
+    parser.add_argument("--shards", type=int, default=SHARDS, help="of 2,048 views, each made once; default %(default)s")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoint-seconds", type=float, default=600)
     args = parser.parse_args()
@@ -48,7 +49,7 @@ def main():
     text_encoder = text_encoder.eval().requires_grad_(False).to(args.device)
     run = training.Training(os.path.join(folder, "checkpoint.pt"), [control], steps=args.pictures // BATCH,
                             peak_rate=5e-4, warm_up=100, decay=0.999, seed=SEED)
-    draws, captions = Draws(Latents(work, args.device), BATCH, SEED), Captions(SEED)
+    draws, captions = Draws(Latents(work, args.device), BATCH, SEED, args.shards), Captions(SEED)
     noise, autocast = Noise(args.device), training.autocast(args.device)
 
     def predict(x_t, t):

@@ -12,18 +12,15 @@ import dataclasses
 import os
 
 import torch
-from diffusers import StableDiffusionPipeline
-from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict
 
 import exported
 import latents
 import looks
+import lora
 import training
 from train_words import BATCH, Captions, Noise, loss_of
 
-SHARDS, SEED = 8, 8
-LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "conv1", "conv2"]
+SEED = 8
 
 
 class Drawings(latents.Latents):
@@ -47,6 +44,7 @@ def main():
     parser.add_argument("--out", required=True, help="a file, .safetensors")
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--pictures", type=int, default=60_000, help="the whole budget; default %(default)s")
+    parser.add_argument("--shards", type=int, default=8, help="of 2,048 views, each made once; default %(default)s")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoint-seconds", type=float, default=600)
     args = parser.parse_args()
@@ -55,13 +53,11 @@ def main():
     os.makedirs(folder, exist_ok=True)
     torch.manual_seed(0)
     unet, text_encoder = exported.networks(args.start)
-    unet.requires_grad_(False)
-    unet.add_adapter(LoraConfig(r=args.rank, lora_alpha=args.rank, target_modules=LAYERS))
-    unet = unet.train().to(args.device, memory_format=torch.channels_last)
+    unet = lora.add(unet, args.rank).train().to(args.device, memory_format=torch.channels_last)
     text_encoder = text_encoder.eval().requires_grad_(False).to(args.device)
     run = training.Training(os.path.join(folder, "checkpoint.pt"), [unet], steps=args.pictures // BATCH, peak_rate=1e-3,
                             warm_up=100, decay=0.999, seed=SEED)
-    draws, captions = latents.Draws(Drawings(work, args.device), BATCH, SEED, SHARDS), Captions(SEED)
+    draws, captions = latents.Draws(Drawings(work, args.device), BATCH, SEED, args.shards), Captions(SEED)
     noise, autocast = Noise(args.device), training.autocast(args.device)
     for step in run.steps_left(BATCH, args.checkpoint_seconds):
         x0, views = draws(step)
@@ -72,10 +68,7 @@ def main():
         with autocast, training.attention(args.device):
             loss = loss_of(noise, lambda x_t, t: unet(x_t, t, context).sample, x0, generator)
         run.update(loss)
-    adapter = get_peft_model_state_dict(run.average.modules[0])
-    adapter = {key: tensor.bfloat16().contiguous() for key, tensor in adapter.items()}
-    StableDiffusionPipeline.save_lora_weights(os.path.dirname(args.out) or ".", unet_lora_layers=adapter,
-                                              weight_name=os.path.basename(args.out))
+    lora.write(run.average.modules[0], args.out)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include <ctime>
 #include <map>
 
+#include "tstitch/base/join.h"
 #include "tstitch/condition/class_names.h"
 #include "tstitch/io/png.h"
 #include "tstitch/serve/base64.h"
@@ -200,7 +201,8 @@ ordered_json described(const std::string& name, const Parts& parts) {
                           {"height", model.side * model.pixels_per_latent},
                           {"any_size", model.any_size},
                           {"sampler", model.defaults.sampler},
-                          {"cfg_scale", model.defaults.cfg_scale}};
+                          {"cfg_scale", model.defaults.cfg_scale},
+                          {"controls", parts.planner.controls_of(models)}};
   const ClassNames classes(model);
   if (classes.known())
     for (int64_t c = 0; c < model.condition.num_classes; ++c) details["classes"].push_back(classes.usual(c));
@@ -259,16 +261,19 @@ void add_openai_routes(Routes& routes, const Parts& parts) {
                     .body = Route::Body::form,
                     .summary = "The same from a picture, all of it or what a mask leaves transparent",
                     .request_schema = form});
-  routes.push_back({.method = "GET",
-                    .path = "/v1/models",
-                    .answer =
-                        [parts](Call& call) {
-                          ordered_json data = ordered_json::array();
-                          for (const std::string& name : parts.catalog.choices())
-                            data.push_back(model_json(name));
-                          call.answer(200, {{"object", "list"}, {"data", data}});
-                        },
-                    .summary = "The models"});
+  routes.push_back(
+      {.method = "GET",
+       .path = "/v1/models",
+       .answer =
+           [parts](Call& call) {
+             ordered_json data = ordered_json::array();
+             for (const std::string& name : parts.catalog.choices()) data.push_back(model_json(name));
+             const auto usual = [&](bool of_text) { return join(parts.catalog.usual(of_text), "+"); };
+             call.answer(200, {{"object", "list"},
+                               {"data", data},
+                               {"tstitch", {{"usual", usual(false)}, {"usual_of_text", usual(true)}}}});
+           },
+       .summary = "The models, and which of them requests mean that name none"});
   routes.push_back({.method = "GET",
                     .path = "/v1/models/{model}",
                     .answer = [parts](Call& call) { call.answer(200, described(call.parts[0], parts)); },

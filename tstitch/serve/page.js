@@ -67,6 +67,10 @@ function requestOf(ratio) {
     request.strength = $("strength").valueAsNumber;
     if (start.isPainted) request.mask = start.mask();
   }
+  if ($("control").value) {
+    request.control_net = control.asked();
+    request.stages = control.stages();
+  }
   for (const [name, value] of Object.entries(request)) if (Number.isNaN(value)) delete request[name];
   return request;
 }
@@ -210,6 +214,7 @@ const start = {
     this.show();
   },
   show() {
+    $("start").open = true;
     $("canvas-field").hidden = false;
     for (const canvas of [$("canvas"), this.strokes]) {
       canvas.width = this.image.width;
@@ -270,6 +275,70 @@ const start = {
     $("canvas-field").hidden = true;
   },
 };
+
+// ---- the picture to follow
+
+const control = {
+  picture: undefined, // base64
+
+  // The ControlNets that can steer a model of those that are chosen.
+  offer() {
+    const names = [...new Set(model.controls.flat())];
+    const before = $("control").value;
+    $("control").replaceChildren(new Option("none", ""), ...names.map((name) => new Option(name)));
+    $("control").value = names.includes(before) ? before : "";
+    $("control-field").hidden = names.length === 0;
+    this.show();
+  },
+  show() {
+    const name = $("control").value;
+    const steered = model.models.filter((_, i) => model.controls[i].includes(name));
+    $("control-settings").hidden = !name;
+    $("control-help").hidden = !name || steered.length === model.models.length;
+    $("control-help").textContent = `It steers ${steered.join(" and ")} alone.`;
+    $("canny-field").hidden = !$("canny").checked;
+  },
+  async load(file) {
+    const url = await dataUrl(file);
+    $("hint-picture").src = url;
+    $("hint-picture").hidden = false;
+    this.picture = url.split(",")[1];
+  },
+  asked() {
+    return {
+      name: $("control").value,
+      image: this.picture,
+      strength: $("control-strength").valueAsNumber,
+      interval: [$("control-begin").valueAsNumber, $("control-end").valueAsNumber],
+      canny: $("canny").checked ? [$("canny-low").valueAsNumber, $("canny-high").valueAsNumber] : null,
+    };
+  },
+  // Models that it cannot steer are asked without it.
+  stages() {
+    const isSteered = model.controls.map((names) => names.includes($("control").value));
+    return isSteered.includes(false) ? isSteered.map((is) => (is ? {} : { control: "none" })) : undefined;
+  },
+  // texts: what a picture says of its ControlNets, as --control-net has it. Returns a sentence of what is left out.
+  recall(texts) {
+    const keys = keysOf(texts[0] ?? "");
+    const isHere = [...$("control").options].some((option) => option.value === keys.name);
+    $("control").value = isHere ? keys.name : "";
+    $("control-strength").value = keys.strength ?? 1;
+    [$("control-begin").value, $("control-end").value] = (keys.interval ?? "0:1").split(":");
+    $("canny").checked = keys.canny !== undefined;
+    if (keys.canny) [$("canny-low").value, $("canny-high").value] = keys.canny.split(":");
+    this.show();
+    const lost = texts.slice(isHere ? 1 : 0).map((text) => `"${keysOf(text).name}"`);
+    return lost.length ? ` ControlNets left out: ${lost.join(", ")}.` : "";
+  },
+};
+
+// {name: "edges", image: "a, b"} of 'edges,image="a, b"': values with a comma stand in double quotes.
+function keysOf(text) {
+  const pairs = text.matchAll(/(?:^|,(\w+)=)("(?:[^"]|"")*"|[^,]*)/g);
+  const value = (said) => (said.startsWith('"') ? said.slice(1, -1).replaceAll('""', '"') : said);
+  return Object.fromEntries([...pairs].map(([, key = "name", said]) => [key, value(said)]));
+}
 
 function dataUrl(file) {
   return new Promise((resolve, reject) => {
@@ -334,7 +403,9 @@ async function recall(png) {
   strip = [];
   drawStrip();
   $("pictures").replaceChildren(imageOf(png, "The picture whose settings these are"));
-  say("These are its settings.");
+  const lost = control.recall(said.control_net ?? []);
+  const pictures = [said.init_image && "started from", said.control_net && "followed"].filter(Boolean);
+  say(`These are its settings${pictures.length ? `, without the picture that it ${pictures.join(" and the one that it ")}` : ""}.${lost}`);
 }
 
 // ---- the form
@@ -348,12 +419,14 @@ async function showModel() {
   $("width").value = model.width;
   $("height").value = model.height;
   $("cfg").value = model.cfg_scale;
+  control.offer();
 }
 
 async function load() {
   const [models, samplers] = await Promise.all([askJson("GET", "/v1/models"), askJson("GET", "/sdapi/v1/samplers")]);
   $("key-field").hidden = true;
   $("model").replaceChildren(...models.data.map(({ id }) => new Option(id)));
+  $("model").value = models.tstitch.usual_of_text;
   $("sampler").replaceChildren(new Option("as the model's reference", ""), ...samplers.map(({ name, aliases }) => new Option(name, aliases[0])));
   await showModel();
 }
@@ -390,11 +463,18 @@ $("canvas").addEventListener("pointerdown", (event) => {
   start.paint(event, true);
 });
 $("canvas").addEventListener("pointermove", (event) => event.buttons && start.paint(event, false));
+$("control").addEventListener("change", () => control.show());
+$("canny").addEventListener("change", () => control.show());
+$("hint").addEventListener("change", attempt(() => $("hint").files[0] && control.load($("hint").files[0])));
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  const file = event.dataTransfer.files[0];
-  if (file) attempt(async () => recall((await dataUrl(file)).split(",")[1]))();
+  const [file] = event.dataTransfer.files;
+  if (!file) return;
+  const field = event.target.closest("#start, #control-settings")?.querySelector("input[type=file]");
+  if (!field) return attempt(async () => recall((await dataUrl(file)).split(",")[1]))();
+  field.files = event.dataTransfer.files;
+  field.dispatchEvent(new Event("change"));
 });
 
 attempt(load)();

@@ -1,6 +1,7 @@
 #include "tstitch/serve/plan.h"
 
 #include <algorithm>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <utility>
@@ -495,6 +496,19 @@ Refusal Planner::refusal(const Error& error, const Plan& plan) const try {
   return refusal_of(Error(error.kind(), in_names(error.what())));
 } catch (const Refusal& gone) {
   return gone;
+}
+
+std::vector<std::vector<std::string>> Planner::controls_of(const std::vector<ModelInfo>& models) const {
+  std::vector<std::vector<std::string>> fitting(models.size());
+  for (const std::string& name : catalog_.controls()) try {
+      const ControlNetInfo net = read_control_net_info(catalog_.control_path(name));
+      for (size_t i = 0; i < models.size(); ++i)
+        if (control_obstacle(net, models[i]).empty()) fitting[i].push_back(name);
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception&) {  // it could be read when the catalog looked
+    }
+  return fitting;
 }
 
 // That says nothing but what the usual models cannot do without.

@@ -66,6 +66,8 @@ class Planner {
   std::map<std::string, std::optional<int64_t>> embeddings() const;
   // The models that a request means, in order of use; `said` by their names.
   std::vector<ModelInfo> models_of(const Said& said) const;
+  // Of every model the ControlNets that can steer it, by name; what can no longer be read is not there.
+  std::vector<std::vector<std::string>> controls_of(const std::vector<ModelInfo>& models) const;
 
  private:
   std::shared_ptr<const Plan> planned(Request request) const;

@@ -1,0 +1,179 @@
+"""The paper's figures of pictures from prompts, re-made on the words family: quality, prompt, likeness and time of many forms.
+
+    python3 tools/measure/words_evidence.py build/release/apps/tstitch --work ~/evidence [--style words-style.safetensors] ...
+
+Every form samples the same prompts with the same noise, once for every repeat (other prompts, other noise). Printed as a table,
+mean and standard deviation over the repeats:
+
+speed-up    evaluations times what one of each model takes, the median over all runs, against the large model's
+fid         by `tstitch eval`, with as many pictures as there are prompts: only to be compared with itself
+agreement   100 x cosine of picture and prompt, by the two towers of assets/words-features.safetensors
+likeness    100 x cosine of a picture's embedding and that of what the group's first form made of the same noise
+psnr        of a picture to that same picture, dB
+
+Needs Noto Color Emoji, unicode-cldr-core and tools/requirements.txt. What is done is kept in --work and not done again.
+"""
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import numpy as np
+import torch
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tools/demo_family"))
+import make_reference  # noqa: E402
+import towers  # noqa: E402
+from train_towers import exact_caption  # noqa: E402
+
+S, L = "words-s", "words-l"
+
+
+def stages(*parts):
+    return [word for part in parts for word in ("--stage", part)]
+
+
+def turns(*parts):
+    return stages(*(f"model={model},share={share}" for model, share in parts[:-1]), f"model={parts[-1][0]}")
+
+
+def stitched(ratio, *rest):
+    return ["-m", S, "-m", L, "--ratio", str(ratio), *rest]
+
+
+def groups(args):
+    """Forms by group, label and words of the command line; the first of a group is what the others are compared with."""
+    forms = {
+        "ratio": {"L": ["-m", L], **{f"S to {ratio}, L": stitched(ratio) for ratio in (0.2, 0.4, 0.6, 0.8)}, "S": ["-m", S],
+                  "L, half the steps": ["-m", L, "--steps", str(args.steps // 2)]},
+        "order at 0.4": {"L": ["-m", L], "S, L": stitched(0.4),
+                         "L, S": turns((L, 0.6), (S, 0.4)),
+                         "S, L, S": turns((S, 0.2), (L, 0.6), (S, 0.2)),
+                         "L, S, L": turns((L, 0.3), (S, 0.4), (L, 0.3))},
+        "cheaper forms": {"L": ["-m", L], "L, cache=2": ["-m", L, *stages("cache=2")], "L, merge=0.5": ["-m", L, *stages("merge=0.5")],
+                          "S to 0.4, L cache=2": ["-m", S, "-m", L, *stages("share=0.4", "cache=2")],
+                          "L cache=2 to 0.4, L": turns((L + ",cache=2", 0.4), (L, 0.6))},
+    }
+    if args.style:
+        lora = "lora=" + args.style
+        forms["a style"] = {"L with the LoRA": ["-m", L, "--lora", args.style],
+                            **{f"S to {ratio}, L with the LoRA": ["-m", S, "-m", L, *stages(f"share={ratio}", lora)]
+                               for ratio in (0.2, 0.4, 0.6)}}
+    if args.lcm:
+        few = ["--sampler", "lcm", "--steps", "4", "--cfg-scale", "1"]
+        forms["four steps"] = {"L, 12 steps": ["-m", L],
+                               "L, 4 steps": ["-m", L, "--steps", "4"],
+                               "L with the LCM LoRA, 4 steps": ["-m", L, "--lora", args.lcm, *few]}
+    return forms
+
+
+class Bench:
+    def __init__(self, args):
+        self.args, self.work = args, pathlib.Path(args.work).expanduser()
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.model = towers.load(str(ROOT / "assets/words-features.safetensors"))
+        self.embeddings, self.pixels = {}, {}
+
+    def prompts(self, repeat):
+        path = self.work / f"prompts-{repeat}.txt"
+        if not path.exists():
+            views = make_reference.views(make_reference.PROMPT_SEED + 100 * (repeat + 1), self.args.pictures)
+            path.write_text("".join(exact_caption(view) + "\n" for view in views))
+        return path
+
+    def run(self, label, words, repeat):
+        """The report of sampling, with its metrics; pictures lie beside it."""
+        name = "".join(c if c.isalnum() else "-" for c in label) + f".{repeat}"
+        samples, report = self.work / f"{name}.npz", self.work / f"{name}.json"
+        said = [f"--prompt={line}" for line in self.prompts(repeat).read_text().splitlines()]
+        common = {"--steps": str(self.args.steps), "--sampler": "dpm++2m", "--seed": str(repeat), "--threads": str(self.args.threads)}
+        if not report.exists():
+            defaults = [word for key, value in common.items() if key not in words for word in (key, value)]
+            sampled = self.ask("sample", *words, *defaults, *said, "-o", str(samples))
+            measured = self.ask("eval", str(samples), "--prompts", str(self.prompts(repeat)), "--metrics", "fid,agreement",
+                                "--threads", str(self.args.threads))
+            kept = {"models": sampled["models"], "images": sampled["images"], **measured["metrics"]}
+            report.write_text(json.dumps(kept))
+        return json.loads(report.read_text()), samples
+
+    def ask(self, *words):
+        done = subprocess.run([self.args.program, *words, "--json"], stdout=subprocess.PIPE, check=True)
+        return json.loads(done.stdout)
+
+    @torch.inference_mode()
+    def compared(self, samples, reference):
+        """Likeness and PSNR, means over the pictures."""
+        (a, pixels), (b, others) = self.seen(samples), self.seen(reference)
+        error = np.square(pixels.astype(np.float64) - others).mean(axis=(1, 2, 3)).clip(min=1e-3)
+        return 100 * (a * b).sum(1).mean().item(), float((10 * np.log10(255**2 / error)).mean())
+
+    def seen(self, samples):
+        if samples not in self.embeddings:
+            with np.load(samples) as file:
+                self.pixels[samples] = file["arr_0"]
+            tensor = torch.from_numpy(self.pixels[samples]).permute(0, 3, 1, 2).float()
+            self.embeddings[samples] = torch.cat([self.model.embed_pictures(part) for part in tensor.split(64)])
+        return self.embeddings[samples], self.pixels[samples]
+
+
+def median_times(reports):
+    """ms of one evaluation and picture by what was evaluated: the models of one run with one form of them."""
+    times = {}
+    for label, report in reports:
+        for place, model in enumerate(report["models"]):
+            if model["evaluations"]:
+                key = model["name"] if plain(label) else (label, place)
+                times.setdefault(key, []).append(model["ms"] / model["evaluations"] / report["images"])
+    return {key: statistics.median(values) for key, values in times.items()}
+
+
+def plain(label):
+    """Whether evaluations are those of the networks as they are, guided."""
+    return not any(word in label for word in ("cache", "merge", "LoRA"))
+
+
+def seconds(label, report, times):
+    total = 0.0
+    for place, model in enumerate(report["models"]):
+        total += model["evaluations"] * times.get(model["name"] if plain(label) else (label, place), 0)
+    return total / 1e3
+
+
+def spread(values, digits):
+    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values) if len(values) > 1 else 0:.{digits}f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("--work", required=True, help="folder of the results")
+    parser.add_argument("--style", help="a LoRA of words-l, of train_style.py")
+    parser.add_argument("--lcm", help="a LoRA of words-l, of train_lcm.py")
+    parser.add_argument("--pictures", type=int, default=200, help="of each form and repeat; default %(default)s")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--threads", type=int, default=0)
+    args = parser.parse_args()
+    bench, forms = Bench(args), groups(args)
+    repeats = range(args.repeats)
+    results = {(group, label): [bench.run(label, words, r) for r in repeats]
+               for group, each in forms.items() for label, words in each.items()}
+    times = median_times([(label, report) for (_, label), runs in results.items() for report, _ in runs])
+    large = seconds("L", results["ratio", "L"][0][0], times)
+    for group, each in forms.items():
+        print(f"\n| {group} | s a picture | speed-up | FID | agreement | likeness | PSNR |\n|---|---|---|---|---|---|---|")
+        first = results[group, next(iter(each))]
+        for label in each:
+            runs = results[group, label]
+            takes = seconds(label, runs[0][0], times)
+            likeness, psnr = zip(*(bench.compared(runs[r][1], first[r][1]) for r in repeats))
+            same = label == next(iter(each))
+            print(f"| {label} | {takes:.2f} | {large / takes:.2f} | {spread([run[0]['fid'] for run in runs], 1)} | "
+                  f"{spread([run[0]['agreement'] for run in runs], 1)} | " + (" | |" if same else f"{spread(likeness, 1)} | {spread(psnr, 1)} |"))
+
+
+if __name__ == "__main__":
+    main()
