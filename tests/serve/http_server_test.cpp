@@ -84,13 +84,18 @@ TEST(HttpServer, EventsOnWhichNothingHappensSaySo) {
 
 // As where there is no memory for saying how a job has ended.
 TEST(HttpServer, AStreamThatIsGivenUpEnds) {
-  SilentEvents handler;
-  HttpServer server({.port = 0}, handler);
-  const int client = asking(server.port());
-  EXPECT_TRUE(read_until(client, "\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n"));
-  handler.give_up();
-  EXPECT_EQ(read_until(client, "more"), "");
-  close(client);
+  const auto begin = std::chrono::steady_clock::now();
+  constexpr auto kPause = 30s;
+  {
+    SilentEvents handler;
+    HttpServer server({.port = 0, .event_pause = kPause}, handler);
+    const int client = asking(server.port());
+    EXPECT_TRUE(read_until(client, "\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n"));
+    handler.give_up();
+    EXPECT_EQ(read_until(client, "more"), "");
+    close(client);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, kPause);  // nor does the server wait for its next sign
 }
 
 }  // namespace

@@ -534,7 +534,7 @@ void Connection::end_events() {
 }
 
 void Connection::write_next_event() {
-  if (writing_) return;
+  if (writing_ || gone_) return;  // gone: what was written last may arrive behind its end
   if (events_.empty()) return last_event_ ? close_after_answer() : ping_later();
   writing_ = true;
   set_deadline(time_for(events_.front().size()));
