@@ -60,6 +60,8 @@ class Planner {
   // What a request that says nothing comes to, or null where there is no model. Throws Error where what the
   // server says of runs is wrong, whatever requests say.
   std::shared_ptr<const Plan> check_own() const;
+  // A message with names in place of the server's paths.
+  std::string in_names(const std::string& message) const;
   // An error of the job that runs `plan`, as plan() would have said it.
   Refusal refusal(const Error& error, const Plan& plan) const;
   // The words of textual inversions, and how many vectors stand for each; none for one that cannot be read.
@@ -71,8 +73,6 @@ class Planner {
 
  private:
   std::shared_ptr<const Plan> planned(Request request) const;
-  // A message with names in place of the server's paths.
-  std::string in_names(const std::string& message) const;
   template <class F>
   auto named(F work) const;
   // Said by their paths. Throws Refusal{404} for what the catalog has found and can be read no more.
