@@ -26,7 +26,7 @@ std::vector<int64_t> around(int64_t center, double power, int64_t T, int64_t n) 
         std::abs(place - nearest) < 1e-9 * static_cast<double>(T + center) ? nearest : place));
   }
   std::ranges::sort(places);
-  places.erase(std::ranges::unique(places).begin(), places.end());
+  places.erase(std::unique(places.begin(), places.end()), places.end());
   std::vector<int64_t> whole = {0};
   for (size_t i = 1; i + 1 < places.size(); ++i) whole.push_back(places[i] + center);
   return whole;

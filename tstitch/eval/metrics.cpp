@@ -71,7 +71,7 @@ std::vector<Metric> parse_metrics(const std::string& names) {
   }
   check(!metrics.empty(), ErrorKind::usage, "--metrics names none of: ", metric_names());
   std::ranges::sort(metrics);
-  metrics.erase(std::ranges::unique(metrics).begin(), metrics.end());
+  metrics.erase(std::unique(metrics.begin(), metrics.end()), metrics.end());
   return metrics;
 }
 
