@@ -133,7 +133,7 @@ def main():
         if args.requests:
             run = os.path.join(os.path.dirname(sys.executable), "schemathesis")
             sys.exit(subprocess.run([run, "run", f"http://127.0.0.1:{port}/openapi.json", "--checks", "not_a_server_error",
-                                     "--max-examples", str(args.requests), "--request-timeout", "60"]).returncode)
+                                     "--max-examples", str(args.requests), "--request-timeout", "600"]).returncode)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ BlockCache parse_cache(const std::string& what, const std::string& text) {
   check(center || !power, ErrorKind::usage, what, " is \"", printable(text),
         "\": power= is for evaluations around a center=, which is not said");
   if (!center) return cache;
-  BlockCache::Focus& focus = cache.focus.emplace();
+  BlockCache::Focus& focus = *(cache.focus = BlockCache::Focus{});
   focus.center = read_number<int64_t>(what + " center=", *center);
   check(0 <= focus.center && focus.center <= kLeastOften, ErrorKind::usage, what, " center= is ",
         printable(*center), ", expected 0 ... ", kLeastOften, ", an evaluation of the stage");
