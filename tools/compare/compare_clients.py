@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -132,8 +133,10 @@ def main():
         open_ai(port)
         if args.requests:
             run = os.path.join(os.path.dirname(sys.executable), "schemathesis")
-            sys.exit(subprocess.run([run, "run", f"http://127.0.0.1:{port}/openapi.json", "--checks", "not_a_server_error",
-                                     "--max-examples", str(args.requests), "--request-timeout", "600"]).returncode)
+            with tempfile.TemporaryDirectory() as folder:  # where it keeps what it learns
+                code = subprocess.run([run, "run", f"http://127.0.0.1:{port}/openapi.json", "--checks", "not_a_server_error",
+                                       "--max-examples", str(args.requests), "--request-timeout", "600"], cwd=folder).returncode
+            sys.exit(code)
 
 
 if __name__ == "__main__":
