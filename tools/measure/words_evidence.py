@@ -53,7 +53,7 @@ def groups(args):
                          "L, S": turns((L, 0.6), (S, 0.4)),
                          "S, L, S": turns((S, 0.2), (L, 0.6), (S, 0.2)),
                          "L, S, L": turns((L, 0.3), (S, 0.4), (L, 0.3))},
-        "cheaper forms": {"L": ["-m", L], "L, cache=2": ["-m", L, *stages("cache=2")], "L, merge=0.5": ["-m", L, *stages("merge=0.5")],
+        "cheaper forms": {"L": ["-m", L], "L, cache=2": ["-m", L, *stages("cache=2")], "L, cache=3": ["-m", L, *stages("cache=3")],
                           "S to 0.4, L cache=2": ["-m", S, "-m", L, *stages("share=0.4", "cache=2")],
                           "L cache=2 to 0.4, L": turns((L + ",cache=2", 0.4), (L, 0.6))},
     }
@@ -90,14 +90,18 @@ class Bench:
         samples, report = self.work / f"{name}.npz", self.work / f"{name}.json"
         said = [f"--prompt={line}" for line in self.prompts(repeat).read_text().splitlines()]
         common = {"--steps": str(self.args.steps), "--sampler": "dpm++2m", "--seed": str(repeat), "--threads": str(self.args.threads)}
+        defaults = [word for key, value in common.items() if key not in words for word in (key, value)]
+        asked = [*words, *defaults, *said]
         if not report.exists():
-            defaults = [word for key, value in common.items() if key not in words for word in (key, value)]
-            sampled = self.ask("sample", *words, *defaults, *said, "-o", str(samples))
+            sampled = self.ask("sample", *asked, "-o", str(samples))
             measured = self.ask("eval", str(samples), "--prompts", str(self.prompts(repeat)), "--metrics", "fid,agreement",
                                 "--threads", str(self.args.threads))
-            kept = {"models": sampled["models"], "images": sampled["images"], **measured["metrics"]}
+            kept = {"asked": asked, "models": sampled["models"], "images": sampled["images"], **measured["metrics"]}
             report.write_text(json.dumps(kept))
-        return json.loads(report.read_text()), samples
+        kept = json.loads(report.read_text())
+        if kept["asked"] != asked:
+            raise SystemExit(f"{report} is of other settings: expected another --work")
+        return kept, samples
 
     def ask(self, *words):
         done = subprocess.run([self.args.program, *words, "--json"], stdout=subprocess.PIPE, check=True)
@@ -119,27 +123,23 @@ class Bench:
         return self.embeddings[samples], self.pixels[samples]
 
 
+def evaluated(label, report):
+    """What a run evaluated and its part of the report: a model as it is, guided, or some form of it in that run alone."""
+    plain = not any(part in word for word in report["asked"] for part in ("cache=", "lora", "--cfg-scale"))
+    return [(model["name"] if plain else (label, place), model) for place, model in enumerate(report["models"]) if model["evaluations"]]
+
+
 def median_times(reports):
-    """ms of one evaluation and picture by what was evaluated: the models of one run with one form of them."""
+    """ms of one evaluation and picture, by what was evaluated."""
     times = {}
     for label, report in reports:
-        for place, model in enumerate(report["models"]):
-            if model["evaluations"]:
-                key = model["name"] if plain(label) else (label, place)
-                times.setdefault(key, []).append(model["ms"] / model["evaluations"] / report["images"])
+        for key, model in evaluated(label, report):
+            times.setdefault(key, []).append(model["ms"] / model["evaluations"] / report["images"])
     return {key: statistics.median(values) for key, values in times.items()}
 
 
-def plain(label):
-    """Whether evaluations are those of the networks as they are, guided."""
-    return not any(word in label for word in ("cache", "merge", "LoRA"))
-
-
 def seconds(label, report, times):
-    total = 0.0
-    for place, model in enumerate(report["models"]):
-        total += model["evaluations"] * times.get(model["name"] if plain(label) else (label, place), 0)
-    return total / 1e3
+    return sum(model["evaluations"] * times[key] for key, model in evaluated(label, report)) / 1e3
 
 
 def spread(values, digits):
