@@ -7,7 +7,6 @@ Hints are the edges of the training's views as OpenCV's Canny finds them, which 
 noise and loss are those of train_words.py. Resumes by itself from words-edges/checkpoint.pt in --work; writes the
 running average as a folder of diffusers, bf16.
 """
-import argparse
 import os
 
 import torch
@@ -29,15 +28,7 @@ def hints_of(views):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
-    parser.add_argument("--start", required=True, help="the exported folder of words-l")
-    parser.add_argument("--out", required=True, help="folder")
-    parser.add_argument("--pictures", type=int, default=100_000, help="the whole budget; default %(default)s")
-    parser.add_argument("--shards", type=int, default=SHARDS, help="of 2,048 views, each made once; default %(default)s")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--checkpoint-seconds", type=float, default=600)
-    args = parser.parse_args()
+    args = training.parser_from_words_l(__doc__, out="folder", pictures=100_000, shards=SHARDS).parse_args()
     work = os.path.expanduser(args.work)
     folder = os.path.join(work, "words-edges")
     os.makedirs(folder, exist_ok=True)

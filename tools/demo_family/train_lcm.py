@@ -8,7 +8,6 @@ latent shall be what it makes of that latent one DDIM step of the guided teacher
 are those of train_words.py. Resumes by itself from words-lcm/checkpoint.pt in --work; writes the running average under
 diffusers' names.
 """
-import argparse
 import os
 
 import torch
@@ -61,15 +60,8 @@ def teacher_step(teacher, consistency, x_t, t, before, context, null, scale):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
-    parser.add_argument("--start", required=True, help="the exported folder of words-l")
-    parser.add_argument("--out", required=True, help="a file, .safetensors")
+    parser = training.parser_from_words_l(__doc__, out="a file, .safetensors", pictures=50_000, shards=SHARDS)
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--pictures", type=int, default=50_000, help="the whole budget; default %(default)s")
-    parser.add_argument("--shards", type=int, default=SHARDS, help="of 2,048 views, each made once; default %(default)s")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--checkpoint-seconds", type=float, default=600)
     args = parser.parse_args()
     work = os.path.expanduser(args.work)
     folder = os.path.join(work, "words-lcm")

@@ -7,7 +7,6 @@ The views are the training's, without tints and coloured backgrounds, of which a
 and loss are those of train_words.py. Resumes by itself from words-style/checkpoint.pt in --work; writes the running
 average under diffusers' names.
 """
-import argparse
 import dataclasses
 import os
 
@@ -38,15 +37,8 @@ def plain(view):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
-    parser.add_argument("--start", required=True, help="the exported folder of words-l")
-    parser.add_argument("--out", required=True, help="a file, .safetensors")
+    parser = training.parser_from_words_l(__doc__, out="a file, .safetensors", pictures=60_000, shards=8)
     parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--pictures", type=int, default=60_000, help="the whole budget; default %(default)s")
-    parser.add_argument("--shards", type=int, default=8, help="of 2,048 views, each made once; default %(default)s")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--checkpoint-seconds", type=float, default=600)
     args = parser.parse_args()
     work = os.path.expanduser(args.work)
     folder = os.path.join(work, "words-style")

@@ -1,4 +1,5 @@
 """What every training here shares: optimiser, learning rate, running average, and how to be stopped and to go on."""
+import argparse
 import copy
 import json
 import math
@@ -10,6 +11,19 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import checkpoint
+
+
+def parser_from_words_l(doc, *, out, pictures, shards):
+    """What every training that starts from exported weights of words-l is told."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
+    parser.add_argument("--start", required=True, help="the exported folder of words-l")
+    parser.add_argument("--out", required=True, help=out)
+    parser.add_argument("--pictures", type=int, default=pictures, help="the whole budget; default %(default)s")
+    parser.add_argument("--shards", type=int, default=shards, help="of 2,048 views, each made once; default %(default)s")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--checkpoint-seconds", type=float, default=600)
+    return parser
 
 
 def autocast(device):
