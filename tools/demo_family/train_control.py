@@ -15,6 +15,7 @@ from diffusers import ControlNetModel
 import exported
 import looks
 import pictures
+import quick
 import training
 from latents import SHARDS, Draws, Latents
 from train_words import BATCH, Captions, Noise, loss_of
@@ -35,8 +36,8 @@ def main():
     torch.manual_seed(0)
     unet, text_encoder = exported.networks(args.start)
     control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32, 64, 128))
-    control = control.train().to(args.device, memory_format=torch.channels_last)
-    unet = unet.eval().requires_grad_(False).to(args.device, memory_format=torch.channels_last)
+    control = quick.place(control, args.device).train()
+    unet = quick.place(unet, args.device).eval().requires_grad_(False)
     text_encoder = text_encoder.eval().requires_grad_(False).to(args.device)
     run = training.Training(os.path.join(folder, "checkpoint.pt"), [control], steps=args.pictures // BATCH,
                             peak_rate=5e-4, warm_up=100, decay=0.999, seed=SEED)
@@ -52,7 +53,7 @@ def main():
         x0, ids, hints = (each.to(args.device) for each in (x0, captions(step, views), hints_of(views)))
         with torch.no_grad():
             context = text_encoder(ids).last_hidden_state
-        with autocast, training.attention(args.device):
+        with autocast:
             loss = loss_of(noise, predict, x0, run.draws()[1])
         run.update(loss)
     run.average.modules[0].to(torch.bfloat16).save_pretrained(args.out)

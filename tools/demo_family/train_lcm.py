@@ -14,6 +14,7 @@ import torch
 
 import exported
 import lora
+import quick
 import tokens
 import training
 from latents import SHARDS, Draws, Latents
@@ -69,8 +70,8 @@ def main():
     torch.manual_seed(0)
     teacher, text_encoder = exported.networks(args.start)
     student = lora.add(exported.networks(args.start)[0], args.rank)
-    teacher = teacher.eval().requires_grad_(False).to(args.device, memory_format=torch.channels_last)
-    student = student.train().to(args.device, memory_format=torch.channels_last)
+    teacher = quick.place(teacher, args.device).eval().requires_grad_(False)
+    student = quick.place(student, args.device).train()
     text_encoder = text_encoder.eval().requires_grad_(False).to(args.device)
     run = training.Training(os.path.join(folder, "checkpoint.pt"), [student], steps=args.pictures // BATCH, peak_rate=1e-3,
                             warm_up=50, decay=0.99, seed=SEED)
@@ -86,7 +87,7 @@ def main():
         before = (t - TRAINED // STEPS).clamp(min=0)
         x_t = noise.add(x0, torch.randn(x0.shape, generator=generator).to(args.device), t)
         x_t = x_t.contiguous(memory_format=torch.channels_last)
-        with autocast, training.attention(args.device):
+        with autocast:
             with torch.no_grad():
                 context = text_encoder(ids).last_hidden_state
                 null = text_encoder(tokens.encode(captions.tokenize, [""]).to(args.device)).last_hidden_state

@@ -16,6 +16,7 @@ import exported
 import latents
 import looks
 import lora
+import quick
 import training
 from train_words import BATCH, Captions, Noise, loss_of
 
@@ -45,7 +46,7 @@ def main():
     os.makedirs(folder, exist_ok=True)
     torch.manual_seed(0)
     unet, text_encoder = exported.networks(args.start)
-    unet = lora.add(unet, args.rank).train().to(args.device, memory_format=torch.channels_last)
+    unet = quick.place(lora.add(unet, args.rank), args.device).train()
     text_encoder = text_encoder.eval().requires_grad_(False).to(args.device)
     run = training.Training(os.path.join(folder, "checkpoint.pt"), [unet], steps=args.pictures // BATCH, peak_rate=1e-3,
                             warm_up=100, decay=0.999, seed=SEED)
@@ -57,7 +58,7 @@ def main():
         _, generator = run.draws()
         with torch.no_grad():
             context = text_encoder(ids).last_hidden_state
-        with autocast, training.attention(args.device):
+        with autocast:
             loss = loss_of(noise, lambda x_t, t: unet(x_t, t, context).sample, x0, generator)
         run.update(loss)
     lora.write(run.average.modules[0], args.out)

@@ -23,6 +23,7 @@ import exported
 import models
 import paint
 import pictures
+import quick
 import tokens
 import training
 from latents import Draws, Latents
@@ -106,8 +107,7 @@ def networks(size, work, start, device):
             raise SystemExit(f"no text encoder in {work}: train_text.py makes it")
         unet, text_encoder = models.unet(size), models.text_encoder()
         text_encoder.load_state_dict(trained["text_encoder"])
-    unet = unet.train().to(device, memory_format=torch.channels_last)
-    return unet, text_encoder.eval().requires_grad_(False).to(device)
+    return quick.place(unet, device).train(), text_encoder.eval().requires_grad_(False).to(device)
 
 
 def main():
@@ -160,7 +160,7 @@ def main():
         x0, views = draws(step)
         x0, ids = x0.to(args.device), captions(step, views).to(args.device)
         _, generator = run.draws()
-        with autocast, training.attention(args.device):
+        with autocast:
             context = text_encoder(ids).last_hidden_state
             loss = loss_of(noise, lambda x_t, t: unet(x_t, t, context).sample, x0, generator)
         run.update(loss)

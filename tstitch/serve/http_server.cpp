@@ -100,17 +100,17 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // this connection, and with it the job that it waits for.
   template <class F>
   auto guarded(F step) {
-    return
-        [self = shared_from_this(), step = std::move(step)](const error_code& error, auto... more) mutable {
-          try {
-            if constexpr (std::is_invocable_v<F&, const error_code&, decltype(more)...>)
-              step(error, more...);
-            else
-              step(error);
-          } catch (const std::exception&) {
-            self->abort();
-          }
-        };
+    return [self = shared_from_this(), step = std::move(step)](const error_code& error,
+                                                               size_t bytes = 0) mutable {
+      try {
+        if constexpr (std::is_invocable_v<F&, const error_code&, size_t>)
+          step(error, bytes);
+        else
+          step(error);
+      } catch (const std::exception&) {
+        self->abort();
+      }
+    };
   }
 
  public:

@@ -371,8 +371,8 @@ Request read_request(const json& object, const Catalog& catalog) {
         });
       continue;
     }
-    Texts texts =
-        naming_field(name, [&] { return texts_of(*field, as_field(*field, value), "the request"); });
+    Texts texts = naming_field(
+        name, [&, &value = value] { return texts_of(*field, as_field(*field, value), "the request"); });
     if (field->form == Field::Form::flag && texts == Texts{"false"}) continue;
     if (saying == Saying::picture) {
       const std::string text = texts[0];

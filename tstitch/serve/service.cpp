@@ -300,7 +300,7 @@ void Service::add_routes_of_the_house() {
     routes_.push_back({.method = "GET",
                        .path = path,
                        .answer =
-                           [type, text](Call& call) {
+                           [type = type, text = text](Call& call) {
                              call.reply->send(
                                  {.status = 200,
                                   .body = std::string(text),

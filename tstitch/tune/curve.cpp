@@ -279,7 +279,7 @@ std::string to_csv(const Curve& curve) {
   std::vector<Column> columns;
   for (const auto& [values, ending] : {std::pair(&CurvePoint::mean, ""), {&CurvePoint::deviation, "_std"}})
     for (const Metric metric : kAllMetrics)
-      if (std::ranges::any_of(curve.points, [&](const CurvePoint& point) {
+      if (std::ranges::any_of(curve.points, [&, values = values](const CurvePoint& point) {
             return value_of(point.*values, metric).has_value();
           })) {
         columns.push_back({values, metric});
