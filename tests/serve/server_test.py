@@ -940,6 +940,14 @@ class Ends(unittest.TestCase):
                 server.ask("POST", "/sdapi/v1/refresh-checkpoints")
                 picture = base64.b64decode(server.job(request)["images"][0]["png"])
                 self.assertEqual(pixels(picture), pixels(sample(["-m", path("own"), "--class", "1", "--steps", "2", "--seed", "1"])))
+            # Of a folder that is not there the server's owner is told, and what is known stays.
+            os.rename(folder, folder + "-away")
+            status, headers, answer = server.ask("POST", "/sdapi/v1/refresh-checkpoints")
+            self.assertEqual((status, headers["Retry-After"]), (503, "10"), answer)
+            self.assertNotIn(folder, json.dumps(answer))
+            os.rename(folder + "-away", folder)
+            self.assertEqual(server.ask("POST", "/sdapi/v1/refresh-checkpoints")[0], 200)
+            self.assertEqual(server.job(request)["status"], "done")
             self.assertEqual(server.end(), 0)
             server.close()
 

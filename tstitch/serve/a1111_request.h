@@ -16,8 +16,8 @@ struct A1111Request {
   std::vector<std::string> ignored;  // names that nobody here knows
 };
 
-// checkpoint: the model of requests that name none, or "". Throws Refusal for what would change the picture
-// and is not honoured, by its name, and for values of wrong types.
+// body: an object. checkpoint: the model of requests that name none, or "". Throws Refusal for what would
+// change the picture and is not honoured, by its name, and for values of wrong types.
 A1111Request read_a1111_request(const nlohmann::json& body, const Catalog& catalog,
                                 const std::string& checkpoint, bool from_picture);
 
