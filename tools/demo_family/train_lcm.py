@@ -87,12 +87,12 @@ def main():
         before = (t - TRAINED // STEPS).clamp(min=0)
         x_t = noise.add(x0, torch.randn(x0.shape, generator=generator).to(args.device), t)
         x_t = x_t.contiguous(memory_format=torch.channels_last)
-        with autocast:
-            with torch.no_grad():
-                context = text_encoder(ids).last_hidden_state
-                null = text_encoder(tokens.encode(captions.tokenize, [""]).to(args.device)).last_hidden_state
-                x_before = teacher_step(teacher, consistency, x_t, t, before, context, null, scale)
-                target = consistency(x_before, student(x_before, before, context).sample.float(), before)
+        with torch.no_grad(), autocast:
+            context = text_encoder(ids).last_hidden_state
+            null = text_encoder(tokens.encode(captions.tokenize, [""]).to(args.device)).last_hidden_state
+            x_before = teacher_step(teacher, consistency, x_t, t, before, context, null, scale)
+            target = consistency(x_before, student(x_before, before, context).sample.float(), before)
+        with autocast:  # anew: autocast keeps what it rounded of the student's weights, without gradients, to its end
             predicted = consistency(x_t, student(x_t, t, context).sample.float(), t)
             loss = ((predicted - target).square() + HUBER**2).sqrt().mean() - HUBER
         run.update(loss)
