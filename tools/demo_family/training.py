@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import checkpoint
 
@@ -30,11 +29,6 @@ def autocast(device):
     """bf16 where it is fast; with channels-last convolutions 1.8 times the pictures on a core with AMX."""
     fast = device != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.autocast(device, torch.bfloat16, enabled=fast)
-
-
-def attention(device):
-    """Plain products on a CPU: PyTorch's fused attention is slow backwards there (1.4 times the pictures without)."""
-    return sdpa_kernel([SDPBackend.MATH] if device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
 
 
 class Training:
@@ -117,6 +111,7 @@ class Average:
         self.decay, self.sources = decay, modules
         self.modules = [copy.deepcopy(module).eval().requires_grad_(False) for module in modules]
 
+    @torch.no_grad()  # or it would remember every step it is made of
     def update(self, step):
         decay = min(self.decay, (1 + step) / (10 + step))
         for average, source in zip(self.modules, self.sources):

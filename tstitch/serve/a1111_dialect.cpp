@@ -293,9 +293,14 @@ ordered_json embeddings_json(const Planner& planner) {
   return answer;
 }
 
-// A folder that can be read no more is the server's trouble, and no request's; what was found before stays.
-void look_again(Catalog& catalog) try { catalog.refresh(); } catch (const Error& error) {
-  throw Refusal(503, "unreadable_folder", error.what(), "", 10);
+// A folder that can be read no more, or a name that two models have, is the server's trouble, and no
+// request's; what was found before stays.
+void look_again(Catalog& catalog) {
+  try {
+    catalog.refresh();
+  } catch (const Error& error) {
+    throw Refusal(503, "refresh_failed", error.what(), "", 10);
+  }
 }
 
 ordered_json control_modules_json() {
