@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <new>
+#include <tuple>
 
 #include "tstitch/base/error.h"
 #include "tstitch/io/safetensors.h"
@@ -263,6 +264,41 @@ TEST(Catalog, LooksAgainWhenAsked) {
   EXPECT_EQ(catalog.models(), Names{"one"});
   catalog.refresh();
   EXPECT_EQ(catalog.models(), (Names{"one", "two"}));
+}
+
+TEST(Catalog, AFolderThatIsGoneIsSaidToBothAndMayComeBack) {
+  const Folder folder;
+  folder.add("models/one.safetensors");
+  Names said;
+  CatalogOptions options = unread(folder.path("models"));
+  options.say = [&](const std::string& message) { said.push_back(message); };
+  Catalog catalog(options);
+  fs::rename(folder.path("models"), folder.path("away"));
+  const Refusal gone = refusal([&] { catalog.refresh(); });
+  EXPECT_EQ(std::tuple(gone.status, gone.code, gone.retry_after),
+            std::tuple(503, std::string("refresh_failed"), 10));
+  EXPECT_EQ(gone.message, "--models-dir cannot be read: No such file or directory");
+  EXPECT_EQ(said, Names{"looking again failed: " + gone.message});
+  EXPECT_EQ(catalog.models(), Names{"one"});
+  fs::rename(folder.path("away"), folder.path("models"));
+  catalog.refresh();
+  EXPECT_EQ(catalog.models(), Names{"one"});
+}
+
+TEST(Catalog, WaitingDoesNotPartTwoModelsOfOneName) {
+  const Folder folder;
+  folder.add("one.safetensors");
+  folder.add("models/two.safetensors");
+  CatalogOptions options = unread(folder.path("models"));
+  options.models = {folder.path("one.safetensors")};
+  Catalog catalog(options);
+  folder.add("models/one.safetensors");
+  const Refusal both = refusal([&] { catalog.refresh(); });
+  EXPECT_EQ(std::pair(both.status, both.retry_after), std::pair(503, 0));
+  EXPECT_EQ(both.message,
+            "\"one.safetensors\" and another model are both called \"one\": give one another name");
+  EXPECT_EQ(catalog.models(), (Names{"one", "two"}));
+  EXPECT_EQ(catalog.model_path("one"), folder.path("one.safetensors"));
 }
 
 }  // namespace

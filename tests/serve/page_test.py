@@ -18,47 +18,7 @@ import urllib.request
 
 PROGRAM = sys.argv[1]
 SHOTS = sys.argv[2] if len(sys.argv) > 2 else None
-WORDS_L = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../assets/words/words-l")
-
-
-def write_control_net(folder):
-    """A folder of one for words-l as diffusers begins it, a copy of the U-Net's way down, but that its last convolutions are not zero."""
-    with open(os.path.join(WORDS_L, "unet/config.json")) as file:
-        config = json.load(file)
-    with open(os.path.join(WORDS_L, "unet/diffusion_pytorch_model.safetensors"), "rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        begin = file.tell()
-        tensors = {}
-        for name, tensor in header.items():
-            if name.startswith(("conv_in", "time_embedding", "down_blocks", "mid_block")):
-                low, high = tensor["data_offsets"]
-                file.seek(begin + low)
-                tensors[name] = (tensor["shape"], file.read(high - low))
-
-    def add_convolution(name, inputs, outputs, size):
-        tensors[name + ".weight"] = ([outputs, inputs, size, size], b"\x00\x3d" * (outputs * inputs * size * size))  # 1/32 in bf16
-        tensors[name + ".bias"] = ([outputs], bytes(2 * outputs))
-
-    hint = [4, 8, 8, 16]
-    add_convolution("controlnet_cond_embedding.conv_in", 3, hint[0], 3)
-    for i, (inputs, outputs) in enumerate(zip(hint, hint[1:])):
-        add_convolution("controlnet_cond_embedding.blocks.%d" % (2 * i), inputs, inputs, 3)
-        add_convolution("controlnet_cond_embedding.blocks.%d" % (2 * i + 1), inputs, outputs, 3)
-    add_convolution("controlnet_cond_embedding.conv_out", hint[-1], 64, 3)
-    for i, channels in enumerate((64, 64, 64, 128, 128, 192)):
-        add_convolution("controlnet_down_blocks.%d" % i, channels, channels, 1)
-    add_convolution("controlnet_mid_block", 192, 192, 1)
-
-    header, end = {}, 0
-    for name, (shape, content) in tensors.items():
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + len(content)]}
-        end += len(content)
-    text = json.dumps(header).encode()
-    os.mkdir(folder)
-    with open(os.path.join(folder, "config.json"), "w") as file:
-        json.dump(config | {"_class_name": "ControlNetModel", "conditioning_embedding_out_channels": hint}, file)
-    with open(os.path.join(folder, "diffusion_pytorch_model.safetensors"), "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text + b"".join(content for _, content in tensors.values()))
+WORDS_EDGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../assets/words/words-edges")
 
 
 class Browser:
@@ -288,7 +248,7 @@ def main():
         print("There is no chromedriver here, so the page is not tested: scripts/install_dependencies --page installs it.")
         return 77
     nets = tempfile.TemporaryDirectory()
-    write_control_net(os.path.join(nets.name, "edges"))
+    os.symlink(os.path.realpath(WORDS_EDGES), os.path.join(nets.name, "edges"))  # alone: beside it lies what is no ControlNet
     server = subprocess.Popen([PROGRAM, "serve", "--port", "0", "--quiet", "--control-dir", nets.name], stdout=subprocess.PIPE, text=True)
     browser = None
     try:

@@ -2,6 +2,7 @@
 
     python3 tools/assets/make_fashion_reference.py test.npz
     tstitch eval test.npz --save-stats assets/fashion-reference.npz
+    python3 tools/assets/compress_npz.py assets/fashion-reference.npz
 """
 import os
 import sys

@@ -5,7 +5,7 @@
 Every form samples the same prompts with the same noise, once for every repeat (other prompts, other noise). Printed as a table,
 mean and standard deviation over the repeats:
 
-speed-up    evaluations times what one of each model takes, the median over all runs, against the large model's
+s, speed-up of the models' evaluations, by themselves: the median of runs of all forms in turns
 fid         by `tstitch eval`, with as many pictures as there are prompts: only to be compared with itself
 agreement   100 x cosine of picture and prompt, by the two towers of assets/words-features.safetensors
 likeness    100 x cosine of a picture's embedding and that of what the group's first form made of the same noise
@@ -14,6 +14,7 @@ psnr        of a picture to that same picture, dB
 Needs Noto Color Emoji, unicode-cldr-core and tools/requirements.txt. What is done is kept in --work and not done again.
 """
 import argparse
+import hashlib
 import json
 import pathlib
 import statistics
@@ -30,6 +31,7 @@ import towers  # noqa: E402
 from train_towers import exact_caption  # noqa: E402
 
 S, L = "words-s", "words-l"
+TIMED, ROUNDS = 16, 3  # pictures, rounds
 
 
 def stages(*parts):
@@ -49,7 +51,7 @@ def groups(args):
     forms = {
         "ratio": {"L": ["-m", L], **{f"S to {ratio}, L": stitched(ratio) for ratio in (0.2, 0.4, 0.6, 0.8)}, "S": ["-m", S],
                   "L, half the steps": ["-m", L, "--steps", str(args.steps // 2)]},
-        "order at 0.4": {"L": ["-m", L], "S, L": stitched(0.4),
+        "order at 0.4": {"L": ["-m", L], "S to 0.4, L": stitched(0.4),
                          "L, S": turns((L, 0.6), (S, 0.4)),
                          "S, L, S": turns((S, 0.2), (L, 0.6), (S, 0.2)),
                          "L, S, L": turns((L, 0.3), (S, 0.4), (L, 0.3))},
@@ -70,12 +72,19 @@ def groups(args):
     return forms
 
 
+def digest(files):
+    """Of what the files hold."""
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+
+
 class Bench:
     def __init__(self, args):
         self.args, self.work = args, pathlib.Path(args.work).expanduser()
         self.work.mkdir(parents=True, exist_ok=True)
         self.model = towers.load(str(ROOT / "assets/words-features.safetensors"))
         self.embeddings, self.pixels = {}, {}
+        assets = [*(ROOT / "assets").glob("words-*"), *(ROOT / "assets/words").rglob("*.safetensors")]
+        self.weights = digest([*sorted(assets), *(pathlib.Path(lora) for lora in (args.style, args.lcm) if lora)])
 
     def prompts(self, repeat):
         path = self.work / f"prompts-{repeat}.txt"
@@ -88,20 +97,29 @@ class Bench:
         """The report of sampling, with its metrics; pictures lie beside it."""
         name = "".join(c if c.isalnum() else "-" for c in label) + f".{repeat}"
         samples, report = self.work / f"{name}.npz", self.work / f"{name}.json"
-        said = [f"--prompt={line}" for line in self.prompts(repeat).read_text().splitlines()]
-        common = {"--steps": str(self.args.steps), "--sampler": "dpm++2m", "--seed": str(repeat), "--threads": str(self.args.threads)}
-        defaults = [word for key, value in common.items() if key not in words for word in (key, value)]
-        asked = [*words, *defaults, *said]
+        asked = [*self.options(words, repeat), *self.said(repeat)]
         if not report.exists():
-            sampled = self.ask("sample", *asked, "-o", str(samples))
+            self.ask("sample", *asked, "-o", str(samples))
             measured = self.ask("eval", str(samples), "--prompts", str(self.prompts(repeat)), "--metrics", "fid,agreement",
                                 "--threads", str(self.args.threads))
-            kept = {"asked": asked, "models": sampled["models"], "images": sampled["images"], **measured["metrics"]}
-            report.write_text(json.dumps(kept))
+            report.write_text(json.dumps({"asked": asked, "weights": self.weights, **measured["metrics"]}))
         kept = json.loads(report.read_text())
-        if kept["asked"] != asked:
-            raise SystemExit(f"{report} is of other settings: expected another --work")
+        if (kept["asked"], kept["weights"]) != (asked, self.weights):
+            raise SystemExit(f"{report} is of other settings or weights: expected another --work")
         return kept, samples
+
+    def options(self, words, seed):
+        common = {"--steps": str(self.args.steps), "--sampler": "dpm++2m", "--seed": str(seed), "--threads": str(self.args.threads)}
+        return [*words, *(word for key, value in common.items() if key not in words for word in (key, value))]
+
+    def said(self, repeat):
+        return [f"--prompt={line}" for line in self.prompts(repeat).read_text().splitlines()]
+
+    def seconds(self, words):
+        """Of a picture, in the networks alone."""
+        prompts = self.said(0)[:TIMED]
+        report = self.ask("sample", *self.options(words, 0), *prompts, "-o", str(self.work / "timed.npz"))
+        return sum(model["ms"] for model in report["models"]) / 1e3 / len(prompts)
 
     def ask(self, *words):
         done = subprocess.run([self.args.program, *words, "--json"], stdout=subprocess.PIPE, check=True)
@@ -123,25 +141,6 @@ class Bench:
         return self.embeddings[samples], self.pixels[samples]
 
 
-def evaluated(label, report):
-    """What a run evaluated and its part of the report: a model as it is, guided, or some form of it in that run alone."""
-    plain = not any(part in word for word in report["asked"] for part in ("cache=", "lora", "--cfg-scale"))
-    return [(model["name"] if plain else (label, place), model) for place, model in enumerate(report["models"]) if model["evaluations"]]
-
-
-def median_times(reports):
-    """ms of one evaluation and picture, by what was evaluated."""
-    times = {}
-    for label, report in reports:
-        for key, model in evaluated(label, report):
-            times.setdefault(key, []).append(model["ms"] / model["evaluations"] / report["images"])
-    return {key: statistics.median(values) for key, values in times.items()}
-
-
-def seconds(label, report, times):
-    return sum(model["evaluations"] * times[key] for key, model in evaluated(label, report)) / 1e3
-
-
 def spread(values, digits):
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values) if len(values) > 1 else 0:.{digits}f}"
 
@@ -154,7 +153,7 @@ def main():
     parser.add_argument("--lcm", help="a LoRA of words-l, of train_lcm.py")
     parser.add_argument("--pictures", type=int, default=200, help="of each form and repeat; default %(default)s")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=10, help="that 0.2, 0.3 and 0.4 are whole steps of")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--only", action="append", help="a group; repeat it for more. Default: all")
     args = parser.parse_args()
@@ -165,18 +164,18 @@ def main():
     repeats = range(args.repeats)
     results = {(group, label): [bench.run(label, words, r) for r in repeats]
                for group, each in forms.items() for label, words in each.items()}
-    alone = bench.run("L", ["-m", L], 0)[0]
-    times = median_times([("L", alone), *((label, report) for (_, label), runs in results.items() for report, _ in runs)])
-    large = seconds("L", alone, times)
+    by_label = {"L": ["-m", L]} | {label: words for each in forms.values() for label, words in each.items()}
+    rounds = [{label: bench.seconds(words) for label, words in by_label.items()} for _ in range(ROUNDS)]
     for group, each in forms.items():
         print(f"\n| {group} | s a picture | speed-up | FID | agreement | likeness | PSNR |\n|---|---|---|---|---|---|---|")
         first = results[group, next(iter(each))]
         for label in each:
             runs = results[group, label]
-            takes = seconds(label, runs[0][0], times)
+            takes = statistics.median(times[label] for times in rounds)
+            faster = statistics.median(times["L"] / times[label] for times in rounds)
             likeness, psnr = zip(*(bench.compared(runs[r][1], first[r][1]) for r in repeats))
             same = label == next(iter(each))
-            print(f"| {label} | {takes:.2f} | {large / takes:.2f} | {spread([run[0]['fid'] for run in runs], 1)} | "
+            print(f"| {label} | {takes:.3f} | {faster:.2f} | {spread([run[0]['fid'] for run in runs], 1)} | "
                   f"{spread([run[0]['agreement'] for run in runs], 1)} | " + (" | |" if same else f"{spread(likeness, 1)} | {spread(psnr, 1)} |"))
 
 

@@ -293,16 +293,6 @@ ordered_json embeddings_json(const Planner& planner) {
   return answer;
 }
 
-// A folder that can be read no more, or a name that two models have, is the server's trouble, and no
-// request's; what was found before stays.
-void look_again(Catalog& catalog) {
-  try {
-    catalog.refresh();
-  } catch (const Error& error) {
-    throw Refusal(503, "refresh_failed", error.what(), "", 10);
-  }
-}
-
 ordered_json control_modules_json() {
   ordered_json details = ordered_json::object();
   for (const std::string& name : control_modules())
@@ -423,7 +413,7 @@ void add_a1111_routes(Routes& routes, const Parts& parts) {
   });
   get("/controlnet/model_list", "ControlNets; ?update=true looks into the folders again",
       [=](const Call& call) {
-        if (call.request.parameter("update") == "true") look_again(parts.catalog);
+        if (call.request.parameter("update") == "true") parts.catalog.refresh();
         return ordered_json{{"model_list", parts.catalog.controls()}};
       });
   get("/controlnet/module_list", "How a hint is made of a picture",
@@ -444,7 +434,7 @@ void add_a1111_routes(Routes& routes, const Parts& parts) {
   post("/sdapi/v1/png-info", "What a PNG file says of itself", Body::json,
        [](Call& call) { call.answer(200, png_info(call.body)); });
   post("/sdapi/v1/refresh-checkpoints", "Looks into the folders again", Body::none, [=](Call& call) {
-    look_again(parts.catalog);
+    parts.catalog.refresh();
     call.answer(200, nullptr);
   });
 }

@@ -164,7 +164,7 @@ std::string with_names(std::string message, PathNames names) {
 void read_as_model(const std::string& path) { read_models({.models = {path}}); }
 void read_as_control_net(const std::string& path) { read_control_net_info(path); }
 
-Catalog::Catalog(CatalogOptions options) : options_(with_clean_folders(std::move(options))) { refresh(); }
+Catalog::Catalog(CatalogOptions options) : options_(with_clean_folders(std::move(options))) { look(); }
 
 Catalog::Shelf Catalog::readable(const char* option, Paths found,
                                  const std::function<void(const std::string&)>& read,
@@ -186,6 +186,17 @@ Catalog::Shelf Catalog::readable(const char* option, Paths found,
 }
 
 void Catalog::refresh() {
+  try {
+    look();
+  } catch (const Error& error) {
+    options_.say(concat("looking again failed: ", error.what()));
+    // A folder may come back; two models of one name stay two until somebody acts.
+    const int retry_after = error.kind() == ErrorKind::input ? 0 : 10;
+    throw Refusal(503, "refresh_failed", error.what(), "", retry_after);
+  }
+}
+
+void Catalog::look() {
   const std::lock_guard one_at_a_time(refreshing_);
   Shelf found = readable("--models-dir", found_in("--models-dir", options_.models_dir, Kind::models),
                          options_.read_model, models_),
@@ -199,7 +210,7 @@ void Catalog::refresh() {
   std::vector<std::string> usual, usual_of_text;
   for (const std::string& path : options_.models) {
     const std::string name = usual_name(path);
-    check(!models.contains(name) || models[name] == path, ErrorKind::usage, "\"",
+    check(!models.contains(name) || models[name] == path, ErrorKind::input, "\"",
           printable(name_without_folder(path)), "\" and another model are both called \"", printable(name),
           "\": give one another name");
     models[name] = path;

@@ -27,17 +27,19 @@ struct CatalogOptions {
   std::string control_dir = {};
   // Asked of everything in the folders of models and of ControlNets; what they throw says why it is left out.
   std::function<void(const std::string&path)> read_model = read_as_model, read_control = read_as_control_net;
-  // Told what is left out, each thing once, and of a folder that holds no model.
+  // Told what is left out, each thing once, of a folder that holds no model, and why looking again failed.
   std::function<void(const std::string& message)> say = [](const std::string&) {};
 };
 
 // Threads may ask at once.
 class Catalog {
  public:
-  // With neither models nor a folder of them: the demo families.
+  // With neither models nor a folder of them: the demo families. Throws Error for a folder that cannot be
+  // read, and for two models of one name.
   explicit Catalog(CatalogOptions options);
 
-  // Looks into the folders again.
+  // Looks into the folders again. What the constructor throws Error for is then the server's trouble, and no
+  // request's: it throws Refusal{503}, and what was found before stays.
   void refresh();
 
   // By name, in the order of names. What is not a model by its name or its parts (a shard, a ControlNet, an
@@ -72,6 +74,7 @@ class Catalog {
  private:
   using Paths = std::map<std::string, std::string>;  // by name
 
+  void look();
   // What of a kind is there, by name, and why the rest is left out.
   struct Shelf {
     Paths paths, left_out;
