@@ -67,14 +67,16 @@ std::string in_shell(const std::string& word) {
   return quoted + "'";
 }
 
-std::string words_of_models(const Said& said, const SampleOptions& options) {
+std::string words_beside_plan(const Said& said, const Asked& asked, const RunSpec& chosen) {
   std::string words;
-  if (options.models != builtin_names())
-    for (const std::string& model : options.models) words += " -m " + in_shell(model);
-  for (const Field& field : fields())
-    if (const auto found = said.find(field.name);
-        found != said.end() && field.group == kModels && !says_models(field) && !is_planned(field))
-      words += words_of(field, found->second);
+  const std::vector<std::string>& models = asked.options.models;
+  if (models != builtin_names(says_text(said)))
+    for (const std::string& model : models) words += " -m " + in_shell(model);
+  for (const Field& field : fields()) {
+    const auto found = said.find(field.name);
+    if (found == said.end() || says_models(field) || is_planned(field)) continue;
+    if (!field.idle || field.idle(chosen, asked.models).empty()) words += words_of(field, found->second);
+  }
   return words;
 }
 

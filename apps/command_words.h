@@ -11,8 +11,10 @@ namespace tstitch {
 // As a shell reads it as one word.
 std::string in_shell(const std::string& word);
 
-// " -m small/ -m large/": the models, and what was said of them, beside what a plan says itself.
-std::string words_of_models(const Said& said, const SampleOptions& options);
+// " -m small/ -m large/ -p 'a fox'": the models, and all else that was said, beside what a plan says itself
+// and what has no effect on the run that was chosen.
+// said: see with_forms.
+std::string words_beside_plan(const Said& said, const Asked& asked, const RunSpec& chosen);
 
 // "tstitch sample ... --stage model=small/,until=9 --stage model=large/": the run that was chosen, with all
 // else that was said. The last stage is always the last model's, whose defaults are the run's, with the steps

@@ -46,6 +46,8 @@ int plan_command(const PlanArguments& a) {
     return report_interrupted();
   auto choice = choose_trajectory(engine, options, goal, interrupted);
   if (!choice) return report_interrupted();
+  const RunSpec chosen = chosen_run(infos, options, *choice);
+  choice->made_with = made_with(chosen, infos, end_if_interrupted);
   choice->command = command_of(said, asked, *choice);
   if (!a.output.empty()) write_file(a.output, to_json(*choice));
   if (a.json)
@@ -56,7 +58,7 @@ int plan_command(const PlanArguments& a) {
     if (!choice->command.empty()) std::printf("run it with `%s`\n", choice->command.c_str());
     if (!a.output.empty())
       std::printf("wrote %s: use it with `tstitch sample --plan %s%s`\n", a.output.c_str(),
-                  in_shell(a.output).c_str(), words_of_models(said, options).c_str());
+                  in_shell(a.output).c_str(), words_beside_plan(said, asked, chosen).c_str());
   }
   return kDone;
 }

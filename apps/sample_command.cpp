@@ -8,6 +8,7 @@
 #include "apps/arguments.h"
 #include "apps/choose.h"
 #include "apps/commands.h"
+#include "apps/files_of_server.h"
 #include "apps/help.h"
 #include "apps/interrupt.h"
 #include "apps/printing.h"
@@ -31,14 +32,18 @@ struct SampleArguments : Arguments, ChooseArguments {
   bool talks() const { return !json && !quiet; }
 };
 
-// What a plan says where the user is silent, and a picture where both are.
-Said said_before(const SampleArguments& a, const std::optional<ChosenTrajectory>& plan) {
-  const Said planned = plan ? with_choice(a.said, *plan) : Said();
-  if (a.like.empty()) return planned;
-  Said like = read_png_options(a.like);
-  if (!a.budget.empty())
-    for (const std::string_view shares : kShareFields) like.erase(std::string(shares));
-  return merged(like, planned);
+// What a plan says where the user is silent, and a picture where both are. said: as find_files_of_server
+// leaves it.
+Said said_before(const SampleArguments& a, const std::optional<ChosenTrajectory>& plan, Said& said) {
+  Said before = plan ? with_choice(a.said, *plan) : Said();
+  if (!a.like.empty()) {
+    Said like = read_png_options(a.like);
+    find_files_of_server(a.like, a.said, like, said);
+    if (!a.budget.empty())
+      for (const std::string_view shares : kShareFields) like.erase(std::string(shares));
+    before = merged(like, before);
+  }
+  return plan ? with_models(before, a.said, *plan) : before;
 }
 
 // Decides where pictures go; nowhere when only latents are wanted, or can be had in a dry run.
@@ -136,11 +141,12 @@ int print_estimate(const SampleArguments& a, const RunSpec& spec, Engine& engine
 int sample_command(const SampleArguments& a) {
   std::optional<ChosenTrajectory> choice;
   if (!a.plan.empty()) choice = read_chosen_trajectory(a.plan);
-  const Said before = said_before(a, choice);
+  Said said = a.said;
+  const Said before = said_before(a, choice, said);
   if (choice) check_models_said(merged(before, a.said), *choice);
   std::optional<Goal> goal;
   if (!a.budget.empty()) goal = goal_of(a, merged(before, a.said));
-  const Asked asked = read_asked(a.said, before);
+  const Asked asked = read_asked(said, before);
   const std::vector<ModelInfo>& infos = asked.models;
   if (goal) {
     check(infos.size() >= 2, ErrorKind::usage,
@@ -153,6 +159,7 @@ int sample_command(const SampleArguments& a) {
       goal ? spec_of_all(infos, asked.options, goal->curve.has_value()) : make_run_spec(infos, asked.options);
   if (choice) check_chosen(spec, *choice);
   check_effective(a.said, spec, infos);
+  if (choice) check_made_with(choice->made_with, spec, infos, end_if_interrupted);
   // What a plan or a picture says may serve other trajectories.
   if (before.empty()) check_loras_serve(spec, infos);
   const Rank rank = find_rank(a.rank, a.world_size, [](const char* name) { return std::getenv(name); });

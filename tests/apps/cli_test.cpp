@@ -130,14 +130,14 @@ TEST_F(Cli, DryRunSamplesNothing) {
   EXPECT_TRUE(files().empty());
 }
 
-// The names that people use are read; what is written is ours.
+// The names that people use are read. Reports say ours, the parameters of a picture those of the web UIs.
 TEST_F(Cli, SamplersGoByTheNamesOfTheWebUIs) {
   const Outcome outcome = run(quick({"--json", "--sampler", "DPM++ 2M Karras", "-o", "a.png"}));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const auto report = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(report["sampler"], "dpm++2m");
   EXPECT_EQ(report["scheduler"], "karras");
-  EXPECT_NE(read(path("a.png")).find("Sampler: DPM++2M, Schedule type: karras"), std::string::npos);
+  EXPECT_NE(read(path("a.png")).find("Sampler: DPM++ 2M, Schedule type: Karras"), std::string::npos);
   const Outcome same = run(quick({"--json", "--sampler", "dpmpp_2m", "--scheduler", "karras"}));
   EXPECT_EQ(nlohmann::json::parse(same.out)["latents_hash"], report["latents_hash"]);
 }
@@ -428,13 +428,14 @@ TEST_F(Cli, PlansAreMadeAndUsed) {
   const Outcome outcome = run(with({"plan", "--speedup", "1.2", "-o", "p.json"}));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("fashion-s: steps 1-"), std::string::npos) << outcome.out;
-  EXPECT_NE(outcome.out.find("wrote p.json: use it with `tstitch sample --plan p.json`"), std::string::npos)
+  EXPECT_NE(outcome.out.find("wrote p.json: use it with `tstitch sample --plan p.json --class 1,2 -b 1`"),
+            std::string::npos)
       << outcome.out;
   fs::copy_file(std::string(TSTITCH_ASSETS) + "/fashion-s.safetensors", path("a small.safetensors"));
   const Outcome of_pair = run(with({"plan", "--speedup", "1.2", "--small", "a small.safetensors", "--large",
                                     "fashion-b", "--weights", "auto", "-o", "n.json"}));
   EXPECT_NE(of_pair.out.find("`tstitch sample --plan n.json -m 'a small.safetensors' -m fashion-b --weights "
-                             "auto`"),
+                             "auto --class 1,2 -b 1`"),
             std::string::npos)
       << of_pair.out << of_pair.err;
   const auto plan = nlohmann::json::parse(read(path("p.json")));
@@ -447,7 +448,8 @@ TEST_F(Cli, PlansAreMadeAndUsed) {
       nlohmann::json::parse(run(with({"sample", "--budget", "1h", "-o", "r.png", "--json"})).out);
   EXPECT_EQ(rich["models"][0]["evaluations"], 0) << rich;
 
-  expect_refused(2, {"other models"}, {"sample", "-m", "fashion-b", "-m", "fashion-l", "--plan", "p.json"});
+  expect_refused(2, {"the plan is for other models: fashion-s, fashion-l, not fashion-b, fashion-l"},
+                 {"sample", "-m", "fashion-b", "-m", "fashion-l", "--plan", "p.json"});
   expect_refused(2, {"excludes --ratio"}, {"sample", "--ratio", "0.5", "--plan", "p.json"});
   expect_refused(2, {"--sampler ddim"}, {"sample", "--sampler", "ddpm", "--plan", "p.json"});
   expect_refused(2, {"--steps 6", "not 7"}, {"sample", "--steps", "7", "--plan", "p.json"});

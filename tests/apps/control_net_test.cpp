@@ -50,6 +50,37 @@ TEST_F(ControlNetCommand, APictureIsMadeAgainWhileTheFilesAreTheSame) {
                  {"sample", "--like", "a.png", "-o", "d.png"});
 }
 
+TEST_F(ControlNetCommand, WhatIsNotThereIsNamedByTheOption) {
+  expect_refused(3, {"--control-net none: "}, of_pair("sample", {"--control-net", "none,image=hint.png"}));
+  Arguments all = steered({});
+  *std::ranges::find(all, kNet) = "net,image=none.png";
+  expect_refused(3, {"--control-net none.png: [IO_NOT_FOUND] no such file"}, all);
+}
+
+TEST_F(ControlNetCommand, APlanIsForItsControlNets) {
+  const std::string out =
+      done(of_pair("plan", {"--control-net", kNet, "--stage", "control=none", "--stage", "control=net",
+                            "--speedup", "0.1", "--probes", "2", "-o", "p.json"}))
+          .out;
+  EXPECT_NE(out.find("`tstitch sample --plan p.json -m "), out.npos) << out;
+  EXPECT_NE(out.rfind(concat(" --control-net ", kNet, " -p 'a fox'")), out.npos) << out;
+  const auto sample = [&](const Arguments& more) {
+    Arguments all = of_pair("sample", {"--plan", "p.json"});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  expect_refused(2, {"control=", "--control-net"}, sample({}));
+  expect_refused(2, {"the plan is for --control-net net x 0.8 (", "), not net x 1 (", "), on large"},
+                 sample({"--control-net", "net,image=hint.png"}));
+  expect_refused(2, {"the plan is for --control-net net x 0.8 (", "), not net x 0.8 in 0:0.5 ("},
+                 sample({"--control-net", concat(kNet, ",interval=0:0.5")}));
+  write_hint(91);  // what to follow is the run's own
+  done(sample({"--control-net", kNet, "-o", "a.png"}));
+  write_tiny_control_net(path("net"), "sd_2");
+  expect_refused(2, {"the plan is for --control-net net x 0.8 (", "), not net x 0.8 ("},
+                 sample({"--control-net", kNet}));
+}
+
 TEST_F(ControlNetCommand, ARunIsContinuedWhileTheFilesAreTheSame) {
   const Arguments begun = steered({"-b", "2", "--resume", "-o", "run/"});
   done(begun);

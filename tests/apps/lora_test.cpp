@@ -87,6 +87,46 @@ TEST_F(LoraCommand, TheCommandOfAPlanLeavesOutWhatServesNothing) {
   EXPECT_EQ(outcome.code, 0) << command << outcome.err;
 }
 
+// By what its file holds, wherever that lies, and its weight.
+TEST_F(LoraCommand, APlanIsForItsLoras) {
+  const Arguments goal = {"--speedup", "0.1", "--probes", "2", "-q", "-o", "p.json"};
+  const auto plan = [&](const Arguments& more) {
+    Arguments all = of_pair("plan", goal);
+    all.insert(all.end(), more.begin(), more.end());
+    done(all);
+  };
+  const auto sample = [&](const Arguments& more) {
+    Arguments all = of_pair("sample", {"--plan", "p.json"});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  plan({"--lora", "fox.safetensors:0.5"});
+  const std::string planned = "the plan is for --lora fox.safetensors x 0.5 (crc32 ";
+  expect_refused(2, {planned, "), not none, on large"}, sample({}));
+  expect_refused(2, {planned, "), not fox.safetensors x 1 (crc32 "}, sample({"--lora", "fox.safetensors"}));
+  write_lora("owl.safetensors", "large", 2);
+  expect_refused(2, {planned, "), not owl.safetensors x 0.5 (crc32 "},
+                 sample({"--lora", "owl.safetensors:0.5"}));
+  write_lora("again/owl.safetensors", "large", 1);
+  done(sample({"--lora", "again/owl.safetensors:0.5", "-o", "a.png"}));
+  done(of_pair("sample", {"--lora", "fox.safetensors:0.5", "--ratio", "0", "-o", "b.png"}));
+  EXPECT_EQ(pixels("a.png"), pixels("b.png"));
+  // Versions before did not say them.
+  auto old = nlohmann::json::parse(read(path("p.json")));
+  old.erase("made_with");
+  std::ofstream(path("p.json")) << old;
+  expect_refused(2, {"the plan is for --lora none, not fox.safetensors x 1 (crc32 "},
+                 sample({"--lora", "fox.safetensors"}));
+  done(sample({"-o", "c.png"}));
+
+  // Those of a stage are in the plan, while their file is the same.
+  plan({"--stage", "", "--stage", "lora=fox.safetensors:0.5"});
+  done(sample({"-o", "d.png"}));
+  EXPECT_EQ(pixels("d.png"), pixels("b.png"));
+  write_lora("fox.safetensors", "large", 2);
+  expect_refused(2, {planned, "), not fox.safetensors x 0.5 (crc32 "}, sample({}));
+}
+
 TEST_F(LoraCommand, APictureIsMadeAgainWhileTheFileIsTheSame) {
   done(of_pair("sample", {"--lora", "fox.safetensors:0.5", "-o", "a.png"}));
   done(of_pair("sample", {"-o", "without.png"}));
@@ -100,6 +140,71 @@ TEST_F(LoraCommand, APictureIsMadeAgainWhileTheFileIsTheSame) {
   EXPECT_NE(pixels("c.png"), pixels("a.png"));
   done({"sample", "--like", "c.png", "-o", "d.png"});
   EXPECT_EQ(pixels("d.png"), pixels("c.png"));
+}
+
+TEST_F(LoraCommand, AStagesFileThatHasChangedIsNamedAgainByTheStage) {
+  const Arguments stages = {"--stage", "share=0.4", "--stage", "lora=fox.safetensors"};
+  const auto like = [](const Arguments& more) {
+    Arguments all = {"sample", "--like", "a.png", "-o", "c.png"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  Arguments first = of_pair("sample", stages);
+  first.insert(first.end(), {"-o", "a.png"});
+  done(first);
+  write_lora("fox.safetensors", "large", 2);
+  for (const Arguments& more : {Arguments(), {"--lora", "fox.safetensors"}})
+    expect_refused(3,
+                   {"--stage 2: lora= \"fox.safetensors\" is not what it was", "name it again with --stage"},
+                   like(more));
+  done(like(stages));
+}
+
+TEST_F(LoraCommand, AStageMayHaveNoneOfThem) {
+  const std::string large = (TinyFolders::folder() / "large").string();
+  const auto pair = [&](const Arguments& more) {
+    Arguments all = of_pair("sample", more);
+    *std::ranges::find(all, (TinyFolders::folder() / "small").string()) = large;
+    return all;
+  };
+  done(pair({"--lora", "fox.safetensors", "--stage", "share=0.4,lora=none", "--stage", "", "-o", "a.png"}));
+  done(pair({"--stage", "share=0.4", "--stage", "lora=fox.safetensors", "-o", "b.png"}));
+  EXPECT_EQ(pixels("a.png"), pixels("b.png"));
+  done({"sample", "--like", "a.png", "-o", "again.png"});
+  EXPECT_EQ(read(path("again.png")), read(path("a.png")));
+  done(pair({"--lora", "fox.safetensors", "--stage", "share=0.4", "--stage", "", "-o", "both.png"}));
+  EXPECT_NE(pixels("both.png"), pixels("a.png"));
+  expect_refused(2, {"--stage 1: lora=none has no effect here: there is no --lora"},
+                 pair({"--stage", "share=0.4,lora=none", "--stage", ""}));
+
+  const Arguments begun = pair({"--lora", "fox.safetensors", "--stage", "share=0.4,lora=none", "--stage", "",
+                                "-b", "2", "--resume", "-o", "run/"});
+  done(begun);
+  fs::remove(path("run/000001.png"));
+  done(begun);
+  fs::remove(path("run/000001.png"));
+  Arguments other = begun;
+  *std::ranges::find(other, "share=0.4,lora=none") = "share=0.4";
+  expect_refused(2, {"000000.png", "not of this run"}, other);
+}
+
+// The small network takes nothing of it, and the large one has its own.
+TEST_F(LoraCommand, OneThatAStageStandsInsteadOfIsRefusedForThat) {
+  write_lora("owl.safetensors", "large", 3);
+  expect_refused(2, {"--lora \"owl.safetensors\" has no effect here: it fits large", "instead of --lora"},
+                 of_pair("sample", {"--lora", "owl.safetensors", "--stage", "share=0.4", "--stage",
+                                    "lora=fox.safetensors"}));
+}
+
+TEST_F(LoraCommand, FilesThatAreNotThereAreCodeThree) {
+  expect_refused(3, {"--lora none.safetensors: [IO_NOT_FOUND]"},
+                 of_pair("sample", {"--lora", "none.safetensors"}));
+  Arguments tagged = of_pair("sample", {"--lora-dir", "."});
+  *std::ranges::find(tagged, "a fox") = "a <lora:owl>";
+  expect_refused(3, {"the LoRA \"owl\", and there is no such file"}, tagged);
+  tagged.back() = "none";
+  expect_refused(3, {"--lora-dir \"none\" cannot be read"}, tagged);
+  expect_refused(3, {"fox.safetensors: a LoRA", "name it with --lora"}, {"inspect", "fox.safetensors"});
 }
 
 TEST_F(LoraCommand, ARunIsContinuedWhileTheFileIsTheSame) {

@@ -84,9 +84,11 @@ TEST_F(Divergences, AreMeasuredAndPlannedWith) {
       "-o b.png");
   EXPECT_EQ(by_command["latents_hash"], by_plan["latents_hash"]) << chosen["command"];
   const std::string list = "expected one for each, -m fashion-s -m fashion-b -m fashion-l -m fashion-l";
-  expect_refused(2, {"the stages are the plan's, 4 of them, and the demo family has 2 models", list},
-                 {"sample", "--plan", "p.json"});
-  expect_refused(2, {"and there are 3 models", list}, with({"sample", "--plan", "p.json"}, kFamily));
+  expect_refused(2, {"the stages are the plan's, 4 of them, and there are 3 models", list},
+                 with({"sample", "--plan", "p.json"}, kFamily));
+  // Models of the demo families go without saying.
+  EXPECT_EQ(report_of("tstitch sample --plan p.json --class 1,2", "-o m.png")["latents_hash"],
+            by_plan["latents_hash"]);
 }
 
 // As docs/metrics.md has it: the steps go without saying, and what were forms are stages.
@@ -288,6 +290,89 @@ TEST_F(CachedPlans, StagesAreComparedToTheLastLetter) {
   file["divergence"]["decoding_seconds"] = 1000;
   std::ofstream(path("d.json")) << file;
   EXPECT_LT(json::parse(done(plan("1", {"--json"})).out)["seconds"], 1000);
+}
+
+class PlansOfTexts : public CachedPlans {
+ protected:
+  // What the plan says how to use it, as a shell does it.
+  Outcome as_printed(const Outcome& planned, const std::string& more) const {
+    const std::string before = "use it with `tstitch ";
+    const size_t at = planned.out.find(before), end = planned.out.rfind('`');
+    if (at == planned.out.npos) return planned;
+    const size_t begin = at + before.size();
+    return wait(
+        start_any({"sh", "-c", TSTITCH_PROGRAM " " + planned.out.substr(begin, end - begin) + " " + more}));
+  }
+};
+
+TEST_F(PlansOfTexts, AreUsedAsTheySay) {
+  const Outcome planned = done(of_pair("plan", {"--speedup", "0.1", "--probes", "2", "-n", "a dog", "-b", "1",
+                                                "--clip-skip", "2", "-o", "p.json"}));
+  for (const char* part : {" -p 'a fox' ", " -n 'a dog' ", " --clip-skip 2 ", " -W 64 -H 64`"})
+    EXPECT_NE(planned.out.find(part), std::string::npos) << planned.out;
+  const Outcome used = as_printed(planned, "-o a.png");
+  EXPECT_EQ(used.code, 0) << planned.out << used.err;
+  done(of_pair("sample", {"-n", "a dog", "--clip-skip", "2", "--ratio", "0", "-o", "b.png"}));
+  EXPECT_EQ(pixels("a.png"), pixels("b.png"));  // of the large network alone
+  expect_refused(2, {"the plan is for small, large, and \"small\" is no demo model", "--model"},
+                 {"sample", "--plan", "p.json", "-p", "a fox"});
+}
+
+TEST_F(PlansOfTexts, AreForWhatTheyWereMadeWith) {
+  done(of_pair("plan", {"--speedup", "0.1", "--probes", "2", "--dtype", "f32", "-q", "-o", "p.json"}));
+  const auto sample = [&](const Arguments& more) {
+    return of_pair("sample", with({"--plan", "p.json", "--dtype", "f32"}, more));
+  };
+  const auto refuses = [&](const std::string& message, const Arguments& more) {
+    expect_refused(2, {"the plan is for " + message}, sample(more));
+  };
+  refuses("--clip-skip 0, not 2", {"--clip-skip", "2"});
+  refuses("--prompt-style webui, not plain", {"--prompt-style", "plain"});
+  refuses("--prediction eps, eps, not v, v", {"--prediction", "v"});
+  refuses("--vae its default, not ", {"--vae", (TinyFolders::folder() / "large/vae").string()});
+  Arguments other = sample({});
+  *std::ranges::find(other, "f32") = "bf16";
+  expect_refused(2, {"the plan is for --dtype f32, not bf16"}, other);
+  other = sample({});
+  *std::ranges::find(other, "64") = "128";
+  expect_refused(2, {"the plan is for --width 64, not 128"}, other);
+  // What is painted is the run's own.
+  done(sample({"-n", "a dog", "--seed", "7", "-b", "2", "-o", "a.png"}));
+
+  // Versions before did not say it.
+  const json plan = json::parse(read(path("p.json")));
+  json old = plan;
+  old.erase("made_with");
+  std::ofstream(path("p.json")) << old;
+  done(sample({"--clip-skip", "2", "-o", "b.png"}));
+
+  for (const auto& [pointer, value] :
+       {std::pair<const char*, json>{"/made_with", 3},
+        {"/made_with/loras", json::array()},
+        {"/made_with/control_nets", json::array({json::array({1}), json::array()})},
+        {"/made_with/embeddings", {{"", "crc32 0"}}},
+        {"/made_with/settings", {{"clip_skip", 0}}}}) {
+    json broken = plan;
+    broken[json::json_pointer(pointer)] = value;
+    std::ofstream(path("p.json")) << broken;
+    expect_refused(3, {"p.json"}, sample({}));
+  }
+}
+
+TEST_F(PlansOfTexts, AreForTheEmbeddingsThatTextsName) {
+  fs::copy_file(golden_path("embedding/fox_kohya.safetensors"), path("fox.safetensors"));
+  const std::string large = (TinyFolders::folder() / "large").string();
+  const auto of_text = [&](const Arguments& command, const std::string& text, const Arguments& more) {
+    return with(with(command, {"-m", large, "-p", text, "-W", "64", "-H", "64", "--steps", "4"}), more);
+  };
+  const Outcome planned = done(of_text({"plan", "--form", "cache=4", "--speedup", "0.1", "--probes", "2"},
+                                       "a <fox>", {"--embedding", "fox.safetensors:<fox>", "-o", "p.json"}));
+  const Outcome used = as_printed(planned, "-o a.png");
+  EXPECT_EQ(used.code, 0) << planned.out << used.err;
+  const Arguments sample = {"sample", "--plan", "p.json", "-m", large};
+  expect_refused(2, {"the plan is for --embedding <fox> (crc32 ", "which a prompt names, not none"},
+                 of_text(sample, "a <FOX> at night", {}));
+  done(of_text(sample, "a dog", {"-o", "b.png"}));
 }
 
 TEST_F(CachedPlans, NetworksOfSingleBlocksLeaveNoneOut) {

@@ -285,6 +285,17 @@ TEST_F(ControlNetOfSd, WhatDoesNotFitIsRefused) {
           "cannot steer small: it steers 6 skips, and the U-Net has 4. Name the stages that it",
           {"small", "large"}, nothing);
   refused(ErrorKind::input, "cannot steer small: it steers 6 skips, and the U-Net has 4", {"small"}, nothing);
+  // No stage that the advice could name.
+  try {
+    std::vector<ModelInfo> infos = models({"small", "small"});
+    take_controls(asked("ddim", {net()}), infos);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_TRUE(std::string(error.what()).ends_with("it steers 6 skips, and the U-Net has 4"))
+        << error.what();
+  }
+  refused(ErrorKind::input, "--control-net " + (folder() / "none").string() + ": ", {"large"},
+          [](SampleOptions& o) { o.controls[0].path = (folder() / "none").string(); });
   const auto stages = [](const std::string& first, const std::string& second) {
     return [=](SampleOptions& o) { o.stages = {parse_stage(first), parse_stage(second)}; };
   };

@@ -97,7 +97,7 @@ TEST_F(EmbeddingOfSd, OfAFolderIsFoundByItsName) {
   options.embeddings = {{file("smudge.bin")}};
   EXPECT_EQ(make_run_spec(large(), options).embeddings.size(), 2u);
   options.embedding_dir = (folder() / "missing").string();
-  testing::expect_error(ErrorKind::usage, "--embedding-dir \"", [&] { make_run_spec(large(), options); });
+  testing::expect_error(ErrorKind::input, "--embedding-dir \"", [&] { make_run_spec(large(), options); });
 }
 
 TEST_F(EmbeddingOfSd, IsReported) {

@@ -200,7 +200,7 @@ TEST(Fields, WhatFilesHeldIsOfTheFilesThatWereNamed) {
   FileContent other = file;
   other.content = "crc32 00000000";
   testing::expect_error(ErrorKind::input,
-                        "--lora or --stage \"C:/a:b.pt\" is not what it was for that picture: it holds crc32 "
+                        "--lora \"C:/a:b.pt\" is not what it was for that picture: it holds crc32 "
                         "00000000, expected crc32 "
                         "0123abcd; name it again to take it as it is now",
                         [&] { check_unchanged(known, other); });

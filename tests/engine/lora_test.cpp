@@ -274,6 +274,20 @@ TEST_F(LoraTest, AStageHasItsOwn) {
   EXPECT_TRUE(same_network(models[0], models[1]));
 }
 
+TEST_F(LoraTest, AStageMayHaveNone) {
+  const std::string b = write("b.safetensors", tensors(of_attention(), kohya_original()));
+  SampleOptions asked = options({{b}});
+  asked.stages = {parse_stage("lora=none"), parse_stage("")};
+  std::vector<ModelInfo> models = infos({"sdxl", "sdxl"});
+  take_loras(asked, models);
+  EXPECT_TRUE(models[0].loras.empty());
+  EXPECT_TRUE(models[0].refused_loras.empty());
+  EXPECT_EQ(models[1].loras.size(), 1u);
+  asked.loras.clear();
+  testing::expect_error(ErrorKind::usage, "--stage 1: lora=none has no effect here: there is no --lora",
+                        [&] { take_loras(asked, models); });
+}
+
 // What fits by structure, as it is merged where one knows which of SDXL's blocks are left.
 TEST_F(LoraTest, OnAPrunedNetworkItChangesWhatIsLeft) {
   for (const auto& [name, spelling] : {std::pair{"kohya", kohya()}, {"original", kohya_original()}}) {
@@ -350,9 +364,12 @@ TEST_F(LoraTest, FilesOfOneNameAreToldApart) {
   of_stage.erase("lora");
   EXPECT_NO_THROW(read_models(parse_models(merged(of_stage, {{"stage", {"lora=" + one}}}))));
   of_stage["stage"] = {"lora=" + one};
-  testing::expect_error(ErrorKind::input, "is not what it was", [&] {
-    read_models(parse_models(merged(of_stage, {{"steps", {"3"}}})));
-  });
+  for (const auto& [name, said_again] : Said{{"steps", {"3"}}, {"lora", {one}}})
+    testing::expect_error(ErrorKind::input, "--stage 1: lora= \"" + one + "\" is not what it was", [&] {
+      read_models(parse_models(merged(of_stage, {{name, said_again}})));
+    });
+  testing::expect_error(ErrorKind::input, "; name it again with --stage to take it as it is now",
+                        [&] { read_models(parse_models(of_stage)); });
 }
 
 TEST(ShortNames, AreTheShortestThatTellApart) {
@@ -426,8 +443,16 @@ TEST_F(LoraTest, PromptsNameThem) {
   testing::expect_error(ErrorKind::usage, "that of image 2 names others", [&] {
     said({"a <lora:fox>", "b"});
   });
-  testing::expect_error(ErrorKind::usage, "the LoRA \"owl\", and there is no such file",
+  EXPECT_EQ(said({"a <lyco:fox:0.5>"}), (Said{{"prompt", {"a "}}, {"lora", {"first:1", fox + ":0.5"}}}));
+  testing::expect_error(ErrorKind::usage, "LoRAs are named in prompts, not in negative ones", [&] {
+    with_loras_of_prompts({{"prompt", {"a"}}, {"negative_prompt", {"<lora:fox>"}}, {"lora_dir", {folder}}});
+  });
+  // What is not there is a matter of files.
+  testing::expect_error(ErrorKind::input, "the LoRA \"owl\", and there is no such file",
                         [&] { said({"<lora:owl>"}); });
+  testing::expect_error(ErrorKind::input, "--lora-dir \"" + folder + "/none\" cannot be read", [&] {
+    with_loras_of_prompts({{"prompt", {"<lora:fox>"}}, {"lora_dir", {folder + "/none"}}});
+  });
   write("loras/fox.safetensors", tensors(of_attention(), kohya()));
   testing::expect_error(ErrorKind::usage, "of which there are 2", [&] { said({"<lora:fox>"}); });
 }
@@ -475,6 +500,12 @@ TEST_F(LoraTest, WhatDoesNotFitIsRefusedByName) {
   testing::expect_error(ErrorKind::usage, "--lora has no effect here: every --stage says its own lora=", [&] {
     take_loras(of_stage, one);
   });
+  // The one that it fits has its own.
+  of_stage.stages = {{}, parse_stage("lora=" + fits)};
+  std::vector<ModelInfo> two = {read_model_infos(builtin_models())[0], one[0]};
+  testing::expect_error(ErrorKind::usage,
+                        "has no effect here: it fits sdxl, whose --stage says lora=, which stands",
+                        [&] { take_loras(of_stage, two); });
   // One that fits only one of the models is taken there.
   const std::string of_sdxl = write("sdxl_only.safetensors", tensors(of_attention(), kohya()));
   std::vector<ModelInfo> models = infos({"refiner", "sdxl"});

@@ -143,6 +143,8 @@ TEST(RunSpec, OptionsOutOfRangeAreRefusedByName) {
                  {.rng = "cuda"});
   expect_refused(usage, "--eta", kPair, {.eta = 1.5});
   expect_refused(usage, "--cfg-scale", kPair, {.cfg_scale = std::nan("")});
+  expect_refused(usage, "--cfg-scale is 1001, expected more than 1 ... 1000, or 1 or 0 for none", kPair,
+                 {.cfg_scale = 1001});
   expect_refused(usage, "--cfg-channels", kPair, {.cfg_channels = 5});
   expect_refused(usage, "--class 1000", kPair, {.classes = {1000}});
   expect_refused(usage, "--class -1", kPair, {.classes = {-1}});

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
+
+#include "tstitch/base/error.h"
 #include "tstitch/diffusion/solver.h"
 #include "tstitch/engine/field_values.h"
 
@@ -15,6 +18,27 @@ void expect_choice(const char* name, const std::string& sampler, Scheduler sched
   ASSERT_TRUE(choice) << name;
   EXPECT_EQ(choice->sampler, sampler);
   EXPECT_EQ(choice->scheduler, scheduler) << name;
+}
+
+// What is written can be read again, also as it was written once.
+TEST(SamplerNames, AreThoseOfTheWebUIBothWays) {
+  for (const std::string& sampler : split(solver_names())) {
+    const std::string written = webui_sampler(sampler);
+    EXPECT_EQ(find_sampler(written).value().sampler, sampler) << written;
+    std::string once = sampler;
+    for (char& c : once) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    EXPECT_EQ(find_sampler(once).value().sampler, sampler) << once;
+    for (const std::string& scheduler : split(sigma_spacing_names())) {
+      const auto both = find_sampler(concat(written, ' ', webui_scheduler(scheduler)));
+      EXPECT_EQ(both.value().sampler, sampler);
+      EXPECT_EQ(both->scheduler, parse_sigma_spacing(scheduler)) << scheduler;
+    }
+  }
+  EXPECT_EQ(webui_sampler("euler_a"), "Euler a");
+  EXPECT_EQ(webui_sampler("pndm"), "PLMS");
+  EXPECT_EQ(webui_sampler("dpm++2m_sde"), "DPM++ 2M SDE");
+  EXPECT_EQ(webui_sampler("flow_euler"), "flow_euler");
+  EXPECT_EQ(webui_scheduler("karras"), "Karras");
 }
 
 TEST(SamplerNames, AreThoseThatPeopleUse) {

@@ -135,7 +135,7 @@ TEST_F(StableDiffusion, WhatTheFolderSaysIsNotRecordedAsSaid) {
   const RunSpec spec = spec_of({{"prompt", {kPrompt}}});
   const Said of_picture = recorded(spec);
   EXPECT_FALSE(of_picture.contains("scheduler"));
-  EXPECT_EQ(label_of(spec), "karras");
+  EXPECT_EQ(label_of(spec), "Karras");
   EXPECT_EQ(decided(spec)["scheduler"], "karras");
   EXPECT_EQ(spec_of(of_picture).trajectory, spec.trajectory);
   for (const char* sampler : {"pndm", "ddim"}) {
@@ -448,7 +448,10 @@ TEST_F(StableDiffusion, WhatDoesNotFitIsRefused) {
   };
   auto models = infos();
   refused(ErrorKind::usage, "--prompt", models, {});
-  refused(ErrorKind::usage, "--prompt instead of --class", models, {.classes = {1}, .prompts = {kPrompt}});
+  refused(ErrorKind::usage, "--prompt instead of --class", models, {.classes = {1}});
+  refused(ErrorKind::usage, "--prompt without --class", models, {.classes = {1}, .prompts = {kPrompt}});
+  refused(ErrorKind::usage, "--prompt without --class random or --num-fid-samples", models,
+          {.random_classes = true, .prompts = {kPrompt}});
   refused(ErrorKind::usage, "\"[cat:dog:0.5]\"", models, {.prompts = {"a [cat:dog:0.5]"}});
   refused(ErrorKind::usage, "\"AND\"", models, {.prompts = {"a dog AND a hen"}});
   // A word like any other where guidance leads away from it, as in the web UI.

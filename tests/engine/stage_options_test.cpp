@@ -11,7 +11,7 @@ TEST(StageOptions, ArePrintedAsTheyAreRead) {
   for (const char* text :
        {"", "model=a.safetensors", "model=a,share=0.4", "until=12,cfg=3", "cfg=1.5,cfg-interval=0.2:0.8",
         "share=0.25,negative=blurry", "negative=\"blurry, dark\"", "cfg=2,negative=\"say \"\"no\"\"\"",
-        "cfg=2,lora=fox.safetensors:0.5,lora=\"a,b:1\"", "share=0.5,dtype=int8",
+        "cfg=2,lora=fox.safetensors:0.5,lora=\"a,b:1\"", "lora=none", "lora=./none:1", "share=0.5,dtype=int8",
         "dtype=int8,merge=0.5,cache=3", "cache=2:helper", "cache=5:center=15",
         "cache=5:helper:center=0:power=1.2", "skip=3+7+12", "cache=2,skip=0"})
     EXPECT_EQ(to_string(parse_stage(text)), text);
@@ -32,6 +32,9 @@ TEST(StageOptions, WhatIsWrongIsSaidByItsKey) {
   for (const auto& [text, part] :
        {std::pair{"loras=x", "no key \"loras\", expected one of: model, share"},
         {"lora=:1", "lora= is \":1\", expected PATH or PATH:WEIGHT"},
+        {"lora=none:1", "lora= is \"none:1\", expected none, which has no weight, or ./none"},
+        {"lora=none,lora=a", "lora= none stands alone"},
+        {"lora=a,lora=none", "lora= none stands alone"},
         {"shares=0.4", "no key \"shares\""},
         {"share", "expected share=VALUE"},
         {"share,cfg=2", "expected share=VALUE"},

@@ -46,6 +46,7 @@ CatalogOptions unread(const std::string& models_dir, const std::string& lora_dir
           .lora_dir = lora_dir,
           .control_dir = control_dir,
           .read_model = anything,
+          .read_lora = anything,
           .read_control = anything};
 }
 
@@ -167,6 +168,57 @@ TEST(Catalog, WhatCannotBeReadIsLeftOut) {
     EXPECT_NE(one.message.find("cannot be read: "), one.message.npos) << one.message;
     EXPECT_EQ(one.message.find(folder.path()), one.message.npos) << one.message;
   }
+}
+
+// People have all kinds in one folder: what is plainly another kind is no news, what is broken is.
+TEST(Catalog, OfOtherKindsNothingIsSaid) {
+  const Folder folder;
+  const auto put = [&](const std::string& name, const Names& tensors) {
+    folder.add(name);
+    std::map<std::string, Tensor> all;
+    for (const std::string& tensor : tensors) all.emplace(tensor, Tensor({1, 1}, DType::f32));
+    write_safetensors(folder.path(name), all, {});
+  };
+  put("fox.safetensors", {"lora_unet_a.lora_down.weight", "lora_unet_a.lora_up.weight"});
+  put("new.safetensors", {"lora_unet_a.lora_down.weight", "lora_unet_a.lora_sideways.weight"});
+  put("unet.safetensors", {"conv_in.weight"});
+  put("adapter.safetensors", {"adapter.body.0.weight"});
+  put("pipe/unet/x.safetensors", {"conv_in.weight"});
+  folder.add("pipe/model_index.json");
+  put("encoder/model.safetensors", {"text_model.embeddings.token_embedding.weight"});
+  std::ofstream(folder.path("encoder/config.json")) << R"({"architectures": ["CLIPTextModel"]})";
+  folder.add("lost/config.json");
+  std::ofstream(folder.path("lost/config.json")) << R"({"_class_name": "ControlNetModel"})";
+  folder.add("broken.safetensors");
+
+  Names said;
+  CatalogOptions options{
+      .models = {}, .models_dir = folder.path(), .lora_dir = folder.path(), .control_dir = folder.path()};
+  options.read_model = [](const std::string& path) {
+    for (const char* none : {"fox", "new", "encoder", "broken"})
+      check(path.find(none) == path.npos, ErrorKind::input, "no model");
+  };
+  options.say = [&](const std::string& message) {
+    said.push_back(message.substr(0, message.find(" is left out")));
+  };
+  Catalog catalog(options);
+  EXPECT_EQ(catalog.models(), (Names{"pipe", "unet"}));
+  EXPECT_EQ(catalog.loras(), Names{"fox"});
+  EXPECT_TRUE(catalog.controls().empty());
+  const Names expected = {"--models-dir: \"broken\"",   "--models-dir: \"encoder\"",
+                          "--lora-dir: \"broken\"",     "--lora-dir: \"new\"",
+                          "--control-dir: \"adapter\"", "--control-dir: \"broken\"",
+                          "--control-dir: \"lost\"",    "--control-dir holds no ControlNet"};
+  EXPECT_EQ(said, expected);
+  // Who asks is told.
+  EXPECT_EQ(refusal([&] { catalog.lora_path("cat"); }).message, "there is no LoRA \"cat\", expected fox");
+  for (const char* name : {"unet", "pipe/unet/x", "adapter", "new"}) {
+    const Refusal r = refusal([&] { catalog.lora_path(name); });
+    EXPECT_EQ(r.status, 404);
+    EXPECT_TRUE(r.message.starts_with(concat("the LoRA \"", name, "\" cannot be read: "))) << r.message;
+    EXPECT_EQ(r.message.find(folder.path()), r.message.npos) << r.message;
+  }
+  EXPECT_NE(refusal([&] { catalog.control_path("fox"); }).message.find("this is a LoRA"), std::string::npos);
 }
 
 // By its last part as those are that can be read.

@@ -483,6 +483,38 @@ class A1111(Test):
         images, info, _ = self.txt2img(prompt="Bag", steps=4, stages=[{"model": "fashion-b", "until": 1}, {"model": "fashion-l"}])
         self.assertEqual(info["extra_generation_params"]["Stitched"], "fashion-b: step 1, fashion-l: 2-4")
 
+    # Honoured or refused by its name; A1111 would take a refiner for all steps where nothing says from which on.
+    def test_no_refiner_is_dropped(self):
+        own = {"prompt": "Bag", "steps": 2, "seed": 1, "override_settings": {"sd_model_checkpoint": "fashion-s"}}
+        for body, part in [({"refiner_checkpoint": "fashion-b"}, "refiner_switch_at"), ({"refiner_checkpoint": "fashion-b", "refiner_switch_at": None}, "refiner_switch_at"),
+                           ({"refiner_checkpoint": "fashion-b", "refiner_switch_at": 1.5}, "expected 0 ... 1"),
+                           ({"refiner_checkpoint": "fashion-b", "refiner_switch_at": -1}, "expected 0 ... 1"),
+                           ({"refiner_checkpoint": "fashion-s+fashion-b", "refiner_switch_at": 0.5}, "several models"),
+                           ({"refiner_checkpoint": "fashion-b", "ratio": 0.5}, "they exclude"),
+                           ({"refiner_checkpoint": "fashion-b", "stages": [{"share": 0.5}, {}]}, "they exclude"),
+                           ({"refiner_checkpoint": "fashion-b", "refiner_switch_at": 0.5, "stages": [{"share": 0.5}, {}]}, "they exclude")]:
+            self.expect_refused(422, part, "/sdapi/v1/txt2img", own | body)
+        for more in ({}, {"refiner_switch_at": 1}, {"stages": [{"share": 0.5}, {}]}):
+            self.expect_refused(404, "no model", "/sdapi/v1/txt2img", own | {"refiner_checkpoint": "nope"} | more)
+        alone = self.txt2img(**own)
+        self.assertEqual(alone[1]["notes"], [])
+        for body, part in [({"refiner_checkpoint": "", "refiner_switch_at": 0}, None), ({"refiner_checkpoint": "none", "refiner_switch_at": None}, None),
+                           ({"refiner_switch_at": 0.8}, "refiner_switch_at has no effect"),
+                           ({"refiner_checkpoint": "fashion-b", "refiner_switch_at": 1}, "serves no step")]:
+            images, info, _ = self.txt2img(**own, **body)
+            self.assertEqual((images, info["sd_model_name"]), (alone[0], "fashion-s"))
+            self.assertEqual([part in note for note in info["notes"]], [True] if part else [], info["notes"])
+
+    def test_infotexts_have_the_names_of_the_web_ui(self):
+        for body, part in [({"sampler_name": "Euler a"}, "Sampler: Euler a, "), ({"sampler_name": "PLMS"}, "Sampler: PLMS, "),
+                           ({"sampler_name": "DPM++ 2M SDE", "scheduler": "Karras"}, "Sampler: DPM++ 2M SDE, Schedule type: Karras, ")]:
+            images, info, _ = self.txt2img(prompt="Bag", steps=2, seed=1, **body)
+            self.assertIn(part, info["infotexts"][0])
+            said = self.ask("POST", "/sdapi/v1/png-info", {"image": images[0]})[2]["parameters"]
+            self.assertEqual(said["Sampler"], info["sampler_name"])
+            again = {"sampler_name": said["Sampler"]} | ({"scheduler": said["Schedule type"]} if "Schedule type" in said else {})
+            self.assertEqual(self.txt2img(prompt="Bag", steps=2, seed=1, **again)[0], images)
+
     def test_from_a_picture_with_a_mask(self):
         first, _, _ = self.txt2img(prompt="Bag", steps=3)
         body = {"init_images": ["data:image/png;base64," + first[0]], "mask": first[0], "prompt": "Shirt", "steps": 4, "denoising_strength": 0.5,
@@ -580,6 +612,75 @@ class A1111(Test):
             self.assertLess(time.monotonic() - begin, 10 * PATIENCE)
             time.sleep(0.02)
         self.assertGreaterEqual(metrics['tstitch_jobs_total{status="cancelled"}'], before + 2)
+
+
+WORDS = os.path.join(ASSETS, "words")
+
+
+@unittest.skipUnless(os.path.isdir(WORDS), "the family of words is not here")
+class Words(Test):
+    """One folder of models, LoRAs and a ControlNet, as people have them."""
+
+    PAIR = {"prompt": "red apple", "steps": 2, "seed": 1}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--models-dir", WORDS, "--lora-dir", WORDS, "--control-dir", WORDS)
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.server.end()
+        errors = cls.server.process.stderr.read()
+        cls.server.close()
+        assert (code, errors) == (0, ""), (code, errors)  # nobody is warned of what is plainly something else
+
+    def test_each_list_has_its_kind(self):
+        self.assertEqual([one["name"] for one in self.ask("GET", "/sdapi/v1/loras")[2]], ["words-lcm", "words-style"])
+        self.assertEqual(self.ask("GET", "/controlnet/model_list")[2]["model_list"], ["words-edges"])
+        self.assertEqual([one["title"] for one in self.ask("GET", "/sdapi/v1/sd-models")[2]], ["words-l", "words-s"])
+        for name, part in (("nope", "expected words-lcm, words-style"), ("words-edges/diffusion_pytorch_model", "cannot be read")):
+            answer = self.ask("POST", "/v1/jobs", {"prompt": "red apple", "lora": name})
+            self.expect_refused(404, "lora_not_found", answer)
+            self.assertIn(part, answer[2]["error"]["message"])
+            self.assertNotIn(WORDS, answer[2]["error"]["message"])
+
+    def test_a_lora_that_a_model_refuses_is_noted(self):
+        pair = self.PAIR | {"model": "words-s+words-l", "ratio": 0.5}
+        job = self.server.job(pair | {"lora": "words-style:0.8"})
+        answers = [job["notes"], self.ask("POST", "/v1/images/generations", pair | {"lora": "words-style:0.8"})[2]["notes"]]
+        _, _, text = self.ask("POST", "/v1/images/generations", pair | {"lora": "words-style:0.8", "stream": True})
+        answers.append(json.loads(text.decode().strip().split("\n")[1][6:])["notes"])
+        refined = self.PAIR | {"override_settings": {"sd_model_checkpoint": "words-s"}, "refiner_checkpoint": "words-l", "refiner_switch_at": 0.5}
+        status, _, answer = self.ask("POST", "/sdapi/v1/txt2img", refined | {"prompt": "red apple <lora:words-style:0.8>"})
+        self.assertEqual(status, 200, answer)
+        info = json.loads(answer["info"])
+        for notes in answers + [info["notes"]]:
+            self.assertEqual([note.startswith("LoRA words-style x 0.8 on words-s is not applied: ") for note in notes], [True], notes)
+        for text in (info["prompt"], info["all_prompts"][0], info["infotexts"][0].split("\n")[0]):
+            self.assertEqual(text, "red apple <lora:words-style:0.8>")
+        self.assertEqual(pixels(base64.b64decode(answer["images"][0])), pixels(base64.b64decode(job["images"][0]["png"])))
+
+    # Its pictures have no paths, so whoever makes one again says where its files are.
+    def test_a_picture_is_made_again_by_the_command_line(self):
+        one = self.PAIR | {"model": "words-l"}
+        styled = self.server.job(one | {"lora": "words-style:0.8"})["images"][0]["png"]
+        steered = self.server.job(one | {"control_net": {"name": "words-edges", "image": styled}})["images"][0]["png"]
+        with tempfile.TemporaryDirectory() as folder:
+            def like(picture, *options):
+                path = os.path.join(folder, "srv.png")
+                with open(path, "wb") as file:
+                    file.write(base64.b64decode(picture))
+                return subprocess.run([PROGRAM, "sample", "-q", "--like", path, "-o", os.path.join(folder, "again.png"), *options], capture_output=True, text=True)
+
+            for picture, part in ((styled, "--lora FILE:WEIGHT, or its folder with --lora-dir"), (steered, "--control-net FILE,image=PNG")):
+                run = like(picture)
+                self.assertEqual(run.returncode, 3, run.stderr)
+                self.assertIn(part, run.stderr)
+            for options in (("--lora-dir", WORDS), ("--lora", os.path.join(WORDS, "words-style.safetensors:0.8"))):
+                run = like(styled, *options)
+                self.assertEqual((run.returncode, run.stderr), (0, ""))
+                with open(os.path.join(folder, "again.png"), "rb") as file:
+                    self.assertEqual(pixels(file.read()), pixels(base64.b64decode(styled)))
 
 
 class SillyTavern(Test):
@@ -897,9 +998,11 @@ class Ends(unittest.TestCase):
                 file.write(b"x" * 100)
             server = Server("--lora-dir", folder + "/")
             status, _, answer = server.ask("POST", "/v1/jobs", {"class": 1, "lora": "broken"})
-            self.assertEqual((status, answer["error"]["param"]), (422, "lora"), answer)
+            self.assertEqual((status, answer["error"]["code"], answer["error"]["param"]), (404, "lora_not_found", "lora"), answer)
             self.assertNotIn(folder, answer["error"]["message"])
+            self.assertEqual(server.ask("GET", "/sdapi/v1/loras")[2], [])
             self.assertEqual(server.end(), 0)
+            self.assertIn('--lora-dir: \\"broken\\" is left out: ', server.process.stderr.read())
             server.close()
 
     def test_what_goes_or_changes_while_it_runs(self):

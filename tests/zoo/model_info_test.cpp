@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/expect_error.h"
 #include "tstitch/base/error.h"
 #include "tstitch/io/safetensors.h"
 #include "tstitch/zoo/assets.h"
@@ -21,7 +22,7 @@ const DiTConfig& config_of(const ModelInfo& info) {
   return dynamic_cast<const DiTArchitecture&>(*info.architecture).config();
 }
 
-class ModelInfoTest : public testing::Test {
+class ModelInfoTest : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_ = fs::temp_directory_path() / ("tstitch_model_info_" + std::to_string(getpid()));
@@ -102,6 +103,18 @@ TEST_F(ModelInfoTest, BadValuesAreRefusedByKey) {
   expect_refused(R"({"classes": ["a"]})", "class names");
   expect_refused(R"({"latent": "pixels", "in_channels": 4})", "pixels");
   expect_refused("", "no network of a family that is known: DiT, U-Net");
+}
+
+TEST_F(ModelInfoTest, ALoraIsSaidToBeOne) {
+  const std::string path = (folder_ / "fox.safetensors").string();
+  write_safetensors(
+      path,
+      {{"lora_unet_mid_block_attentions_0_proj_in.lora_down.weight", Tensor({2, 8}, DType::f32)},
+       {"lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", Tensor({8, 2}, DType::f32)}},
+      {});
+  testing::expect_error(ErrorKind::input,
+                        path + ": a LoRA, which changes a model and is none: name it with --lora",
+                        [&] { read_model_info(path); });
 }
 
 TEST_F(ModelInfoTest, MissingWeightsAreRefusedByName) {

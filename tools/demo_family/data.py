@@ -22,6 +22,7 @@ import colours
 import emoji
 
 SIDE = 128  # pixels of a training picture
+CELL = 8  # pixels of a latent
 # Mirrored, these would be wrong: writing, signs with a direction, what has a left and a right.
 ONE_WAY = re.compile(r"""
     left|right|arrow|clock|thirty|pointing|curving|moon|crescent|globe|map|flag|compass|
@@ -76,11 +77,17 @@ def has_hue(index):
     return bool(colours.has_hue(emoji.load()[index].picture))
 
 
-def draw_box(rng, left, width, low, high):
-    """Where an emoji `low` to `high` pixels wide stands in a column of the picture, most often near its middle."""
-    w = int(rng.integers(low, high + 1))
-    h = height_of(w)
-    return left + round((width - w) * rng.random(2).mean()), round((SIDE - h) * rng.random(2).mean()), w
+def draw_box(rng, left, width, smallest):
+    """Where an emoji stands in a column of the picture: `smallest` pixels wide or a cell or more wider, in the middle or, if
+    there is room, a cell beside it. So a cell of latents shows the same part of an emoji in the same few ways."""
+    w = int(rng.choice(range(smallest, width + 1, CELL)))
+    return left + shifted(rng, width - w), shifted(rng, SIDE - height_of(w)), w
+
+
+def shifted(rng, room):
+    """Pixels before what leaves `room` pixels on both sides together."""
+    place = room // 2 + CELL * int(rng.choice([-1, 0, 1], p=[0.125, 0.75, 0.125]))
+    return place if 0 <= place <= room else room // 2
 
 
 def height_of(width):
@@ -95,8 +102,8 @@ def draw_any_view(rng):
     background = str(rng.choice(list(colours.BACKGROUNDS))) if rng.random() < 0.25 else None
     mirror = rng.random() < 0.3 and other is None and not ONE_WAY.search(emoji.load()[index].name)
     half = SIDE // 2
-    boxes = ((draw_box(rng, 0, SIDE, 96, SIDE),) if other is None
-             else (draw_box(rng, 0, half, 56, half), draw_box(rng, half, half, 56, half)))
+    boxes = ((draw_box(rng, 0, SIDE, 112),) if other is None
+             else (draw_box(rng, 0, half, 56), draw_box(rng, half, half, 56)))
     return View(index, other, tint, background, bool(mirror), boxes, tuple(map(int, rng.integers(-12, 13, 3))))
 
 

@@ -2,6 +2,7 @@
 
     python3 tools/demo_family/make_reference.py --out work
     tstitch eval work/views.npz --save-stats assets/words-reference.npz
+    python3 tools/assets/compress_npz.py assets/words-reference.npz
     mapfile -t prompts <work/prompts.txt
     tstitch sweep "${prompts[@]/#/--prompt=}" --metrics fid,agreement ...
 

@@ -26,8 +26,7 @@ for model in l s; do
   "$PYTHON" train_words.py --model "$model" --work "$WORK" --pictures "$PICTURES" --device "$DEVICE" \
     ${START:+--start "$START/words-$model" --peak-rate 5e-4} || exit 1
 done
-[ -d "$WORK/decoder" ] ||
-  "$PYTHON" train_autoencoder.py --work "$WORK" --device "$DEVICE" --decoder-only --whole-steps 1500 || exit 1
+[ -d "$WORK/decoder" ] || "$PYTHON" train_decoder.py --work "$WORK" --device "$DEVICE" || exit 1
 "$PYTHON" export.py --model l --work "$WORK" --out "$WORK/export/words-l" || exit 1
 "$PYTHON" export.py --model s --work "$WORK" --out "$WORK/export/words-s" --shared ../words-l || exit 1
 date

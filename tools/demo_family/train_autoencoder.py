@@ -1,19 +1,17 @@
 """Trains the family's autoencoder: 128 x 128 pictures of emoji to 16 x 16 x 4 latents and back.
 
     python3 tools/demo_family/train_autoencoder.py --work ~/words
-    python3 tools/demo_family/train_autoencoder.py --work ~/words --decoder-only   # sharper pictures, same latents
 
-Resumes by itself from autoencoder.pt (decoder.pt) in --work. Most steps see random crops, which are four times as many
-for the time; the last ones whole pictures, as sampling does. At the end the average weights are written as a diffusers
-folder, f32, with the scale of the latents: autoencoder. Once U-Nets have learnt its latents the encoder must stay as it
-is; --decoder-only trains the other half on and writes the folder decoder.
+Resumes by itself from autoencoder.pt in --work. Most steps see random crops, which are four times as many for the time;
+the last ones whole pictures, as sampling does. At the end the average weights are written as a diffusers folder, f32,
+with the scale of the latents: autoencoder. Once U-Nets have learnt its latents the encoder must stay as it is;
+train_decoder.py trains the other half on.
 """
 import argparse
 import os
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from torch.nn import functional
 
 import data
@@ -103,19 +101,9 @@ class Report:
         pictures.save_grid(self.grid, both, 8)
 
 
-def network(work, decoder_only):
-    if not decoder_only:
-        return models.autoencoder()
-    model = AutoencoderKL.from_pretrained(os.path.join(work, "autoencoder"), low_cpu_mem_usage=False)
-    model.encoder.requires_grad_(False)
-    model.quant_conv.requires_grad_(False)
-    return model
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
-    parser.add_argument("--decoder-only", action="store_true")
     parser.add_argument("--crop-steps", type=int, default=3900, help="default %(default)s")
     parser.add_argument("--whole-steps", type=int, default=600, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
@@ -128,12 +116,11 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    name = "decoder" if args.decoder_only else "autoencoder"
-    model = network(work, args.decoder_only).train().to(args.device, memory_format=torch.channels_last)
-    run = training.Training(os.path.join(work, f"{name}.pt"), [model], steps=args.crop_steps + args.whole_steps,
+    model = models.autoencoder().train().to(args.device, memory_format=torch.channels_last)
+    run = training.Training(os.path.join(work, "autoencoder.pt"), [model], steps=args.crop_steps + args.whole_steps,
                             peak_rate=PEAK_RATE, warm_up=WARM_UP, decay=DECAY, seed=args.seed)
     average, = run.average.modules
-    report = Report(os.path.join(work, f"{name}.png"))
+    report = Report(os.path.join(work, "autoencoder.png"))
 
     def keep():
         run.save()
@@ -147,9 +134,8 @@ def main():
         with training.autocast(args.device):
             loss = loss_of(model, x.contiguous(memory_format=torch.channels_last), step, generator)
         run.update(loss.float())
-    if not args.decoder_only:
-        standardise(average)
-    average.save_pretrained(os.path.join(work, name))
+    standardise(average)
+    average.save_pretrained(os.path.join(work, "autoencoder"))
 
 
 if __name__ == "__main__":

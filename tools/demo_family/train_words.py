@@ -26,7 +26,7 @@ import pictures
 import quick
 import tokens
 import training
-from latents import Draws, Latents
+from latents import SHARDS, Draws, Latents
 
 BATCH, DROPPED, GAMMA = 32, 0.1, 5.0
 WARM_UP = 300  # in steps
@@ -115,6 +115,7 @@ def main():
     parser.add_argument("--model", choices=models.UNETS, required=True)
     parser.add_argument("--work", default="~/words", help="folder of the results; default %(default)s")
     parser.add_argument("--pictures", type=int, default=2_000_000, help="the whole budget; default %(default)s")
+    parser.add_argument("--shards", type=int, default=SHARDS, help="of 2,048 views, each made once; default %(default)s")
     parser.add_argument("--start", metavar="FOLDER", help="exported weights to go on from; default: none")
     parser.add_argument("--peak-rate", type=float, default=1e-3, help="of AdamW; default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
@@ -136,7 +137,7 @@ def main():
                             warm_up=WARM_UP, decay=min(DECAY, 1 - 6 / steps), seed=args.seed)
     averages = [*run.average.modules, text_encoder]
     store, noise = Latents(work, args.device), Noise(args.device)
-    draws, captions = Draws(store, BATCH, args.seed), Captions(args.seed)
+    draws, captions = Draws(store, BATCH, args.seed, args.shards), Captions(args.seed)
     held_out = HeldOut(store, captions.tokenize, noise, args.device)
     autocast, grid_due = training.autocast(args.device), training.Clock(args.grid_seconds)
 

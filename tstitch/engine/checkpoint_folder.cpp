@@ -18,7 +18,7 @@ std::map<std::string, std::vector<std::string>> checkpoints_below(const std::str
     if (std::ranges::count(kCheckpointEndings, path.extension().string()))
       found[path.stem().string()].push_back(path.string());
   }
-  check(!error, ErrorKind::usage, option, " \"", printable(folder), "\" cannot be read: ", error.message());
+  check(!error, ErrorKind::input, option, " \"", printable(folder), "\" cannot be read: ", error.message());
   for (auto& [name, paths] : found) std::ranges::sort(paths);
   return found;
 }

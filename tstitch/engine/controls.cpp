@@ -9,6 +9,7 @@
 #include "tstitch/base/join.h"
 #include "tstitch/condition/control_conditions.h"
 #include "tstitch/engine/init_image.h"
+#include "tstitch/engine/naming_option.h"
 #include "tstitch/zoo/model_content.h"
 
 namespace tstitch {
@@ -47,8 +48,11 @@ std::vector<size_t> wanted_by(const SampleOptions& options, size_t model) {
 std::shared_ptr<const ControlNetInfo> read_control_net(const std::string& path,
                                                        const std::vector<FileContent>& known,
                                                        const ContentReader& content) {
-  ControlNetInfo net = read_control_net_info(path);
-  net.content = content ? content(net.files) : content_of(net.files, WeightChoice::automatic, [] {});
+  ControlNetInfo net = naming_option("--control-net", [&] {
+    ControlNetInfo read = read_control_net_info(path);
+    read.content = content ? content(read.files) : content_of(read.files, WeightChoice::automatic, [] {});
+    return read;
+  });
   check_unchanged(known, held_by(net));
   return std::make_shared<const ControlNetInfo>(std::move(net));
 }
@@ -92,7 +96,7 @@ void take_controls(const SampleOptions& options, std::vector<ModelInfo>& models,
       const std::string obstacle = control_obstacle(*net, models[i]);
       check(obstacle.empty(), ErrorKind::input, "--control-net \"", printable(path), "\" cannot steer ",
             models[i].name, ": ", obstacle,
-            models.size() > 1
+            std::ranges::any_of(models, [&](const ModelInfo& m) { return control_obstacle(*net, m).empty(); })
                 ? ". Name the stages that it is for: --stage control=PATH, and control=none for others"
                 : "");
       models[i].controls.push_back({number, net});

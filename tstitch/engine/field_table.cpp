@@ -281,7 +281,7 @@ std::vector<Field> make_fields() {
           "Instead of shares, one for each stage in order of use: model=PATH (else the --model of the same"
           " number), share=F or until=STEP (the last stage takes the rest), cfg=S, cfg-interval=LOW:HIGH"
           " (the steps that are guided, as shares of all), negative=TEXT, lora=PATH:WEIGHT (instead of "
-          "--lora; may be"
+          "--lora, or none; may be"
           " repeated), control=PATH (which --control-net steers it, or none; may be repeated), dtype=f32, "
           "bf16"
           " or int8, merge=RATIO (of the tokens, of U-Nets; see docs/twins.md), cache=N or N:helper (one of N"
@@ -384,6 +384,7 @@ std::vector<Field> make_fields() {
               ". Default: as the model's folder says, else discrete, as the timesteps say",
           {.decided = [](const RunSpec& spec) { return value_of(spec.spacing.sigmas); },
            .label = "Schedule type",
+           .spelt = webui_scheduler,
            .neutral = "discrete"}),
       member<&SampleOptions::spacing, &SpacingOptions::spacing>(
           "spacing", "--spacing", kTrajectory,

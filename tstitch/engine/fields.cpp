@@ -167,8 +167,9 @@ std::vector<std::pair<std::string, std::string>> labelled(const SampleOptions& o
     if (field.label.empty()) continue;
     const json value = field.decided ? field.decided(spec) : field.print(options);
     if (value.is_null() || field.goes_without_saying(texts_of(value))) continue;
-    if (!field.idle || field.idle(spec, models).empty())
-      texts.emplace_back(field.label, join(texts_of(value)));
+    if (field.idle && !field.idle(spec, models).empty()) continue;
+    const std::string text = join(texts_of(value));
+    texts.emplace_back(field.label, field.spelt ? field.spelt(text) : text);
   }
   return texts;
 }

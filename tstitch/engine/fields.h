@@ -59,8 +59,9 @@ struct Field {
   std::string (*idle)(const RunSpec&, std::span<const ModelInfo>) = nullptr;
   // What of it determines the bytes of the pictures; null where that is said by the trajectory or the files.
   nlohmann::json (*identity)(const Field&, const RunSpec&) = nullptr;
-  std::string_view label;    // in the parameters of a PNG file, or none
-  std::string_view neutral;  // the value that goes without saying
+  std::string_view label;                              // in the parameters of a PNG file, or none
+  std::string (*spelt)(const std::string&) = nullptr;  // its value there, where that is not ours
+  std::string_view neutral;                            // the value that goes without saying
 
   std::string option() const;  // "--cfg-scale"
   bool goes_without_saying(const Texts& texts) const;

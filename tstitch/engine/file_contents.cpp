@@ -6,6 +6,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/hash.h"
 #include "tstitch/engine/fields.h"
+#include "tstitch/engine/naming_option.h"
 #include "tstitch/engine/run_spec.h"
 #include "tstitch/io/file.h"
 #include "tstitch/zoo/control_net.h"
@@ -51,15 +52,16 @@ FileContent held_by(const ControlNetInfo& net) {
 void check_unchanged(std::span<const FileContent> known, const FileContent& file) {
   const auto before = find_in(known, file.field, file.path);
   if (before == known.end() || before->content == file.content) return;
-  fail(ErrorKind::input, field_named(file.field).option(), file.field == "lora" ? " or --stage" : "", " \"",
-       printable(file.path), "\" is not what it was for that picture: it holds ", file.content, ", expected ",
+  fail(ErrorKind::input, field_named(file.field).option(), " \"", printable(file.path),
+       "\" is not what it was for that picture: it holds ", file.content, ", expected ",
        printable(before->content), "; name it again to take it as it is now");
 }
 
 void take_content(std::vector<FileContent>& contents, std::string_view field, const std::string& path) {
-  const FileContent file = {.field = std::string(field),
-                            .path = path,
-                            .content = crc32_text(hex(crc32_of_file(path, 0, [] {})).substr(8))};
+  const uint32_t crc =
+      naming_option(field_named(field).option(), [&] { return crc32_of_file(path, 0, [] {}); });
+  const FileContent file = {
+      .field = std::string(field), .path = path, .content = crc32_text(hex(crc).substr(8))};
   check_unchanged(contents, file);
   if (find_in(contents, field, path) == contents.end()) contents.push_back(file);
 }

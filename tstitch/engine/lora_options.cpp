@@ -53,7 +53,9 @@ std::map<std::string, std::string> short_names(const std::set<std::string>& path
     fs::path last;
     for (auto part = std::prev(whole.end(), static_cast<std::ptrdiff_t>(parts)); part != whole.end(); ++part)
       last /= *part;
-    return last.replace_extension().string();
+    const std::string ending = last.extension().string();  // of a name without one, "v1.5", it is a part
+    const bool is_file = ending == ".pth" || std::ranges::count(kCheckpointEndings, ending) > 0;
+    return is_file ? last.replace_extension().string() : last.string();
   };
   std::map<std::string, std::string> names;
   for (const std::string& path : paths) {

@@ -6,6 +6,7 @@
 #include "tstitch/base/join.h"
 #include "tstitch/engine/checkpoint_folder.h"
 #include "tstitch/engine/lora_options.h"
+#include "tstitch/text/unsupported_grammar.h"
 
 namespace tstitch {
 namespace {
@@ -15,7 +16,7 @@ using Files = std::map<std::string, std::vector<std::string>>;
 std::string file_of(const std::string& name, const Files& files, const std::string& folder) {
   const auto named = files.find(name);
   const std::vector<std::string> found = named == files.end() ? Files::mapped_type() : named->second;
-  check(!found.empty(), ErrorKind::usage, "the prompt names the LoRA \"", printable(name),
+  check(!found.empty(), ErrorKind::input, "the prompt names the LoRA \"", printable(name),
         "\", and there is no such file in \"", printable(folder), "\"");
   check(found.size() == 1, ErrorKind::usage, "the prompt names the LoRA \"", printable(name),
         "\", of which there are ", found.size(), " in --lora-dir: ", printable(join(found), 400));
@@ -42,6 +43,9 @@ Said with_loras_of_prompts(const Said& said, const Said& before) {
     if (files.empty()) files = checkpoints_below("--lora-dir", path);
     return file_of(name, files, path);
   });
+  // Who names one where it cannot be has more to know.
+  if (const auto negative = all.find("negative_prompt"); !any && negative != all.end())
+    check_prompt(negative->second.at(0), PromptStyle::webui, AndMeans::word);
   check(any, ErrorKind::usage,
         "--lora-dir has no effect here: no prompt names a LoRA, as <lora:NAME:WEIGHT>");
   return all;

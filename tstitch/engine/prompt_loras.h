@@ -11,8 +11,8 @@ namespace tstitch {
 // What was said, with the LoRAs that prompts name (text/lora_tags.h) among its --lora, where --lora-dir says
 // where they are: files of these names with any of the endings of checkpoints, in the folder or below it. All
 // prompts of a run must name the same. before: what holds where nothing else is said. Throws Error{usage}
-// where they do not, where none does, for a name of no file or of several, and where prompts are taken as
-// they stand (PromptStyle::plain).
+// where they do not, where none does, for a name of several files, and where prompts are taken as they stand
+// (PromptStyle::plain); Error{input} for a name of no file and a folder that cannot be read.
 Said with_loras_of_prompts(const Said& said, const Said& before = {});
 
 // Takes the LoRAs that prompts name out of them and puts them among the others, as the files that these names

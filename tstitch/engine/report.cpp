@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -16,6 +15,7 @@
 #include "tstitch/base/version.h"
 #include "tstitch/condition/class_names.h"
 #include "tstitch/engine/evaluation_counts.h"
+#include "tstitch/engine/sampler_names.h"
 #include "tstitch/io/json.h"
 #include "tstitch/io/png.h"
 #include "tstitch/zoo/control_net.h"
@@ -209,10 +209,9 @@ std::string stitched_text(const RunSpec& spec, std::span<const ModelInfo> models
 
 // As A1111's web UI has them in the prompt.
 std::string lora_tags(const SampleOptions& options, const Names& names) {
-  std::string tags;
-  for (const LoraOption& lora : options.loras)
-    tags += concat(" <lora:", names.at(lora.path), ":", number_text(lora.weight), ">");
-  return tags;
+  return join(options.loras, " ", [&](const LoraOption& lora) {
+    return concat("<lora:", names.at(lora.path), ":", number_text(lora.weight), ">");
+  });
 }
 
 // As A1111's web UI has them, of the models' and each once: "fox: 0123abcd, owl: 4567cdef".
@@ -366,15 +365,15 @@ std::vector<std::pair<std::string, std::string>> png_text(const RunSpec& spec,
                                                           std::span<const ModelInfo> models, int64_t image) {
   SampleOptions options = image < 0 ? spec.options : options_of(spec, image);
   const Names names = names_of_loras(models);
-  std::string subject = join(subjects(spec, models.back(), image)) + lora_tags(options, names);
+  std::string subject = join(subjects(spec, models.back(), image));
+  if (const std::string tags = lora_tags(options, names); !tags.empty())
+    subject += concat(subject.empty() || subject.ends_with(' ') ? "" : " ", tags);
   if (!options.negative_prompt.empty()) subject += "\nNegative prompt: " + options.negative_prompt;
-  std::string sampler = spec.options.sampler;
-  std::ranges::transform(sampler, sampler.begin(), [](unsigned char c) { return std::toupper(c); });
 
   const int64_t unit = models.back().pixels_per_latent;
   std::string parameters = concat(
       subject, "\nSteps: ", options.steps.empty() ? std::to_string(spec.trajectory.size()) : options.steps,
-      ", Sampler: ", sampler);
+      ", Sampler: ", webui_sampler(spec.options.sampler));
   for (const auto& [label, value] : labelled(options, spec, models))
     parameters += concat(", ", label, ": ", quoted(value));
   if (const std::string settings = scheduler_settings(spec.solver); !settings.empty())

@@ -12,8 +12,10 @@
 #include "tstitch/diffusion/adaptive_switch.h"
 #include "tstitch/engine/controls.h"
 #include "tstitch/engine/evaluation_counts.h"
+#include "tstitch/engine/fields.h"
 #include "tstitch/engine/init_image.h"
 #include "tstitch/engine/mask.h"
+#include "tstitch/engine/naming_option.h"
 #include "tstitch/engine/take_embeddings.h"
 #include "tstitch/engine/take_loras.h"
 #include "tstitch/io/npy.h"
@@ -28,7 +30,8 @@ namespace {
 constexpr int64_t kMostImages = 1'000'000;
 constexpr int64_t kLargestSide = 1024;  // of a latent
 constexpr int64_t kLargestToldSize = 1 << 20;
-constexpr double kLargestScore = 10;  // of those of training
+constexpr double kLargestScale = 1000;  // of guidance
+constexpr double kLargestScore = 10;    // of those of training
 constexpr const char* kMaskAlone =
     "--mask says which part of an initial picture to paint: name that with --init-image";
 
@@ -57,8 +60,8 @@ void settle_shares(SampleOptions& options, size_t models) {
 
 // 1 for no guidance, which 0 means too.
 double checked_scale(const std::string& option, double scale) {
-  check(scale == 0 || (1 <= scale && scale <= 1000), ErrorKind::usage, option, scale,
-        ", expected more than 1, or 1 or 0 for none");
+  check(scale == 0 || (1 <= scale && scale <= kLargestScale), ErrorKind::usage, option, scale,
+        ", expected more than 1 ... ", kLargestScale, ", or 1 or 0 for none");
   return scale == 0 ? 1 : scale;
 }
 
@@ -197,7 +200,9 @@ std::vector<int64_t> repeated(const SampleOptions& options, const std::vector<in
 
 std::vector<int64_t> image_prompts(const SampleOptions& options, const ModelInfo& model) {
   check(options.classes.empty() && !options.random_classes, ErrorKind::usage, model.name,
-        " draws what a text says and has no classes: expected --prompt instead of --class");
+        " draws what a text says and has no classes: expected --prompt ",
+        options.prompts.empty() ? "instead of " : "without ",
+        options.random_classes ? "--class random or --num-fid-samples" : "--class");
   check(0 <= options.clip_skip && options.clip_skip <= 256, ErrorKind::usage, "--clip-skip is ",
         options.clip_skip, ", expected 1 ... the layers of the text encoder");
   check(!options.prompts.empty(), ErrorKind::usage, model.name,
@@ -558,7 +563,10 @@ void read_files(SampleOptions& options, std::span<const ModelInfo> models, const
     return path;
   };
   const auto picture_named = [&](const char* field, const std::string& name) {
-    return picture_of ? picture_of(name) : std::make_shared<const Image>(read_picture(known(field, name)));
+    if (picture_of) return picture_of(name);
+    known(field, name);
+    return naming_option(field_named(field).option(),
+                         [&] { return std::make_shared<const Image>(read_picture(name)); });
   };
   if (!files.init_image.empty()) {
     const auto picture = picture_named("init_image", files.init_image);

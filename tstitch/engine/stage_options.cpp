@@ -1,5 +1,6 @@
 #include "tstitch/engine/stage_options.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "tstitch/base/error.h"
@@ -17,6 +18,17 @@ GuidanceInterval interval_of(const std::string& what, const std::string& text) {
 }
 
 using Texts = std::vector<std::string>;
+
+constexpr const char* kNone = "none";
+
+void add_lora(const std::string& what, const std::string& text, std::vector<LoraOption>& loras) {
+  const LoraOption lora = parse_lora(what, text);
+  check(lora.path != kNone || text == kNone, ErrorKind::usage, what, " is \"", printable(text),
+        "\", expected none, which has no weight, or ./none for a file of that name");
+  loras.push_back(lora);
+  check(loras.size() == 1 || std::ranges::count(loras, kNone, &LoraOption::path) == 0, ErrorKind::usage, what,
+        " none stands alone");
+}
 
 struct Key {
   std::string_view name;
@@ -57,12 +69,10 @@ constexpr Key kKeys[] = {
      [](const std::string&, const std::string& text, StageOptions& s) { s.negative_prompt = text; },
      [](const StageOptions& s) { return s.negative_prompt ? Texts{*s.negative_prompt} : Texts(); }},
     {"lora", true,
-     [](const std::string& what, const std::string& text, StageOptions& s) {
-       s.loras.push_back(parse_lora(what, text));
-     },
+     [](const std::string& what, const std::string& text, StageOptions& s) { add_lora(what, text, s.loras); },
      [](const StageOptions& s) {
        Texts texts;
-       for (const LoraOption& lora : s.loras) texts.push_back(to_string(lora));
+       for (const LoraOption& lora : s.loras) texts.push_back(lora.path == kNone ? kNone : to_string(lora));
        return texts;
      },
      true},

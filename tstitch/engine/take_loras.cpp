@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "tstitch/base/error.h"
+#include "tstitch/engine/naming_option.h"
 
 namespace tstitch {
 namespace {
@@ -19,20 +20,29 @@ class Fits {
   // said: the option that names it, for what is wrong with its file.
   LoraFit fit(const std::string& said, const LoraOption& option, size_t model) {
     Opened& opened = files_[option.path];
-    if (!opened.file) try {
+    if (!opened.file)
+      naming_option(said, [&] {
         opened.file = std::make_shared<const LoraFile>(option.path);
         opened.content = opened.file->content();
-      } catch (const Error& error) {
-        throw Error(error.kind(), concat(said, error.what()));
-      }
+      });
     if (!fitters_[model]) fitters_[model] = std::make_unique<LoraFitter>(models_[model]);
     LoraFit fit = fitters_[model]->fit(option.path, option.weight, opened.file);
     fit.lora.content = opened.content;
-    check_unchanged(known_, held_by(fit.lora));
+    check_unchanged_of(said, held_by(fit.lora));
     return fit;
   }
 
  private:
+  // As check_unchanged; a LoRA is taken as it is now by the option that named it only (merged()).
+  void check_unchanged_of(const std::string& said, const FileContent& file) const {
+    const auto before = std::ranges::find_if(
+        known_, [&](const FileContent& one) { return one.field == file.field && one.path == file.path; });
+    check(before == known_.end() || before->content == file.content, ErrorKind::input, said, " \"",
+          printable(file.path), "\" is not what it was for that picture: it holds ", file.content,
+          ", expected ", before == known_.end() ? "" : printable(before->content), "; name it again with ",
+          said.substr(0, said.find(' ')), " to take it as it is now");
+  }
+
   struct Opened {
     std::shared_ptr<const LoraFile> file;
     std::string content;
@@ -56,9 +66,15 @@ void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models) {
     const auto* own = of_stage(options, i);
     if (!own) continue;
     for (const LoraOption& option : *own) {
-      const LoraFit fit = fits.fit(concat("--stage ", i + 1, ": lora= "), option, i);
-      check(fit.obstacle.empty(), ErrorKind::input, "--stage ", i + 1, ": lora= \"", printable(option.path),
-            "\" does not fit ", models[i].name, ": ", fit.obstacle);
+      const std::string said = concat("--stage ", i + 1, ": lora=");
+      if (option.path == "none") {
+        check(!options.loras.empty(), ErrorKind::usage, said,
+              "none has no effect here: there is no --lora that it could leave out");
+        continue;
+      }
+      const LoraFit fit = fits.fit(said, option, i);
+      check(fit.obstacle.empty(), ErrorKind::input, said, " \"", printable(option.path), "\" does not fit ",
+            models[i].name, ": ", fit.obstacle);
       models[i].loras.push_back(fit.lora);
     }
   }
@@ -67,7 +83,7 @@ void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models) {
     std::string why;
     for (size_t i = 0; i < models.size(); ++i) {
       if (of_stage(options, i)) continue;
-      const LoraFit fit = fits.fit("--lora ", option, i);
+      const LoraFit fit = fits.fit("--lora", option, i);
       taken |= fit.obstacle.empty();
       if (fit.obstacle.empty()) {
         models[i].loras.push_back(fit.lora);
@@ -78,6 +94,10 @@ void take_loras(const SampleOptions& options, std::vector<ModelInfo>& models) {
     }
     check(taken || !why.empty(), ErrorKind::usage,
           "--lora has no effect here: every --stage says its own lora=");
+    for (size_t i = 0; i < models.size() && !taken; ++i)
+      check(!of_stage(options, i) || !fits.fit("--lora", option, i).obstacle.empty(), ErrorKind::usage,
+            "--lora \"", printable(option.path), "\" has no effect here: it fits ", models[i].name,
+            ", whose --stage says lora=, which stands instead of --lora: name it there (", why, ")");
     check(taken, ErrorKind::input, "--lora \"", printable(option.path), "\" fits none of the models: ", why);
   }
 }

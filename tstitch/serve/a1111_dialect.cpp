@@ -10,6 +10,7 @@
 #include "tstitch/engine/field_values.h"
 #include "tstitch/engine/memory_check.h"
 #include "tstitch/engine/report.h"
+#include "tstitch/engine/sampler_names.h"
 #include "tstitch/serve/a1111_control.h"
 #include "tstitch/serve/a1111_request.h"
 #include "tstitch/serve/base64.h"
@@ -22,30 +23,6 @@ namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
-
-// The names of samplers there; others have ours.
-constexpr std::pair<std::string_view, std::string_view> kSamplerNames[] = {{"ddim", "DDIM"},
-                                                                           {"ddpm", "DDPM"},
-                                                                           {"pndm", "PLMS"},
-                                                                           {"euler", "Euler"},
-                                                                           {"euler_a", "Euler a"},
-                                                                           {"heun", "Heun"},
-                                                                           {"dpm2", "DPM2"},
-                                                                           {"dpm2_a", "DPM2 a"},
-                                                                           {"lms", "LMS"},
-                                                                           {"deis", "DEIS"},
-                                                                           {"dpm++2s", "DPM++ 2S"},
-                                                                           {"dpm++2m", "DPM++ 2M"},
-                                                                           {"dpm++2m_sde", "DPM++ 2M SDE"},
-                                                                           {"unipc", "UniPC"},
-                                                                           {"lcm", "LCM"},
-                                                                           {"tcd", "TCD"}};
-
-std::string their_name(const std::string& sampler) {
-  for (const auto& [ours, theirs] : kSamplerNames)
-    if (ours == sampler) return std::string(theirs);
-  return sampler;
-}
 
 // What the server remembers of these clients.
 struct Shared {
@@ -108,7 +85,7 @@ std::string info_of(const Plan& plan, const std::vector<std::string>& ignored) {
        {"subseed_strength", 0},
        {"width", spec.width * unit},
        {"height", spec.height * unit},
-       {"sampler_name", their_name(options.sampler)},
+       {"sampler_name", webui_sampler(options.sampler)},
        {"cfg_scale", *options.cfg_scale},
        {"steps", spec.all_steps},
        {"batch_size", spec.images()},
@@ -248,17 +225,15 @@ ordered_json named(const std::vector<std::string>& names) {
 ordered_json samplers() {
   ordered_json all = ordered_json::array();
   for (const std::string& name : split(solver_names()))
-    all.push_back({{"name", their_name(name)}, {"aliases", {name}}, {"options", ordered_json::object()}});
+    all.push_back({{"name", webui_sampler(name)}, {"aliases", {name}}, {"options", ordered_json::object()}});
   return all;
 }
 
 ordered_json schedulers() {
   ordered_json all = ordered_json::array();
   for (const std::string& name : split("automatic, " + sigma_spacing_names())) {
-    std::string label = name;
-    label[0] = static_cast<char>(label[0] - 32);
     all.push_back({{"name", name},
-                   {"label", label},
+                   {"label", webui_scheduler(name)},
                    {"aliases", nullptr},
                    {"default_rho", -1},
                    {"need_inner_model", false}});

@@ -225,29 +225,47 @@ class Reader {
     }
   }
 
+  bool refines() const { return !refiner_.empty() && ascii_lowered(refiner_) != "none"; }
+
   // The first model, and behind refiner_switch_at of the steps the second: T-Stitch's ratio by its names
-  // there.
+  // there. A1111 itself would take the refiner for all steps where it is not told when.
   void take_models() {
     const auto stages = request_.said.find("stage");
     const bool stages_name_them =
         stages != request_.said.end() && std::ranges::any_of(stages->second, [](const std::string& stage) {
           return !parse_stage(stage).model.empty();
         });
-    if (stages_name_them && !says_checkpoint_ && refiner_.empty()) return;
+    if (stages_name_them && !says_checkpoint_ && !refines()) return;
     Texts models = checkpoint_.empty() ? catalog_.usual() : catalog_.split(checkpoint_);
-    const bool refines = !refiner_.empty() && refiner_ != "None" && switch_at_ && *switch_at_ < 1;
-    if (refines) {
-      if (request_.said.contains("ratio") || request_.said.contains("stage"))
-        refuse_field("refiner_switch_at", "\"refiner_switch_at\" excludes \"ratio\" and \"stages\"");
+    if (refines()) {
+      const Texts refiners = catalog_.split(refiner_);
+      const auto is_said = [&](std::string_view field) { return request_.said.contains(field); };
+      if (is_said("stage") || std::ranges::any_of(kShareFields, is_said))
+        refuse_field(
+            "refiner_checkpoint", "\"refiner_checkpoint\" and \"refiner_switch_at\" say which ",
+            "model serves which steps: they exclude \"stages\", \"ratio\" and the like, beside which ",
+            "\"sd_model_checkpoint\" says both models, as \"small+large\"");
       // The small model of a pair, where a pair is what is usual.
       if (!checkpoint_.empty() && models.size() > 1)
         refuse_field("refiner_checkpoint", "\"", printable(checkpoint_),
                      "\" is already several models: expected one beside a refiner");
       models.resize(1);
-      for (const std::string& name : catalog_.split(refiner_)) models.push_back(name);
-      if (models.size() != 2)
+      if (refiners.size() != 1)
         refuse_field("refiner_checkpoint", "\"", printable(refiner_), "\" is several models, expected one");
-      say("ratio", number_text(*switch_at_));
+      if (!switch_at_)
+        refuse_field("refiner_switch_at", "there is a \"refiner_checkpoint\" and no \"refiner_switch_at\": ",
+                     "expected the share of the steps, 0 ... 1, behind which it takes over");
+      if (!(0 <= *switch_at_ && *switch_at_ <= 1))
+        refuse_field("refiner_switch_at", "\"refiner_switch_at\" is ", *switch_at_, ", expected 0 ... 1");
+      if (*switch_at_ < 1) {
+        models.push_back(refiners[0]);
+        say("ratio", number_text(*switch_at_));
+      } else {
+        request_.notes.push_back(concat("refiner_checkpoint \"", printable(refiner_),
+                                        "\" serves no step: refiner_switch_at is 1, behind the last"));
+      }
+    } else if (switch_at_ && *switch_at_ > 0) {
+      request_.notes.emplace_back("refiner_switch_at has no effect: there is no refiner_checkpoint");
     }
     request_.said["model"] = models;
   }

@@ -16,6 +16,7 @@
 #include "tstitch/serve/refusal.h"
 #include "tstitch/zoo/assets.h"
 #include "tstitch/zoo/control_net.h"
+#include "tstitch/zoo/lora_file.h"
 
 namespace tstitch::serve {
 namespace {
@@ -44,12 +45,17 @@ bool is_shard(const fs::path& path) {
          is_number(std::string_view(stem).substr(of + 4));
 }
 
+// What the configuration of diffusers is of: "ControlNetModel", "SparseControlNetModel", "T2IAdapter".
+bool is_class_of_controls(const std::string& name) {
+  return name.find("ControlNet") != name.npos || name.ends_with("Adapter");
+}
+
 // Whether it stands beside a model, as a ControlNet, an autoencoder or a text encoder does.
 bool is_companion(const fs::path& path) try {
   if (fs::is_directory(path)) {
     if (fs::exists(path / "model_index.json")) return false;
     const std::string text = parse_json_file((path / "config.json").string()).value("_class_name", "");
-    return text.starts_with("Autoencoder") || text.starts_with("ControlNet") || text.ends_with("Adapter");
+    return text.starts_with("Autoencoder") || is_class_of_controls(text);
   }
   const TensorFile file = open_checkpoint(path.string());
   const auto is_of_vae = [](const auto& tensor) {
@@ -63,6 +69,48 @@ bool is_companion(const fs::path& path) try {
   throw;
 } catch (const std::exception&) {
   return false;
+}
+
+// Whether its names are those of a LoRA, also of a form that is not known.
+bool is_like_lora(const TensorFile& file) {
+  constexpr std::string_view kParts[] = {"lora_", "lora.", "hada_w", "lokr_w"};
+  return std::ranges::any_of(file.tensors(), [&](const auto& tensor) {
+    const std::string_view name = tensor.first;
+    return std::ranges::any_of(kParts, [&](std::string_view part) { return name.find(part) != name.npos; });
+  });
+}
+
+// Whether what cannot be read as one of a kind is plainly something else: people have all kinds in one
+// folder, and need not be warned of it. What cannot be opened may be one that is broken.
+template <class F>
+bool is_known(F is_something_else) try {
+  return is_something_else();
+} catch (const std::bad_alloc&) {
+  throw;
+} catch (const std::exception&) {
+  return false;
+}
+
+bool is_no_model(const std::string& path) {
+  return is_known([&] { return !fs::is_directory(path) && is_like_lora(open_checkpoint(path)); });
+}
+
+bool is_no_lora(const std::string& path) {
+  return is_known([&] {
+    const TensorFile file = open_checkpoint(path);
+    return is_control_net(file) || !is_like_lora(file);
+  });
+}
+
+bool is_no_control_net(const std::string& path) {
+  return is_known([&] {
+    if (!fs::is_directory(path)) return !is_control_net(open_checkpoint(path));
+    if (fs::exists(fs::path(path) / "model_index.json")) return true;
+    const auto config = parse_json_file((fs::path(path) / "config.json").string());
+    // Of diffusers, or of transformers, which has text encoders and the like.
+    return config.contains("_class_name") ? !is_class_of_controls(config.value("_class_name", ""))
+                                          : config.contains("architectures");
+  });
 }
 
 void add(std::map<std::string, std::string>& paths, std::string name, const std::string& path) {
@@ -162,13 +210,14 @@ std::string with_names(std::string message, PathNames names) {
 }
 
 void read_as_model(const std::string& path) { read_models({.models = {path}}); }
+void read_as_lora(const std::string& path) { LoraFile{path}; }
 void read_as_control_net(const std::string& path) { read_control_net_info(path); }
 
 Catalog::Catalog(CatalogOptions options) : options_(with_clean_folders(std::move(options))) { look(); }
 
 Catalog::Shelf Catalog::readable(const char* option, Paths found,
                                  const std::function<void(const std::string&)>& read,
-                                 const Shelf& before) const {
+                                 bool (*is_other)(const std::string&), const Shelf& before) const {
   Shelf shelf{.paths = std::move(found), .left_out = {}};
   for (auto one = shelf.paths.begin(); one != shelf.paths.end();) try {
       read(one->second);
@@ -177,7 +226,7 @@ Catalog::Shelf Catalog::readable(const char* option, Paths found,
       throw;
     } catch (const std::exception& error) {
       const auto said = before.left_out.find(one->first);
-      if (said == before.left_out.end() || said->second != error.what())
+      if ((said == before.left_out.end() || said->second != error.what()) && !is_other(one->second))
         options_.say(concat(option, ": \"", printable(one->first), "\" is left out: ", error.what()));
       shelf.left_out[one->first] = error.what();
       one = shelf.paths.erase(one);
@@ -199,10 +248,11 @@ void Catalog::refresh() {
 void Catalog::look() {
   const std::lock_guard one_at_a_time(refreshing_);
   Shelf found = readable("--models-dir", found_in("--models-dir", options_.models_dir, Kind::models),
-                         options_.read_model, models_),
-        loras{.paths = found_in("--lora-dir", options_.lora_dir, Kind::loras), .left_out = {}},
+                         options_.read_model, is_no_model, models_),
+        loras = readable("--lora-dir", found_in("--lora-dir", options_.lora_dir, Kind::loras),
+                         options_.read_lora, is_no_lora, loras_),
         controls = readable("--control-dir", found_in("--control-dir", options_.control_dir, Kind::controls),
-                            options_.read_control, controls_);
+                            options_.read_control, is_no_control_net, controls_);
   Paths& models = found.paths;
   if (!options_.models_dir.empty() && models.empty()) options_.say("--models-dir holds no model");
   if (!options_.control_dir.empty() && controls.paths.empty())
@@ -337,10 +387,7 @@ void Catalog::check_readable(const std::string& path) const {
   };
   check_on(models_, "model", "model", options_.read_model);
   check_on(controls_, "ControlNet", "control_net", options_.read_control);
-  check_on(loras_, "LoRA", "lora", [](const std::string& lora) {
-    std::error_code ignored;
-    if (!fs::exists(lora, ignored)) refuse(lora, "IO_NOT_FOUND", "no such file");
-  });
+  check_on(loras_, "LoRA", "lora", options_.read_lora);
 }
 
 PathNames Catalog::names_of_folders() const {

@@ -17,17 +17,21 @@ std::string with_names(std::string message, PathNames names);
 // "b" of "/a/b" and of "/a/b/".
 std::string name_without_folder(const std::string& path);
 
-// Throw Error for a path that is no model, or no ControlNet; they read headers and configurations only.
+// Throw Error for a path that is no model, no LoRA, or no ControlNet; they read headers and configurations
+// only.
 void read_as_model(const std::string& path);
+void read_as_lora(const std::string& path);
 void read_as_control_net(const std::string& path);
 
 struct CatalogOptions {
   std::vector<std::string> models;  // paths, or the names of demo models
   std::string models_dir, lora_dir;
   std::string control_dir = {};
-  // Asked of everything in the folders of models and of ControlNets; what they throw says why it is left out.
-  std::function<void(const std::string&path)> read_model = read_as_model, read_control = read_as_control_net;
-  // Told what is left out, each thing once, of a folder that holds no model, and why looking again failed.
+  // Asked of everything in the folders; what they throw says why it is left out.
+  std::function<void(const std::string&path)> read_model = read_as_model, read_lora = read_as_lora,
+                                              read_control = read_as_control_net;
+  // Told what is left out, each thing once, unless it is plainly something else (a LoRA among models, a
+  // pipeline among ControlNets); of a folder that holds no model, and why looking again failed.
   std::function<void(const std::string& message)> say = [](const std::string&) {};
 };
 
@@ -64,7 +68,7 @@ class Catalog {
   std::string lora_path(const std::string& name) const;
   std::string control_path(const std::string& name) const;
   // Throws Refusal{404}, as for what was left out, where one of these gave the path and what lay there has
-  // changed since: a model or ControlNet that can be read no more, a LoRA that is gone.
+  // changed since: it can be read no more, or is gone.
   void check_readable(const std::string& path) const;
   // Of a path that one of these gave; of any other, what it is called without its folder.
   std::string name_of(const std::string& path) const;
@@ -79,9 +83,10 @@ class Catalog {
   struct Shelf {
     Paths paths, left_out;
   };
-  // What was found, parted by whether `read` can read it. before: what was said already.
+  // What was found, parted by whether `read` can read it. is_other: of what it cannot, whether that is
+  // plainly something else, of which nothing is said. before: what was said already.
   Shelf readable(const char* option, Paths found, const std::function<void(const std::string&)>& read,
-                 const Shelf& before) const;
+                 bool (*is_other)(const std::string&), const Shelf& before) const;
   PathNames names_of_folders() const;
   // Throws Refusal for one of what a shelf has left out.
   [[noreturn]] void refuse_left_out(const Paths::value_type& one, const char* kind, const char* field) const;

@@ -125,14 +125,17 @@ void generate(const Parts& parts, Call& call, Request request, bool stream, cons
       reply->event(concat("event: error\ndata: ", response_of(*error, path).body, "\n\n"));
     } else {
       std::string events;  // as one: together they are more than a client may leave unread
-      for (const auto& picture : job->pictures())
-        events += event_text(kind + ".completed", {{"b64_json", base64(picture->png)},
-                                                   {"created_at", now()},
-                                                   {"size", size_of(*plan)},
-                                                   {"quality", "auto"},
-                                                   {"background", "opaque"},
-                                                   {"output_format", "png"},
-                                                   {"usage", usage_json()}});
+      for (const auto& picture : job->pictures()) {
+        ordered_json data = {{"b64_json", base64(picture->png)},
+                             {"created_at", now()},
+                             {"size", size_of(*plan)},
+                             {"quality", "auto"},
+                             {"background", "opaque"},
+                             {"output_format", "png"},
+                             {"usage", usage_json()}};
+        if (!plan->notes.empty()) data["notes"] = plan->notes;
+        events += event_text(kind + ".completed", data);
+      }
       reply->event(std::move(events));
     }
     reply->end();

@@ -433,7 +433,8 @@ Said Planner::with_paths(const Said& said, bool of_text) const {
         for (std::string& text : texts) {
           StageOptions stage = checked_stage(text);
           if (!stage.model.empty()) stage.model = catalog_.model_path(stage.model);
-          for (LoraOption& lora : stage.loras) lora = path_of_lora(to_string(lora));
+          for (LoraOption& lora : stage.loras)
+            if (lora.path != "none") lora = path_of_lora(to_string(lora));
           for (std::string& control : stage.controls) control = named_control(control);
           text = to_string(stage);
         }
@@ -742,6 +743,7 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
   std::map<std::shared_ptr<const ControlNetInfo>, std::shared_ptr<const ControlNetInfo>> renamed;
   for (ModelInfo& each : models) {
     for (Lora& lora : each.loras) lora.path = catalog_.name_of(lora.path);
+    for (RefusedLora& lora : each.refused_loras) lora.path = catalog_.name_of(lora.path);
     for (ModelControl& control : each.controls) {
       auto& net = renamed[control.net];
       if (!net) {
@@ -752,10 +754,14 @@ std::shared_ptr<const Plan> Planner::planned(Request request) const {
       control.net = net;
     }
   }
+  for (const std::string& line : describe_what_is_left_out(models))
+    if (const std::string note = in_names("LoRA " + line); !std::ranges::count(notes, note))
+      notes.push_back(note);  // once of a model that serves several stages
   for (EmbeddingOption& embedding : spec.options.embeddings)
     embedding.path = catalog_.name_of(embedding.path);
   for (StageOptions& stage : spec.options.stages) {
-    for (LoraOption& lora : stage.loras) lora.path = catalog_.name_of(lora.path);
+    for (LoraOption& lora : stage.loras)
+      if (lora.path != "none") lora.path = catalog_.name_of(lora.path);
     for (std::string& control : stage.controls)
       if (control != "none") control = catalog_.name_of(control);
   }

@@ -98,6 +98,9 @@ void check_prompt(std::string_view prompt, PromptStyle style, AndMeans means) {
   const std::string_view lora = find_lora_tag(prompt);
   check(lora.empty(), ErrorKind::usage, "the prompt has \"", printable(std::string(lora), 60),
         "\": LoRAs are named in prompts, not in negative ones, and looked for in --lora-dir");
+  const std::string_view hypernet = find_tag(prompt, "<hypernet:");
+  check(hypernet.empty(), ErrorKind::usage, "the prompt has \"", printable(std::string(hypernet), 60),
+        "\": hypernetworks are not supported; --prompt-style plain takes it as it stands");
   const std::string_view found = find_unsupported(prompt, means);
   check(found.empty(), ErrorKind::usage, "the prompt has \"", printable(std::string(found), 60),
         "\": prompts that change with the steps ([from:to:0.5], [a|b]) and prompts joined by AND are not"

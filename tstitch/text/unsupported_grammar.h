@@ -15,8 +15,8 @@ enum class AndMeans { join, word };
 // "" where there is none. Takes time in proportion to the length.
 std::string_view find_unsupported(std::string_view prompt, AndMeans means = AndMeans::join);
 
-// Throws Error{usage} as check_prompt(text) does and, where brackets are weights, for such a part, or for
-// LoRAs that are still named (lora_tags.h).
+// Throws Error{usage} as check_prompt(text) does and, where brackets are weights, for such a part, for LoRAs
+// that are still named (lora_tags.h), and for hypernetworks.
 void check_prompt(std::string_view prompt, PromptStyle style, AndMeans means = AndMeans::join);
 
 }  // namespace tstitch

@@ -24,6 +24,21 @@ std::vector<int> assignment_of(const ChosenTrajectory& choice, const std::string
   }
 }
 
+// What a stage has of its own stands behind its model's name.
+std::vector<std::string> models_alone(const ChosenTrajectory& choice) {
+  std::vector<std::string> names;
+  for (const std::string& name : choice.models) names.push_back(name.substr(0, name.find(" [")));
+  return names;
+}
+
+bool names_models(const Said& said) {
+  const auto stages = said.find("stage");
+  return models_said(said) ||
+         (stages != said.end() && std::ranges::any_of(stages->second, [](const std::string& text) {
+            return !parse_stage(text).model.empty();
+          }));
+}
+
 // Those that determine a trajectory.
 Said planned_options(const nlohmann::json& object, const std::string& where) {
   Said said = said_of(object, where);
@@ -71,12 +86,19 @@ std::string to_json(const ChosenTrajectory& p) {
       options[name] = join(texts, ",");
   }
   nlohmann::ordered_json json = {
-      {"format", kFormat},        {"models", p.models},
-      {"sampler", p.sampler},     {"steps_option", p.steps_option},
-      {"steps", p.steps},         {"assignment", p.assignment},
-      {"levels", p.levels},       {"eta", p.eta},
-      {"cfg_scale", p.cfg_scale}, {"options", options},
-      {"seconds", p.seconds},     {"seconds_spread", p.seconds_spread},
+      {"format", kFormat},
+      {"models", p.models},
+      {"sampler", p.sampler},
+      {"steps_option", p.steps_option},
+      {"steps", p.steps},
+      {"assignment", p.assignment},
+      {"levels", p.levels},
+      {"eta", p.eta},
+      {"cfg_scale", p.cfg_scale},
+      {"options", options},
+      {"made_with", to_json(p.made_with)},
+      {"seconds", p.seconds},
+      {"seconds_spread", p.seconds_spread},
   };
   if (p.speedup) json["speedup"] = *p.speedup;
   if (!p.command.empty()) json["command"] = p.command;
@@ -108,6 +130,8 @@ ChosenTrajectory read_chosen_trajectory(const std::string& path) {
     ChosenTrajectory choice;
     if (!before) choice.options = planned_options(json.at("options"), where);
     choice.models = json.at("models").get<std::vector<std::string>>();
+    if (json.contains("made_with"))
+      choice.made_with = made_with_of(json.at("made_with"), choice.models.size(), where);
     choice.sampler = json.at("sampler");
     choice.steps_option = json.at("steps_option");
     check(json.at("steps").is_number_integer(), ErrorKind::input, where, ": \"steps\" is no whole number");
@@ -154,22 +178,31 @@ Said with_choice(const Said& said, const ChosenTrajectory& choice) {
   return merged(choice.options, said);
 }
 
+Said with_models(const Said& before, const Said& said, const ChosenTrajectory& choice) {
+  if (names_models(before) || names_models(said)) return before;
+  const std::vector<std::string> names = models_alone(choice), known = demo_models();
+  for (const std::string& name : names)
+    check(std::ranges::count(known, name) > 0, ErrorKind::usage, "the plan is for ",
+          printable(join(names, ", "), 300), ", and \"", printable(name),
+          "\" is no demo model: name the models with --model");
+  Said all = before;
+  all["model"] = names;
+  return all;
+}
+
 void check_models_said(const Said& said, const ChosenTrajectory& choice) {
   if (!said.contains("stage") || !choice.options.contains("stage")) return;
-  const std::optional<size_t> named = models_said(said);
-  const size_t models = named ? *named : builtin_names(says_text(said)).size();
-  // What a stage has of its own stands behind its model's name.
-  std::string expected;
-  for (const std::string& name : choice.models)
-    expected += concat(" -m ", printable(name.substr(0, name.find(" ["))));
-  check(models == choice.models.size(), ErrorKind::usage, "the stages are the plan's, ", choice.models.size(),
-        " of them, and ", named ? "there are " : "the demo family has ", models,
-        " models: expected one for each,", expected);
+  const std::optional<size_t> models = models_said(said);
+  check(!models || *models == choice.models.size(), ErrorKind::usage, "the stages are the plan's, ",
+        choice.models.size(), " of them, and there are ", models.value_or(0),
+        " models: expected one for each,",
+        join(models_alone(choice), "", [](const std::string& name) { return " -m " + printable(name); }));
 }
 
 void check_models(const std::vector<ModelInfo>& models, const ChosenTrajectory& choice) {
   check(choice.models == names_of(models), ErrorKind::usage,
-        "the plan is for other models: ", printable(join(choice.models)));
+        "the plan is for other models: ", printable(join(choice.models)), ", not ",
+        printable(join(names_of(models))));
 }
 
 void check_chosen(const RunSpec& spec, const ChosenTrajectory& choice) {

@@ -7,6 +7,7 @@
 
 #include "tstitch/engine/fields.h"
 #include "tstitch/engine/run_spec.h"
+#include "tstitch/tune/made_with.h"
 
 namespace tstitch {
 
@@ -25,6 +26,7 @@ struct ChosenTrajectory {
   std::string levels;      // see hash_of_levels
   double eta = 0, cfg_scale = 1;
   Said options;                            // of the run, as far as they determine its trajectory
+  MadeWith made_with;                      // nothing where a plan is of a version that did not say it
   double seconds = 0, seconds_spread = 0;  // of the whole run
   std::optional<double> speedup;           // against the last model alone, where that is known
   // With a curve: the metric, its deviation over seeds, whether the point itself was measured.
@@ -57,6 +59,10 @@ ChosenTrajectory read_chosen_trajectory(const std::string& path);
 
 // What was said, and the rest as the choice says. Throws Error{usage} where the two differ.
 Said with_choice(const Said& said, const ChosenTrajectory& choice);
+
+// `before` with the models of the choice, where neither it nor `said` names any: of the demo families, for a
+// plan holds no paths. Throws Error{usage} where they are others.
+Said with_models(const Said& before, const Said& said, const ChosenTrajectory& choice);
 
 // Throws Error{usage} where the choice has stages, which a run with_choice takes from it, and the run names
 // another number of models than these. said: all that the run says, with what the choice says.

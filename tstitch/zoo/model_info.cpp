@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
@@ -29,6 +30,16 @@ std::string said_architecture(const TensorFile& file) {
   return said == file.metadata().end()
              ? ""
              : concat("; its general.architecture is \"", printable(said->second, 40), "\"");
+}
+
+// Whether the file holds changes of a network, which is none itself.
+bool is_lora(TensorFile file) {
+  try {
+    LoraFile lora(std::move(file));
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 std::string names_of(std::span<const Family> families) {
@@ -100,6 +111,8 @@ ModelInfo read_model_info(const std::string& path, WeightChoice weights,
   const ModelSource source{files, file, weights, prediction};
   const auto family =
       std::ranges::find_if(families, [&](const Family& candidate) { return candidate.recognise(source); });
+  check(family != families.end() || !is_lora(open_weights(files, weights)), ErrorKind::input, file.path(),
+        ": a LoRA, which changes a model and is none: name it with --lora");
   check(family != families.end(), ErrorKind::input, file.path(),
         ": no network of a family that is known: ", names_of(families), said_architecture(file));
 
