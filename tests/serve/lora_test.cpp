@@ -58,7 +58,7 @@ TEST_F(LorasOfRequests, WhatAModelDoesNotTakeIsNoted) {
     for (const std::string& text : {made->notes[0], parameters})
       EXPECT_EQ(text.find(folder().string()), text.npos) << text;
   }
-  EXPECT_TRUE(plan({})->notes.empty());
+  EXPECT_TRUE(plan(json::object())->notes.empty());
 }
 
 // Who says of a stage that it has none knows.

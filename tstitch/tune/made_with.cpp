@@ -102,8 +102,8 @@ AddedFiles files_of(const json& object, const char* key, size_t models, const st
     for (const json& file : files)
       all.back().push_back({.name = file.at("name"), .content = file.at("content"), .how = file.at("how")});
   }
-  check(all.size() == models, ErrorKind::input, where, ": \"", key, "\" is of ", all.size(), " models, of ",
-        models);
+  check(all.empty() || all.size() == models, ErrorKind::input, where, ": \"", key, "\" is of ", all.size(),
+        " models, of ", models);
   return all;
 }
 
