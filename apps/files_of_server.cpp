@@ -64,7 +64,9 @@ void find_files_of_server(const std::string& picture, const Said& user, Said& li
       find(lora, "--lora FILE:WEIGHT");
       text = to_string(lora);
     }
-  if (is_open("stage") && !models_said(user))
+  const auto models = models_said(user), models_there = models_said(like);
+  const bool stages_go = models && models_there && *models != *models_there;  // see merged()
+  if (is_open("stage") && !stages_go)
     for (std::string& text : like["stage"]) {
       StageOptions stage = parse_stage(text);
       for (LoraOption& lora : stage.loras) find(lora, "--stage lora=FILE:WEIGHT");

@@ -86,20 +86,14 @@ std::string to_json(const ChosenTrajectory& p) {
       options[name] = join(texts, ",");
   }
   nlohmann::ordered_json json = {
-      {"format", kFormat},
-      {"models", p.models},
-      {"sampler", p.sampler},
-      {"steps_option", p.steps_option},
-      {"steps", p.steps},
-      {"assignment", p.assignment},
-      {"levels", p.levels},
-      {"eta", p.eta},
-      {"cfg_scale", p.cfg_scale},
-      {"options", options},
-      {"made_with", to_json(p.made_with)},
-      {"seconds", p.seconds},
-      {"seconds_spread", p.seconds_spread},
+      {"format", kFormat},        {"models", p.models},
+      {"sampler", p.sampler},     {"steps_option", p.steps_option},
+      {"steps", p.steps},         {"assignment", p.assignment},
+      {"levels", p.levels},       {"eta", p.eta},
+      {"cfg_scale", p.cfg_scale}, {"options", options},
+      {"seconds", p.seconds},     {"seconds_spread", p.seconds_spread},
   };
+  if (!p.made_with.loras.empty()) json["made_with"] = to_json(p.made_with);
   if (p.speedup) json["speedup"] = *p.speedup;
   if (!p.command.empty()) json["command"] = p.command;
   if (p.metric) {

@@ -7,6 +7,7 @@
 #include "tstitch/base/error.h"
 #include "tstitch/base/join.h"
 #include "tstitch/base/numbers.h"
+#include "tstitch/engine/engine.h"
 #include "tstitch/engine/fields.h"
 #include "tstitch/text/prompt.h"
 #include "tstitch/zoo/control_net.h"
@@ -52,6 +53,8 @@ std::map<std::string, std::string> compared_settings(const RunSpec& spec,
   std::map<std::string, std::string> settings;
   for (const std::string_view name : kCompared) {
     const Field& field = field_named(name);
+    // Nothing to compare with: plans need no decoder.
+    if (name == "vae" && spec.options.vae.empty() && !is_decodable(models.back(), "")) continue;
     if (!field.idle || field.idle(spec, models).empty())
       settings[std::string(name)] = setting_of(field, spec, models, between);
   }
@@ -102,8 +105,8 @@ AddedFiles files_of(const json& object, const char* key, size_t models, const st
     for (const json& file : files)
       all.back().push_back({.name = file.at("name"), .content = file.at("content"), .how = file.at("how")});
   }
-  check(all.empty() || all.size() == models, ErrorKind::input, where, ": \"", key, "\" is of ", all.size(),
-        " models, of ", models);
+  check(all.size() == models, ErrorKind::input, where, ": \"", key, "\" is of ", all.size(), " models, of ",
+        models);
   return all;
 }
 
@@ -130,8 +133,9 @@ void check_embeddings(const std::map<std::string, std::string>& plan, const RunS
   for (const Stage& stage : spec.stages) texts.push_back(stage.negative_prompt);
   for (const auto& [name, content] : plan) {
     const PromptWords word({{.name = name}});
-    const bool named = std::ranges::any_of(
-        texts, [&](const std::string& text) { return words_in(text, spec.options.prompt_style, word)[0]; });
+    const bool named = std::ranges::any_of(texts, [&](const std::string& text) -> bool {
+      return words_in(text, spec.options.prompt_style, word)[0];
+    });
     if (!named) continue;
     std::string found = "none";
     for (const Embedding& embedding : spec.embeddings)
