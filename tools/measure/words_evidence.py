@@ -11,6 +11,8 @@ agreement   100 x cosine of picture and prompt, by the two towers of assets/word
 likeness    100 x cosine of a picture's embedding and that of what the group's first form made of the same noise
 psnr        of a picture to that same picture, dB
 
+With --style also what the towers see in true views and in the same drawn by the style's pen, of whose pictures they are the judges.
+
 Needs Noto Color Emoji, unicode-cldr-core and tools/requirements.txt. What is done is kept in --work and not done again.
 """
 import argparse
@@ -26,12 +28,17 @@ import torch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tools/demo_family"))
+import emoji  # noqa: E402
+import looks  # noqa: E402
 import make_reference  # noqa: E402
+import pictures  # noqa: E402
 import towers  # noqa: E402
+from train_style import plain  # noqa: E402
 from train_towers import exact_caption  # noqa: E402
 
 S, L = "words-s", "words-l"
 TIMED, ROUNDS = 16, 3  # pictures, rounds
+DRAWN_SEED, DRAWN = 55, 300  # of true views, drawn and not
 
 
 def stages(*parts):
@@ -141,6 +148,19 @@ class Bench:
         return self.embeddings[samples], self.pixels[samples]
 
 
+@torch.inference_mode()
+def seen_in(model, look):
+    """Of true views of one emoji in that look: agreement, and the percentage whose name is among the nearest five."""
+    views = [plain(view) for view in make_reference.views(DRAWN_SEED, DRAWN) if view.other is None]
+    subjects = emoji.load()
+    names = sorted({subject.name for subject in subjects})
+    right = torch.tensor([names.index(subjects[view.emoji].name) for view in views])
+    drawn = model.embed_pictures(127.5 * (pictures.to_tensor(views, look) + 1))
+    texts = torch.cat([model.embed_prompts(names[i:i + 256]) for i in range(0, len(names), 256)])
+    among_five = towers.ranks(drawn, texts, right) < 5
+    return 100 * (drawn * texts[right]).sum(1).mean().item(), 100 * among_five.float().mean().item()
+
+
 def spread(values, digits):
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values) if len(values) > 1 else 0:.{digits}f}"
 
@@ -162,6 +182,10 @@ def main():
         parser.error(f"--only {', '.join(unknown)}, expected some of {', '.join(forms)}")
     forms = {group: each for group, each in forms.items() if group in (args.only or forms)}
     repeats = range(args.repeats)
+    if args.style:
+        for kind, look in (("true views", None), ("the same drawn", looks.outlined)):
+            agreement, among_five = seen_in(bench.model, look)
+            print(f"{kind}: agreement {agreement:.1f}, {among_five:.1f} % among five")
     results = {(group, label): [bench.run(label, words, r) for r in repeats]
                for group, each in forms.items() for label, words in each.items()}
     by_label = {"L": ["-m", L]} | {label: words for each in forms.values() for label, words in each.items()}
