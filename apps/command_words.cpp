@@ -80,8 +80,8 @@ std::string words_beside_plan(const Said& said, const Asked& asked, const RunSpe
   return words;
 }
 
-std::string command_of(const Said& said, const Asked& asked, const ChosenTrajectory& choice) {
-  const RunSpec chosen = chosen_run(asked.models, asked.options, choice);
+std::string command_of(const Said& said, const Asked& asked, const ChosenTrajectory& choice,
+                       const RunSpec& chosen) {
   const Texts stages = stages_of(asked, chosen);
   Said with_steps = said;
   if (choice.metric &&

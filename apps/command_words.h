@@ -20,7 +20,8 @@ std::string words_beside_plan(const Said& said, const Asked& asked, const RunSpe
 // else that was said. The last stage is always the last model's, whose defaults are the run's, with the steps
 // that are left to it, or none. "" where stages cannot say it: several steps have one number (--dry-run), or
 // what was said is of a model that serves none and would be refused (--lora).
-// said: see with_forms.
-std::string command_of(const Said& said, const Asked& asked, const ChosenTrajectory& choice);
+// said: see with_forms. chosen: the run of the choice.
+std::string command_of(const Said& said, const Asked& asked, const ChosenTrajectory& choice,
+                       const RunSpec& chosen);
 
 }  // namespace tstitch

@@ -18,8 +18,7 @@ namespace {
 // an ending.
 bool is_name_of_server(const std::string& path) {
   std::error_code ignored;
-  return !std::filesystem::exists(path, ignored) &&
-         std::ranges::count(kCheckpointEndings, std::filesystem::path(path).extension().string()) == 0;
+  return !std::filesystem::exists(path, ignored) && !is_checkpoint(path);
 }
 
 constexpr const char* kOfServer =

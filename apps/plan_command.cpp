@@ -48,7 +48,7 @@ int plan_command(const PlanArguments& a) {
   if (!choice) return report_interrupted();
   const RunSpec chosen = chosen_run(infos, options, *choice);
   choice->made_with = made_with(chosen, infos, end_if_interrupted);
-  choice->command = command_of(said, asked, *choice);
+  choice->command = command_of(said, asked, *choice, chosen);
   if (!a.output.empty()) write_file(a.output, to_json(*choice));
   if (a.json)
     std::printf("%s", to_json(*choice).c_str());

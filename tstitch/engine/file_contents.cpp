@@ -49,12 +49,13 @@ FileContent held_by(const ControlNetInfo& net) {
   return {.field = "control_net", .path = net.path, .content = net.content};
 }
 
-void check_unchanged(std::span<const FileContent> known, const FileContent& file) {
+void check_unchanged(std::span<const FileContent> known, const FileContent& file, const std::string& said) {
   const auto before = find_in(known, file.field, file.path);
   if (before == known.end() || before->content == file.content) return;
-  fail(ErrorKind::input, field_named(file.field).option(), " \"", printable(file.path),
+  const std::string again = said.empty() ? "" : concat(" with ", said.substr(0, said.find(' ')));
+  fail(ErrorKind::input, said.empty() ? field_named(file.field).option() : said, " \"", printable(file.path),
        "\" is not what it was for that picture: it holds ", file.content, ", expected ",
-       printable(before->content), "; name it again to take it as it is now");
+       printable(before->content), "; name it again", again, " to take it as it is now");
 }
 
 void take_content(std::vector<FileContent>& contents, std::string_view field, const std::string& path) {

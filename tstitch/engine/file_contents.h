@@ -31,8 +31,10 @@ FileContent held_by(const Embedding& embedding);
 FileContent held_by(const ControlNetInfo& net);
 
 // Throws Error{input} naming file and option where `known`, by an earlier run, has the file with something
-// else in it.
-void check_unchanged(std::span<const FileContent> known, const FileContent& file);
+// else in it. said: who names the file, "--stage 2: lora=", where not only its field's option can: it is
+// taken as it is now by the one that named it.
+void check_unchanged(std::span<const FileContent> known, const FileContent& file,
+                     const std::string& said = "");
 
 // Reads what a file of that field holds, which `contents` have afterwards. Throws as check_unchanged where
 // they had something else before.

@@ -14,14 +14,6 @@ namespace tstitch {
 
 namespace fs = std::filesystem;
 
-namespace {
-
-bool is_checkpoint(const fs::path& path) {
-  return std::ranges::count(kCheckpointEndings, path.extension().string()) > 0;
-}
-
-}  // namespace
-
 LoraOption parse_lora(const std::string& option, const std::string& text) {
   LoraOption lora{.path = text};
   if (const size_t colon = text.rfind(':'); colon != text.npos) {
@@ -53,8 +45,7 @@ std::map<std::string, std::string> short_names(const std::set<std::string>& path
     fs::path last;
     for (auto part = std::prev(whole.end(), static_cast<std::ptrdiff_t>(parts)); part != whole.end(); ++part)
       last /= *part;
-    const std::string ending = last.extension().string();  // of a name without one, "v1.5", it is a part
-    const bool is_file = ending == ".pth" || std::ranges::count(kCheckpointEndings, ending) > 0;
+    const bool is_file = is_checkpoint(last) || last.extension() == ".pth";  // "v1.5" has no ending
     return is_file ? last.replace_extension().string() : last.string();
   };
   std::map<std::string, std::string> names;

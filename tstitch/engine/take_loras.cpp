@@ -28,21 +28,11 @@ class Fits {
     if (!fitters_[model]) fitters_[model] = std::make_unique<LoraFitter>(models_[model]);
     LoraFit fit = fitters_[model]->fit(option.path, option.weight, opened.file);
     fit.lora.content = opened.content;
-    check_unchanged_of(said, held_by(fit.lora));
+    check_unchanged(known_, held_by(fit.lora), said);
     return fit;
   }
 
  private:
-  // As check_unchanged; a LoRA is taken as it is now by the option that named it only (merged()).
-  void check_unchanged_of(const std::string& said, const FileContent& file) const {
-    const auto before = std::ranges::find_if(
-        known_, [&](const FileContent& one) { return one.field == file.field && one.path == file.path; });
-    check(before == known_.end() || before->content == file.content, ErrorKind::input, said, " \"",
-          printable(file.path), "\" is not what it was for that picture: it holds ", file.content,
-          ", expected ", before == known_.end() ? "" : printable(before->content), "; name it again with ",
-          said.substr(0, said.find(' ')), " to take it as it is now");
-  }
-
   struct Opened {
     std::shared_ptr<const LoraFile> file;
     std::string content;

@@ -26,7 +26,7 @@ struct ChosenTrajectory {
   std::string levels;      // see hash_of_levels
   double eta = 0, cfg_scale = 1;
   Said options;                            // of the run, as far as they determine its trajectory
-  MadeWith made_with;                      // nothing where a plan is of a version that did not say it
+  MadeWith made_with;                      // nothing where it is not known: of versions before, of callers
   double seconds = 0, seconds_spread = 0;  // of the whole run
   std::optional<double> speedup;           // against the last model alone, where that is known
   // With a curve: the metric, its deviation over seeds, whether the point itself was measured.
